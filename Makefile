@@ -1,0 +1,47 @@
+# Python 3.11 or later (with venv), git and make are all that `make run` and `make test` need.
+PYTHON ?= $(firstword $(wildcard .venv/bin/python) $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done))
+BIN := .venv/bin
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+EDITABLE := $(foreach folder,. $(PLUGINS),-e $(folder))
+COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' --quiet
+
+.PHONY: help setup run test lock system-deps bench image
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
+
+setup: .venv/setup.stamp  ## Make the virtual environment .venv with everything in it
+
+.venv/dependencies.stamp: requirements/dev.txt
+	@test -n "$(PYTHON)" || { echo 'Aliaport needs Python 3.11 or later with its venv module; set PYTHON=/path/to/python' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/setup.stamp: .venv/dependencies.stamp pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index $(EDITABLE)
+	@touch $@
+
+run: setup  ## Start the service on its embedded defaults: http://127.0.0.1:8000/
+	@exec $(BIN)/aliaport serve
+
+test: setup  ## Run everything: lint, typing, tests, end to end, other Pythons
+	@$(BIN)/tox run
+
+system-deps:  ## Install the programs that some tests need (Debian, as root)
+	apt-get -q update
+	DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
+		e2fsprogs fuse3 haproxy iproute2 postgresql prometheus util-linux
+
+lock:  ## Write the hash-pinned requirements files anew
+	$(COMPILE) pyproject.toml requirements/plugins.in -o requirements/runtime.txt
+	$(COMPILE) --group build -o requirements/build.txt
+	$(COMPILE) pyproject.toml requirements/plugins.in --extra embedded --group dev -o requirements/dev.txt
+
+bench: setup  ## Measure speed against named rivals (a few minutes)
+	$(BIN)/python -m tests.benchmarks
+
+image:  ## Build the container image
+	docker build -t aliaport:latest .

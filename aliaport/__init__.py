@@ -1,0 +1,3 @@
+"""Aliaport: an async monitoring service that runs probe and metric plugins behind hard deadlines."""
+
+__version__ = "3.1.0"

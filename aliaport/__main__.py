@@ -1,0 +1,6 @@
+"""`python -m aliaport` is the `aliaport` command."""
+
+from aliaport.cli import main
+
+if __name__ == "__main__":
+    main()

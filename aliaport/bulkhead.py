@@ -1,0 +1,313 @@
+"""One plugin's bulkhead: a daemon thread with an event loop, and a thread for each blocking call.
+
+The HTTP loop submits a call and gets a `Run`; whatever the call does, the HTTP loop is never held,
+and only plain values come back. The bulkhead survives what its plugin does to its thread and loop.
+"""
+
+import asyncio
+import inspect
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from aliaport.failures import Failure, describe, task_position, thread_position
+
+MAX_TASKS = 1_000
+"""Most tasks that one plugin may have alive; `create_task` raises RuntimeError beyond."""
+
+Freeze = Callable[[Any], Any]
+Notify = Callable[[str, Failure], None]
+
+
+class Run:
+    """One call in flight inside a bulkhead, as the HTTP loop sees it.
+
+    `done` resolves when the call has ended or its deadline has passed, whichever comes first.
+    `value` or `failure` is stored by the plugin's thread before it wakes the HTTP loop, so
+    `finished` is the truth even while that loop lags.
+    """
+
+    __slots__ = (
+        "_expiry",
+        "_finish_hooks",
+        "_loop",
+        "began",
+        "bulkhead",
+        "done",
+        "ended",
+        "expired",
+        "failure",
+        "finished",
+        "submitted",
+        "task",
+        "thread",
+        "value",
+    )
+
+    def __init__(self, bulkhead: "Bulkhead", loop: asyncio.AbstractEventLoop) -> None:
+        self.bulkhead = bulkhead
+        self._loop = loop
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.submitted = time.monotonic()
+        self.began: float | None = None
+        self.ended: float | None = None
+        self.value: Any = None
+        self.failure: Failure | None = None
+        self.finished = False
+        self.expired = False
+        self.task: asyncio.Task[None] | None = None
+        self.thread: int | None = None
+        self._finish_hooks: list[Callable[[], None]] = []
+        self._expiry: asyncio.TimerHandle | None = None
+
+    def expire_after(self, seconds: float) -> None:
+        """Give up waiting and ask the call to stop once `seconds` have passed."""
+        self._expiry = self._loop.call_later(seconds, self._expire)
+
+    def on_finish(self, hook: Callable[[], None]) -> None:
+        """Call `hook` on the HTTP loop when the call has really ended, however late."""
+        if self.finished and self.done.done():
+            self._loop.call_soon(hook)
+        else:
+            self._finish_hooks.append(hook)
+
+    async def wait_finished(self) -> None:
+        """Wait, without any deadline, until the call has really ended."""
+        ended: asyncio.Future[None] = self._loop.create_future()
+        self.on_finish(lambda: ended.done() or ended.set_result(None))
+        await ended
+
+    def where(self) -> str:
+        """Return the line of plugin code on which the call, or what blocks it, stands, or ''."""
+        package = self.bulkhead.package
+        if self.finished:
+            return self.failure.where if self.failure else ""
+        if self.task is not None and self.began is not None:
+            return task_position(self.task, self.thread, package)
+        return thread_position(self.thread or self.bulkhead.thread_id, package)
+
+    def _expire(self) -> None:
+        if self.finished:
+            return
+        self.expired = True
+        if self.task is not None:
+            self.bulkhead.call_soon(self.task.cancel)
+        self._resolve()
+
+    def _finish(self, value: Any, failure: Failure | None) -> None:
+        """Called in the plugin's thread."""
+        self.value, self.failure = value, failure
+        self.ended = time.monotonic()
+        self.finished = True
+        try:
+            self._loop.call_soon_threadsafe(self._settle)
+        except RuntimeError:  # the HTTP loop is closed: nobody is left to be told
+            return
+
+    def _settle(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self.task = None
+        self._resolve()
+        hooks, self._finish_hooks = self._finish_hooks, []
+        for hook in hooks:
+            hook()
+
+    def _resolve(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class Bulkhead:
+    """The thread and loop of one plugin. Make and use it on the HTTP loop only.
+
+    `package` is the plugin's top-level package, by which its lines are told from a library's.
+    `notify(event, failure)` is called in the plugin's thread for what no run can report: something
+    that left the loop, a task or callback that raised, the task limit.
+    """
+
+    def __init__(self, name: str, package: str, notify: Notify) -> None:
+        self.name = name
+        self.package = package
+        self.tasks = 0
+        self._notify = notify
+        self._host_loop = asyncio.get_running_loop()
+        self._closing = False
+        self._slots: dict[str, queue.SimpleQueue[Callable[[], None] | None]] = {}
+        self._loop_runs: set[Run] = set()
+        self._loop = self._new_loop()
+        self._thread = threading.Thread(target=self._main, name=f"plugin-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def thread_id(self) -> int | None:
+        """The identity of the loop's thread."""
+        return self._thread.ident
+
+    def submit(
+        self,
+        function: Callable[[], Any],
+        *,
+        timeout: float,
+        freeze: Freeze,
+        slot: str | None = None,
+    ) -> Run:
+        """Begin `function` in the plugin and return its run, which expires after `timeout` seconds.
+
+        An `async def` runs on the plugin's loop; so does a plain one without `slot`. A plain one
+        with `slot` runs in the thread of that name, made when it is first needed. `freeze` turns
+        the answer into plain values, in the plugin's thread; what it raises fails the run.
+        """
+        run = Run(self, self._host_loop)
+        run.expire_after(timeout)
+        if slot is None or inspect.iscoroutinefunction(function):
+            self.call_soon(self._begin, run, function, freeze)
+        else:
+            self._slot(slot).put(lambda: self._run_blocking(run, function, freeze))
+        return run
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Run `callback` on the plugin's loop, if there is still one."""
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # closed by the plugin or by `close`; a new one takes over, or none
+            return
+
+    def close(self) -> None:
+        """End the threads as soon as their calls allow; never waits."""
+        self._closing = True
+        self.call_soon(self._loop.stop)
+        for slot in self._slots.values():
+            slot.put(None)
+
+    def _begin(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
+        # Not through the task factory: a plugin that used up its tasks still gets probed.
+        run.thread = threading.get_ident()
+        run.task = asyncio.Task(self._run_on_loop(run, function, freeze), loop=self._loop)
+
+    async def _run_on_loop(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
+        if run.expired:
+            run._finish(None, None)
+            return
+        run.began = time.monotonic()
+        self._loop_runs.add(run)
+        value, failure = None, None
+        try:
+            answer = function()
+            value = freeze(await answer if inspect.isawaitable(answer) else answer)
+        except BaseException as error:  # the bulkhead: SystemExit and its kind end here too
+            failure = describe(error, self.package)
+        self._loop_runs.discard(run)
+        run._finish(value, failure)
+
+    def _slot(self, name: str) -> "queue.SimpleQueue[Callable[[], None] | None]":
+        slot = self._slots.get(name)
+        if slot is None:
+            slot = self._slots[name] = queue.SimpleQueue()
+            threading.Thread(
+                target=_serve_slot, args=(slot,), name=f"plugin-{self.name}-{name}", daemon=True
+            ).start()
+        return slot
+
+    def _run_blocking(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
+        if run.expired:
+            run._finish(None, None)
+            return
+        run.thread = threading.get_ident()
+        run.began = time.monotonic()
+        value, failure = None, None
+        try:
+            answer = function()
+            if inspect.iscoroutine(answer):
+                answer.close()
+                raise TypeError("a plain function returned a coroutine; declare it `async def`")
+            value = freeze(answer)
+        except BaseException as error:  # the bulkhead
+            failure = describe(error, self.package)
+        run._finish(value, failure)
+
+    def _new_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.SelectorEventLoop()
+        loop.set_task_factory(self._make_task)
+        loop.set_exception_handler(self._report_unhandled)
+        return loop
+
+    def _main(self) -> None:
+        while not self._closing:
+            loop = self._loop
+            asyncio.set_event_loop(loop)
+            try:
+                loop.run_forever()
+            except BaseException as error:  # the bulkhead: SystemExit from a task or callback
+                self._notify("plugin.escaped", describe(error, self.package))
+            else:
+                if not self._closing:
+                    message = "the plugin stopped its own event loop; it was restarted"
+                    self._notify("plugin.loop_stopped", Failure("RuntimeError", message, "", ""))
+            if loop.is_closed() and not self._closing:
+                self._replace_closed_loop()
+        self._wind_up()
+
+    def _replace_closed_loop(self) -> None:
+        message = "the plugin closed its own event loop"
+        self._loop = self._new_loop()
+        self.tasks = 0
+        for run in list(self._loop_runs):
+            self._loop_runs.discard(run)
+            run._finish(None, Failure("RuntimeError", message, "", ""))
+
+    def _wind_up(self) -> None:
+        try:
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.close()
+        except BaseException as error:  # the bulkhead: tasks that refuse to end
+            self._notify("plugin.escaped", describe(error, self.package))
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
+    ) -> "asyncio.Task[Any]":
+        if self.tasks >= MAX_TASKS:
+            self.tasks = len(asyncio.all_tasks(loop))  # tasks that were collected never say so
+        if self.tasks >= MAX_TASKS:
+            coroutine.close()
+            error = RuntimeError(
+                f"{self.tasks} tasks are alive, the most that a plugin may have; "
+                "end or cancel the tasks that you create"
+            )
+            self._notify("plugin.task_limit", describe(error, self.package))
+            raise error
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        self.tasks += 1
+        task.add_done_callback(self._forget_task)
+        return task
+
+    def _forget_task(self, _task: "asyncio.Task[Any]") -> None:
+        self.tasks -= 1
+
+    def _report_unhandled(
+        self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            failure = describe(error, self.package)
+        else:
+            failure = Failure("", str(context.get("message", ""))[:500], "", "")
+        self._notify("plugin.unhandled", failure)
+
+
+def _serve_slot(slot: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    while (call := slot.get()) is not None:
+        call()
+
+
+async def finish_within(awaitable: Awaitable[Any], seconds: float) -> bool:
+    """Wait for trusted-enough work at most `seconds`, cancel it then; True if it ended in time."""
+    task = asyncio.ensure_future(awaitable)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        task.cancel()
+    return bool(done)

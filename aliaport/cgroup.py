@@ -1,0 +1,109 @@
+"""Where the process stands in the kernel's control groups: version 1, version 2 and both at once.
+
+Part of the plugin contract for plugins that respect a container's limits. Standard library only.
+Facts: cgroups(7), proc_pid_mountinfo(5), the kernel's admin-guide/cgroup-v2 and cgroup-v1 pages.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """The process's place in the hierarchy of one controller.
+
+    `version` is 1 or 2. `mount` is where the hierarchy is mounted. `levels` are the process's own
+    directory and then each parent up to `mount`: a limit on any of them applies to the process. A
+    container sees only its own part of the hierarchy, so its `levels` may be `mount` alone.
+    """
+
+    version: int
+    mount: Path
+    levels: tuple[Path, ...]
+
+
+def own_cgroup(controller: str, root: Path = Path("/")) -> Cgroup | None:
+    """Find the cgroup of this process for a controller such as `memory`, or None.
+
+    In hybrid mode the version that the controller is attached to wins. The directories need not
+    exist: the process may have been moved, so read them with the functions of this module. `root`
+    is the folder that holds `proc` and `sys`; tests put recorded trees there.
+    """
+    version, path = _membership(controller, root)
+    if not version:
+        return None
+    shown = _mounts(controller if version == 1 else None, root)
+    if not shown:
+        return None
+    # Several mounts of one hierarchy: the one that shows the own path with the most ancestors.
+    top, mount = min(shown, key=lambda each: (not _is_below(path, each[0]), len(each[0])))
+    # A hierarchy mounted from outside of the cgroup namespace does not show the own path: its
+    # mount point is then the nearest directory known to apply.
+    below = PurePosixPath(path).relative_to(top) if _is_below(path, top) else PurePosixPath()
+    own = mount / below
+    return Cgroup(version, mount, (own, *own.parents[: len(below.parts)]))
+
+
+def read_text(path: Path) -> str:
+    """The content of a kernel file, or "" where it is missing, forbidden or just went away."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_number(path: Path) -> int | None:
+    """The one number of a kernel file, or None where it is unreadable or says `max`."""
+    try:
+        return int(read_text(path))
+    except ValueError:
+        return None
+
+
+def read_table(path: Path) -> dict[str, int]:
+    """The `key number` lines of a kernel file such as `memory.stat`; empty where unreadable."""
+    table: dict[str, int] = {}
+    for line in read_text(path).splitlines():
+        key, _, value = line.partition(" ")
+        if value.strip().isdecimal():
+            table[key] = int(value)
+    return table
+
+
+def _membership(controller: str, root: Path) -> tuple[int, str]:
+    version, path = 0, ""
+    for line in read_text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, where = rest.partition(":")
+        if controller in controllers.split(","):
+            return 1, where
+        if not controllers and where:
+            version, path = 2, where
+    return version, path
+
+
+def _mounts(controller: str | None, root: Path) -> list[tuple[str, Path]]:
+    """The mounts of a version 1 controller or, for None, of version 2: (what they show, where)."""
+    mounts = []
+    for line in read_text(root / "proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        fields, words = left.split(), right.split()
+        if len(fields) < 5 or len(words) < 2:
+            continue
+        kind, options = words[0], words[-1].split(",")
+        if kind == "cgroup2" if controller is None else kind == "cgroup" and controller in options:
+            top, point = (_unescaped(field) for field in fields[3:5])
+            mounts.append((top, root / point.lstrip("/")))
+    return mounts
+
+
+def _is_below(path: str, top: str) -> bool:
+    parts = PurePosixPath(path)
+    return ".." not in parts.parts and parts.is_relative_to(top)
+
+
+def _unescaped(field: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), field)

@@ -1,0 +1,255 @@
+"""The frozen values in which a plugin declares what it has and answers what it found."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from aliaport.errors import DeclarationError
+
+Scalar = str | int | float | bool | None
+
+PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+PROBE_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+CODE = re.compile(r"[a-z][a-z0-9_]{0,40}")
+METRIC_NAME = re.compile(r"aliaport_[a-z][a-z0-9_]{0,90}")
+LABEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+RESERVED_PROBE_NAMES = frozenset(
+    "status timestamp reason reasons probes plugins omitted success data error service version "
+    "uptime_seconds environment".split()
+)
+HOST_CODES = frozenset("timeout stuck blocked error starting rejected invalid draining".split())
+RESERVED_LABELS = frozenset("job instance plugin le quantile".split())
+COMMON_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Status(StrEnum):
+    """How the thing that a probe looks at is doing."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer of one probe run. Use the constructors `healthy`, `degraded` and `unhealthy`.
+
+    `summary` is one sentence for people (cut at 300 characters), `data` further figures (at most
+    32 scalars), `code` the author's short documented reason such as `wrong_password`. The code is
+    public; summary and data are shown to operators only.
+    """
+
+    status: Status
+    summary: str = ""
+    data: Mapping[str, Scalar] = field(default_factory=dict)
+    code: str = ""
+
+    @classmethod
+    def healthy(cls, summary: str = "", /, *, code: str = "ok", **data: Scalar) -> "Check":
+        """All is well."""
+        return cls(Status.HEALTHY, summary, data, code)
+
+    @classmethod
+    def degraded(cls, summary: str = "", /, *, code: str = "failed", **data: Scalar) -> "Check":
+        """It works, but somebody should look: nothing is taken out of rotation."""
+        return cls(Status.DEGRADED, summary, data, code)
+
+    @classmethod
+    def unhealthy(cls, summary: str = "", /, *, code: str = "failed", **data: Scalar) -> "Check":
+        """It does not work: of a critical probe this makes /ready answer 503."""
+        return cls(Status.UNHEALTHY, summary, data, code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Declares one probe.
+
+    `run` is an `async def` (it runs on the plugin's own loop) or a plain `def` (it runs in a thread
+    of its own, so it may block). `critical` and `timeout` (seconds) are proposals: the operator
+    decides in `[probes.<name>]`. `section` is the key of /status under which the data stands
+    (several probes may share one), `section_defaults` what stands there while no answer came.
+    `words` are the two status words of that section and of /ready: (works, does not work).
+    """
+
+    name: str
+    run: Callable[[], Awaitable[Check]] | Callable[[], Check]
+    title: str = ""
+    critical: bool = False
+    timeout: float = 0.5
+    section: str | None = None
+    section_defaults: Mapping[str, Scalar] = field(default_factory=dict)
+    words: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        where = f"probe {self.name!r}"
+        _require(
+            isinstance(self.name, str) and PROBE_NAME.fullmatch(self.name) is not None,
+            f"{where}: the name must match {PROBE_NAME.pattern}",
+        )
+        _require(
+            self.name not in RESERVED_PROBE_NAMES,
+            f"{where}: this name is reserved for a key of the answers; choose another",
+        )
+        _require(callable(self.run), f"{where}: run must be a function or an async function")
+        _require(
+            isinstance(self.timeout, int | float) and 0 < self.timeout <= 60,
+            f"{where}: timeout must be more than 0 and at most 60 seconds",
+        )
+        _require(
+            self.section is None or PROBE_NAME.fullmatch(self.section) is not None,
+            f"{where}: section must match {PROBE_NAME.pattern}",
+        )
+        _require(
+            self.section not in RESERVED_PROBE_NAMES,
+            f"{where}: section {self.section!r} is reserved for a key of the answers",
+        )
+        _require(
+            self.words is None
+            or (len(self.words) == 2 and all(CODE.fullmatch(word) for word in self.words)),
+            f"{where}: words must be two words such as ('connected', 'disconnected')",
+        )
+        object.__setattr__(self, "section_defaults", MappingProxyType(dict(self.section_defaults)))
+
+
+class MetricKind(StrEnum):
+    """The kinds of metric families."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Declares one metric family; use the constructors `gauge`, `counter` and `histogram`.
+
+    The name begins with `aliaport_<plugin>_` or is one of the families that the core declares for
+    all (such as `aliaport_cache_hit_rate`). Base units: `_seconds`, `_bytes`; counters end in
+    `_total`.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: MetricKind = MetricKind.GAUGE
+    buckets: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        where = f"metric {self.name!r}"
+        _require(
+            isinstance(self.name, str) and METRIC_NAME.fullmatch(self.name) is not None,
+            f"{where}: the name must match {METRIC_NAME.pattern}",
+        )
+        _require(bool(self.help.strip()), f"{where}: help must be a sentence")
+        _require(len(self.labels) <= 5, f"{where}: at most 5 labels")
+        _require(len(set(self.labels)) == len(self.labels), f"{where}: a label stands twice")
+        for label in self.labels:
+            _require(
+                LABEL_NAME.fullmatch(label) is not None,
+                f"{where}: label {label!r} must match {LABEL_NAME.pattern}",
+            )
+            _require(
+                label not in RESERVED_LABELS,
+                f"{where}: label {label!r} is reserved for Prometheus or the host; rename it",
+            )
+        _require(
+            not self.buckets or list(self.buckets) == sorted(set(self.buckets)),
+            f"{where}: buckets must rise",
+        )
+
+    @classmethod
+    def gauge(cls, name: str, help: str, labels: Sequence[str] = ()) -> "Metric":
+        """A figure that goes up and down."""
+        return cls(name, help, tuple(labels), MetricKind.GAUGE)
+
+    @classmethod
+    def counter(cls, name: str, help: str, labels: Sequence[str] = ()) -> "Metric":
+        """A total that only rises, from 0."""
+        return cls(name, help, tuple(labels), MetricKind.COUNTER)
+
+    @classmethod
+    def histogram(
+        cls,
+        name: str,
+        help: str,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = COMMON_BUCKETS,
+    ) -> "Metric":
+        """Observations counted by upper bounds; only `Context.histogram` can fill one."""
+        return cls(name, help, tuple(labels), MetricKind.HISTOGRAM, tuple(map(float, buckets)))
+
+    def sample(self, value: float, /, **labels: str) -> "Sample":
+        """One figure of this family; `labels` must name each declared label."""
+        return Sample(self.name, value, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One figure of one metric family, made by `Metric.sample`."""
+
+    metric: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Declares metric families and the function that returns their samples at each scrape.
+
+    One collector per thing that can hang: if `run` does, only these families are missing. `run` is
+    an `async def` or a plain `def`, as a probe's is; `timeout` in seconds.
+    """
+
+    families: Sequence[Metric]
+    run: Callable[[], Awaitable[Iterable[Sample]]] | Callable[[], Iterable[Sample]]
+    name: str = ""
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        families = tuple(self.families)
+        _require(bool(families), "a collector must declare at least one metric family")
+        name = self.name or families[0].name
+        _require(callable(self.run), f"collector {name}: run must be a function or async function")
+        _require(
+            all(family.kind is not MetricKind.HISTOGRAM for family in families),
+            f"collector {name}: histograms are filled through context.histogram, not collected",
+        )
+        object.__setattr__(self, "families", families)
+        object.__setattr__(self, "name", name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Declares work that the host runs again and again, never twice at once.
+
+    `every` is the pause from the end of one run to the start of the next, in seconds (jittered by a
+    tenth); a failing run is repeated with growing pauses up to `every`. `timeout` in seconds ends
+    one run. The first run begins right after the plugin's start.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[None]] | Callable[[], None]
+    every: float
+    timeout: float
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        where = f"job {self.name!r}"
+        _require(
+            isinstance(self.name, str) and PROBE_NAME.fullmatch(self.name) is not None,
+            f"{where}: the name must match {PROBE_NAME.pattern}",
+        )
+        _require(callable(self.run), f"{where}: run must be a function or an async function")
+        _require(self.every >= 1, f"{where}: every must be at least 1 second")
+        _require(self.timeout > 0, f"{where}: timeout must be more than 0 seconds")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise DeclarationError(message)

@@ -1,0 +1,35 @@
+"""The errors that Aliaport raises on purpose; each says what is wrong, where, and what to do."""
+
+from collections.abc import Sequence
+
+
+class AliaportError(Exception):
+    """Base of every error that Aliaport raises on purpose.
+
+    `exit_code` is what the command line ends with: 2 where the operator must change something
+    before another attempt can succeed, 1 otherwise.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(AliaportError):
+    """The configuration cannot be used. `problems` lists everything that is wrong with it."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        heading = "1 configuration problem:" if count == 1 else f"{count} configuration problems:"
+        super().__init__("\n  - ".join([heading, *self.problems]))
+
+
+class StartupError(AliaportError):
+    """The service cannot start: a port is taken, a folder unwritable, a database missing."""
+
+    exit_code = 2
+
+
+class DeclarationError(AliaportError):
+    """A plugin declared something that the contract does not allow, such as a bad metric name."""

@@ -1,0 +1,95 @@
+"""What is kept of an exception, and where a thread or a task stands: plain, bounded text.
+
+No exception object, frame or traceback leaves the thread of the plugin that it belongs to.
+"""
+
+import asyncio
+import linecache
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from types import CodeType, FrameType
+from typing import Any
+
+_MESSAGE_LIMIT = 500
+_TRACEBACK_LIMIT = 8_000
+_HOST_MODULES = ("aliaport.", "asyncio", "threading", "selectors", "concurrent.", "importlib")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception as text: its type's name, message, plugin line and traceback, all bounded."""
+
+    type: str
+    message: str
+    where: str
+    traceback: str
+
+    def __str__(self) -> str:
+        """`OSError: no such file (at aliaport_disk/plugin.py:42 in check: os.statvfs(path))`."""
+        at = f" (at {self.where})" if self.where else ""
+        return f"{self.type}: {self.message}{at}" if self.message else f"{self.type}{at}"
+
+
+def describe(error: BaseException, package: str) -> Failure:
+    """Return `error` as text; call it in the thread that raised it. `package` is the plugin's."""
+    try:
+        message = str(error)[:_MESSAGE_LIMIT]
+    except BaseException:  # a hostile __str__ must not cost the report
+        message = "<its message cannot be read>"
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return Failure(
+        type=type(error).__qualname__,
+        message=message,
+        where=_pick(frames, package),
+        traceback="".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:],
+    )
+
+
+def thread_position(thread_id: int | None, package: str) -> str:
+    """Return the line of plugin code on which a running thread stands, or ''."""
+    frame = sys._current_frames().get(thread_id) if thread_id is not None else None
+    frames = [] if frame is None else [(f, f.f_lineno) for f in _outwards(frame)][::-1]
+    return _pick(frames, package)
+
+
+def task_position(task: "asyncio.Task[Any]", thread_id: int | None, package: str) -> str:
+    """Return the line of plugin code on which a task stands, running or waiting, or ''."""
+    frames: list[tuple[FrameType, int]] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        if getattr(awaited, "cr_running", False) or getattr(awaited, "gi_running", False):
+            return thread_position(thread_id, package)
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None:
+            frames.append((frame, frame.f_lineno))
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return _pick(frames, package)
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _pick(frames: list[tuple[FrameType, int]], package: str) -> str:
+    """Of frames from outermost to innermost, the last that is plugin code, else the last foreign."""
+    foreign = ""
+    for frame, line in reversed(frames):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module == package or module.startswith(f"{package}."):
+            return _line_of(frame.f_code, line, module)
+        if not foreign and not (module == "aliaport" or module.startswith(_HOST_MODULES)):
+            foreign = _line_of(frame.f_code, line, module)
+    return foreign
+
+
+def _line_of(code: CodeType, line: int, module: str) -> str:
+    parts = PurePath(code.co_filename).parts
+    depth = module.count(".") + (2 if parts and parts[-1] == "__init__.py" else 1)
+    source = linecache.getline(code.co_filename, line).strip()[:120]
+    text = f"{'/'.join(parts[-depth:])}:{line} in {code.co_name}"
+    return f"{text}: {source}" if source else text

@@ -1,0 +1,1 @@
+"""Aliaport plugin: CPU use, load and throttling within the limit of the container."""

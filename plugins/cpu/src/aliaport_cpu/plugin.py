@@ -1,0 +1,152 @@
+"""The cpu plugin: use, load and throttling, from counters that are compared, never waited for."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from aliaport.plugin import Check, Collector, Context, Job, Metric, Plugin, Probe, Sample, Scalar
+from aliaport_cpu.config import CpuConfig
+from aliaport_cpu.snapshot import Snapshot, take, throttled_percent, used_percent
+
+PERCENT = Metric.gauge(
+    "aliaport_cpu_percent", "CPU use of the last seconds in percent of the tightest limit."
+)
+AVERAGE_PERCENT = Metric.gauge(
+    "aliaport_cpu_average_percent", "CPU use averaged as it is judged, in percent."
+)
+LOAD1 = Metric.gauge("aliaport_cpu_load1", "Load average of the machine over 1 minute.")
+LOAD5 = Metric.gauge("aliaport_cpu_load5", "Load average of the machine over 5 minutes.")
+LOAD15 = Metric.gauge("aliaport_cpu_load15", "Load average of the machine over 15 minutes.")
+LIMIT_CORES = Metric.gauge(
+    "aliaport_cpu_limit_cores", "CPUs that the service may use at most, by quota and affinity."
+)
+THROTTLED_SECONDS = Metric.counter(
+    "aliaport_cpu_throttled_seconds_total", "Time that CPU quotas made threads wait."
+)
+PERIODS = Metric.counter(
+    "aliaport_cpu_periods_total", "Scheduling periods of the CPU quotas in force."
+)
+THROTTLED_PERIODS = Metric.counter(
+    "aliaport_cpu_throttled_periods_total", "Scheduling periods in which a CPU quota was used up."
+)
+FAMILIES = (
+    *(PERCENT, AVERAGE_PERCENT, LOAD1, LOAD5, LOAD15, LIMIT_CORES),
+    *(THROTTLED_SECONDS, PERIODS, THROTTLED_PERIODS),
+)
+
+SHORTEST_WINDOW = 1.0
+"""Seconds: the kernel counts in ticks of 10 ms, so a shorter window gives a coarse figure."""
+
+FIRST_WINDOW = 0.1
+SAMPLE_EVERY = 5.0
+
+
+class CpuPlugin(Plugin[CpuConfig]):
+    """CPU use in percent of what this service may use, load averages and throttling.
+
+    Snapshots of the counters are kept for the averaging time. Each figure compares now with one of
+    them that is old enough, so callers neither wait nor shorten each other's window.
+    """
+
+    api = (1, 0)
+    _root: ClassVar[Path] = Path("/")
+
+    def __init__(self, config: CpuConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._past: deque[Snapshot] = deque()
+
+    async def start(self) -> None:
+        """Take the first snapshot and let the first window open, so that no call comes too soon."""
+        self._look()
+        await asyncio.sleep(FIRST_WINDOW)
+
+    def probes(self) -> Sequence[Probe]:
+        """The one probe."""
+        return [
+            Probe(
+                name="cpu",
+                title="CPU",
+                run=self._check,
+                section="system",
+                section_defaults={"cpu_percent": None},
+            )
+        ]
+
+    def metrics(self) -> Sequence[Collector]:
+        """The one collector."""
+        return [Collector(FAMILIES, self._collect, name="cpu")]
+
+    def jobs(self) -> Sequence[Job]:
+        """Snapshots at rest: without them the first call after a long pause would see its mean."""
+        return [Job(name="cpu_snapshot", run=self._sample, every=SAMPLE_EVERY, timeout=2)]
+
+    async def _sample(self) -> None:
+        self._look()
+
+    async def _check(self) -> Check:
+        now = self._look()
+        return judge(self._recent(now), self._past[0], now, self.config)
+
+    async def _collect(self) -> Iterable[Sample]:
+        now = self._look()
+        quotas = now.quotas.values()
+        samples = [
+            LIMIT_CORES.sample(now.limit_cores),
+            THROTTLED_SECONDS.sample(sum(quota.throttled_seconds for quota in quotas)),
+            PERIODS.sample(sum(quota.periods for quota in quotas)),
+            THROTTLED_PERIODS.sample(sum(quota.throttled_periods for quota in quotas)),
+        ]
+        for metric, old in ((PERCENT, self._recent(now)), (AVERAGE_PERCENT, self._past[0])):
+            percent = used_percent(old, now)
+            if percent is not None:
+                samples.append(metric.sample(percent))
+        if now.load is not None:
+            for metric, load in zip((LOAD1, LOAD5, LOAD15), now.load, strict=True):
+                samples.append(metric.sample(load))
+        return samples
+
+    def _look(self) -> Snapshot:
+        """Take a snapshot; remember it unless the last one is young, forget what is too old."""
+        now = take(self.context.clock.monotonic(), self._root)
+        if not self._past or now.at - self._past[-1].at >= SHORTEST_WINDOW:
+            self._past.append(now)
+        while len(self._past) > 1 and now.at - self._past[1].at >= self.config.average_seconds:
+            self._past.popleft()
+        return now
+
+    def _recent(self, now: Snapshot) -> Snapshot:
+        for old in reversed(self._past):
+            if now.at - old.at >= SHORTEST_WINDOW:
+                return old
+        return self._past[0]
+
+
+def judge(recent: Snapshot, oldest: Snapshot, now: Snapshot, config: CpuConfig) -> Check:
+    """The answer for three snapshots: a second or more ago, `average_seconds` ago, and now."""
+    percent, average = used_percent(recent, now), used_percent(oldest, now)
+    throttled = throttled_percent(oldest, now)
+    data: dict[str, Scalar] = {
+        "cpu_percent": None if percent is None else round(percent, 1),
+        "cpu_average_percent": None if average is None else round(average, 1),
+        "limit_cores": round(now.limit_cores, 2),
+        "throttled_percent": round(throttled, 1),
+    }
+    if now.load is not None:
+        data |= zip(("load1", "load5", "load15"), now.load, strict=True)
+        data["load1_per_cpu"] = round(now.load[0] / max(1, now.machine_cpus), 2)
+    if percent is None or average is None:
+        return Check.degraded("CPU counters cannot be read", code="unreadable", **data)
+    seconds = now.at - oldest.at
+    figures = f"{average:.1f} % of {now.limit_cores:g} CPUs used over the last {seconds:.0f} s"
+    if seconds < config.average_seconds:
+        return Check.healthy(figures, code="measuring", **data)
+    if average >= config.critical_percent:
+        return Check.unhealthy(figures, code="cpu_critical", **data)
+    if throttled >= config.warn_throttled_percent:
+        summary = f"held up by its CPU quota in {throttled:.1f} % of the scheduling periods"
+        return Check.degraded(summary, code="throttled", **data)
+    if average >= config.warn_percent:
+        return Check.degraded(figures, code="cpu_high", **data)
+    return Check.healthy(figures, code="ok", **data)

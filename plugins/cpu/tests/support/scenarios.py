@@ -1,0 +1,75 @@
+"""The cpu plugin inside a real cgroup with a quota, told as JSON; root, in a process of its own.
+
+python scenarios.py
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aliaport.cgroup import own_cgroup, read_text
+from aliaport.testing import run_plugin
+from aliaport_cpu.plugin import CpuPlugin
+
+QUOTA_CORES = 0.4
+
+
+@contextmanager
+def quota() -> Iterator[None]:
+    """Move this process into a new cgroup with a quota; raise OSError where that cannot be."""
+    cpu, accounting = own_cgroup("cpu"), own_cgroup("cpuacct")
+    if cpu is None:
+        raise OSError("no cgroup hierarchy with a cpu controller is mounted")
+    if cpu.version == 2 and "cpu" not in read_text(cpu.mount / "cgroup.subtree_control").split():
+        raise OSError("the cpu controller is not handed down by the root cgroup")
+    hierarchies = [cpu]
+    if cpu.version == 1 and accounting is not None and accounting.mount != cpu.mount:
+        hierarchies.append(accounting)
+    groups = [each.mount / f"aliaport-test-{os.getpid()}" for each in hierarchies]
+    try:
+        for group in groups:
+            group.mkdir()
+        if cpu.version == 1:
+            (groups[0] / "cpu.cfs_quota_us").write_text(str(int(QUOTA_CORES * 100_000)))
+        else:
+            (groups[0] / "cpu.max").write_text(f"{int(QUOTA_CORES * 100_000)} 100000")
+        for group in groups:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+        yield
+    finally:
+        for each, group in zip(hierarchies, groups, strict=True):
+            if group.exists():
+                (each.levels[0] / "cgroup.procs").write_text(str(os.getpid()))
+                group.rmdir()
+
+
+def busy_under_quota() -> dict[str, Any]:
+    """A child that never rests uses up the quota; ends when the plugin has seen it."""
+    story: dict[str, Any] = {}
+    with run_plugin(CpuPlugin, {"average_seconds": 2}) as plugin, quota():
+        spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            deadline = time.monotonic() + 40
+            while story.get("code") != "cpu_critical" and time.monotonic() < deadline:
+                time.sleep(0.3)
+                result = plugin.probe("cpu")
+                story = {"status": str(result.status), "code": result.code}
+                story["data"] = dict(result.data)
+            story["samples"] = {sample.metric: sample.value for sample in plugin.collect()}
+        finally:
+            spinner.kill()
+            spinner.wait()
+    return story
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(busy_under_quota()))
+    except OSError as error:
+        print(json.dumps({"impossible": str(error)}))

@@ -1,0 +1,311 @@
+"""The cpu plugin on recorded kernel files, on this machine, and inside a real cgroup."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from aliaport.plugin import Status
+from aliaport.testing import run_plugin
+from aliaport_cpu.config import CpuConfig
+from aliaport_cpu.plugin import FAMILIES, CpuPlugin, judge
+from aliaport_cpu.snapshot import Quota, Snapshot, take, throttled_percent, used_percent
+
+LEVEL = Path("/sys/fs/cgroup/app")
+
+
+def snapshot(at: float, *, busy: int = 0, total: int = 0, **quota: Any) -> Snapshot:
+    """Counters of a machine with 4 CPUs; with any of `quota`, of a process under a quota there."""
+    quotas = {}
+    if quota:
+        figures: dict[str, Any] = {
+            "cores": 2.0,
+            "used_seconds": 0.0,
+            "periods": 0,
+            "throttled_periods": 0,
+            "throttled_seconds": 0.0,
+        }
+        quotas[LEVEL] = Quota(**(figures | quota))
+    return Snapshot(at, 4, 4, busy, total, (1.0, 2.0, 3.0), quotas)
+
+
+class Machine:
+    """A recorded tree with as many CPUs as the affinity of this process asks for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cpus = max(os.sched_getaffinity(0)) + 1
+        self.write("proc/loadavg", "0.50 1.25 2.00 1/88 4575\n")
+        self.ticks(busy=0, idle=0)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def ticks(self, busy: int, idle: int) -> None:
+        """Every CPU was so many ticks busy (half of them as guest, which is in user) and idle."""
+        rows = [
+            f"cpu{number} {busy} 0 0 {idle} 0 0 0 0 {busy // 2} 0" for number in range(self.cpus)
+        ]
+        self.write("proc/stat", "cpu  1 2 3 4 5 6 7 8 9 10\n" + "\n".join(rows) + "\nintr 1 2\n")
+
+    def version_2(self, path: str, mount: str = "/") -> None:
+        self.write("proc/self/cgroup", f"0::{path}\n")
+        self.write(
+            "proc/self/mountinfo", f"29 23 0:26 {mount} /sys/fs/cgroup ro - cgroup2 cgroup rw\n"
+        )
+
+    def version_1(self, path: str, together: bool = True) -> None:
+        self.write("proc/self/cgroup", f"4:cpu:{path}\n3:cpuacct:{path}\n1:name=systemd:/\n0::/\n")
+        points = ("cpu,cpuacct", "cpu,cpuacct") if together else ("cpu", "cpuacct")
+        self.write(
+            "proc/self/mountinfo",
+            "".join(
+                f"3{number} 31 0:29 / /sys/fs/cgroup/{point} rw - cgroup cgroup rw,{options}\n"
+                for number, (point, options) in enumerate(
+                    zip(points, ("cpu,cpuacct",) * 2 if together else points, strict=True)
+                )
+            ),
+        )
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+class TestConfig:
+    def test_defaults_are_the_baselines(self) -> None:
+        config = CpuConfig()
+        assert (config.warn_percent, config.critical_percent) == (60, 80)
+
+    @pytest.mark.parametrize(
+        ("options", "hint"),
+        [
+            ({"warn_percent": 81}, "must not be above critical_percent"),
+            ({"average_seconds": 0}, "greater than or equal to 1"),
+            ({"interval": 1}, "Extra inputs"),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused(self, options: dict[str, Any], hint: str) -> None:
+        with pytest.raises(ValidationError, match=hint):
+            CpuConfig.model_validate(options)
+
+
+class TestUsedPercent:
+    def test_without_quota_it_is_the_share_of_the_cpus(self) -> None:
+        assert used_percent(snapshot(0), snapshot(10, busy=100, total=400)) == 25
+
+    def test_under_a_quota_it_is_the_share_of_the_quota_not_of_the_machine(self) -> None:
+        old, new = snapshot(0, used_seconds=5), snapshot(10, used_seconds=15, busy=90, total=100)
+        assert used_percent(old, new) == 50
+
+    def test_a_quota_wider_than_the_cpus_leaves_them_to_decide(self) -> None:
+        old, new = snapshot(0, cores=8), snapshot(10, cores=8, used_seconds=40, busy=9, total=10)
+        assert used_percent(old, new) == 90
+
+    def test_the_highest_of_nested_quotas_decides(self) -> None:
+        old, new = snapshot(0, cores=2), snapshot(10, cores=2, used_seconds=2)
+        outer = Quota(1.0, 0.0, 0, 0, 0.0)
+        old = replace(old, quotas={**old.quotas, LEVEL.parent: outer})
+        new = replace(new, quotas={**new.quotas, LEVEL.parent: replace(outer, used_seconds=9.0)})
+        assert used_percent(old, new) == 90
+        assert new.limit_cores == 1
+
+    def test_a_quota_whose_use_is_unreadable_falls_back_on_the_cpus(self) -> None:
+        old = snapshot(0, used_seconds=None)
+        assert used_percent(old, replace(old, at=10, busy=30, total=100)) == 30
+
+    def test_a_burst_and_counters_that_step_back_stay_within_0_and_100(self) -> None:
+        assert used_percent(snapshot(0, cores=1), snapshot(1, cores=1, used_seconds=1.2)) == 100
+        assert used_percent(snapshot(0, busy=5), snapshot(1, busy=4, total=10)) == 0
+
+    def test_without_time_or_counters_nobody_can_say(self) -> None:
+        assert used_percent(snapshot(5), snapshot(5, busy=1, total=2)) is None
+        assert used_percent(snapshot(0), snapshot(5)) is None
+
+
+class TestTake:
+    def test_the_machine_without_cgroups(self, machine: Machine) -> None:
+        old = take(0, machine.root)
+        machine.ticks(busy=30, idle=70)
+        new = take(1, machine.root)
+        assert used_percent(old, new) == 30, "guest time counts once"
+        assert (new.machine_cpus, new.load) == (machine.cpus, (0.5, 1.25, 2.0))
+        assert new.limit_cores == len(os.sched_getaffinity(0))
+
+    def test_version_2_with_a_quota_on_an_ancestor(self, machine: Machine) -> None:
+        machine.version_2("/kubepods/pod/app")
+        pod, app = "sys/fs/cgroup/kubepods/pod", "sys/fs/cgroup/kubepods/pod/app"
+        machine.write(f"{app}/cpu.max", "max 100000\n")
+        machine.write(f"{pod}/cpu.max", "50000 100000\n")
+        stat = "usage_usec {}\nuser_usec 1\nnr_periods {}\nnr_throttled {}\nthrottled_usec {}\n"
+        machine.write(f"{pod}/cpu.stat", stat.format(1_000_000, 10, 0, 0))
+        old = take(0, machine.root)
+        machine.write(f"{pod}/cpu.stat", stat.format(5_000_000, 110, 40, 2_500_000))
+        new = take(10, machine.root)
+        assert new.limit_cores == 0.5
+        assert used_percent(old, new) == pytest.approx(80)
+        assert throttled_percent(old, new) == 40
+        assert [quota.throttled_seconds for quota in new.quotas.values()] == [2.5]
+
+    @pytest.mark.parametrize("together", [True, False])
+    def test_version_1_of_a_hybrid_machine(self, machine: Machine, together: bool) -> None:
+        machine.version_1("/app", together)
+        cpu = "sys/fs/cgroup/" + ("cpu,cpuacct" if together else "cpu") + "/app"
+        accounting = "sys/fs/cgroup/" + ("cpu,cpuacct" if together else "cpuacct") + "/app"
+        machine.write(f"{cpu}/cpu.cfs_quota_us", "25000\n")
+        machine.write(f"{cpu}/cpu.cfs_period_us", "50000\n")
+        machine.write(f"{cpu}/cpu.stat", "nr_periods 4\nnr_throttled 1\nthrottled_time 500000000\n")
+        machine.write(f"{accounting}/cpuacct.usage", "0\n")
+        old = take(0, machine.root)
+        machine.write(f"{accounting}/cpuacct.usage", "3000000000\n")
+        new = take(10, machine.root)
+        assert (new.limit_cores, used_percent(old, new)) == (0.5, pytest.approx(60))
+        assert [quota.throttled_seconds for quota in new.quotas.values()] == [0.5]
+
+    def test_no_limit_is_none_in_either_version(self, machine: Machine) -> None:
+        machine.version_2("/")
+        assert not take(0, machine.root).quotas, "the root cgroup has no cpu.max"
+        machine.write("sys/fs/cgroup/cpu.max", "max 100000\n")
+        assert not take(0, machine.root).quotas
+        machine.version_1("/")
+        machine.write("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n")
+        machine.write("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n")
+        assert not take(0, machine.root).quotas
+
+    def test_an_empty_machine_raises_nothing(self, tmp_path: Path) -> None:
+        found = take(0, tmp_path)
+        assert (found.total, found.load, found.quotas) == (0, None, {})
+
+    def test_affinity_and_cpusets_narrow_the_cpus(self, machine: Machine) -> None:
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})
+        try:
+            assert take(0).limit_cores == 1
+            assert take(0, machine.root).machine_cpus == machine.cpus
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+
+class TestJudge:
+    @pytest.mark.parametrize(
+        ("busy", "status", "code"),
+        [
+            (59, Status.HEALTHY, "ok"),
+            (60, Status.DEGRADED, "cpu_high"),
+            (80, Status.UNHEALTHY, "cpu_critical"),
+        ],
+    )
+    def test_the_average_decides(self, busy: int, status: Status, code: str) -> None:
+        now = snapshot(60, busy=busy, total=100)
+        check = judge(snapshot(59), snapshot(0), now, CpuConfig())
+        assert (check.status, check.code) == (status, code)
+        assert check.data["cpu_percent"] == busy
+        assert check.data["load1_per_cpu"] == 0.25
+
+    def test_the_first_minute_is_not_judged(self) -> None:
+        now = snapshot(59, busy=100, total=100)
+        check = judge(snapshot(58), snapshot(0), now, CpuConfig())
+        assert (check.status, check.code) == (Status.HEALTHY, "measuring")
+        assert check.data["cpu_percent"] == 100
+
+    def test_throttling_is_told(self) -> None:
+        old = snapshot(0, cores=1, periods=100)
+        new = snapshot(60, cores=1, used_seconds=20, periods=200, throttled_periods=25)
+        check = judge(old, old, new, CpuConfig())
+        assert (check.status, check.code) == (Status.DEGRADED, "throttled")
+
+    def test_unreadable_counters_are_told(self) -> None:
+        check = judge(snapshot(0), snapshot(0), snapshot(60), CpuConfig())
+        assert (check.status, check.code) == (Status.DEGRADED, "unreadable")
+        assert check.data["cpu_percent"] is None
+
+
+class TestPlugin:
+    def test_it_answers_at_once_with_figures_of_this_machine(self) -> None:
+        with run_plugin(CpuPlugin, {}) as plugin:
+            result = plugin.probe("cpu")
+            samples = {sample.metric: sample.value for sample in plugin.collect()}
+        assert (str(result.status), result.code) == ("healthy", "measuring")
+        assert 0 <= result.data["cpu_percent"] <= 100
+        assert set(samples) == {family.name for family in FAMILIES}
+        assert 0 < samples["aliaport_cpu_limit_cores"] <= (os.cpu_count() or 1)
+
+    def test_many_calls_do_not_shorten_each_others_window(self, machine: Machine) -> None:
+        """Counters that step once, after the start, must stay visible to each of many calls."""
+
+        class Recorded(CpuPlugin):
+            _root: ClassVar[Path] = machine.root
+
+        with run_plugin(Recorded, {}) as plugin:
+            machine.ticks(busy=50, idle=50)
+            figures = [plugin.probe("cpu").data["cpu_percent"] for _ in range(10)]
+        assert figures == [50.0] * 10
+
+    def test_the_window_moves_on(self, machine: Machine) -> None:
+        class Recorded(CpuPlugin):
+            _root: ClassVar[Path] = machine.root
+
+        with run_plugin(Recorded, {"average_seconds": 2}) as plugin:
+            machine.ticks(busy=100, idle=0)
+            assert plugin.probe("cpu").data["cpu_percent"] == 100
+            deadline = time.monotonic() + 20
+            figure, total = 100.0, 0
+            while figure and time.monotonic() < deadline:
+                time.sleep(0.1)
+                total += 10
+                machine.ticks(busy=100, idle=total)
+                figure = plugin.probe("cpu").data["cpu_percent"]
+            assert figure == 0, "a second later the burst is no longer part of the figure"
+            result = plugin.probe("cpu")
+            while result.code != "ok" and time.monotonic() < deadline:
+                time.sleep(0.1)
+                total += 100
+                machine.ticks(busy=100, idle=total)
+                result = plugin.probe("cpu")
+            assert result.code == "ok", "after the averaging time the use is judged"
+
+    def test_a_machine_without_counters_is_degraded_and_exports_what_it_can(
+        self, tmp_path: Path
+    ) -> None:
+        class Recorded(CpuPlugin):
+            _root: ClassVar[Path] = tmp_path
+
+        with run_plugin(Recorded, {}) as plugin:
+            assert plugin.probe("cpu").code == "unreadable"
+            names = {sample.metric for sample in plugin.collect()}
+        assert "aliaport_cpu_limit_cores" in names
+        assert "aliaport_cpu_percent" not in names
+
+
+@pytest.fixture(scope="module")
+def under_quota() -> Iterator[dict[str, Any]]:
+    script = Path(__file__).with_name("support") / "scenarios.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"scenario: {done.stderr}"
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if "impossible" in told:
+        pytest.skip(f"no cgroup can be made here: {told['impossible']}")
+    yield told
+
+
+@pytest.mark.needs("root")
+def test_inside_a_real_cgroup_the_quota_is_the_measure(under_quota: dict[str, Any]) -> None:
+    assert (under_quota["status"], under_quota["code"]) == ("unhealthy", "cpu_critical")
+    data, samples = under_quota["data"], under_quota["samples"]
+    assert data["limit_cores"] == samples["aliaport_cpu_limit_cores"] == 0.4
+    assert data["cpu_percent"] > 80
+    assert data["throttled_percent"] > 25
+    assert samples["aliaport_cpu_throttled_seconds_total"] > 0

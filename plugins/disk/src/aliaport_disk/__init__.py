@@ -1,0 +1,1 @@
+"""Aliaport plugin: space, inodes and read-only remounts of each mount."""

@@ -1,0 +1,108 @@
+"""The disk plugin: one probe and one collector per mount, so that a hung mount is alone in it."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from aliaport.plugin import Check, Collector, Metric, Plugin, Probe, Sample, Scalar
+from aliaport_disk.config import DiskConfig, probe_names
+from aliaport_disk.usage import Unusable, Usage, measure
+
+USED_PERCENT = Metric.gauge(
+    "aliaport_disk_used_percent", "Space in use in percent, as df computes it.", ("mount",)
+)
+FREE_BYTES = Metric.gauge(
+    "aliaport_disk_free_bytes", "Space that users other than root may still fill.", ("mount",)
+)
+SIZE_BYTES = Metric.gauge("aliaport_disk_size_bytes", "Size of the file system.", ("mount",))
+INODES = Metric.gauge("aliaport_disk_inodes", "Inodes of the file system.", ("mount",))
+INODES_FREE = Metric.gauge("aliaport_disk_inodes_free", "Inodes not in use.", ("mount",))
+READ_ONLY = Metric.gauge(
+    "aliaport_disk_read_only", "1 if the mount is read-only, otherwise 0.", ("mount",)
+)
+FAMILIES = (USED_PERCENT, FREE_BYTES, SIZE_BYTES, INODES, INODES_FREE, READ_ONLY)
+
+
+class DiskPlugin(Plugin[DiskConfig]):
+    """Space, inodes and read-only remounts of the configured mounts."""
+
+    api = (1, 0)
+    _mounts_file: ClassVar[Path] = Path("/proc/self/mounts")
+
+    def probes(self) -> Sequence[Probe]:
+        """One probe per mount; the first one's figures are those of /status."""
+        return [
+            Probe(
+                name=name,
+                title=f"Disk {mount}",
+                run=partial(self._check, mount),
+                section=None if position else "system",
+                section_defaults={} if position else {"disk_percent": None, "disk_free_gb": None},
+            )
+            for position, (mount, name) in enumerate(probe_names(self.config.mounts).items())
+        ]
+
+    def metrics(self) -> Sequence[Collector]:
+        """One collector per mount, all of the same families."""
+        return [
+            Collector(FAMILIES, partial(self._collect, mount), name=name, timeout=2)
+            for mount, name in probe_names(self.config.mounts).items()
+        ]
+
+    def _check(self, mount: str) -> Check:
+        try:
+            usage = measure(mount, self._mounts_file)
+        except Unusable as problem:
+            return Check.unhealthy(str(problem), code=problem.code, mount=mount)
+        return judge(mount, usage, self.config)
+
+    def _collect(self, mount: str) -> Iterable[Sample]:
+        try:
+            usage = measure(mount, self._mounts_file)
+        except Unusable:
+            return []
+        samples = [
+            FREE_BYTES.sample(usage.free_bytes, mount=mount),
+            SIZE_BYTES.sample(usage.size_bytes, mount=mount),
+            READ_ONLY.sample(float(usage.read_only), mount=mount),
+        ]
+        if usage.used_percent is not None:
+            samples.append(USED_PERCENT.sample(usage.used_percent, mount=mount))
+        if usage.inodes_percent is not None:
+            samples.append(INODES.sample(usage.inodes, mount=mount))
+            samples.append(INODES_FREE.sample(usage.inodes_free, mount=mount))
+        return samples
+
+
+def judge(mount: str, usage: Usage, config: DiskConfig) -> Check:
+    """The answer for one mount's figures; what is worst comes first."""
+    space, inodes = usage.used_percent or 0.0, usage.inodes_percent or 0.0
+    data: dict[str, Scalar] = {
+        "mount": mount,
+        "filesystem": usage.filesystem,
+        "disk_percent": _rounded(usage.used_percent),
+        "disk_free_gb": round(usage.free_bytes / 2**30, 1),
+        "disk_size_gb": round(usage.size_bytes / 2**30, 1),
+        "inodes_percent": _rounded(usage.inodes_percent),
+        "read_only": usage.read_only,
+    }
+    figures = f"{mount}: {space:.1f} % used, {data['disk_free_gb']} GiB free"
+    if mount in config.read_only_mounts:
+        return Check.healthy(figures, code="ok", **data)
+    if usage.read_only:
+        return Check.unhealthy(f"{mount} is mounted read-only", code="read_only", **data)
+    if space >= config.critical_percent:
+        return Check.unhealthy(figures, code="space_critical", **data)
+    inode_figures = f"{mount}: {inodes:.1f} % of the inodes in use"
+    if inodes >= config.critical_inodes_percent:
+        return Check.unhealthy(inode_figures, code="inodes_critical", **data)
+    if space >= config.warn_percent:
+        return Check.degraded(figures, code="space_low", **data)
+    if inodes >= config.warn_inodes_percent:
+        return Check.degraded(inode_figures, code="inodes_low", **data)
+    return Check.healthy(figures, code="ok", **data)
+
+
+def _rounded(percent: float | None) -> float | None:
+    return None if percent is None else round(percent, 1)

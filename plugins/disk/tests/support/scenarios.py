@@ -1,0 +1,142 @@
+"""What happens to real file systems, told as JSON; to be run in a mount namespace of its own.
+
+unshare --mount --propagation private python scenarios.py NAME FOLDER
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hung_mount import hung_mount
+
+from aliaport.testing import run_plugin
+from aliaport_disk.config import probe_names
+from aliaport_disk.plugin import DiskPlugin
+
+Story = dict[str, Any]
+
+
+def command(*words: str | Path) -> str:
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=30)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def told(result: Any) -> Story:
+    return {
+        "status": str(result.status),
+        "code": result.code,
+        "summary": result.summary,
+        "data": dict(result.data),
+    }
+
+
+def filled(file: Path) -> int:
+    """Write until the file system refuses; return the error's number."""
+    with file.open("wb", buffering=0) as out:
+        try:
+            while True:
+                out.write(b"x" * 4096)
+        except OSError as error:
+            return error.errno or 0
+
+
+def full(folder: Path) -> Story:
+    """A tmpfs of 1 MiB and 64 inodes: fill the space, free it, use up the inodes."""
+    command("mount", "-t", "tmpfs", "-o", "size=1M,nr_inodes=64", "none", folder)
+    name = probe_names((str(folder),))[str(folder)]
+    story: Story = {}
+    with run_plugin(DiskPlugin, {"mounts": [str(folder)]}) as plugin:
+        story["empty"] = told(plugin.probe(name))
+        (folder / "most").write_bytes(b"x" * 900_000)
+        story["low"] = told(plugin.probe(name))
+        story["df"] = command("df", "--output=used,avail", "-B1", folder).splitlines()[1].split()
+        story["errno"] = filled(folder / "rest")
+        story["full"] = told(plugin.probe(name))
+        (folder / "rest").unlink()
+        (folder / "most").unlink()
+        story["emptied"] = told(plugin.probe(name))
+        for number in range(63):
+            (folder / str(number)).touch()
+        story["no_inodes"] = told(plugin.probe(name))
+    return story
+
+
+def read_only(folder: Path) -> Story:
+    """A remount under the running plugin, there and back; then the mount goes away."""
+    command("mount", "-t", "tmpfs", "-o", "size=1M", "none", folder)
+    name = probe_names((str(folder),))[str(folder)]
+    story: Story = {}
+    with run_plugin(DiskPlugin, {"mounts": [str(folder)]}) as plugin:
+        for step, options in (("rw", None), ("ro", "remount,ro"), ("back", "remount,rw")):
+            if options:
+                command("mount", "-o", options, folder)
+            story[step] = told(plugin.probe(name))
+            story[f"{step}_samples"] = {s.metric: s.value for s in plugin.collect()}
+        command("umount", folder)
+        story["unmounted"] = told(plugin.probe(name))
+        story["unmounted_samples"] = len(plugin.collect())
+        folder.rmdir()
+        story["removed"] = told(plugin.probe(name))
+    return story
+
+
+def failing_ext4(folder: Path) -> Story:
+    """An ext4 that gives up after an error, as on a dying disk (`errors=remount-ro`)."""
+    image, mount = folder / "image", folder / "mount"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 * 2**20)
+    command("mkfs.ext4", "-q", "-e", "remount-ro", image)
+    command("mount", "-o", "loop", image, mount)
+    try:
+        name = probe_names((str(mount),))[str(mount)]
+        story: Story = {}
+        with run_plugin(DiskPlugin, {"mounts": [str(mount)]}) as plugin:
+            story["before"] = told(plugin.probe(name))
+            device = Path(command("findmnt", "-n", "-o", "SOURCE", mount).strip()).name
+            Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a test")
+            try:
+                (mount / "file").touch()
+                story["written"] = True
+            except OSError as error:
+                story["written"] = error.strerror
+            story["after"] = told(plugin.probe(name))
+    finally:
+        command("umount", mount)
+    return story
+
+
+def hung(folder: Path) -> Story:
+    """Two mounts, one of which stops answering: asked for twice, collected, and healed."""
+    good, bad = folder / "good", folder / "bad"
+    for path in (good, bad):
+        path.mkdir()
+    command("mount", "-t", "tmpfs", "-o", "size=1M", "none", good)
+    names = probe_names((str(good), str(bad)))
+    story: Story = {}
+    with run_plugin(DiskPlugin, {"mounts": [str(good), str(bad)]}) as plugin:
+        with hung_mount(bad):
+            story["first"] = told(plugin.probe(names[str(bad)]))
+            story["good"] = told(plugin.probe(names[str(good)]))
+            story["second"] = told(plugin.probe(names[str(bad)]))
+            story["mounts"] = sorted({sample.labels["mount"] for sample in plugin.collect()})
+            story["good_again"] = told(plugin.probe(names[str(good)]))
+        deadline = time.monotonic() + 20
+        story["healed"] = told(plugin.probe(names[str(bad)]))
+        while story["healed"]["code"] in ("stuck", "timeout") and time.monotonic() < deadline:
+            time.sleep(0.02)  # the stuck call ends with its file system, without any sign
+            story["healed"] = told(plugin.probe(names[str(bad)]))
+    return story
+
+
+STORIES: tuple[Callable[[Path], Story], ...] = (full, read_only, failing_ext4, hung)
+
+if __name__ == "__main__":
+    stories = {story.__name__: story for story in STORIES}
+    print(json.dumps(stories[sys.argv[1]](Path(sys.argv[2]))))

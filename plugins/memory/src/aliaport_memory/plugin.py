@@ -1,0 +1,113 @@
+"""The memory plugin: use, swap and OOM kills, within the limits that apply to this process."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from aliaport.plugin import Check, Collector, Context, Metric, Plugin, Probe, Sample, Scalar
+from aliaport_memory.config import MemoryConfig
+from aliaport_memory.reading import Reading, read
+
+PERCENT = Metric.gauge("aliaport_memory_percent", "Memory in use in percent of the tightest limit.")
+AVAILABLE = Metric.gauge(
+    "aliaport_memory_available_bytes", "Memory that the service may still take under any limit."
+)
+LIMIT = Metric.gauge(
+    "aliaport_memory_limit_bytes", "The smallest limit on the service's memory, or the machine's."
+)
+SWAP_USED = Metric.gauge("aliaport_memory_swap_used_bytes", "Swap space in use.")
+OOM_KILLS = Metric.counter(
+    "aliaport_memory_oom_kills_total", "Processes that the kernel killed for want of memory."
+)
+FAMILIES = (PERCENT, AVAILABLE, LIMIT, SWAP_USED, OOM_KILLS)
+
+
+class MemoryPlugin(Plugin[MemoryConfig]):
+    """Memory in percent of what this service may use, what is left, swap and OOM kills."""
+
+    api = (1, 0)
+    _root: ClassVar[Path] = Path("/")
+
+    def __init__(self, config: MemoryConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._kills: tuple[Path, int] | None = None
+        self._killed_at: float | None = None
+
+    async def start(self) -> None:
+        """Note the OOM kills of the past, which are no news."""
+        self._look()
+
+    def probes(self) -> Sequence[Probe]:
+        """The one probe."""
+        return [
+            Probe(
+                name="memory",
+                title="Memory",
+                run=self._check,
+                section="system",
+                section_defaults={"memory_percent": None, "memory_available_mb": None},
+            )
+        ]
+
+    def metrics(self) -> Sequence[Collector]:
+        """The one collector."""
+        return [Collector(FAMILIES, self._collect, name="memory")]
+
+    async def _check(self) -> Check:
+        reading = self._look()
+        if reading is None:
+            return Check.degraded("memory figures cannot be read", code="unreadable")
+        killed_ago = None
+        if self._killed_at is not None:
+            killed_ago = self.context.clock.monotonic() - self._killed_at
+        return judge(reading, killed_ago, self.config)
+
+    async def _collect(self) -> Iterable[Sample]:
+        reading = self._look()
+        if reading is None:
+            return []
+        samples = [
+            PERCENT.sample(reading.percent),
+            AVAILABLE.sample(reading.available),
+            LIMIT.sample(reading.limit),
+        ]
+        if reading.swap_used is not None:
+            samples.append(SWAP_USED.sample(reading.swap_used))
+        if reading.oom_kills is not None:
+            samples.append(OOM_KILLS.sample(reading.oom_kills))
+        return samples
+
+    def _look(self) -> Reading | None:
+        """Read all figures, and the clock if there was an OOM kill since the last reading."""
+        reading = read(self._root)
+        if reading is None or reading.oom_kills is None:
+            return reading
+        if self._kills is not None:
+            source, count = self._kills
+            # Another file counts something else: the process moved, or a limit came or went.
+            if source == reading.oom_source and count < reading.oom_kills:
+                self._killed_at = self.context.clock.monotonic()
+        self._kills = reading.oom_source, reading.oom_kills
+        return reading
+
+
+def judge(reading: Reading, killed_ago: float | None, config: MemoryConfig) -> Check:
+    """The answer for one reading and the seconds since an OOM kill was noticed, if any was."""
+    percent, available = reading.percent, reading.available // 2**20
+    data: dict[str, Scalar] = {
+        "memory_percent": round(percent, 1),
+        "memory_available_mb": available,
+        "limit_mb": reading.limit // 2**20,
+        "limited_by": "cgroup" if len(reading.limits) > 1 else "machine",
+        "swap_used_mb": None if reading.swap_used is None else reading.swap_used // 2**20,
+        "oom_kills": reading.oom_kills,
+    }
+    figures = f"{percent:.1f} % used, {available} MiB left"
+    if percent >= config.critical_percent:
+        return Check.unhealthy(figures, code="memory_critical", **data)
+    if killed_ago is not None and killed_ago < config.oom_kill_seconds:
+        summary = f"the kernel killed a process for want of memory {killed_ago:.0f} s ago"
+        return Check.degraded(summary, code="oom_kill", **data)
+    if percent >= config.warn_percent:
+        return Check.degraded(figures, code="memory_high", **data)
+    return Check.healthy(figures, code="ok", **data)

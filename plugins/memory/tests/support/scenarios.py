@@ -1,0 +1,102 @@
+"""The memory plugin inside real nested cgroups, told as JSON; root, in a process of its own.
+
+python scenarios.py FOLDER, where FOLDER is on a real disk
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aliaport.cgroup import own_cgroup, read_number, read_text
+from aliaport.testing import run_plugin
+from aliaport_memory.plugin import MemoryPlugin
+
+LIMIT = 192 * 2**20
+BLOCK = 48 * 2**20
+GLUTTON = """
+from pathlib import Path
+Path("/proc/self/oom_score_adj").write_text("1000")
+eaten = [b"x" * 2**20 for _ in range(1024)]
+"""
+
+
+@contextmanager
+def limited() -> Iterator[Path]:
+    """Move this process into an unlimited cgroup below a limited one; OSError if that cannot be.
+
+    Gives the file in which the kernel tells all that is charged to the limited one.
+    """
+    memory = own_cgroup("memory")
+    if memory is None:
+        raise OSError("no cgroup hierarchy with a memory controller is mounted")
+    handed_down = read_text(memory.mount / "cgroup.subtree_control").split()
+    if memory.version == 2 and "memory" not in handed_down:
+        raise OSError("the memory controller is not handed down by the root cgroup")
+    outer = memory.mount / f"aliaport-test-{os.getpid()}"
+    inner = outer / "inner"
+    try:
+        outer.mkdir()
+        if memory.version == 2:
+            (outer / "cgroup.subtree_control").write_text("+memory")
+            limits = {"memory.max": LIMIT, "memory.swap.max": 0}
+        else:
+            limits = {"memory.limit_in_bytes": LIMIT, "memory.memsw.limit_in_bytes": LIMIT}
+        inner.mkdir()
+        for name, value in limits.items():
+            if (outer / name).exists():  # those about swap depend on the kernel's options
+                (outer / name).write_text(str(value))
+        (inner / "cgroup.procs").write_text(str(os.getpid()))
+        yield outer / ("memory.current" if memory.version == 2 else "memory.usage_in_bytes")
+    finally:
+        if inner.exists():
+            (memory.levels[0] / "cgroup.procs").write_text(str(os.getpid()))
+            inner.rmdir()
+        if outer.exists():
+            outer.rmdir()
+
+
+def short_of_memory(folder: Path) -> dict[str, Any]:
+    """Allocate, read a file that is no use in keeping, and drive a child into the OOM killer."""
+    file = folder / "file"
+    file.write_bytes(os.urandom(2**20) * (BLOCK // 2**20))
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    story: dict[str, Any] = {"limit": LIMIT, "block": BLOCK}
+    with limited() as charged, run_plugin(MemoryPlugin, {"oom_kill_seconds": 60}) as plugin:
+
+        def tell(step: str) -> None:
+            result = plugin.probe("memory")
+            story[step] = {
+                "status": str(result.status),
+                "code": result.code,
+                "data": dict(result.data),
+                "charged": read_number(charged),
+                "samples": {sample.metric: sample.value for sample in plugin.collect()},
+            }
+
+        tell("start")
+        block = b"x" * BLOCK
+        tell("allocated")
+        del block
+        tell("freed")
+        with file.open("rb", buffering=0) as opened:
+            while opened.read(2**20):
+                pass
+        tell("file_read")
+        glutton = subprocess.run([sys.executable, "-c", GLUTTON], timeout=60)
+        story["returncode"] = glutton.returncode
+        tell("killed")
+    return story
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(short_of_memory(Path(sys.argv[1]))))
+    except OSError as error:
+        print(json.dumps({"impossible": str(error)}))

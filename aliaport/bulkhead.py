@@ -6,9 +6,12 @@ and only plain values come back. The bulkhead survives what its plugin does to i
 
 import asyncio
 import inspect
+import os
 import queue
+import selectors
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -26,7 +29,8 @@ class Run:
 
     `done` resolves when the call has ended or its deadline has passed, whichever comes first.
     `value` or `failure` is stored by the plugin's thread before it wakes the HTTP loop, so
-    `finished` is the truth even while that loop lags.
+    `finished` is the truth even while that loop lags. `settled` is for whoever began the run: what
+    it made of the outcome, for all who joined.
     """
 
     __slots__ = (
@@ -40,6 +44,8 @@ class Run:
         "expired",
         "failure",
         "finished",
+        "in_slot",
+        "settled",
         "submitted",
         "task",
         "thread",
@@ -56,6 +62,8 @@ class Run:
         self.value: Any = None
         self.failure: Failure | None = None
         self.finished = False
+        self.in_slot = False
+        self.settled: object = None
         self.expired = False
         self.task: asyncio.Task[None] | None = None
         self.thread: int | None = None
@@ -75,9 +83,9 @@ class Run:
 
     async def wait_finished(self) -> None:
         """Wait, without any deadline, until the call has really ended."""
-        ended: asyncio.Future[None] = self._loop.create_future()
-        self.on_finish(lambda: ended.done() or ended.set_result(None))
-        await ended
+        ended = asyncio.Event()
+        self.on_finish(ended.set)
+        await ended.wait()
 
     def where(self) -> str:
         """Return the line of plugin code on which the call, or what blocks it, stands, or ''."""
@@ -98,6 +106,8 @@ class Run:
 
     def _finish(self, value: Any, failure: Failure | None) -> None:
         """Called in the plugin's thread."""
+        self.bulkhead.leave_forked_child()
+        self.bulkhead.unfinished.discard(self)
         self.value, self.failure = value, failure
         self.ended = time.monotonic()
         self.finished = True
@@ -132,12 +142,14 @@ class Bulkhead:
         self.name = name
         self.package = package
         self.tasks = 0
+        self.unfinished: set[Run] = set()
         self._notify = notify
+        self._pid = os.getpid()
         self._host_loop = asyncio.get_running_loop()
         self._closing = False
         self._slots: dict[str, queue.SimpleQueue[Callable[[], None] | None]] = {}
-        self._loop_runs: set[Run] = set()
         self._loop = self._new_loop()
+        _alive.add(self)
         self._thread = threading.Thread(target=self._main, name=f"plugin-{name}", daemon=True)
         self._thread.start()
 
@@ -162,10 +174,15 @@ class Bulkhead:
         """
         run = Run(self, self._host_loop)
         run.expire_after(timeout)
+        self.unfinished.add(run)
         if slot is None or inspect.iscoroutinefunction(function):
             self.call_soon(self._begin, run, function, freeze)
         else:
-            self._slot(slot).put(lambda: self._run_blocking(run, function, freeze))
+            run.in_slot = True
+            try:
+                self._slot(slot).put(lambda: self._run_blocking(run, function, freeze))
+            except RuntimeError as error:  # the machine has no thread left
+                run._finish(None, describe(error, self.package))
         return run
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
@@ -174,6 +191,11 @@ class Bulkhead:
             self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:  # closed by the plugin or by `close`; a new one takes over, or none
             return
+
+    def leave_forked_child(self) -> None:
+        """End this process if it is a child that a plugin forked and let run on into the host."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def close(self) -> None:
         """End the threads as soon as their calls allow; never waits."""
@@ -192,23 +214,22 @@ class Bulkhead:
             run._finish(None, None)
             return
         run.began = time.monotonic()
-        self._loop_runs.add(run)
         value, failure = None, None
         try:
             answer = function()
             value = freeze(await answer if inspect.isawaitable(answer) else answer)
         except BaseException as error:  # the bulkhead: SystemExit and its kind end here too
             failure = describe(error, self.package)
-        self._loop_runs.discard(run)
         run._finish(value, failure)
 
     def _slot(self, name: str) -> "queue.SimpleQueue[Callable[[], None] | None]":
         slot = self._slots.get(name)
         if slot is None:
-            slot = self._slots[name] = queue.SimpleQueue()
+            slot = queue.SimpleQueue()
             threading.Thread(
                 target=_serve_slot, args=(slot,), name=f"plugin-{self.name}-{name}", daemon=True
             ).start()
+            self._slots[name] = slot
         return slot
 
     def _run_blocking(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
@@ -229,8 +250,9 @@ class Bulkhead:
         run._finish(value, failure)
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.SelectorEventLoop()
-        loop.set_task_factory(self._make_task)
+        self._selector = selectors.DefaultSelector()
+        loop = asyncio.SelectorEventLoop(self._selector)
+        loop.set_task_factory(self._make_task)  # type: ignore[arg-type]  # its options differ by Python
         loop.set_exception_handler(self._report_unhandled)
         return loop
 
@@ -241,6 +263,7 @@ class Bulkhead:
             try:
                 loop.run_forever()
             except BaseException as error:  # the bulkhead: SystemExit from a task or callback
+                self.leave_forked_child()
                 self._notify("plugin.escaped", describe(error, self.package))
             else:
                 if not self._closing:
@@ -254,9 +277,9 @@ class Bulkhead:
         message = "the plugin closed its own event loop"
         self._loop = self._new_loop()
         self.tasks = 0
-        for run in list(self._loop_runs):
-            self._loop_runs.discard(run)
-            run._finish(None, Failure("RuntimeError", message, "", ""))
+        for run in list(self.unfinished):
+            if not run.in_slot:
+                run._finish(None, Failure("RuntimeError", message, "", ""))
 
     def _wind_up(self) -> None:
         try:
@@ -288,15 +311,26 @@ class Bulkhead:
     def _forget_task(self, _task: "asyncio.Task[Any]") -> None:
         self.tasks -= 1
 
-    def _report_unhandled(
-        self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
-    ) -> None:
+    def _report_unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException):
             failure = describe(error, self.package)
         else:
             failure = Failure("", str(context.get("message", ""))[:500], "", "")
         self._notify("plugin.unhandled", failure)
+
+
+_alive: "weakref.WeakSet[Bulkhead]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # Parent and child share one epoll instance: a child that ran a plugin's loop on would take the
+    # parent's events. Without its selector that loop fails, and the child ends.
+    for bulkhead in list(_alive):
+        bulkhead._selector.close()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _serve_slot(slot: "queue.SimpleQueue[Callable[[], None] | None]") -> None:

@@ -87,7 +87,7 @@ class Probe:
         """Raise DeclarationError where the declaration breaks a rule of the contract."""
         where = f"probe {self.name!r}"
         _require(
-            isinstance(self.name, str) and PROBE_NAME.fullmatch(self.name) is not None,
+            _matches(PROBE_NAME, self.name),
             f"{where}: the name must match {PROBE_NAME.pattern}",
         )
         _require(
@@ -96,11 +96,11 @@ class Probe:
         )
         _require(callable(self.run), f"{where}: run must be a function or an async function")
         _require(
-            isinstance(self.timeout, int | float) and 0 < self.timeout <= 60,
+            0 < self.timeout <= 60,
             f"{where}: timeout must be more than 0 and at most 60 seconds",
         )
         _require(
-            self.section is None or PROBE_NAME.fullmatch(self.section) is not None,
+            self.section is None or _matches(PROBE_NAME, self.section),
             f"{where}: section must match {PROBE_NAME.pattern}",
         )
         _require(
@@ -109,7 +109,7 @@ class Probe:
         )
         _require(
             self.words is None
-            or (len(self.words) == 2 and all(CODE.fullmatch(word) for word in self.words)),
+            or (len(self.words) == 2 and all(_matches(CODE, word) for word in self.words)),
             f"{where}: words must be two words such as ('connected', 'disconnected')",
         )
         object.__setattr__(self, "section_defaults", MappingProxyType(dict(self.section_defaults)))
@@ -142,7 +142,7 @@ class Metric:
         """Raise DeclarationError where the declaration breaks a rule of the contract."""
         where = f"metric {self.name!r}"
         _require(
-            isinstance(self.name, str) and METRIC_NAME.fullmatch(self.name) is not None,
+            _matches(METRIC_NAME, self.name),
             f"{where}: the name must match {METRIC_NAME.pattern}",
         )
         _require(bool(self.help.strip()), f"{where}: help must be a sentence")
@@ -150,7 +150,7 @@ class Metric:
         _require(len(set(self.labels)) == len(self.labels), f"{where}: a label stands twice")
         for label in self.labels:
             _require(
-                LABEL_NAME.fullmatch(label) is not None,
+                _matches(LABEL_NAME, label),
                 f"{where}: label {label!r} must match {LABEL_NAME.pattern}",
             )
             _require(
@@ -242,12 +242,16 @@ class Job:
         """Raise DeclarationError where the declaration breaks a rule of the contract."""
         where = f"job {self.name!r}"
         _require(
-            isinstance(self.name, str) and PROBE_NAME.fullmatch(self.name) is not None,
+            _matches(PROBE_NAME, self.name),
             f"{where}: the name must match {PROBE_NAME.pattern}",
         )
         _require(callable(self.run), f"{where}: run must be a function or an async function")
         _require(self.every >= 1, f"{where}: every must be at least 1 second")
         _require(self.timeout > 0, f"{where}: timeout must be more than 0 seconds")
+
+
+def _matches(pattern: re.Pattern[str], name: object) -> bool:
+    return isinstance(name, str) and pattern.fullmatch(name) is not None
 
 
 def _require(condition: bool, message: str) -> None:

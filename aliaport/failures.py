@@ -13,6 +13,8 @@ from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any
 
+from aliaport.redaction import redact
+
 _MESSAGE_LIMIT = 500
 _TRACEBACK_LIMIT = 8_000
 _HOST_MODULES = ("aliaport.", "asyncio", "threading", "selectors", "concurrent.", "importlib")
@@ -36,7 +38,7 @@ class Failure:
 def describe(error: BaseException, package: str) -> Failure:
     """Return `error` as text; call it in the thread that raised it. `package` is the plugin's."""
     try:
-        message = str(error)[:_MESSAGE_LIMIT]
+        message = plain_text(redact(str(error)[:_MESSAGE_LIMIT]))
     except BaseException:  # a hostile __str__ must not cost the report
         message = "<its message cannot be read>"
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
@@ -44,8 +46,15 @@ def describe(error: BaseException, package: str) -> Failure:
         type=type(error).__qualname__,
         message=message,
         where=_pick(frames, package),
-        traceback="".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:],
+        traceback=plain_text(
+            redact("".join(traceback.format_exception(error, limit=20))[-_TRACEBACK_LIMIT:])
+        ),
     )
+
+
+def plain_text(text: str) -> str:
+    """Return `text` as something that UTF-8 can carry: lone surrogates become `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def thread_position(thread_id: int | None, package: str) -> str:

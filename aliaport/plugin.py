@@ -162,6 +162,8 @@ class Plugin(Generic[ConfigT]):
     """
 
     api: ClassVar[tuple[int, int]]
+    needs_database: ClassVar[bool] = False
+    """True where the plugin cannot work without `context.database_url`."""
 
     def __init__(self, config: ConfigT, context: Context) -> None:
         self.config = config

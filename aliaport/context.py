@@ -1,0 +1,43 @@
+"""The services that the host gives to a plugin or application."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+
+from aliaport.declarations import Metric
+from aliaport.plugin import Clock, Counter, Histogram, Logger
+from aliaport.recorders import Recorders
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        """The wall-clock time, in UTC and aware."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed point; never goes back."""
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class HostContext:
+    """The real `aliaport.plugin.Context`."""
+
+    plugin: str
+    log: Logger
+    environment: str
+    database_url: SecretStr | None
+    recorders: Recorders = field(repr=False)
+    clock: Clock = field(default_factory=SystemClock)
+
+    def counter(self, metric: Metric) -> Counter:
+        """A handle on a counter; see `aliaport.plugin.Context`."""
+        return self.recorders.counter(metric, self.plugin)
+
+    def histogram(self, metric: Metric) -> Histogram:
+        """A handle on a histogram; see `aliaport.plugin.Context`."""
+        return self.recorders.histogram(metric, self.plugin)

@@ -1,0 +1,101 @@
+"""The Prometheus page, text format 0.0.4. The only importer of aioprometheus.
+
+aioprometheus has no locks and escapes nothing (its issue 91), so one thread owns it, gets plain
+values, and renders anew only the families that changed since the last page.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import aioprometheus
+from aioprometheus.collectors import Collector
+from aioprometheus.formats.text import TEXT_CONTENT_TYPE, TextFormatter
+from aioprometheus.histogram import Histogram as HistogramState
+
+from aliaport.declarations import Metric, MetricKind
+from aliaport.recorders import Distribution, Figures
+
+CONTENT_TYPE: str = TEXT_CONTENT_TYPE
+
+_CLASSES = {
+    MetricKind.GAUGE: aioprometheus.Gauge,
+    MetricKind.COUNTER: aioprometheus.Counter,
+    MetricKind.HISTOGRAM: aioprometheus.Histogram,
+}
+
+Families = Sequence[tuple[Metric, Figures]]
+
+
+class Exposition:
+    """Renders pages in a daemon thread of its own. Use it on the HTTP loop."""
+
+    def __init__(self) -> None:
+        self._requests: queue.SimpleQueue[tuple[Families, asyncio.Future[bytes], Any]] = (
+            queue.SimpleQueue()
+        )
+        threading.Thread(target=self._serve, name="metrics", daemon=True).start()
+
+    async def page(self, families: Families) -> bytes:
+        """Return the page; the values must not change while it is rendered."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bytes] = loop.create_future()
+        self._requests.put((families, future, loop))
+        return await future
+
+    def _serve(self) -> None:
+        blocks: dict[str, tuple[Figures, str]] = {}
+        while True:
+            families, future, loop = self._requests.get()
+            texts = []
+            for metric, figures in families:
+                known = blocks.get(metric.name)
+                if known is None or known[0] != figures:
+                    known = blocks[metric.name] = figures, render_family(metric, figures)
+                texts.append(known[1])
+            page = ("\n".join(texts) + "\n").encode()
+            try:
+                loop.call_soon_threadsafe(_resolve, future, page)
+            except RuntimeError:  # the loop is closed: the process is ending
+                return
+
+
+def render_family(metric: Metric, figures: Figures) -> str:
+    """The lines of one family, without a final line feed; without series its HELP and TYPE."""
+    collector: Collector = _CLASSES[metric.kind](
+        metric.name, _escape_help(metric.help), registry=aioprometheus.Registry()
+    )
+    for labels, value in figures.items():
+        pairs = dict(zip(metric.labels, map(_escape_value, labels), strict=True))
+        if isinstance(value, Distribution):
+            collector.set_value(pairs, _histogram(metric.buckets, value))
+        else:
+            collector.set_value(pairs, value)
+    return str(TextFormatter().marshall_collector(collector))
+
+
+def _histogram(bounds: Sequence[float], value: Distribution) -> HistogramState:
+    state = HistogramState(*bounds)
+    for bound, total in zip(state.buckets, accumulate(value.counts), strict=True):
+        state.buckets[bound] = total
+    state.observations = sum(value.counts)
+    state.sum = value.sum
+    return state
+
+
+def _escape_value(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _escape_help(text: str) -> str:
+    return " ".join(text.replace("\\", r"\\").split())
+
+
+def _resolve(future: "asyncio.Future[bytes]", page: bytes) -> None:
+    if not future.done():
+        future.set_result(page)
+
+

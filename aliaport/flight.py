@@ -1,0 +1,53 @@
+"""Single flight: one run at a time of one plugin function, however many ask for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aliaport.bulkhead import Bulkhead, Freeze, Run
+
+
+class SingleFlight:
+    """Joins callers to the run in flight, or begins one. Use it on the HTTP loop only.
+
+    `slot` names the thread of a plain function, so that two functions never share one. `timeout` in
+    seconds is each run's deadline, whoever waits for it.
+    """
+
+    def __init__(
+        self,
+        bulkhead: Bulkhead,
+        function: Callable[[], Any],
+        *,
+        timeout: float,
+        freeze: Freeze,
+        slot: str,
+    ) -> None:
+        self.joined = 0
+        self._bulkhead = bulkhead
+        self._function = function
+        self._timeout = timeout
+        self._freeze = freeze
+        self._slot = slot
+        self._run: Run | None = None
+
+    @property
+    def in_flight(self) -> Run | None:
+        """The run that has not ended, which may be long past its deadline."""
+        run = self._run
+        return None if run is None or run.finished else run
+
+    def enter(self) -> tuple[Run, bool]:
+        """Return the run in flight and False, or a new one and True.
+
+        A run whose deadline has passed (`run.expired`) is still in flight: nothing new is begun
+        until it ends.
+        """
+        run = self.in_flight
+        if run is not None:
+            if not run.expired:
+                self.joined += 1
+            return run, False
+        run = self._run = self._bulkhead.submit(
+            self._function, timeout=self._timeout, freeze=self._freeze, slot=self._slot
+        )
+        return run, True

@@ -1,0 +1,218 @@
+"""Runs probes: each at most once at a time, each answer kept only for those who waited for it."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aliaport.answers import InvalidAnswer, freeze_check
+from aliaport.bulkhead import Bulkhead, Run
+from aliaport.declarations import Probe, Scalar, Status
+from aliaport.flight import SingleFlight
+from aliaport.plugin import Logger
+
+SLOW_LOG_EVERY = 60.0
+"""Seconds between two warnings that one probe is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known of one probe for one caller.
+
+    `duration` in seconds, `checked_at` the wall-clock time at which the run began and `since` the
+    one at which a stuck run began (seconds since the epoch). `where` is a line of plugin code.
+    """
+
+    status: Status
+    code: str
+    summary: str = ""
+    data: Mapping[str, Scalar] = field(default_factory=dict)
+    duration: float | None = None
+    checked_at: float | None = None
+    since: float | None = None
+    where: str = ""
+
+
+@dataclass(slots=True)
+class ProbeFigures:
+    """What is counted about one probe, for /metrics."""
+
+    runs: Counter[str] = field(default_factory=Counter)
+    timeouts: int = 0
+    last_duration: float | None = None
+    last_success: float | None = None
+
+
+class ProbeRunner:
+    """One probe as the host runs it. Use it on the HTTP loop only.
+
+    `closed_as` gives the answer where the plugin is not running, otherwise None.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        plugin: str,
+        bulkhead: Bulkhead,
+        log: Logger,
+        *,
+        critical: bool,
+        timeout: float,
+        min_interval: float,
+        closed_as: Callable[[], Result | None],
+    ) -> None:
+        self.probe = probe
+        self.plugin = plugin
+        self.critical = critical
+        self.timeout = timeout
+        self.figures = ProbeFigures()
+        self.last: Result | None = None
+        self._log = log
+        self._min_interval = min_interval
+        self._closed_as = closed_as
+        self._flight = SingleFlight(
+            bulkhead, probe.run, timeout=timeout, freeze=freeze_check, slot=f"probe-{probe.name}"
+        )
+        self._ended = float("-inf")
+        self._slow_logged = float("-inf")
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a run has not ended."""
+        return self._flight.in_flight is not None
+
+    @property
+    def joined(self) -> int:
+        """How many callers joined a run that another had begun."""
+        return self._flight.joined
+
+    def request(self) -> Result | Run:
+        """Return the answer where one is due at once, otherwise the run to wait for."""
+        closed = self._closed_as()
+        if closed is not None:
+            return closed
+        if not self.in_flight and self.last and time.monotonic() - self._ended < self._min_interval:
+            return self.last
+        run, begun = self._flight.enter()
+        if run.expired:
+            return self._overdue(run, "stuck")
+        if begun:
+            run.done.add_done_callback(lambda _: self._settle(run))
+            asyncio.get_running_loop().call_later(self.timeout / 2, self._warn_if_slow, run)
+        return run
+
+    def read(self, run: Run) -> Result:
+        """Return what `run` gave, whether or not the HTTP loop has heard of it yet."""
+        if isinstance(run.settled, Result):
+            return run.settled
+        return self._ended_result(run) if run.finished else self._overdue(run, "timeout")
+
+    def _settle(self, run: Run) -> None:
+        result = run.settled = self.read(run)
+        before, self.last = self.last, result
+        self._ended = time.monotonic()
+        self._count(result)
+        if before is None or (before.status, before.code) != (result.status, result.code):
+            self._log_change(before, result)
+        if not run.finished:
+            run.on_finish(lambda: self._log_late_end(run))
+
+    def _ended_result(self, run: Run) -> Result:
+        duration = (run.ended or 0.0) - run.submitted
+        checked_at = time.time() - (time.monotonic() - run.submitted)
+        failure = run.failure
+        if failure is None:
+            check = run.value
+            return Result(
+                check.status, check.code, check.summary, check.data, duration, checked_at
+            )
+        code = "invalid" if failure.type == InvalidAnswer.__name__ else "error"
+        summary = failure.message if code == "invalid" else f"{failure.type}: {failure.message}"
+        return Result(
+            Status.UNHEALTHY, code, summary, {}, duration, checked_at, where=failure.where
+        )
+
+    def _overdue(self, run: Run, code: str) -> Result:
+        now = time.monotonic()
+        began_at = time.time() - (now - run.submitted)
+        duration = now - run.submitted
+        if run.began is None:
+            code = "blocked"
+            summary = "the plugin's event loop is held by the call named in `where`"
+        elif code == "stuck":
+            summary = f"a run begun {duration:.0f} s ago has not ended"
+        else:
+            summary = f"no answer within {self.timeout:g} s"
+        return Result(
+            Status.UNHEALTHY,
+            code,
+            summary,
+            duration=duration if code != "stuck" else None,
+            checked_at=began_at,
+            since=began_at if run.expired else None,
+            where=run.where(),
+        )
+
+    def _count(self, result: Result) -> None:
+        figures = self.figures
+        figures.runs[result.status] += 1
+        figures.last_duration = result.duration
+        if result.code in ("timeout", "blocked"):
+            figures.timeouts += 1
+        if result.status is not Status.UNHEALTHY:
+            figures.last_success = time.time()
+
+    def _warn_if_slow(self, run: Run) -> None:
+        now = time.monotonic()
+        if run.finished or now - self._slow_logged < SLOW_LOG_EVERY:
+            return
+        self._slow_logged = now
+        self._log.warning(
+            "probe.slow",
+            probe=self.probe.name,
+            running_s=round(now - run.submitted, 3),
+            timeout_s=self.timeout,
+            where=run.where(),
+        )
+
+    def _log_change(self, before: Result | None, result: Result) -> None:
+        if before is None and result.status is Status.HEALTHY:
+            log = self._log.debug
+        else:
+            log = self._log.info if result.status is Status.HEALTHY else self._log.warning
+        log(
+            "probe.changed",
+            probe=self.probe.name,
+            critical=self.critical,
+            previous=before.status.value if before else None,
+            previous_code=before.code if before else None,
+            status=result.status.value,
+            code=result.code,
+            summary=result.summary,
+            where=result.where,
+        )
+
+    def _log_late_end(self, run: Run) -> None:
+        self._log.info(
+            "probe.overdue_run_ended",
+            probe=self.probe.name,
+            lasted_s=round((run.ended or time.monotonic()) - run.submitted, 3),
+        )
+
+
+async def run_probes(runners: Sequence[ProbeRunner], budget: float) -> dict[str, Result]:
+    """Run all at once and return what each gave within `budget` seconds, by probe name."""
+    results: dict[str, Result] = {}
+    waiting: list[tuple[ProbeRunner, Run]] = []
+    for runner in runners:
+        answer = runner.request()
+        if isinstance(answer, Result):
+            results[runner.probe.name] = answer
+        else:
+            waiting.append((runner, answer))
+    if waiting:
+        await asyncio.wait({run.done for _, run in waiting}, timeout=budget)
+    for runner, run in waiting:
+        results[runner.probe.name] = runner.read(run)
+    return results

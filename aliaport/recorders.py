@@ -1,0 +1,172 @@
+"""Counters and histograms for events, which any thread may write, and who owns which family."""
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aliaport.declarations import Metric, MetricKind
+from aliaport.errors import DeclarationError
+from aliaport.families import SHARED_FAMILIES
+from aliaport.samples import label_values
+
+HOST = "aliaport"
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The state of one histogram series: observations per bucket (the last is +Inf) and sum."""
+
+    counts: tuple[int, ...]
+    sum: float
+
+
+Value = float | Distribution
+Figures = dict[tuple[str, ...], Value]
+
+
+class _Recorder:
+    """The series of one family, under the lock that all recorders share."""
+
+    def __init__(self, metric: Metric, recorders: "Recorders") -> None:
+        self.metric = metric
+        self.series: dict[tuple[str, ...], float] = {}
+        self.counts: dict[tuple[str, ...], list[int]] = {}
+        self._recorders = recorders
+        if not metric.labels:
+            self.touch(())
+
+    def touch(self, labels: tuple[str, ...]) -> None:
+        """Let a series exist, at 0."""
+        with self._recorders.lock:
+            self._open(labels)
+
+    def add(self, owner: str, amount: float, labels: Mapping[str, object], bucket: int) -> None:
+        """Add to one series; what does not fit is dropped and counted, never raised."""
+        values = label_values(self.metric, labels)
+        usable = values is not None and isinstance(amount, int | float)
+        if not usable or (self.metric.kind is MetricKind.COUNTER and not amount >= 0):
+            self._recorders.count_dropped(owner, "invalid")
+            return
+        assert values is not None
+        with self._recorders.lock:
+            full = len(self.series) >= self._recorders.series_per_family
+            if values not in self.series and full:
+                self._recorders.dropped[owner, "family_cap"] += 1
+                return
+            self._open(values)
+            self.series[values] += float(amount)
+            if bucket >= 0:
+                self.counts[values][bucket] += 1
+
+    def figures(self) -> Figures:
+        """A copy of all series."""
+        if self.metric.kind is MetricKind.COUNTER:
+            return dict(self.series)
+        return {
+            labels: Distribution(tuple(counts), self.series[labels])
+            for labels, counts in self.counts.items()
+        }
+
+    def _open(self, labels: tuple[str, ...]) -> None:
+        if labels not in self.series:
+            self.series[labels] = 0.0
+            if self.metric.kind is MetricKind.HISTOGRAM:
+                self.counts[labels] = [0] * (len(self.metric.buckets) + 1)
+
+
+class CounterHandle:
+    """The host's `aliaport.plugin.Counter`."""
+
+    def __init__(self, recorder: _Recorder, owner: str) -> None:
+        self._recorder = recorder
+        self._owner = owner
+
+    def inc(self, amount: float = 1.0, /, **labels: str) -> None:
+        """Add `amount`, which must not be negative, to the series with these labels."""
+        self._recorder.add(self._owner, amount, labels, -1)
+
+    def touch(self, **labels: str) -> None:
+        """Let the series with these labels exist, at 0."""
+        values = label_values(self._recorder.metric, labels)
+        if values is not None:
+            self._recorder.touch(values)
+
+
+class HistogramHandle:
+    """The host's `aliaport.plugin.Histogram`."""
+
+    def __init__(self, recorder: _Recorder, owner: str) -> None:
+        self._recorder = recorder
+        self._owner = owner
+
+    def observe(self, value: float, /, **labels: str) -> None:
+        """Count one observation in the series with these labels."""
+        bounds = self._recorder.metric.buckets
+        bucket = bisect_left(bounds, value) if isinstance(value, int | float) else 0
+        self._recorder.add(self._owner, value, labels, bucket)
+
+
+class Recorders:
+    """All families known to the host, who owns them, and the counters and histograms among them.
+
+    Any thread may use it. `series_per_family` bounds the series of each counter and histogram.
+    """
+
+    def __init__(self, series_per_family: int) -> None:
+        self.lock = threading.Lock()
+        self.series_per_family = series_per_family
+        self.dropped: Counter[tuple[str, str]] = Counter()
+        self.families: dict[str, Metric] = dict(SHARED_FAMILIES)
+        self._owners: dict[str, str] = {}
+        self._recorders: dict[str, _Recorder] = {}
+
+    def declare(self, metric: Metric, owner: str) -> None:
+        """Let `owner` contribute to a family; raise DeclarationError where it may not."""
+        with self.lock:
+            known = self.families.get(metric.name)
+            if known is None:
+                if owner != HOST and not metric.name.startswith(f"aliaport_{owner}_"):
+                    raise DeclarationError(
+                        f"metric {metric.name!r}: the name must begin with 'aliaport_{owner}_'"
+                    )
+                self.families[metric.name] = metric
+                self._owners[metric.name] = owner
+                return
+            if self._owners.get(metric.name, owner) != owner:
+                raise DeclarationError(
+                    f"metric {metric.name!r} belongs to {self._owners[metric.name]}; "
+                    "choose another name"
+                )
+            if known != metric:
+                raise DeclarationError(
+                    f"metric {metric.name!r} is declared twice and differently; use the one object"
+                )
+
+    def counter(self, metric: Metric, owner: str) -> CounterHandle:
+        """A handle on a counter family. Raises DeclarationError."""
+        return CounterHandle(self._recorder(metric, owner, MetricKind.COUNTER), owner)
+
+    def histogram(self, metric: Metric, owner: str) -> HistogramHandle:
+        """A handle on a histogram family. Raises DeclarationError."""
+        return HistogramHandle(self._recorder(metric, owner, MetricKind.HISTOGRAM), owner)
+
+    def count_dropped(self, owner: str, reason: str, number: int = 1) -> None:
+        """Count samples of `owner` that are not exported."""
+        with self.lock:
+            self.dropped[owner, reason] += number
+
+    def snapshot(self) -> dict[str, Figures]:
+        """A copy of what all recorders hold, by family."""
+        with self.lock:
+            return {name: recorder.figures() for name, recorder in self._recorders.items()}
+
+    def _recorder(self, metric: Metric, owner: str, kind: MetricKind) -> _Recorder:
+        if metric.kind is not kind:
+            raise DeclarationError(f"metric {metric.name!r} is a {metric.kind}, not a {kind}")
+        self.declare(metric, owner)
+        recorder = self._recorders.get(metric.name)
+        if recorder is None:
+            recorder = self._recorders.setdefault(metric.name, _Recorder(metric, self))
+        return recorder

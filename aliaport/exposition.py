@@ -5,11 +5,9 @@ values, and renders anew only the families that changed since the last page.
 """
 
 import asyncio
-import queue
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
-from typing import Any
 
 import aioprometheus
 from aioprometheus.collectors import Collector
@@ -31,36 +29,25 @@ Families = Sequence[tuple[Metric, Figures]]
 
 
 class Exposition:
-    """Renders pages in a daemon thread of its own. Use it on the HTTP loop."""
+    """Renders pages in a thread of its own. Use it on the HTTP loop."""
 
     def __init__(self) -> None:
-        self._requests: queue.SimpleQueue[tuple[Families, asyncio.Future[bytes], Any]] = (
-            queue.SimpleQueue()
-        )
-        threading.Thread(target=self._serve, name="metrics", daemon=True).start()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
+        self._blocks: dict[str, tuple[Figures, str]] = {}
 
     async def page(self, families: Families) -> bytes:
         """Return the page; the values must not change while it is rendered."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[bytes] = loop.create_future()
-        self._requests.put((families, future, loop))
-        return await future
+        return await loop.run_in_executor(self._thread, self._render, families)
 
-    def _serve(self) -> None:
-        blocks: dict[str, tuple[Figures, str]] = {}
-        while True:
-            families, future, loop = self._requests.get()
-            texts = []
-            for metric, figures in families:
-                known = blocks.get(metric.name)
-                if known is None or known[0] != figures:
-                    known = blocks[metric.name] = figures, render_family(metric, figures)
-                texts.append(known[1])
-            page = ("\n".join(texts) + "\n").encode()
-            try:
-                loop.call_soon_threadsafe(_resolve, future, page)
-            except RuntimeError:  # the loop is closed: the process is ending
-                return
+    def _render(self, families: Families) -> bytes:
+        texts = []
+        for metric, figures in families:
+            known = self._blocks.get(metric.name)
+            if known is None or known[0] != figures:
+                known = self._blocks[metric.name] = figures, render_family(metric, figures)
+            texts.append(known[1])
+        return ("\n".join(texts) + "\n").encode()
 
 
 def render_family(metric: Metric, figures: Figures) -> str:
@@ -92,10 +79,3 @@ def _escape_value(text: str) -> str:
 
 def _escape_help(text: str) -> str:
     return " ".join(text.replace("\\", r"\\").split())
-
-
-def _resolve(future: "asyncio.Future[bytes]", page: bytes) -> None:
-    if not future.done():
-        future.set_result(page)
-
-

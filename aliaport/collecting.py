@@ -1,0 +1,78 @@
+"""Runs collectors: each at most once at a time, all at once, within the scrape's budget."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aliaport.bulkhead import Bulkhead, Run
+from aliaport.declarations import Collector
+from aliaport.flight import SingleFlight
+from aliaport.plugin import Logger
+from aliaport.samples import Collection, freezer
+
+NOTHING = Collection((), {})
+
+
+@dataclass(slots=True)
+class CollectorFigures:
+    """What is known of a collector's last run, for /metrics."""
+
+    success: bool = False
+    duration: float = 0.0
+
+
+class CollectorRunner:
+    """One collector as the host runs it. Use it on the HTTP loop only."""
+
+    def __init__(
+        self, collector: Collector, plugin: str, bulkhead: Bulkhead, log: Logger
+    ) -> None:
+        self.collector = collector
+        self.plugin = plugin
+        self.figures = CollectorFigures()
+        self._log = log
+        self._problem = ""
+        self._flight = SingleFlight(
+            bulkhead,
+            collector.run,
+            timeout=collector.timeout,
+            freeze=freezer(collector.families),
+            slot=f"collector-{collector.name}",
+        )
+
+    def begin(self) -> Run:
+        """Return the run to wait for."""
+        return self._flight.enter()[0]
+
+    def read(self, run: Run) -> Collection:
+        """Return what the run gave: nothing where it failed or has not ended."""
+        if run.finished and run.failure is None and isinstance(run.value, Collection):
+            self.figures.success = True
+            self.figures.duration = (run.ended or run.submitted) - run.submitted
+            if self._problem:
+                self._log.info("collector.recovered", collector=self.collector.name)
+            self._problem = ""
+            return run.value
+        self.figures.success = False
+        problem = str(run.failure) if run.failure else f"no end in time (at {run.where()})"
+        if problem != self._problem:
+            self._problem = problem
+            traceback = run.failure.traceback if run.failure else ""
+            self._log.warning(
+                "collector.failed",
+                collector=self.collector.name,
+                reason=problem,
+                traceback=traceback,
+            )
+        return NOTHING
+
+
+async def collect(
+    runners: Sequence[CollectorRunner], budget: float
+) -> list[tuple[CollectorRunner, Collection]]:
+    """Run all at once and return what each gave within `budget` seconds."""
+    runs = [(runner, runner.begin()) for runner in runners]
+    pending = {run.done for _, run in runs if not run.done.done()}
+    if pending:
+        await asyncio.wait(pending, timeout=budget)
+    return [(runner, runner.read(run)) for runner, run in runs]

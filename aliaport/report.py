@@ -1,0 +1,248 @@
+"""From results to status, HTTP code and body: pure functions, no clock, no loop.
+
+The table that they implement stands in README, "What callers see".
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aliaport.declarations import Probe, Scalar, Status
+from aliaport.discovery import Rejection
+from aliaport.probing import Result
+
+SERVICE = "aliaport-api"
+READY_LIMIT = 4_000
+"""Bytes of a /ready answer; Docker keeps 4,096 of a health check's output."""
+
+FIXED_SECTIONS: Mapping[str, Mapping[str, Scalar]] = {
+    "system": {
+        "cpu_percent": None,
+        "memory_percent": None,
+        "memory_available_mb": None,
+        "disk_percent": None,
+        "disk_free_gb": None,
+    },
+    "database": {"status": None, "engine": None},
+}
+"""The keys of the specification that /status always has, whatever is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRow:
+    """One probe and what is known of it. `critical` is as the operator decided."""
+
+    probe: Probe
+    plugin: str
+    critical: bool
+    result: Result
+
+    @property
+    def works(self) -> bool:
+        """Whether the thing works, well or badly."""
+        return self.result.status is not Status.UNHEALTHY
+
+    @property
+    def word(self) -> str:
+        """The probe's own word for its status."""
+        healthy, unhealthy = self.probe.words or ("healthy", "unhealthy")
+        if self.probe.words is None and self.result.status is Status.DEGRADED:
+            return "degraded"
+        return healthy if self.works else unhealthy
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRow:
+    """One plugin or application, listed whether it runs or not."""
+
+    name: str
+    state: str
+    distribution: str
+    version: str
+    kind: str = "plugin"
+    rejection: Rejection | None = None
+    problem: str = ""
+    tasks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that an answer is made from. `missing` holds required plugins that do not run."""
+
+    now: float
+    probes: Sequence[ProbeRow] = ()
+    plugins: Sequence[PluginRow] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    starting: bool = False
+    draining: bool = False
+
+
+def overall(view: View) -> Status:
+    """The one status of the service, by the table."""
+    critical = [row for row in view.probes if row.critical]
+    if view.missing or any(not row.works for row in critical):
+        return Status.UNHEALTHY
+    if any(row.result.status is not Status.HEALTHY for row in view.probes):
+        return Status.DEGRADED
+    if any(row.state == "rejected" for row in view.plugins):
+        return Status.DEGRADED
+    return Status.HEALTHY
+
+
+def ready_error(view: View, gating: Sequence[ProbeRow]) -> tuple[str, str] | None:
+    """Why the service is not ready, as code and message, or None. `gating` are the probes asked."""
+    if view.draining:
+        return "draining", "the service is stopping and finishes the requests it has"
+    if view.starting:
+        return "starting", "the plugins are being started"
+    if view.missing:
+        reasons = [f"{name}: {reason}" for name, reason in sorted(view.missing.items())]
+        return "plugin_missing", _joined(reasons)
+    failing = [f"{row.probe.name}: {row.result.code}" for row in gating if not row.works]
+    return ("probe_failed", _joined(failing)) if failing else None
+
+
+def ready(view: View, gating: Sequence[ProbeRow]) -> tuple[int, dict[str, Any]]:
+    """The HTTP code and body of /ready."""
+    error = ready_error(view, gating)
+    data: dict[str, Any] = {"status": "not_ready" if error else "ready"}
+    size, omitted = 500, 0
+    for row in sorted(gating, key=lambda row: row.works):
+        size += len(row.probe.name) + len(row.word) + 6
+        if size > READY_LIMIT - 400:
+            omitted += 1
+        else:
+            data[row.probe.name] = row.word
+    if omitted:
+        data["omitted"] = omitted
+    data["timestamp"] = timestamp(view.now)
+    if error is None:
+        return 200, {"success": True, "data": data}
+    code, message = error
+    return 503, {"success": False, "data": data, "error": {"code": code, "message": message}}
+
+
+def health(now: float, version: str) -> dict[str, Any]:
+    """The body of /health."""
+    return {
+        "status": "healthy",
+        "service": SERVICE,
+        "version": version,
+        "timestamp": timestamp(now),
+    }
+
+
+def status(
+    view: View, *, version: str, environment: str, uptime: float, operator: bool
+) -> dict[str, Any]:
+    """The body of /status; `operator` tells whether the caller may see everything."""
+    body: dict[str, Any] = {
+        "service": SERVICE,
+        "version": version,
+        "status": overall(view).value,
+        "timestamp": timestamp(view.now),
+        "uptime_seconds": int(uptime),
+        **_sections(view.probes, operator=operator),
+        "environment": environment,
+        "probes": [probe_item(row, operator=operator) for row in view.probes],
+        "plugins": [_plugin_item(row, operator=operator) for row in view.plugins],
+    }
+    if view.missing:
+        body["reason"] = _joined(f"{name}: {why}" for name, why in sorted(view.missing.items()))
+    return body
+
+
+def probe_item(row: ProbeRow, *, operator: bool) -> dict[str, Any]:
+    """One probe as /status lists it."""
+    result = row.result
+    item: dict[str, Any] = {
+        "name": row.probe.name,
+        "plugin": row.plugin,
+        "title": row.probe.title or row.probe.name,
+        "status": result.status.value,
+        "code": result.code,
+        "critical": row.critical,
+        "duration_ms": None if result.duration is None else round(result.duration * 1000, 2),
+        "checked_at": timestamp(result.checked_at),
+    }
+    if result.since is not None:
+        item["since"] = timestamp(result.since)
+    if operator:
+        item["summary"] = result.summary
+        item["data"] = dict(result.data)
+        if result.where:
+            item["where"] = result.where
+    return item
+
+
+def verbose(rows: Sequence[ProbeRow], passed: bool, name: str, *, operator: bool) -> str:
+    """The text form that `kubectl get --raw='/readyz?verbose'` has."""
+    lines = []
+    for row in rows:
+        detail = f" ({row.result.summary})" if operator and row.result.summary else ""
+        if row.works:
+            code = "" if row.result.code == "ok" else f": {row.result.code}"
+            lines.append(f"[+]{row.probe.name} ok{code}{detail}")
+        else:
+            lines.append(f"[-]{row.probe.name} failed: {row.result.code}{detail}")
+    lines.append(f"{name} check {'passed' if passed else 'failed'}")
+    return "\n".join(lines) + "\n"
+
+
+def error(code: str, message: str) -> dict[str, Any]:
+    """The one shape of all other errors."""
+    return {"success": False, "error": {"code": code, "message": message}}
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """`2025-11-23T10:30:00Z`, from seconds since the epoch."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _sections(rows: Sequence[ProbeRow], *, operator: bool) -> dict[str, dict[str, Any]]:
+    sections: dict[str, dict[str, Any]] = {
+        name: dict(keys) for name, keys in FIXED_SECTIONS.items()
+    }
+    for row in rows:
+        probe, name = row.probe, row.probe.section
+        if name is None:
+            continue
+        section = sections.setdefault(name, {})
+        if probe.words:
+            section["status"] = row.word
+        for key, default in probe.section_defaults.items():
+            section[key] = row.result.data.get(key, default)
+        if operator and not probe.section_defaults:
+            section.update(row.result.data)
+    return sections
+
+
+def _plugin_item(row: PluginRow, *, operator: bool) -> dict[str, Any]:
+    rejection = row.rejection
+    item: dict[str, Any] = {"name": row.name, "kind": row.kind, "state": row.state}
+    if rejection is not None:
+        item["stage"] = rejection.stage
+    if operator:
+        item["distribution"] = row.distribution
+        item["version"] = row.version
+        if row.tasks:
+            item["tasks"] = row.tasks
+        if rejection is not None:
+            item["reason"], item["hint"] = rejection.reason, rejection.hint
+        elif row.problem:
+            item["reason"] = row.problem
+    return item
+
+
+def _joined(reasons: Iterable[str], limit: int = 300) -> str:
+    """The reasons as one text; what does not fit is counted, so that nothing is lost unsaid."""
+    text, left = "", 0
+    for reason in reasons:
+        if left or len(text) + len(reason) > limit:
+            left += 1
+        else:
+            text += ("; " if text else "") + reason
+    return f"{text}; and {left} more" if left else text

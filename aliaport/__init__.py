@@ -1,3 +1,3 @@
-"""Aliaport: an async monitoring service that runs probe and metric plugins behind hard deadlines."""
+"""Aliaport: an async service that runs probe and metric plugins behind hard deadlines."""
 
 __version__ = "3.1.0"

@@ -29,20 +29,22 @@ def freeze_check(answer: object) -> Check:
         status = Status(answer.status)
     except ValueError:
         raise InvalidAnswer("Check.status is none of healthy, degraded and unhealthy") from None
-    if not isinstance(answer.summary, str) or not isinstance(answer.data, Mapping):
+    summary: object = answer.summary
+    data: object = answer.data
+    if not isinstance(summary, str) or not isinstance(data, Mapping):
         raise InvalidAnswer("Check.summary must be text and Check.data a mapping")
-    code = answer.code or ("ok" if status is Status.HEALTHY else "failed")
+    code: object = answer.code or ("ok" if status is Status.HEALTHY else "failed")
     if not isinstance(code, str) or CODE.fullmatch(code) is None or code in HOST_CODES:
         raise InvalidAnswer(
             f"Check.code must match {CODE.pattern} and be none of the host's own codes "
             f"({', '.join(sorted(HOST_CODES))})"
         )
-    data = {}
-    for key, value in islice(answer.data.items(), DATA_LIMIT):
+    plain: dict[str, Scalar] = {}
+    for key, value in islice(data.items(), DATA_LIMIT):
         if not isinstance(key, str):
             raise InvalidAnswer("the keys of Check.data must be text")
-        data[_text(key)] = _scalar(key, value)
-    return Check(status, redact(_text(answer.summary)), data, _text(code))
+        plain[_text(key)] = _scalar(key, value)
+    return Check(status, redact(_text(summary)), plain, _text(code))
 
 
 def _text(text: str) -> str:

@@ -24,9 +24,7 @@ class CollectorFigures:
 class CollectorRunner:
     """One collector as the host runs it. Use it on the HTTP loop only."""
 
-    def __init__(
-        self, collector: Collector, plugin: str, bulkhead: Bulkhead, log: Logger
-    ) -> None:
+    def __init__(self, collector: Collector, plugin: str, bulkhead: Bulkhead, log: Logger) -> None:
         self.collector = collector
         self.plugin = plugin
         self.figures = CollectorFigures()

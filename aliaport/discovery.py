@@ -81,7 +81,9 @@ def scan(
     ]
 
 
-def unknown_names(setting: str, names: Collection[str], candidates: Sequence[Candidate]) -> list[str]:
+def unknown_names(
+    setting: str, names: Collection[str], candidates: Sequence[Candidate]
+) -> list[str]:
     """Return one problem for each of `names` that is not installed."""
     installed = sorted({candidate.name for candidate in candidates})
     problems = []

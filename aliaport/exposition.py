@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 
-import aioprometheus
-from aioprometheus.collectors import Collector
+from aioprometheus.collectors import Collector, Counter, Gauge, Histogram, Registry
 from aioprometheus.formats.text import TEXT_CONTENT_TYPE, TextFormatter
 from aioprometheus.histogram import Histogram as HistogramState
 
@@ -20,9 +19,9 @@ from aliaport.recorders import Distribution, Figures
 CONTENT_TYPE: str = TEXT_CONTENT_TYPE
 
 _CLASSES = {
-    MetricKind.GAUGE: aioprometheus.Gauge,
-    MetricKind.COUNTER: aioprometheus.Counter,
-    MetricKind.HISTOGRAM: aioprometheus.Histogram,
+    MetricKind.GAUGE: Gauge,
+    MetricKind.COUNTER: Counter,
+    MetricKind.HISTOGRAM: Histogram,
 }
 
 Families = Sequence[tuple[Metric, Figures]]
@@ -53,7 +52,7 @@ class Exposition:
 def render_family(metric: Metric, figures: Figures) -> str:
     """The lines of one family, without a final line feed; without series its HELP and TYPE."""
     collector: Collector = _CLASSES[metric.kind](
-        metric.name, _escape_help(metric.help), registry=aioprometheus.Registry()
+        metric.name, _escape_help(metric.help), registry=Registry()
     )
     for labels, value in figures.items():
         pairs = dict(zip(metric.labels, map(_escape_value, labels), strict=True))

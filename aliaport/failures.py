@@ -85,7 +85,7 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _pick(frames: list[tuple[FrameType, int]], package: str) -> str:
-    """Of frames from outermost to innermost, the last that is plugin code, else the last foreign."""
+    """Of frames from the outermost on, the last that is plugin code, else the last foreign."""
     foreign = ""
     for frame, line in reversed(frames):
         module = str(frame.f_globals.get("__name__", ""))

@@ -21,7 +21,7 @@ DURATION = Metric(
     BUCKETS,
 )
 UNMATCHED = "unmatched"
-_METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
+_METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
 
 class HttpMetrics:

@@ -81,8 +81,8 @@ class FileSink(Sink):
             self._fd: int | None = self._open()
         except OSError as error:
             raise StartupError(
-                f"the log file {path} cannot be written: {error.strerror}; make its folder writable "
-                "for this user or set ALIAPORT_LOG__FOLDER"
+                f"the log file {path} cannot be written: {error.strerror}; make its "
+                "folder writable for this user or set ALIAPORT_LOG__FOLDER"
             ) from None
         super().__init__(path.name, self._append)
 

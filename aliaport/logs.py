@@ -97,7 +97,11 @@ class Logs:
                 self._console(
                     None,
                     "",
-                    {"@timestamp": time[11:23], "level": line["log.level"], "event": line["message"]}
+                    {
+                        "@timestamp": time[11:23],
+                        "level": line["log.level"],
+                        "event": line["message"],
+                    }
                     | {key: value for key, value in event.items() if value not in ("", None)},
                 )
             )

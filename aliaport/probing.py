@@ -124,9 +124,7 @@ class ProbeRunner:
         failure = run.failure
         if failure is None:
             check = run.value
-            return Result(
-                check.status, check.code, check.summary, check.data, duration, checked_at
-            )
+            return Result(check.status, check.code, check.summary, check.data, duration, checked_at)
         code = "invalid" if failure.type == InvalidAnswer.__name__ else "error"
         summary = failure.message if code == "invalid" else f"{failure.type}: {failure.message}"
         return Result(

@@ -42,14 +42,16 @@ class _Recorder:
         with self._recorders.lock:
             self._open(labels)
 
-    def add(self, owner: str, amount: float, labels: Mapping[str, object], bucket: int) -> None:
+    def add(self, owner: str, amount: object, labels: Mapping[str, object], bucket: int) -> None:
         """Add to one series; what does not fit is dropped and counted, never raised."""
         values = label_values(self.metric, labels)
-        usable = values is not None and isinstance(amount, int | float)
-        if not usable or (self.metric.kind is MetricKind.COUNTER and not amount >= 0):
+        if (
+            values is None
+            or not isinstance(amount, int | float)
+            or (self.metric.kind is MetricKind.COUNTER and not amount >= 0)
+        ):
             self._recorders.count_dropped(owner, "invalid")
             return
-        assert values is not None
         with self._recorders.lock:
             full = len(self.series) >= self._recorders.series_per_family
             if values not in self.series and full:

@@ -42,7 +42,9 @@ def freezer(families: Sequence[Metric]) -> Freeze:
     def freeze(answer: object) -> Collection:
         if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | Mapping):
             kind = type(answer).__name__
-            raise InvalidSamples(f"the collector returned {kind}; return a list of Metric.sample(…)")
+            raise InvalidSamples(
+                f"the collector returned {kind}; return a list of Metric.sample(…)"
+            )
         dropped: Counter[str] = Counter()
         found: dict[tuple[str, tuple[str, ...]], Series] = {}
         for sample in islice(answer, SAMPLE_LIMIT):

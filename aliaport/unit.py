@@ -287,7 +287,8 @@ class PluginUnit:
             return None
         if self.state is State.REJECTED and self.rejection is not None:
             return Result(Status.UNHEALTHY, "rejected", self.rejection.reason)
-        return Result(Status.UNHEALTHY, "starting", self.problem)
+        code = "draining" if self.state is State.STOPPED else "starting"
+        return Result(Status.UNHEALTHY, code, self.problem)
 
     def _notify(self, event: str, failure: Failure) -> None:
         """Called in the plugin's thread, perhaps thousands of times a second."""
@@ -297,9 +298,7 @@ class PluginUnit:
         if len(self._notified) > MOST_DECLARATIONS:
             self._notified.clear()
         self._notified[key] = now
-        self.log.error(
-            event, reason=str(failure), where=failure.where, traceback=failure.traceback
-        )
+        self.log.error(event, reason=str(failure), where=failure.where, traceback=failure.traceback)
 
     def _require_bulkhead(self) -> Bulkhead:
         assert self._bulkhead is not None, "load() comes first"

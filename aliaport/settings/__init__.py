@@ -1,0 +1,27 @@
+"""Typed settings from a TOML file and the environment; every problem in one message."""
+
+from aliaport.settings.loading import (
+    core_settings,
+    environment_warnings,
+    plugin_config,
+    unknown_probes,
+    unknown_tables,
+)
+from aliaport.settings.model import ProbeSettings, Settings
+from aliaport.settings.showing import SettingRow, describe, masked
+from aliaport.settings.sources import Sources, read_sources
+
+__all__ = [
+    "ProbeSettings",
+    "SettingRow",
+    "Settings",
+    "Sources",
+    "core_settings",
+    "describe",
+    "environment_warnings",
+    "masked",
+    "plugin_config",
+    "read_sources",
+    "unknown_probes",
+    "unknown_tables",
+]

@@ -1,0 +1,236 @@
+"""From sources to validated options: the environment wins over the file."""
+
+import difflib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError, create_model
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from aliaport.errors import ConfigError
+from aliaport.plugin import PluginConfig
+from aliaport.settings.model import Settings
+from aliaport.settings.sources import PREFIX, Sources
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Group = Literal["plugins", "apps"]
+
+
+def core_settings(sources: Sources) -> Settings:
+    """Return the service's own options. Raises ConfigError with every problem."""
+    table = {key: value for key, value in sources.table.items() if key not in ("plugins", "apps")}
+    known = tuple(Settings.model_fields)
+    variables = {
+        name.removeprefix(PREFIX): value
+        for name, value in sources.variables.items()
+        if _first_part(name) in known or _first_part(name).removesuffix("_file") in known
+    }
+    return _validated(Settings, table, variables, PREFIX, (), sources)
+
+
+def plugin_config(
+    sources: Sources, group: Group, name: str, model: type[PluginConfig]
+) -> PluginConfig:
+    """Return the options of one plugin or app. Raises ConfigError with every problem."""
+    prefix = f"{PREFIX}{group.upper()}__{name.upper()}__"
+    table = _table(sources.table.get(group, {})).get(name, {})
+    if not isinstance(table, dict):
+        raise ConfigError([f"{sources.file}: {group}.{name}: must be a table: [{group}.{name}]"])
+    variables = {
+        variable.removeprefix(prefix): value
+        for variable, value in sources.variables.items()
+        if variable.startswith(prefix)
+    }
+    return _validated(model, table, variables, prefix, (group, name), sources)
+
+
+def unknown_tables(sources: Sources, plugins: Collection[str], apps: Collection[str]) -> list[str]:
+    """Return one problem for each table or variable of a plugin or app that is not installed."""
+    problems = []
+    for group, installed in (("plugins", plugins), ("apps", apps)):
+        named = {
+            name: f"{sources.file}: [{group}.{name}]"
+            for name in _table(sources.table.get(group, {}))
+        }
+        for variable in sources.variables:
+            head, _, rest = variable.removeprefix(PREFIX).partition("__")
+            if head == group.upper():
+                name = rest.partition("__")[0].lower()
+                named.setdefault(name, sources.name_of(variable))
+        for name, where in named.items():
+            if name not in installed:
+                problems.append(f"{where}: {_not_found(group[:-1], name, installed)}")
+    return problems
+
+
+def unknown_probes(sources: Sources, probes: Collection[str]) -> list[str]:
+    """Return one problem for each probe that is configured and does not exist."""
+    named = {
+        name: f"{sources.file}: [probes.{name}]" for name in _table(sources.table.get("probes", {}))
+    }
+    for variable in sources.variables:
+        head, _, rest = variable.removeprefix(PREFIX).partition("__")
+        if head == "PROBES":
+            named.setdefault(rest.partition("__")[0].lower(), sources.name_of(variable))
+    return [
+        f"{where}: {_not_found('probe', name, probes)}"
+        for name, where in named.items()
+        if name not in probes
+    ]
+
+
+def environment_warnings(sources: Sources) -> list[str]:
+    """Return one warning for each ALIAPORT_* variable that nothing reads."""
+    known = [*Settings.model_fields, "database_url_file", "config", "plugins", "apps"]
+    warnings = []
+    for variable in sources.variables:
+        first = _first_part(variable)
+        if first not in known:
+            near = difflib.get_close_matches(first, known, n=1)
+            hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+            warnings.append(f"{sources.name_of(variable)}: nothing reads this variable{hint}")
+    return warnings
+
+
+class _Variables(EnvSettingsSource):
+    """pydantic-settings' reading of nested variables, from a given mapping."""
+
+    def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        super().__init__(settings, env_nested_delimiter="__", env_ignore_empty=True)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {f"value__{name.lower()}": value for name, value in self._variables.items()}
+
+    def decode_complex_value(self, _field_name: str, _field: FieldInfo, value: Any) -> Any:
+        """JSON, or text separated by commas, which validation then judges."""
+        try:
+            return json.loads(value)
+        except ValueError:
+            return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _validated(
+    model: type[ModelT],
+    table: Mapping[str, Any],
+    variables: dict[str, str],
+    prefix: str,
+    path: tuple[str, ...],
+    sources: Sources,
+) -> ModelT:
+    problems: list[str] = []
+    secrets = _secret_files(model, variables, prefix, sources, problems)
+    wrapper = create_model("Wrapper", __base__=BaseSettings, value=(model, ...))
+    nested = _Variables(wrapper, variables)().get("value", {}) if variables else {}
+    merged = _merge(_merge(table, nested), secrets)
+    try:
+        value = model.model_validate(merged)
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_context=False, include_input=False):
+            problems.append(_problem(each, model, variables, prefix, path, sources))
+    if problems:
+        raise ConfigError(problems)
+    return value
+
+
+def _secret_files(
+    model: type[BaseModel],
+    variables: dict[str, str],
+    prefix: str,
+    sources: Sources,
+    problems: list[str],
+) -> dict[str, Any]:
+    """Take the …_FILE variables of secret fields out of `variables` and read their files."""
+    found: dict[str, Any] = {}
+    for path in _secret_fields(model, ()):
+        name = "__".join(path).upper()
+        file = variables.pop(f"{name}_FILE", None)
+        if file is None:
+            continue
+        variable = sources.name_of(f"{prefix}{name}_FILE")
+        if name in variables:
+            problems.append(f"{variable}: {name} is set too; set one of them")
+            continue
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+            problems.append(f"{variable}: {file}: {reason}; name a readable file with the secret")
+            continue
+        inner = found
+        for part in path[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[path[-1]] = text.removesuffix("\n").removesuffix("\r")
+    return found
+
+
+def _secret_fields(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))
+        if any(kind is SecretStr for kind in kinds):
+            yield (*path, name)
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _secret_fields(kind, (*path, name))
+
+
+def _problem(
+    error: Any,
+    model: type[BaseModel],
+    variables: Mapping[str, str],
+    prefix: str,
+    path: tuple[str, ...],
+    sources: Sources,
+) -> str:
+    location = tuple(str(part) for part in error["loc"])
+    where = f"{sources.file}: " if sources.file else ""
+    for length in range(len(location), 0, -1):
+        variable = "__".join(location[:length]).upper()
+        if variable in variables or f"{variable}_FILE" in variables:
+            where = f"{sources.name_of(prefix + variable)}: "
+            break
+    key = ".".join((*path, *location))
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        return f"{where}{key}: {_not_found('option', location[-1], known)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}{key}: {message}" if location else f"{where}{'.'.join(path)}: {message}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(part)
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner:
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _not_found(kind: str, name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    if near:
+        return f"there is no {kind} {name!r}; did you mean {near[0]!r}?"
+    return f"there is no {kind} {name!r}; there are: {', '.join(sorted(known)) or 'none'}"
+
+
+def _first_part(variable: str) -> str:
+    return variable.removeprefix(PREFIX).partition("__")[0].lower()
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged

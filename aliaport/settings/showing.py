@@ -1,0 +1,73 @@
+"""The settings as people see them: a table of all, and the values in force without secrets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from aliaport.redaction import redact
+from aliaport.settings.model import ProbeSettings, Settings
+from aliaport.settings.sources import PREFIX, USUAL_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One option: its key in the file, its variable, its default and its meaning."""
+
+    key: str
+    variable: str
+    default: str
+    description: str
+
+
+def describe() -> list[SettingRow]:
+    """All options of the service, in the order of their declaration."""
+    rows = _rows(Settings, ())
+    return [*rows, *_rows(ProbeSettings, ("probes", "<name>"))]
+
+
+def masked(model: BaseModel) -> dict[str, Any]:
+    """The values in force, ready for JSON, with every secret as `***`."""
+    return {name: _shown(value) for name, value in model}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        # A URL is worth seeing: where does it point? Without its password, it is no secret.
+        return redact(text) if text.startswith(("postgres://", "postgresql://")) else "***"
+    if isinstance(value, BaseModel):
+        return masked(value)
+    if isinstance(value, dict):
+        return {str(key): _shown(each) for key, each in value.items()}
+    if isinstance(value, tuple | list | set | frozenset):
+        return [_shown(each) for each in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _rows(model: type[BaseModel], path: tuple[str, ...]) -> list[SettingRow]:
+    rows = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            rows += _rows(kind, (*path, name))
+        elif ProbeSettings not in get_args(kind):
+            rows.append(_row((*path, name), field))
+    return rows
+
+
+def _row(path: tuple[str, ...], field: FieldInfo) -> SettingRow:
+    variable = PREFIX + "__".join(path).upper()
+    if variable.removeprefix(PREFIX) in USUAL_NAMES:
+        variable = variable.removeprefix(PREFIX)
+    default = field.default
+    if default in (None, "", -1, ()) or default is PydanticUndefined:
+        shown = ""
+    else:
+        shown = str(default) if isinstance(default, Path | int | float) else f"{default}"
+    return SettingRow(".".join(path), variable, shown, field.description or "")

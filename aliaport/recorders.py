@@ -159,6 +159,11 @@ class Recorders:
         with self.lock:
             self.dropped[owner, reason] += number
 
+    def dropped_series(self) -> dict[tuple[str, str], int]:
+        """How many samples were not exported, by owner and reason."""
+        with self.lock:
+            return dict(self.dropped)
+
     def snapshot(self) -> dict[str, Figures]:
         """A copy of what all recorders hold, by family."""
         with self.lock:

@@ -7,11 +7,12 @@ from aliaport.settings.loading import (
     unknown_probes,
     unknown_tables,
 )
-from aliaport.settings.model import ProbeSettings, Settings
+from aliaport.settings.model import MetricsSettings, ProbeSettings, Settings
 from aliaport.settings.showing import SettingRow, describe, masked
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
+    "MetricsSettings",
     "ProbeSettings",
     "SettingRow",
     "Settings",

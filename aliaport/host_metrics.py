@@ -1,0 +1,126 @@
+"""What the host exports about itself, its plugins, probes, collectors and jobs."""
+
+import platform
+import threading
+
+from aliaport import __version__
+from aliaport.declarations import Metric, MetricKind, Status
+from aliaport.host import Host
+from aliaport.recorders import Figures
+from aliaport.unit import State
+
+_PROBE = ("plugin", "probe")
+PROBE_STATUS = Metric.gauge(
+    "aliaport_probe_status", "Last answer: 2 healthy, 1 degraded, 0 unhealthy.", _PROBE
+)
+PROBE_SUCCESS = Metric.gauge(
+    "aliaport_probe_success", "1 if the last answer was healthy or degraded, otherwise 0.", _PROBE
+)
+PROBE_DURATION = Metric.gauge(
+    "aliaport_probe_duration_seconds", "Duration of the last run.", _PROBE
+)
+PROBE_RUNS = Metric.counter(
+    "aliaport_probe_runs_total", "Runs, by their answer.", (*_PROBE, "status")
+)
+PROBE_TIMEOUTS = Metric.counter(
+    "aliaport_probe_timeouts_total", "Runs that did not answer in time.", _PROBE
+)
+PROBE_LAST_SUCCESS = Metric.gauge(
+    "aliaport_probe_last_success_timestamp_seconds", "When a run last succeeded.", _PROBE
+)
+PROBE_IN_FLIGHT = Metric.gauge("aliaport_probe_in_flight", "Runs that have not ended.", _PROBE)
+PROBE_JOINED = Metric.counter(
+    "aliaport_probe_joined_total", "Callers that joined a run begun by another.", _PROBE
+)
+PLUGIN_STATE = Metric(
+    "aliaport_plugin_state", "1 for the state that the plugin is in.", ("plugin", "state")
+)
+PLUGIN_TASKS = Metric("aliaport_plugin_tasks", "Tasks that the plugin has alive.", ("plugin",))
+COLLECTOR_SUCCESS = Metric.gauge(
+    "aliaport_collector_success",
+    "1 if the last collection gave its samples in time, otherwise 0.",
+    ("plugin", "collector"),
+)
+COLLECTOR_DURATION = Metric.gauge(
+    "aliaport_collector_duration_seconds",
+    "Duration of the last collection.",
+    ("plugin", "collector"),
+)
+JOB_RUNS = Metric.counter(
+    "aliaport_job_runs_total", "Runs of periodic jobs.", ("plugin", "job", "outcome")
+)
+JOB_LAST_SUCCESS = Metric.gauge(
+    "aliaport_job_last_success_timestamp_seconds", "When the job last succeeded.", ("plugin", "job")
+)
+SERIES_DROPPED = Metric.counter(
+    "aliaport_plugin_series_dropped_total",
+    "Samples that are not exported, by reason.",
+    ("plugin", "reason"),
+)
+LOOP_LAG = Metric.gauge(
+    "aliaport_http_loop_lag_seconds", "Worst lag of the HTTP loop since the last scrape."
+)
+LOG_LOST = Metric.counter("aliaport_log_lines_lost_total", "Log lines that could not be written.")
+THREADS = Metric.gauge("aliaport_threads", "Threads of the process.")
+BUILD_INFO = Metric.gauge("aliaport_build_info", "Always 1.", ("version", "python"))
+
+FAMILIES = (
+    *(PROBE_STATUS, PROBE_SUCCESS, PROBE_DURATION, PROBE_RUNS, PROBE_TIMEOUTS),
+    *(PROBE_LAST_SUCCESS, PROBE_IN_FLIGHT, PROBE_JOINED, PLUGIN_STATE, PLUGIN_TASKS),
+    *(COLLECTOR_SUCCESS, COLLECTOR_DURATION, JOB_RUNS, JOB_LAST_SUCCESS, SERIES_DROPPED),
+    *(LOOP_LAG, LOG_LOST, THREADS, BUILD_INFO),
+)
+_STATUS_FIGURES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
+
+
+def host_figures(host: Host, *, loop_lag: float, log_lost: int) -> dict[str, Figures]:
+    """All figures of the host now, by family. They carry the label `plugin`, no plugin's may."""
+    figures: dict[str, Figures] = {metric.name: {} for metric in FAMILIES}
+    assert all(metric.kind is not MetricKind.HISTOGRAM for metric in FAMILIES)
+    figures[LOOP_LAG.name][()] = loop_lag
+    figures[LOG_LOST.name][()] = float(log_lost)
+    figures[THREADS.name][()] = float(threading.active_count())
+    figures[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
+    for name, state in _states(host).items():
+        for each in State:
+            figures[PLUGIN_STATE.name][name, each.value] = float(each is state)
+    for unit in host.units:
+        if unit.alive:
+            figures[PLUGIN_TASKS.name][(unit.name,)] = float(unit.tasks)
+        for collector in unit.collectors:
+            labels = (unit.name, collector.collector.name)
+            figures[COLLECTOR_SUCCESS.name][labels] = float(collector.figures.success)
+            figures[COLLECTOR_DURATION.name][labels] = collector.figures.duration
+        for job in unit.jobs:
+            for outcome, count in job.outcomes.items():
+                figures[JOB_RUNS.name][unit.name, job.job.name, outcome] = float(count)
+            if job.last_success is not None:
+                figures[JOB_LAST_SUCCESS.name][unit.name, job.job.name] = job.last_success
+    _probe_figures(host, figures)
+    for (plugin, reason), count in host.recorders.dropped_series().items():
+        figures[SERIES_DROPPED.name][plugin, reason] = float(count)
+    return figures
+
+
+def _states(host: Host) -> dict[str, State]:
+    """By name; of two that collide, both are rejected."""
+    return {unit.name: unit.state for unit in host.units}
+
+
+def _probe_figures(host: Host, figures: dict[str, Figures]) -> None:
+    for runner in host.runners.values():
+        labels = (runner.plugin, runner.probe.name)
+        known = runner.figures
+        for status in Status:
+            figures[PROBE_RUNS.name][*labels, status.value] = float(known.runs[status])
+        figures[PROBE_TIMEOUTS.name][labels] = float(known.timeouts)
+        figures[PROBE_IN_FLIGHT.name][labels] = float(runner.in_flight)
+        figures[PROBE_JOINED.name][labels] = float(runner.joined)
+        last = runner.last
+        status = last.status if last else Status.UNHEALTHY
+        figures[PROBE_STATUS.name][labels] = _STATUS_FIGURES[status]
+        figures[PROBE_SUCCESS.name][labels] = float(status is not Status.UNHEALTHY)
+        if known.last_duration is not None:
+            figures[PROBE_DURATION.name][labels] = known.last_duration
+        if known.last_success is not None:
+            figures[PROBE_LAST_SUCCESS.name][labels] = known.last_success

@@ -1,0 +1,80 @@
+"""The page of /metrics: gathers from the host, the plugins and the requests, and caps the plugins'."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from aliaport.collecting import collect
+from aliaport.declarations import Metric
+from aliaport.exposition import Exposition
+from aliaport.host import Host
+from aliaport.host_metrics import FAMILIES, host_figures
+from aliaport.http_metrics import DURATION, REQUESTS, HttpMetrics
+from aliaport.recorders import HOST, Figures, Recorders
+from aliaport.settings import MetricsSettings
+
+
+class Metrics:
+    """Makes the page. Use it on the HTTP loop only.
+
+    `loop_lag` tells the worst lag of that loop since it was last asked, in seconds; `log_lost` the
+    log lines that could not be written.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        http: HttpMetrics,
+        limits: MetricsSettings,
+        *,
+        loop_lag: Callable[[], float],
+        log_lost: Callable[[], int],
+    ) -> None:
+        self._host = host
+        self._http = http
+        self._limits = limits
+        self._loop_lag = loop_lag
+        self._log_lost = log_lost
+        self._exposition = Exposition()
+
+    async def page(self, budget: float) -> bytes:
+        """Return what is there after at most `budget` seconds of collecting."""
+        gathered = await self._gather(budget)
+        own = host_figures(self._host, loop_lag=self._loop_lag(), log_lost=self._log_lost())
+        families: list[tuple[Metric, Figures]] = [*self._http.families()]
+        for name, metric in sorted(dict(self._host.recorders.families).items()):
+            if name not in (REQUESTS.name, DURATION.name):
+                families.append((metric, own.get(name) or gathered.get(name) or {}))
+        return await self._exposition.page(families)
+
+    async def _gather(self, budget: float) -> dict[str, Figures]:
+        recorders = self._host.recorders
+        gathered = recorders.snapshot()
+        total = 0
+        per_plugin: Counter[str] = Counter()
+        per_family: Counter[tuple[str, str]] = Counter()
+        for runner, collection in await collect(self._host.collectors, budget):
+            dropped = Counter(collection.dropped)
+            for series in collection.series:
+                figures = gathered.setdefault(series.family, {})
+                if series.labels in figures:
+                    dropped["duplicate"] += 1
+                elif per_family[runner.plugin, series.family] >= self._limits.max_series_per_family:
+                    dropped["family_cap"] += 1
+                elif per_plugin[runner.plugin] >= self._limits.max_series_per_plugin:
+                    dropped["plugin_cap"] += 1
+                elif total >= self._limits.max_series:
+                    dropped["total_cap"] += 1
+                else:
+                    figures[series.labels] = series.value
+                    per_family[runner.plugin, series.family] += 1
+                    per_plugin[runner.plugin] += 1
+                    total += 1
+            for reason, number in dropped.items():
+                recorders.count_dropped(runner.plugin, reason, number)
+        return gathered
+
+
+def declare_host_families(recorders: Recorders) -> None:
+    """Reserve the names of the host's own families, before any plugin can take them."""
+    for metric in (REQUESTS, DURATION, *FAMILIES):
+        recorders.declare(metric, HOST)

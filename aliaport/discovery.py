@@ -120,7 +120,7 @@ def plugin_class(
             f"{where} is {kind}, not a subclass of aliaport.plugin.Plugin",
             "let the entry point name the plugin's class: 'package.module:ClassName'",
         )
-    _check_api(candidate, getattr(loaded, "api", None))
+    check_api(candidate, getattr(loaded, "api", None))
     model = _config_model(loaded, {})
     if isinstance(model, str | ForwardRef):
         raise RejectedError(
@@ -137,6 +137,28 @@ def plugin_class(
             "derive the class of the options from PluginConfig",
         )
     return loaded, model
+
+
+def check_api(candidate: Candidate, api: object) -> None:
+    """Raise RejectedError unless `api` is a version of the contract that this host knows."""
+    known = ".".join(map(str, API_VERSION))
+    if not (isinstance(api, tuple) and len(api) == 2 and all(type(part) is int for part in api)):
+        raise RejectedError(
+            "api",
+            f"{candidate.entry.value} does not say which plugin API it was written for",
+            f"its authors must set `api = {API_VERSION}` in the class",
+        )
+    if api[0] != API_VERSION[0] or api[1] > API_VERSION[1]:
+        wanted = f"{api[0]}.{api[1]}"
+        newer = api > API_VERSION
+        raise RejectedError(
+            "api",
+            f"{candidate.distribution} {candidate.version} needs plugin API {wanted}, "
+            f"this host has {known}",
+            f"upgrade aliaport or install an older {candidate.distribution}"
+            if newer
+            else f"upgrade {candidate.distribution}",
+        )
 
 
 def _order(found: tuple[Group, EntryPoint, str, str]) -> tuple[str, str, str]:
@@ -182,27 +204,6 @@ def _ruled_out(entry: EntryPoint, owners: list[str]) -> Rejection | None:
             "uninstall all but one of them",
         )
     return None
-
-
-def _check_api(candidate: Candidate, api: object) -> None:
-    known = ".".join(map(str, API_VERSION))
-    if not (isinstance(api, tuple) and len(api) == 2 and all(type(part) is int for part in api)):
-        raise RejectedError(
-            "api",
-            f"{candidate.entry.value} does not say which plugin API it was written for",
-            f"its authors must set `api = {API_VERSION}` in the class",
-        )
-    if api[0] != API_VERSION[0] or api[1] > API_VERSION[1]:
-        wanted = f"{api[0]}.{api[1]}"
-        newer = api > API_VERSION
-        raise RejectedError(
-            "api",
-            f"{candidate.distribution} {candidate.version} needs plugin API {wanted}, "
-            f"this host has {known}",
-            f"upgrade aliaport or install an older {candidate.distribution}"
-            if newer
-            else f"upgrade {candidate.distribution}",
-        )
 
 
 def _config_model(cls: type, bindings: dict[Any, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The page of /metrics: gathers from the host, the plugins and the requests, and caps the plugins'."""
+"""The page of /metrics: what the host, the plugins and the requests give, capped per plugin."""
 
 from collections import Counter
 from collections.abc import Callable

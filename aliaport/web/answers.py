@@ -1,0 +1,39 @@
+"""How answers are written: JSON that nobody stores, and the one shape of errors."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from aliaport import report
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def json_answer(
+    body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """A JSON answer."""
+    return web.Response(
+        body=orjson.dumps(body),
+        status=status,
+        headers={**NO_STORE, **(headers or {})},
+        content_type="application/json",
+    )
+
+
+def text_answer(
+    text: str, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """A plain text answer."""
+    return web.Response(text=text, status=status, headers={**NO_STORE, **(headers or {})})
+
+
+def error_answer(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    """An error in the one shape that all have."""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {"Retry-After": "1", **(headers or {})}
+    return json_answer(report.error(code, message), status, headers)

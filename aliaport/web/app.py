@@ -1,0 +1,45 @@
+"""Makes the aiohttp applications: the public one and, if there is one, the internal one."""
+
+from collections.abc import Iterable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from aliaport.web import handlers
+from aliaport.web.apps import MountPoint
+from aliaport.web.core import CORE, Core
+from aliaport.web.middleware import shape_errors
+
+
+def make_app(core: Core, *, detailed: bool) -> web.Application:
+    """Return the application. `detailed` tells whether it has /status and /metrics."""
+    app = web.Application(middlewares=[shape_errors])
+    app[CORE] = core
+    routes: dict[str, Handler] = {
+        "/": handlers.index,
+        "/health": handlers.Health(),
+        "/ready": handlers.ready,
+    }
+    if detailed:
+        routes |= {
+            "/status": handlers.status,
+            "/status/{probe}": handlers.one_probe,
+            "/metrics": handlers.metrics,
+        }
+    for path, handler in routes.items():
+        # Balancers do not follow redirects: both spellings answer.
+        for spelling in (path,) if path == "/" else (path, f"{path}/"):
+            app.router.add_get(spelling, handler)
+            app.router.add_route("OPTIONS", spelling, handlers.options)
+    _expect(core, routes)
+    for mounted in core.apps:
+        if mounted.declared is not None:
+            app.router.register_resource(MountPoint(mounted.declared.prefix, mounted))
+    return app
+
+
+def _expect(core: Core, paths: Iterable[str]) -> None:
+    """Let the known series exist from the start: a rate needs the 0 before the first error."""
+    for path in paths:
+        statuses = (200, 500, 503) if path == "/ready" else (200, 500)
+        core.http.expect("GET", path, *statuses)

@@ -1,0 +1,210 @@
+"""Applications mounted beside the core's routes: imported, started with retries, stopped."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_urldispatcher import (
+    AbstractRoute,
+    MatchInfoError,
+    PrefixedSubAppResource,
+    PrefixResource,
+    UrlMappingMatchInfo,
+)
+
+from aliaport.apps import App
+from aliaport.bulkhead import Bulkhead, finish_within
+from aliaport.discovery import Candidate, RejectedError, Rejection, check_api, load
+from aliaport.errors import ConfigError
+from aliaport.failures import Failure, describe
+from aliaport.plugin import Context, Logger, PluginConfig
+from aliaport.report import PluginRow
+from aliaport.settings import Sources, plugin_config
+
+IMPORT_TIMEOUT = 10.0
+START_TIMEOUT = 10.0
+STOP_TIMEOUT = 3.0
+FIRST_RETRY = 1.0
+LAST_RETRY = 60.0
+"""All in seconds."""
+
+
+class MountedApp:
+    """One application. Use it on the HTTP loop only; `attempted` as with plugins."""
+
+    def __init__(self, candidate: Candidate, log: Logger) -> None:
+        self.candidate = candidate
+        self.name = candidate.name
+        self.rejection = candidate.rejection
+        self.problem = ""
+        self.declared: App | None = None
+        self.running: PrefixedSubAppResource | None = None
+        self.attempted = asyncio.Event()
+        self._log = log
+        self._config = PluginConfig()
+        self._application: web.Application | None = None
+        self._task: asyncio.Task[None] | None = None
+        if self.rejection is not None:
+            self.reject(self.rejection)
+
+    def row(self) -> PluginRow:
+        """The application as /status lists it."""
+        state = "rejected" if self.rejection else "running" if self.running else "starting"
+        return PluginRow(
+            self.name,
+            state,
+            self.candidate.distribution,
+            self.candidate.version,
+            "app",
+            self.rejection,
+            self.problem,
+        )
+
+    def reject(self, rejection: Rejection) -> None:
+        """Take the application out for good, and say so once."""
+        self.rejection = rejection
+        self.attempted.set()
+        self._log.error(
+            "app.rejected",
+            distribution=self.candidate.distribution,
+            stage=rejection.stage,
+            reason=rejection.reason,
+            hint=rejection.hint,
+        )
+
+    async def load(self, sources: Sources) -> tuple[str, ...]:
+        """Import it in a thread of its own; return everything that is wrong with its options."""
+        if self.rejection is not None:
+            return ()
+        bulkhead = Bulkhead(self.name, self.candidate.package, self._notify)
+        run = bulkhead.submit(
+            lambda: self._import(sources), timeout=IMPORT_TIMEOUT, freeze=lambda value: value
+        )
+        await run.done
+        where = run.where()
+        bulkhead.close()
+        if not run.finished or run.failure is not None:
+            reason = str(run.failure) if run.failure else f"no end within 10 s (at {where})"
+            hint = "importing must do no input or output"
+            self.reject(Rejection("import", reason, hint))
+        elif isinstance(run.value, Rejection):
+            self.reject(run.value)
+        else:
+            self.declared, self._config, problems = run.value
+            return tuple(problems)
+        return ()
+
+    def begin(self, context: Context) -> None:
+        """Start it in the background, again and again until it succeeds."""
+        if self.declared is not None:
+            self._task = asyncio.create_task(self._keep_starting(self.declared, context))
+
+    async def stop(self) -> None:
+        """Let it release what it has; takes at most STOP_TIMEOUT."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._application is not None and not await finish_within(
+            _end(self._application), STOP_TIMEOUT
+        ):
+            self._log.warning("app.stop_failed", reason=f"no end within {STOP_TIMEOUT:g} s")
+
+    def _import(self, sources: Sources) -> Any:
+        try:
+            declared = load(self.candidate)
+            if not isinstance(declared, App):
+                raise RejectedError(
+                    "type",
+                    f"{self.candidate.entry.value} is {type(declared).__name__}, not an App",
+                    "let the entry point name an aliaport.apps.App",
+                )
+            check_api(self.candidate, declared.api)
+        except RejectedError as error:
+            return error.rejection
+        try:
+            return declared, plugin_config(sources, "apps", self.name, declared.config), ()
+        except ConfigError as error:
+            return declared, self._config, error.problems
+
+    async def _keep_starting(self, declared: App, context: Context) -> None:
+        pause = FIRST_RETRY
+        while True:
+            try:
+                application = declared.create(context, self._config)
+                resource = PrefixedSubAppResource(declared.prefix, application)
+                application.freeze()
+                task = asyncio.ensure_future(application.startup())
+                done, _ = await asyncio.wait({task}, timeout=START_TIMEOUT)
+                if done:
+                    task.result()
+                    break
+                task.cancel()
+                self._fail(f"no end of its start within {START_TIMEOUT:g} s", "")
+            except Exception as error:  # the bulkhead of an application's start
+                failure = describe(error, self.candidate.package)
+                self._fail(str(failure), failure.traceback)
+            self.attempted.set()
+            await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311
+            pause = min(LAST_RETRY, pause * 2)
+        self._application, self.running, self.problem = application, resource, ""
+        self._log.info("app.running", prefix=declared.prefix)
+        self.attempted.set()
+
+    def _fail(self, problem: str, traceback: str) -> None:
+        if problem != self.problem:
+            self._log.error("app.start_failed", reason=problem, traceback=traceback)
+        self.problem = problem
+
+    def _notify(self, event: str, failure: Failure) -> None:
+        self._log.error(event, reason=str(failure), where=failure.where)
+
+
+class MountPoint(PrefixResource):
+    """Answers under an application's prefix: the application does, or 503 while it does not run."""
+
+    def __init__(self, prefix: str, app: MountedApp) -> None:
+        super().__init__(prefix)
+        self._mounted = app
+
+    async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo, set[str]]:
+        """Let the application's router decide."""
+        if self._mounted.running is not None:
+            found, methods = await self._mounted.running.resolve(request)
+            return found, methods  # type: ignore[return-value]  # never None under a prefix
+        row = self._mounted.row()
+        error = web.HTTPServiceUnavailable(
+            text=f"the application {self._mounted.name} is {row.state}",
+            headers={"Retry-After": "1"},
+        )
+        return MatchInfoError(error), set()
+
+    def get_info(self) -> Any:
+        """What aiohttp shows in debugging."""
+        return {"prefix": self._prefix}
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterable[AbstractRoute]:  # type: ignore[override]
+        return iter(())
+
+
+def reject_shared_prefixes(apps: Iterable[MountedApp]) -> None:
+    """Reject all applications that want one and the same prefix."""
+    wanted: dict[str, list[MountedApp]] = {}
+    for app in apps:
+        if app.declared is not None:
+            wanted.setdefault(app.declared.prefix, []).append(app)
+    for prefix, rivals in wanted.items():
+        if len(rivals) > 1:
+            names = " and ".join(app.name for app in rivals)
+            for app in rivals:
+                app.declared = None
+                hint = "disable all but one of them"
+                app.reject(Rejection("collision", f"{names} both want {prefix}", hint))
+
+
+async def _end(application: web.Application) -> None:
+    await application.shutdown()
+    await application.cleanup()

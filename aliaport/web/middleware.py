@@ -1,0 +1,55 @@
+"""The bulkhead of the routes: every error gets the one shape, and a drain ends connections."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from aliaport.failures import describe
+from aliaport.web.answers import error_answer
+from aliaport.web.core import CORE
+
+_MESSAGES = {
+    404: "there is nothing at this path; / lists what there is",
+    405: "this path does not know the method; the header Allow lists those that it knows",
+    413: "the body is too large",
+}
+
+
+@web.middleware
+async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what a handler raises into an answer; close the connection while draining."""
+    core = request.config_dict[CORE]
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _shaped(error)
+    except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
+        failure = describe(error, "aliaport")
+        core.log.error(
+            "request.failed",
+            method=request.method,
+            path=request.path[:200],
+            reason=str(failure),
+            where=failure.where,
+            traceback=failure.traceback,
+        )
+        response = error_answer(500, "internal_error", "this is our fault; the log has the cause")
+    if core.drain.active:
+        response.force_close()
+    return response
+
+
+def _shaped(error: web.HTTPException) -> web.StreamResponse:
+    if error.status < 400 or error.content_type == "application/json":
+        return error
+    phrase = HTTPStatus(error.status).phrase
+    default = f"{error.status}: {error.reason}"
+    given = error.text if error.text and error.text != default else ""
+    headers = {key: error.headers[key] for key in ("Allow", "Retry-After") if key in error.headers}
+    return error_answer(
+        error.status,
+        phrase.lower().replace(" ", "_").replace("-", "_"),
+        given or _MESSAGES.get(error.status, phrase),
+        headers,
+    )

@@ -1,0 +1,85 @@
+"""Listening sockets: opened before anything else starts, closed after the drain."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+from aiohttp import web
+
+from aliaport.errors import StartupError
+from aliaport.web.access import AccessCounter
+from aliaport.web.core import Core
+
+FINISH_TIMEOUT = 5.0
+"""Seconds that requests in flight get to finish once the listeners are closed."""
+
+BACKLOG = 1024
+
+
+def open_socket(host: str, port: int, setting: str) -> socket.socket:
+    """Return a bound socket. Raises StartupError, which names `setting`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        opened = socket.socket(family, kind, protocol)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+    except OSError as error:
+        raise StartupError(
+            f"cannot listen on {host} port {port}: {error.strerror}; stop what listens there or "
+            f"set {setting}"
+        ) from None
+    return opened
+
+
+class Server:
+    """The listeners of one process, all on the HTTP loop."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._runners: list[web.AppRunner] = []
+        self._sites: list[web.SockSite] = []
+        self._ports: set[int] = set()
+        os.register_at_fork(after_in_child=self._close_in_child)
+
+    async def listen(self, app: web.Application, opened: socket.socket) -> None:
+        """Answer on a bound socket."""
+        runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log_class=AccessCounter,
+            access_log=self._core,
+            shutdown_timeout=FINISH_TIMEOUT,
+        )
+        await runner.setup()
+        self._ports.add(opened.getsockname()[1])
+        site = web.SockSite(runner, opened, backlog=BACKLOG)
+        await site.start()
+        self._runners.append(runner)
+        self._sites.append(site)
+
+    async def close(self) -> None:
+        """Stop accepting, let requests finish, and close the connections."""
+        for site in self._sites:
+            await site.stop()
+        cleanups = {asyncio.ensure_future(runner.cleanup()) for runner in self._runners}
+        if cleanups:
+            await asyncio.wait(cleanups, timeout=FINISH_TIMEOUT + 1)
+
+    def _close_in_child(self) -> None:
+        """A plugin's fork must not hold the port or a caller's connection open."""
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                if not os.readlink(Path("/proc/self/fd") / name).startswith("socket:"):
+                    continue
+                copy = socket.socket(fileno=os.dup(int(name)))
+            except OSError:
+                continue
+            with copy:
+                ours = copy.family in (socket.AF_INET, socket.AF_INET6) and (
+                    copy.getsockname()[1] in self._ports
+                )
+            if ours:
+                os.close(int(name))

@@ -21,7 +21,7 @@ RESERVED_PROBE_NAMES = frozenset(
     "uptime_seconds environment".split()
 )
 HOST_CODES = frozenset("timeout stuck blocked error starting rejected invalid draining".split())
-RESERVED_LABELS = frozenset("job instance plugin le quantile".split())
+RESERVED_LABELS = frozenset("job instance le quantile".split())
 COMMON_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -155,7 +155,7 @@ class Metric:
             )
             _require(
                 label not in RESERVED_LABELS,
-                f"{where}: label {label!r} is reserved for Prometheus or the host; rename it",
+                f"{where}: label {label!r} is reserved for Prometheus; rename it",
             )
         _require(
             not self.buckets or list(self.buckets) == sorted(set(self.buckets)),

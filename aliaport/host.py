@@ -46,6 +46,7 @@ class Host:
             for candidate in self._candidates
             if candidate.group == "plugins" and candidate.selected
         ]
+        self.disabled = [each for each in self._candidates if not each.selected]
         self.apps = [each for each in self._candidates if each.group == "apps" and each.selected]
 
     @property

@@ -47,10 +47,12 @@ COLLECTOR_DURATION = Metric.gauge(
     ("plugin", "collector"),
 )
 JOB_RUNS = Metric.counter(
-    "aliaport_job_runs_total", "Runs of periodic jobs.", ("plugin", "job", "outcome")
+    "aliaport_job_runs_total", "Runs of periodic jobs.", ("plugin", "name", "outcome")
 )
 JOB_LAST_SUCCESS = Metric.gauge(
-    "aliaport_job_last_success_timestamp_seconds", "When the job last succeeded.", ("plugin", "job")
+    "aliaport_job_last_success_timestamp_seconds",
+    "When the job last succeeded.",
+    ("plugin", "name"),
 )
 SERIES_DROPPED = Metric.counter(
     "aliaport_plugin_series_dropped_total",

@@ -38,7 +38,7 @@ class Metrics:
 
     async def page(self, budget: float) -> bytes:
         """Return what is there after at most `budget` seconds of collecting."""
-        gathered = await self._gather(budget)
+        gathered = await gather(self._host, self._limits, budget)
         own = host_figures(self._host, loop_lag=self._loop_lag(), log_lost=self._log_lost())
         families: list[tuple[Metric, Figures]] = [*self._http.families()]
         for name, metric in sorted(dict(self._host.recorders.families).items()):
@@ -46,35 +46,37 @@ class Metrics:
                 families.append((metric, own.get(name) or gathered.get(name) or {}))
         return await self._exposition.page(families)
 
-    async def _gather(self, budget: float) -> dict[str, Figures]:
-        recorders = self._host.recorders
-        gathered = recorders.snapshot()
-        total = 0
-        per_plugin: Counter[str] = Counter()
-        per_family: Counter[tuple[str, str]] = Counter()
-        for runner, collection in await collect(self._host.collectors, budget):
-            dropped = Counter(collection.dropped)
-            for series in collection.series:
-                figures = gathered.setdefault(series.family, {})
-                if series.labels in figures:
-                    dropped["duplicate"] += 1
-                elif per_family[runner.plugin, series.family] >= self._limits.max_series_per_family:
-                    dropped["family_cap"] += 1
-                elif per_plugin[runner.plugin] >= self._limits.max_series_per_plugin:
-                    dropped["plugin_cap"] += 1
-                elif total >= self._limits.max_series:
-                    dropped["total_cap"] += 1
-                else:
-                    figures[series.labels] = series.value
-                    per_family[runner.plugin, series.family] += 1
-                    per_plugin[runner.plugin] += 1
-                    total += 1
-            for reason, number in dropped.items():
-                recorders.count_dropped(runner.plugin, reason, number)
-        return gathered
-
 
 def declare_host_families(recorders: Recorders) -> None:
     """Reserve the names of the host's own families, before any plugin can take them."""
     for metric in (REQUESTS, DURATION, *FAMILIES):
         recorders.declare(metric, HOST)
+
+
+async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Figures]:
+    """Collect from all running plugins at once; what exceeds a limit is dropped and counted."""
+    recorders = host.recorders
+    gathered = recorders.snapshot()
+    total = 0
+    per_plugin: Counter[str] = Counter()
+    per_family: Counter[tuple[str, str]] = Counter()
+    for runner, collection in await collect(host.collectors, budget):
+        dropped = Counter(collection.dropped)
+        for series in collection.series:
+            figures = gathered.setdefault(series.family, {})
+            if series.labels in figures:
+                dropped["duplicate"] += 1
+            elif per_family[runner.plugin, series.family] >= limits.max_series_per_family:
+                dropped["family_cap"] += 1
+            elif per_plugin[runner.plugin] >= limits.max_series_per_plugin:
+                dropped["plugin_cap"] += 1
+            elif total >= limits.max_series:
+                dropped["total_cap"] += 1
+            else:
+                figures[series.labels] = series.value
+                per_family[runner.plugin, series.family] += 1
+                per_plugin[runner.plugin] += 1
+                total += 1
+        for reason, number in dropped.items():
+            recorders.count_dropped(runner.plugin, reason, number)
+    return gathered

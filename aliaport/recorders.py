@@ -133,6 +133,10 @@ class Recorders:
                     raise DeclarationError(
                         f"metric {metric.name!r}: the name must begin with 'aliaport_{owner}_'"
                     )
+                if owner != HOST and "plugin" in metric.labels:
+                    raise DeclarationError(
+                        f"metric {metric.name!r}: the label 'plugin' is the host's; rename it"
+                    )
                 self.families[metric.name] = metric
                 self._owners[metric.name] = owner
                 return

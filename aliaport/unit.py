@@ -85,6 +85,11 @@ class PluginUnit:
         return self._bulkhead.tasks if self._bulkhead else 0
 
     @property
+    def options(self) -> PluginConfig:
+        """The plugin's validated options."""
+        return self._config
+
+    @property
     def alive(self) -> bool:
         """Whether it still takes part."""
         return self.state is not State.REJECTED

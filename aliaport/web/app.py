@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from aliaport.web import handlers
-from aliaport.web.apps import MountPoint
+from aliaport.web.apps import Mounts
 from aliaport.web.core import CORE, Core
 from aliaport.web.middleware import shape_errors
 
@@ -32,9 +32,7 @@ def make_app(core: Core, *, detailed: bool) -> web.Application:
             app.router.add_get(spelling, handler)
             app.router.add_route("OPTIONS", spelling, handlers.options)
     _expect(core, routes)
-    for mounted in core.apps:
-        if mounted.declared is not None:
-            app.router.register_resource(MountPoint(mounted.declared.prefix, mounted))
+    app.router.register_resource(Mounts(core.apps))
     return app
 
 

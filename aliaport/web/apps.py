@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -11,8 +11,8 @@ from aiohttp.web_urldispatcher import (
     MatchInfoError,
     PrefixedSubAppResource,
     PrefixResource,
-    UrlMappingMatchInfo,
 )
+from yarl import URL
 
 from aliaport.apps import App
 from aliaport.bulkhead import Bulkhead, finish_within
@@ -160,24 +160,31 @@ class MountedApp:
         self._log.error(event, reason=str(failure), where=failure.where)
 
 
-class MountPoint(PrefixResource):
-    """Answers under an application's prefix: the application does, or 503 while it does not run."""
+class Mounts(PrefixResource):
+    """Answers under the applications' prefixes: they do, or 503 while they do not run.
 
-    def __init__(self, prefix: str, app: MountedApp) -> None:
-        super().__init__(prefix)
-        self._mounted = app
+    One resource for all, since the routes are fixed before the applications are imported.
+    """
 
-    async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo, set[str]]:
-        """Let the application's router decide."""
-        if self._mounted.running is not None:
-            found, methods = await self._mounted.running.resolve(request)
-            return found, methods  # type: ignore[return-value]  # never None under a prefix
-        row = self._mounted.row()
-        error = web.HTTPServiceUnavailable(
-            text=f"the application {self._mounted.name} is {row.state}",
-            headers={"Retry-After": "1"},
-        )
-        return MatchInfoError(error), set()
+    def __init__(self, apps: Sequence[MountedApp]) -> None:
+        super().__init__("/")
+        self._apps = apps
+
+    async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
+        """Let the router of the application decide whose prefix it is."""
+        path = request.rel_url.raw_path
+        for app in self._apps:
+            if app.declared is None or not f"{path}/".startswith(f"{app.declared.prefix}/"):
+                continue
+            if app.running is not None:
+                return await app.running.resolve(request)
+            text = f"the application {app.name} is {app.row().state}"
+            return MatchInfoError(web.HTTPServiceUnavailable(text=text)), set()
+        return None, set()
+
+    def url_for(self, *_args: str, **_kwargs: str) -> URL:
+        """There is none: the applications know their own."""
+        raise RuntimeError("the applications make their own URLs")
 
     def get_info(self) -> Any:
         """What aiohttp shows in debugging."""
@@ -186,7 +193,7 @@ class MountPoint(PrefixResource):
     def __len__(self) -> int:
         return 0
 
-    def __iter__(self) -> Iterable[AbstractRoute]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[AbstractRoute]:
         return iter(())
 
 

@@ -41,7 +41,7 @@ class Core:
     http: HttpMetrics
     operators: Operators
     log: Logger
-    apps: Sequence[MountedApp] = ()
+    apps: Sequence[MountedApp]
     drain: Drain = field(default_factory=Drain)
     started: float = field(default_factory=time.monotonic)
     version: str = __version__
@@ -49,7 +49,7 @@ class Core:
     @property
     def starting(self) -> bool:
         """Whether plugins or apps are in their first start."""
-        return not self.host.serving
+        return not self.host.serving or not all(app.attempted.is_set() for app in self.apps)
 
     async def rows(self, runners: Sequence[ProbeRunner], budget: float) -> list[ProbeRow]:
         """Run these probes and return a row for each."""

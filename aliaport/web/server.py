@@ -70,11 +70,11 @@ class Server:
 
     def _close_in_child(self) -> None:
         """A plugin's fork must not hold the port or a caller's connection open."""
-        for name in os.listdir("/proc/self/fd"):
+        for entry in Path("/proc/self/fd").iterdir():
             try:
-                if not os.readlink(Path("/proc/self/fd") / name).startswith("socket:"):
+                if not str(entry.readlink()).startswith("socket:"):
                     continue
-                copy = socket.socket(fileno=os.dup(int(name)))
+                copy = socket.socket(fileno=os.dup(int(entry.name)))
             except OSError:
                 continue
             with copy:
@@ -82,4 +82,4 @@ class Server:
                     copy.getsockname()[1] in self._ports
                 )
             if ours:
-                os.close(int(name))
+                os.close(int(entry.name))

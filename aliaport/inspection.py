@@ -1,0 +1,163 @@
+"""Looks at plugins without serving: what is installed, is its configuration valid, does it work?"""
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+
+from aliaport.declarations import Status
+from aliaport.discovery import Candidate, Rejection
+from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.errors import AliaportError, ConfigError
+from aliaport.exposition import render_family
+from aliaport.host import Host
+from aliaport.metrics import gather
+from aliaport.plugin import Logger
+from aliaport.probing import run_probes
+from aliaport.recorders import Recorders
+from aliaport.report import ProbeRow, probe_item
+from aliaport.settings import MetricsSettings, Settings, Sources, masked
+from aliaport.unit import State
+from aliaport.web.apps import MountedApp
+
+COLLECT_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One installed plugin or application."""
+
+    name: str
+    kind: str
+    distribution: str
+    version: str
+    state: str
+    stage: str = ""
+    reason: str = ""
+    hint: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """All fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What `inspect_plugins` found; `options` are the valid plugins' options without secrets."""
+
+    listed: list[Listed] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run of a plugin gave."""
+
+    items: list[dict[str, Any]]
+    exposition: str
+    healthy: bool
+
+
+async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
+    """Import everything selected and validate its options; start nothing."""
+    host = Host(settings, sources, Recorders(settings.metrics.max_series_per_family), _quiet)
+    inspection = Inspection()
+    inspection.problems.extend(await host.load())
+    for unit in host.units:
+        state = "rejected" if unit.state is State.REJECTED else "loadable"
+        inspection.listed.append(_listed(unit.candidate, state, unit.rejection))
+        if unit.alive:
+            inspection.options[unit.name] = masked(unit.options)
+    for candidate in host.apps:
+        app = MountedApp(candidate, _quiet(candidate))
+        inspection.problems.extend(await app.load(sources))
+        state = "rejected" if app.rejection else "loadable"
+        inspection.listed.append(_listed(candidate, state, app.rejection))
+    for candidate in host.disabled:
+        inspection.listed.append(_listed(candidate, "disabled", candidate.rejection))
+    inspection.listed.sort(key=lambda row: (row.name, row.kind))
+    return inspection
+
+
+async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> Outcome:
+    """Start one plugin as the server would, run its probes and collectors, and stop it.
+
+    Raises ConfigError, StartupError, and AliaportError where there is no such plugin or probe.
+    """
+    only = settings.model_copy(
+        update={"loading": settings.loading.model_copy(update={"allow": (plugin,), "required": ()})}
+    )
+    host = Host(only, sources, Recorders(settings.metrics.max_series_per_family), _on_terminal)
+    problems = [each for each in await host.load() if "loading.allow" in each or plugin in each]
+    if problems:
+        raise ConfigError(problems)
+    url, embedded = settings.database_url, None
+    if url is None and host.needs_database and settings.open:
+        embedded = EmbeddedPostgres(default_folder(Path.cwd()))
+        url = SecretStr(embedded.start())
+    try:
+        await host.construct(url)
+        await host.start()
+        return await _ran(host, plugin, probe)
+    finally:
+        await host.stop()
+        if embedded is not None:
+            embedded.stop()
+
+
+async def _ran(host: Host, plugin: str, probe: str) -> Outcome:
+    for unit in host.units:
+        if unit.rejection is not None:
+            reject = unit.rejection
+            raise AliaportError(f"{plugin}: {reject.stage}: {reject.reason}. {reject.hint}")
+    if probe and probe not in host.runners:
+        raise AliaportError(
+            f"{plugin} has no probe {probe!r}; it has: {', '.join(host.runners) or 'none'}"
+        )
+    runners = [each for name, each in host.runners.items() if probe in ("", name)]
+    budget = max((runner.timeout for runner in runners), default=0.0) + 0.5
+    results = await run_probes(runners, budget)
+    rows = [
+        ProbeRow(each.probe, each.plugin, each.critical, results[each.probe.name])
+        for each in runners
+    ]
+    gathered = {} if probe else await gather(host, MetricsSettings(), COLLECT_TIMEOUT)
+    families = [(host.recorders.families[name], each) for name, each in sorted(gathered.items())]
+    return Outcome(
+        [probe_item(row, operator=True) for row in rows],
+        "".join(f"{render_family(metric, figures)}\n" for metric, figures in families if figures),
+        all(row.result.status is not Status.UNHEALTHY for row in rows),
+    )
+
+
+def _listed(candidate: Candidate, state: str, rejection: Rejection | None) -> Listed:
+    return Listed(
+        candidate.name,
+        "plugin" if candidate.group == "plugins" else "app",
+        candidate.distribution,
+        candidate.version,
+        state,
+        *((rejection.stage, rejection.reason, rejection.hint) if rejection else ()),
+    )
+
+
+def _quiet(_candidate: Candidate) -> Logger:
+    logger: Logger = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
+    return logger
+
+
+def _on_terminal(candidate: Candidate) -> Logger:
+    logger: Logger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        plugin=candidate.name,
+    )
+    return logger

@@ -1,0 +1,220 @@
+"""The life of the process: listen, start the plugins, serve, drain, stop, exit."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import SecretStr
+
+from aliaport.bulkhead import finish_within
+from aliaport.context import HostContext
+from aliaport.discovery import Candidate
+from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.errors import AliaportError, ConfigError, StartupError
+from aliaport.host import Host
+from aliaport.http_metrics import HttpMetrics
+from aliaport.logs import Logs
+from aliaport.loop_watch import LoopWatch
+from aliaport.metrics import Metrics, declare_host_families
+from aliaport.plugin import Logger
+from aliaport.recorders import Recorders
+from aliaport.settings import Settings, Sources, environment_warnings
+from aliaport.web.app import make_app
+from aliaport.web.apps import MountedApp, reject_shared_prefixes
+from aliaport.web.core import Core
+from aliaport.web.operators import Operators
+from aliaport.web.server import Server
+
+ResultT = TypeVar("ResultT")
+
+EMBEDDED_STOP = 6.0
+"""Seconds that the embedded database gets to end."""
+
+
+class Service:
+    """One run of the service; make it on the HTTP loop.
+
+    `listeners` are the bound sockets: the public one and, if there is one, the internal one.
+    """
+
+    def __init__(
+        self, settings: Settings, sources: Sources, logs: Logs, listeners: Sequence[socket.socket]
+    ) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._logs = logs
+        self._log: Logger = logs.logger()
+        self._listeners = listeners
+        self._signals = 0
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._database: EmbeddedPostgres | None = None
+        self._watch = LoopWatch(self._log)
+        recorders = Recorders(settings.metrics.max_series_per_family)
+        declare_host_families(recorders)
+        self._host = Host(settings, sources, recorders, self._logger_for)
+        self._apps = [MountedApp(each, self._logger_for(each)) for each in self._host.apps]
+        http = HttpMetrics()
+        self._core = Core(
+            settings=settings,
+            host=self._host,
+            metrics=Metrics(
+                self._host,
+                http,
+                settings.metrics,
+                loop_lag=self._watch.worst_lag,
+                log_lost=lambda: logs.lost,
+            ),
+            http=http,
+            operators=Operators(settings, self._log),
+            log=self._log,
+            apps=self._apps,
+        )
+        self._server = Server(self._core)
+
+    async def run(self) -> int:
+        """Serve until a signal ends it; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, self._logs.reopen)
+        self._watch.start()
+        await self._listen()
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        code = 0
+        if starting.done() and starting.exception() is not None:
+            code = self._explain(starting)
+        else:
+            await stopping
+            starting.cancel()
+            await self._drain()
+        await self._end()
+        return code
+
+    async def _listen(self) -> None:
+        public, *internal = self._listeners
+        await self._server.listen(make_app(self._core, detailed=not internal), public)
+        for opened in internal:
+            await self._server.listen(make_app(self._core, detailed=True), opened)
+        host, port = public.getsockname()[:2]
+        self._log.info(
+            "service.listening", host=host, port=port, environment=self._settings.environment
+        )
+
+    async def _start(self) -> None:
+        for warning in environment_warnings(self._sources):
+            self._log.warning("config.ignored", problem=warning)
+        problems = await self._host.load()
+        for found in await asyncio.gather(*(app.load(self._sources) for app in self._apps)):
+            problems += found
+        reject_shared_prefixes(self._apps)
+        if problems:
+            raise ConfigError(problems)
+        database_url = await self._database_url()
+        problems = await self._host.construct(database_url)
+        if problems:
+            raise ConfigError(problems)
+        for app in self._apps:
+            app.begin(self._context(app.candidate, database_url))
+        await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
+        if not self._host.units:
+            self._log.warning(
+                "service.no_plugins", hint="install at least one, such as aliaport-db"
+            )
+        self._log.info(
+            "service.started",
+            seconds=round(time.monotonic() - self._core.started, 2),
+            plugins=[unit.name for unit in self._host.units if unit.alive],
+        )
+
+    async def _database_url(self) -> SecretStr | None:
+        given = self._settings.database_url
+        if given is not None or not self._host.needs_database:
+            return given
+        if not self._settings.open:
+            raise StartupError(
+                "DATABASE_URL is not set and a plugin needs a database; set it to "
+                "postgresql://user:password@host:5432/name or disable the plugin with "
+                "ALIAPORT_LOADING__DISABLE"
+            )
+        self._database = EmbeddedPostgres(default_folder(Path.cwd()))
+        url = await asyncio.wrap_future(_in_daemon_thread(self._database.start))
+        self._log.info("database.embedded", folder=str(self._database.folder))
+        return SecretStr(url)
+
+    async def _drain(self) -> None:
+        drain = self._core.drain
+        drain.active, drain.ends_at = True, time.monotonic() + self._settings.drain_seconds
+        self._log.info("service.draining", seconds=self._settings.drain_seconds)
+        if self._signals < 2:
+            await finish_within(self._hurry.wait(), self._settings.drain_seconds)
+
+    async def _end(self) -> None:
+        await self._server.close()
+        stops = [self._host.stop(), *(app.stop() for app in self._apps)]
+        await asyncio.gather(*stops)
+        if self._database is not None:
+            ended = asyncio.wrap_future(_in_daemon_thread(self._database.stop))
+            await finish_within(ended, EMBEDDED_STOP)
+        self._watch.stop()
+        self._log.info("service.stopped")
+        self._logs.flush()
+
+    def _explain(self, starting: "asyncio.Task[None]") -> int:
+        error = starting.exception()
+        if not isinstance(error, AliaportError):
+            starting.result()
+        assert isinstance(error, AliaportError)
+        self._log.error("service.failed", reason=str(error))
+        sys.stderr.write(f"aliaport: {error}\n")
+        return error.exit_code
+
+    def _on_stop_signal(self, number: int) -> None:
+        self._signals += 1
+        self._stop.set()
+        if self._signals == 2:
+            self._hurry.set()
+        if self._signals >= 3:
+            self._logs.flush(0.2)
+            os._exit(128 + number)
+
+    def _logger_for(self, candidate: Candidate) -> Logger:
+        logger: Logger = self._logs.logger(
+            plugin=candidate.name,
+            distribution=candidate.distribution,
+            distribution_version=candidate.version,
+        )
+        return logger
+
+    def _context(self, candidate: Candidate, database_url: SecretStr | None) -> HostContext:
+        return HostContext(
+            candidate.name,
+            self._logger_for(candidate),
+            self._settings.environment,
+            database_url,
+            self._host.recorders,
+        )
+
+
+def _in_daemon_thread(function: Callable[[], ResultT]) -> "Future[ResultT]":
+    """Run blocking work of ours in a thread that never delays the exit."""
+    future: Future[ResultT] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except AliaportError as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="database", daemon=True).start()
+    return future

@@ -40,7 +40,7 @@ class Candidate:
     """One entry point that names a plugin or an application.
 
     `rejection` is set where its metadata alone rule it out, `selected` tells whether the operator
-    wants it.
+    wants it; `loaded` is what it names where that is known without importing, as in tests.
     """
 
     group: Group
@@ -50,6 +50,7 @@ class Candidate:
     version: str
     selected: bool = True
     rejection: Rejection | None = None
+    loaded: object = None
 
     @property
     def package(self) -> str:
@@ -97,6 +98,8 @@ def unknown_names(
 
 def load(candidate: Candidate) -> Any:
     """Import what the entry point names; raise RejectedError where that fails."""
+    if candidate.loaded is not None:
+        return candidate.loaded
     try:
         return candidate.entry.load()
     except BaseException as error:  # a bulkhead: importing runs the plugin's code

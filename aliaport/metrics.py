@@ -56,11 +56,12 @@ def declare_host_families(recorders: Recorders) -> None:
 async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Figures]:
     """Collect from all running plugins at once; what exceeds a limit is dropped and counted."""
     recorders = host.recorders
+    collected = await collect(host.collectors, budget)
     gathered = recorders.snapshot()
     total = 0
     per_plugin: Counter[str] = Counter()
     per_family: Counter[tuple[str, str]] = Counter()
-    for runner, collection in await collect(host.collectors, budget):
+    for runner, collection in collected:
         dropped = Counter(collection.dropped)
         for series in collection.series:
             figures = gathered.setdefault(series.family, {})

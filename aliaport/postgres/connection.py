@@ -1,0 +1,99 @@
+"""Connections with bounds: asyncpg waits 60 s for one, and for ever for an answer."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from aliaport.errors import AliaportError
+from aliaport.families import DB_QUERY_DURATION
+from aliaport.plugin import Context
+
+CONNECT_TIMEOUT = 3.0
+STATEMENT_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 1.0
+"""Defaults, in seconds."""
+
+Connection = asyncpg.Connection
+
+
+def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
+    """What each connection asks of the server: a name, and an end to statements nobody awaits."""
+    return {
+        "application_name": f"aliaport-{component}",
+        "statement_timeout": str(round(statement_timeout * 1000)),
+        "idle_in_transaction_session_timeout": "60000",
+        "client_connection_check_interval": "2000",
+    }
+
+
+def database_url(context: Context) -> str:
+    """The context's database. Raises AliaportError where there is none."""
+    if context.database_url is None:
+        raise AliaportError(
+            "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
+        )
+    return context.database_url.get_secret_value()
+
+
+async def connect(
+    context: Context,
+    *,
+    component: str,
+    timeout: float = CONNECT_TIMEOUT,
+    statement_timeout: float = STATEMENT_TIMEOUT,
+) -> "Connection[asyncpg.Record]":
+    """Open one connection within `timeout` seconds; `statement_timeout` bounds each statement.
+
+    Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
+    TimeoutError, OSError and asyncpg's errors, none of which names the password.
+    """
+    work = asyncio.ensure_future(
+        asyncpg.connect(
+            database_url(context),
+            timeout=timeout,
+            command_timeout=statement_timeout,
+            server_settings=server_settings(component, statement_timeout),
+        )
+    )
+    # A look-up of a name in a black hole outlives asyncpg's own timeout: its thread cannot be
+    # cancelled, so nobody waits for it.
+    done, _ = await asyncio.wait({work}, timeout=timeout)
+    if not done:
+        work.cancel()
+        work.add_done_callback(_discard)
+        raise TimeoutError(f"no connection within {timeout:g} s")
+    connection = work.result()
+    time_statements(connection, context, component)
+    return connection
+
+
+def time_statements(
+    connection: "Connection[asyncpg.Record]", context: Context, component: str
+) -> None:
+    """Observe each statement of a connection in the shared histogram."""
+    histogram = context.histogram(DB_QUERY_DURATION)
+
+    def observe(record: Any) -> None:
+        histogram.observe(record.elapsed, component=component)
+
+    connection.add_query_logger(observe)
+
+
+async def close(connection: "Connection[asyncpg.Record]", timeout: float = CLOSE_TIMEOUT) -> None:
+    """Close within `timeout` seconds; a server that does not answer is left without a word."""
+    work = asyncio.ensure_future(connection.close(timeout=timeout))
+    done, _ = await asyncio.wait({work}, timeout=timeout)
+    work.add_done_callback(_discard)
+    if not done or work.exception() is not None:
+        work.cancel()
+        connection.terminate()
+
+
+def _discard(work: "asyncio.Future[Any]") -> None:
+    """Take the outcome of work that nobody waits for; an open connection among it is ended."""
+    if work.cancelled() or work.exception() is not None:
+        return
+    connection = work.result()
+    if connection is not None:
+        connection.terminate()

@@ -1,0 +1,115 @@
+"""A pool with bounds: asyncpg's waits for ever for a free connection, and for ever when closing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from aliaport.declarations import Collector, Sample
+from aliaport.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
+from aliaport.plugin import Context
+from aliaport.postgres.connection import (
+    CONNECT_TIMEOUT,
+    STATEMENT_TIMEOUT,
+    database_url,
+    server_settings,
+    time_statements,
+)
+
+ACQUIRE_TIMEOUT = 2.0
+CLOSE_TIMEOUT = 2.0
+"""Seconds."""
+
+
+class Pool:
+    """Up to `size` connections of one component, opened when they are first needed.
+
+    Make it in the plugin's constructor, list `collector()` in its `metrics()`, call `start` and
+    `stop` from the plugin's own.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        component: str,
+        size: int = 5,
+        statement_timeout: float = STATEMENT_TIMEOUT,
+    ) -> None:
+        self._context = context
+        self._component = component
+        self._size = size
+        self._statement_timeout = statement_timeout
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def start(self) -> None:
+        """Open the first connection, within CONNECT_TIMEOUT. Raises as `connect` does."""
+        if self._pool is not None:
+            return
+        pool = asyncpg.create_pool(
+            database_url(self._context),
+            min_size=1,
+            max_size=self._size,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=self._statement_timeout,
+            server_settings=server_settings(self._component, self._statement_timeout),
+            init=self._prepare,
+        )
+        work = asyncio.ensure_future(_opened(pool))
+        done, _ = await asyncio.wait({work}, timeout=CONNECT_TIMEOUT)
+        if not done:
+            work.cancel()
+            pool.terminate()
+            raise TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s")
+        work.result()
+        self._pool = pool
+
+    async def stop(self) -> None:
+        """Close all connections within CLOSE_TIMEOUT; those that do not answer are dropped."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        work = asyncio.ensure_future(pool.close())
+        done, _ = await asyncio.wait({work}, timeout=CLOSE_TIMEOUT)
+        if not done:
+            pool.terminate()
+            work.cancel()
+
+    @asynccontextmanager
+    async def acquire(
+        self, timeout: float = ACQUIRE_TIMEOUT
+    ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
+        """A connection for one block. Raises TimeoutError where none is free in `timeout` seconds.
+
+        Raises RuntimeError before `start`.
+        """
+        if self._pool is None:
+            raise RuntimeError(f"the pool of {self._component} is not started")
+        connection = await self._pool.acquire(timeout=timeout)
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection, timeout=CLOSE_TIMEOUT)
+
+    def collector(self) -> Collector:
+        """The pool's gauges, for the plugin's `metrics()`."""
+        families = (DB_POOL_USED, DB_POOL_IDLE, DB_POOL_MAX)
+        return Collector(families, self._collect, name=f"pool_{self._component}")
+
+    async def _prepare(self, connection: Any) -> None:
+        time_statements(connection, self._context, self._component)
+
+    async def _collect(self) -> Iterable[Sample]:
+        size = self._pool.get_size() if self._pool else 0
+        idle = self._pool.get_idle_size() if self._pool else 0
+        return [
+            DB_POOL_USED.sample(size - idle, component=self._component),
+            DB_POOL_IDLE.sample(idle, component=self._component),
+            DB_POOL_MAX.sample(self._size, component=self._component),
+        ]
+
+
+async def _opened(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    await pool

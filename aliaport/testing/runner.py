@@ -1,0 +1,201 @@
+"""Runs one plugin class as the host would, on a loop in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import SecretStr
+
+from aliaport.collecting import collect
+from aliaport.context import HostContext, SystemClock
+from aliaport.declarations import Sample, Scalar, Status
+from aliaport.discovery import Candidate
+from aliaport.errors import AliaportError, ConfigError
+from aliaport.exposition import render_family
+from aliaport.plugin import Clock, Logger, Plugin
+from aliaport.probing import ProbeRunner, run_probes
+from aliaport.recorders import Recorders
+from aliaport.settings import Sources
+from aliaport.unit import PluginUnit, State
+
+CALL_TIMEOUT = 60.0
+"""Seconds after which a call of the kit gives up: only a fault of the kit takes so long."""
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """One answer as the host sees it: with the host's own codes such as `timeout` and `stuck`."""
+
+    status: Status
+    code: str
+    summary: str
+    data: Mapping[str, Scalar]
+    duration_ms: float | None
+    where: str
+
+
+@dataclass(slots=True)
+class RunningPlugin:
+    """A started plugin. `logged` are the events that it and the host logged about it."""
+
+    logged: list[dict[str, Any]] = field(default_factory=list)
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _unit: PluginUnit | None = None
+    _recorders: Recorders = field(default_factory=lambda: Recorders(100))
+
+    def probe(self, name: str) -> ProbeAnswer:
+        """Run one probe, as one call of /status would. Raises AliaportError where there is none."""
+        for runner in self._running().probes:
+            if runner.probe.name == name:
+                result = self._call(_probed(runner))
+                ms = None if result.duration is None else result.duration * 1000
+                return ProbeAnswer(
+                    result.status, result.code, result.summary, result.data, ms, result.where
+                )
+        names = ", ".join(runner.probe.name for runner in self._running().probes)
+        raise AliaportError(f"there is no probe {name!r}; there are: {names or 'none'}")
+
+    def collect(self) -> list[Sample]:
+        """Run all collectors, as one scrape would; what is invalid is missing."""
+        unit = self._running()
+        samples = []
+        for _, collection in self._call(collect(unit.collectors, CALL_TIMEOUT / 2)):
+            for each in collection.series:
+                names = self._recorders.families[each.family].labels
+                labels = dict(zip(names, each.labels, strict=True))
+                samples.append(Sample(each.family, each.value, labels))
+        return samples
+
+    def exposition(self) -> str:
+        """The plugin's families as /metrics would show them."""
+        figures = self._recorders.snapshot()
+        for sample in self.collect():
+            labels = tuple(sample.labels.values())
+            figures.setdefault(sample.metric, {})[labels] = sample.value
+        families = self._recorders.families
+        return "".join(
+            f"{render_family(families[name], each)}\n" for name, each in sorted(figures.items())
+        )
+
+    def _running(self) -> PluginUnit:
+        assert self._unit is not None
+        return self._unit
+
+    def _call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
+
+
+@contextmanager
+def run_plugin(
+    plugin: type[Plugin[Any]],
+    config: Mapping[str, Any] | None = None,
+    *,
+    name: str = "",
+    database_url: str | None = None,
+    environment: str = "test",
+) -> Iterator[RunningPlugin]:
+    """Construct and start `plugin`, yield it, and stop it.
+
+    `config` is what `[plugins.<name>]` would hold. `name` is the entry point's; otherwise the last
+    part of the plugin's package without `aliaport_`. Raises ConfigError where the options are wrong
+    and AliaportError, which says why, where the plugin is rejected or its first start fails.
+    """
+    running = RunningPlugin()
+    thread = threading.Thread(
+        target=running._loop.run_forever, name="aliaport-testing", daemon=True
+    )
+    thread.start()
+    try:
+        running._call(_start(running, plugin, dict(config or {}), name, database_url, environment))
+        yield running
+    finally:
+        if running._unit is not None:
+            running._call(running._unit.stop())
+        running._loop.call_soon_threadsafe(running._loop.stop)
+        thread.join(CALL_TIMEOUT)
+        running._loop.close()
+
+
+def make_context(
+    name: str = "example",
+    *,
+    database_url: str | None = None,
+    environment: str = "test",
+    log: Logger | None = None,
+    clock: Clock | None = None,
+) -> HostContext:
+    """A context for a plugin that a test constructs by itself."""
+    return HostContext(
+        name,
+        log or _logger([]),
+        environment,
+        SecretStr(database_url) if database_url else None,
+        Recorders(100),
+        clock or SystemClock(),
+    )
+
+
+async def _start(
+    running: RunningPlugin,
+    plugin: type[Plugin[Any]],
+    config: dict[str, Any],
+    name: str,
+    database_url: str | None,
+    environment: str,
+) -> None:
+    package = _package(plugin)
+    name = name or package.removeprefix("aliaport_")
+    entry = EntryPoint(name, f"{plugin.__module__}:{plugin.__qualname__}", "aliaport.plugins")
+    candidate = Candidate("plugins", name, entry, package, "0", loaded=plugin)
+    log = _logger(running.logged)
+    unit = running._unit = PluginUnit(candidate, log)
+    await unit.load()
+    _raise_if_rejected(unit)
+    problems = await unit.configure(Sources({}, {"plugins": {name: config}}, None, {}))
+    if problems:
+        raise ConfigError(problems)
+    url = SecretStr(database_url) if database_url else None
+    recorders = running._recorders
+    await unit.construct(HostContext(name, log, environment, url, recorders), recorders, {})
+    _raise_if_rejected(unit)
+    unit.begin()
+    await unit.attempted.wait()
+    if unit.state is not State.RUNNING:
+        raise AliaportError(f"start() failed: {unit.problem}")
+
+
+def _package(plugin: type[Plugin[Any]]) -> str:
+    """The package of the class or, of a class that a test derived from it, of its base."""
+    packages = [each.__module__.partition(".")[0] for each in plugin.__mro__]
+    return next((each for each in packages if each.startswith("aliaport_")), packages[0])
+
+
+def _raise_if_rejected(unit: PluginUnit) -> None:
+    if unit.rejection is not None:
+        reject = unit.rejection
+        raise AliaportError(f"{reject.stage}: {reject.reason}. {reject.hint}")
+
+
+async def _probed(runner: ProbeRunner) -> Any:
+    results = await run_probes([runner], runner.timeout + 1.0)
+    return results[runner.probe.name]
+
+
+def _logger(events: list[dict[str, Any]]) -> Logger:
+    def keep(_logger: Any, method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+        events.append({"level": method, **event})
+        raise structlog.DropEvent
+
+    logger: Logger = structlog.wrap_logger(
+        structlog.ReturnLogger(),
+        processors=[structlog.processors.format_exc_info, keep],
+        wrapper_class=structlog.make_filtering_bound_logger(10),
+    )
+    return logger

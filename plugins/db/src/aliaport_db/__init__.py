@@ -1,0 +1,1 @@
+"""Aliaport plugin: the PostgreSQL that the service depends on."""

@@ -42,6 +42,7 @@ class Run:
         "done",
         "ended",
         "expired",
+        "expired_where",
         "failure",
         "finished",
         "in_slot",
@@ -65,6 +66,7 @@ class Run:
         self.in_slot = False
         self.settled: object = None
         self.expired = False
+        self.expired_where = ""
         self.task: asyncio.Task[None] | None = None
         self.thread: int | None = None
         self._finish_hooks: list[Callable[[], None]] = []
@@ -100,6 +102,8 @@ class Run:
         if self.finished:
             return
         self.expired = True
+        # Before it is cancelled: a call that honours that stands elsewhere a moment later.
+        self.expired_where = self.where()
         if self.task is not None:
             self.bulkhead.call_soon(self.task.cancel)
         self._resolve()

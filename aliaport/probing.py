@@ -149,7 +149,7 @@ class ProbeRunner:
             duration=duration if code != "stuck" else None,
             checked_at=began_at,
             since=began_at if run.expired else None,
-            where=run.where(),
+            where=run.where() if code == "stuck" else run.expired_where or run.where(),
         )
 
     def _count(self, result: Result) -> None:

@@ -1,0 +1,1 @@
+"""Plugins that misbehave, each in a module of its own."""

@@ -1,0 +1,62 @@
+"""Plugins that fail or hang while they are constructed, started and stopped."""
+
+import asyncio
+import time
+
+from aliaport.plugin import Check, Plugin, PluginConfig, Probe
+
+
+class ConstructFails(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def __init__(self, config, context):
+        raise RuntimeError("cannot be made")
+
+
+class StartFails(Plugin[PluginConfig]):
+    api = (1, 0)
+    attempts = 0
+
+    async def start(self):
+        type(self).attempts += 1
+        if self.attempts < 2:
+            raise ConnectionRefusedError("not yet")
+
+    def probes(self):
+        return [Probe(name="late", run=self.check, critical=True)]
+
+    async def check(self):
+        return Check.healthy()
+
+
+class StopHangs(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    async def stop(self):
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+
+class StopBlocks(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    async def stop(self):
+        time.sleep(3600)
+
+
+class FutureApi(Plugin[PluginConfig]):
+    api = (9, 0)
+
+
+class Quoted(Plugin["SomeConfig"]):
+    api = (1, 0)
+
+
+class SomeConfig(PluginConfig):
+    pass
+
+
+NOT_A_PLUGIN = 7

@@ -1,0 +1,61 @@
+"""Collectors that flood, hang and emit hostile values."""
+
+import asyncio
+
+from aliaport.plugin import Collector, Metric, Plugin, PluginConfig, Sample
+
+FLOOD = Metric.gauge("aliaport_flooding_series", "Far too many.", ("id",))
+EVENTS = Metric.counter("aliaport_flooding_events_total", "Events.", ("id",))
+HOSTILE = Metric.gauge("aliaport_hostile_values", 'Help with "quotes",\na line and a \\.', ("text",))
+HANGING = Metric.gauge("aliaport_hangcollect_value", "Never comes.")
+FINE = Metric.gauge("aliaport_hangcollect_fine", "Always comes.")
+
+
+class Flooding(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def metrics(self):
+        return [Collector((FLOOD,), self.collect)]
+
+    async def collect(self):
+        events = self.context.counter(EVENTS)
+        for number in range(300):
+            events.inc(id=str(number))
+        return [FLOOD.sample(number, id=str(number)) for number in range(100_000)]
+
+
+class Hostile(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def metrics(self):
+        return [Collector((HOSTILE,), self.collect)]
+
+    async def collect(self):
+        return [
+            HOSTILE.sample(1, text='a"b\\c\nd'),
+            HOSTILE.sample(True, text="boolean"),
+            HOSTILE.sample(float("nan"), text="nan"),
+            HOSTILE.sample(float("-inf"), text="inf"),
+            HOSTILE.sample(2, text="\ud800 surrogate"),
+            HOSTILE.sample(3, text="x" * 10_000),
+            HOSTILE.sample("4", text="text as value"),
+            HOSTILE.sample(5, other="wrong label"),
+            Sample("aliaport_http_requests_total", 6, {}),
+            "no sample",
+        ]
+
+
+class HangCollect(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def metrics(self):
+        return [
+            Collector((HANGING,), self.hang, timeout=30),
+            Collector((FINE,), self.fine),
+        ]
+
+    async def hang(self):
+        await asyncio.sleep(3600)
+
+    async def fine(self):
+        return [FINE.sample(1)]

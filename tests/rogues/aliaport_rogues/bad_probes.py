@@ -1,0 +1,126 @@
+"""Probes that hang, block, spin, swallow cancellation, raise and answer nonsense."""
+
+import asyncio
+import os
+import time
+
+from aliaport.plugin import Check, Plugin, PluginConfig, Probe
+
+
+class Rogue(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def probes(self):
+        name = type(self).__name__.lower()
+        return [Probe(name=f"rogue_{name}", run=self.check, timeout=0.2)]
+
+
+class Hanging(Rogue):
+    async def check(self):
+        await asyncio.sleep(3600)  # the line that hangs
+
+
+class Blocking(Rogue):
+    async def check(self):
+        time.sleep(3600)  # the line that blocks
+
+
+class Threaded(Rogue):
+    def check(self):
+        time.sleep(3600)  # the line that blocks its own thread
+
+
+class Spinning(Rogue):
+    async def check(self):
+        while True:
+            sum(range(100))  # the line that spins
+
+
+class Swallowing(Rogue):
+    async def check(self):
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+
+class Raising(Rogue):
+    async def check(self):
+        raise ValueError("postgresql://user:geheim@host/db is wrong")
+
+
+class Exiting(Rogue):
+    async def check(self):
+        raise SystemExit(3)
+
+
+class Interrupting(Rogue):
+    def check(self):
+        raise KeyboardInterrupt
+
+
+class Cancelling(Rogue):
+    async def check(self):
+        raise asyncio.CancelledError
+
+
+class CallbackExiting(Rogue):
+    async def check(self):
+        asyncio.get_running_loop().call_soon(self.leave)
+        await asyncio.sleep(0.05)
+        return Check.healthy()
+
+    def leave(self):
+        raise SystemExit(4)
+
+
+class TaskExiting(Rogue):
+    async def check(self):
+        self.task = asyncio.create_task(self.leave())
+        await asyncio.sleep(0.05)
+        return Check.healthy()
+
+    async def leave(self):
+        raise SystemExit(5)
+
+
+class Stopping(Rogue):
+    async def check(self):
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.01)
+        return Check.healthy()
+
+
+class Forking(Rogue):
+    async def check(self):
+        self.child = os.fork()
+        return Check.healthy(child=self.child)
+
+
+class WrongType(Rogue):
+    async def check(self):
+        return "fine"
+
+
+class Huge(Rogue):
+    async def check(self):
+        return Check.healthy("x" * 10_000_000, text="y" * 10_000_000)
+
+
+class Leaking(Rogue):
+    tasks: list = []
+
+    async def check(self):
+        self.tasks.append(asyncio.create_task(asyncio.sleep(3600)))
+        return Check.healthy()
+
+
+class HostileText(Exception):
+    def __str__(self):
+        raise RuntimeError("no text for you")
+
+
+class Unprintable(Rogue):
+    async def check(self):
+        raise HostileText

@@ -1,0 +1,32 @@
+import asyncio
+
+from aliaport.plugin import Check, Collector, Metric, Plugin, PluginConfig, Probe
+
+RUNS = Metric.gauge("aliaport_good_runs", "Runs of the slow probe.")
+
+
+class Good(Plugin[PluginConfig]):
+    """A well-behaved neighbour: one instant probe, and one that counts its runs of 300 ms."""
+
+    api = (1, 0)
+    runs = 0
+
+    def probes(self):
+        return [
+            Probe(name="good", run=self.check, critical=True, words=("up", "down")),
+            Probe(name="counting", run=self.count, timeout=2),
+        ]
+
+    def metrics(self):
+        return [Collector((RUNS,), self.collect)]
+
+    async def check(self):
+        return Check.healthy("all is well", answer=42)
+
+    async def count(self):
+        self.runs += 1
+        await asyncio.sleep(0.3)
+        return Check.healthy(runs=self.runs)
+
+    async def collect(self):
+        return [RUNS.sample(self.runs)]

@@ -1,0 +1,42 @@
+"""Small applications to be mounted."""
+
+import asyncio
+
+from aiohttp import web
+
+from aliaport.apps import App, PluginConfig
+
+
+class Options(PluginConfig):
+    greeting: str = "hello"
+
+
+ATTEMPTS = []
+
+
+def create(context, config):
+    async def greet(request):
+        return web.json_response({"text": config.greeting, "from": context.plugin})
+
+    async def fail(request):
+        raise ValueError("token=abcdefghijkl")
+
+    async def slow(request):
+        await asyncio.sleep(1)
+        return web.Response(text="done")
+
+    async def resources(app):
+        ATTEMPTS.append(1)
+        if config.greeting == "late" and len(ATTEMPTS) < 2:
+            raise ConnectionRefusedError("its database is down")
+        yield
+
+    app = web.Application()
+    app.router.add_get("/greet/{name}", greet)
+    app.router.add_get("/fail", fail)
+    app.router.add_get("/slow", slow)
+    app.cleanup_ctx.append(resources)
+    return app
+
+
+app = App(prefix="/greeter", create=create, config=Options)

@@ -44,3 +44,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"NOT RUN: {len(names)} tests, {reason} (make system-deps)")
         for name in names:
             terminalreporter.write_line(name)
+
+
+pytest_plugins = ["tests.support.fixtures"]

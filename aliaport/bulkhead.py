@@ -298,7 +298,9 @@ class Bulkhead:
         self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
     ) -> "asyncio.Task[Any]":
         if self.tasks >= MAX_TASKS:
-            self.tasks = len(asyncio.all_tasks(loop))  # tasks that were collected never say so
+            # Tasks that were garbage-collected never said so; the runs' own do not count.
+            runs = {run.task for run in list(self.unfinished)}
+            self.tasks = len(asyncio.all_tasks(loop) - runs)
         if self.tasks >= MAX_TASKS:
             coroutine.close()
             error = RuntimeError(

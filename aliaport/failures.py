@@ -101,4 +101,4 @@ def _line_of(code: CodeType, line: int, module: str) -> str:
     depth = module.count(".") + (2 if parts and parts[-1] == "__init__.py" else 1)
     source = linecache.getline(code.co_filename, line).strip()[:120]
     text = f"{'/'.join(parts[-depth:])}:{line} in {code.co_name}"
-    return f"{text}: {source}" if source else text
+    return redact(f"{text}: {source}") if source else text

@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -170,7 +170,7 @@ def _secret_files(
 def _secret_fields(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for name, field in model.model_fields.items():
         kinds = (field.annotation, *get_args(field.annotation))
-        if any(kind is SecretStr for kind in kinds):
+        if any(kind is SecretStr for kind in kinds) and get_origin(field.annotation) is not tuple:
             yield (*path, name)
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, BaseModel):

@@ -1,0 +1,45 @@
+"""Starts services for a test and makes sure that none outlives it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.distributions import install
+from tests.support.service import ROGUES, Service, start
+
+Launch = Callable[..., Service]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """`launch(plugins=…, apps=…, …)`: a service with these rogues, listening."""
+    services: list[Service] = []
+
+    def launch(
+        plugins: dict[str, str] | None = None,
+        apps: dict[str, str] | None = None,
+        *,
+        allow: tuple[str, ...] | None = None,
+        folder: str = "run",
+        wait: str = "started",
+        **options: Any,
+    ) -> Service:
+        site = tmp_path / f"site-{folder}"
+        if (plugins or apps) and not site.exists():
+            install(site, "aliaport-rogues", plugins, apps)
+        names = (*(allow or ()), *(plugins or {}), *(apps or {})) or ("disk",)
+        service = start(tmp_path / folder, allow=names, path=(site, ROGUES), **options)
+        services.append(service)
+        if wait in ("listening", "started"):
+            service.wait_listening()
+        if wait == "started":
+            service.wait_started()
+        return service
+
+    yield launch
+    for service in services:
+        if service.process.poll() is None:
+            service.process.kill()
+            service.process.wait()

@@ -1,0 +1,233 @@
+"""What callers see, asked over real sockets of the real process."""
+
+import json
+import re
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.fixtures import Launch
+
+GOOD = {"good": "aliaport_rogues.good:Good"}
+TOKEN = "a-token-of-sixteen-characters"
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def test_the_bodies_have_the_shapes_of_the_specification(launch: Launch) -> None:
+    service = launch(GOOD, allow=("cpu", "disk", "memory"))
+    health = service.get("/health").json
+    assert TIMESTAMP.fullmatch(health.pop("timestamp"))
+    assert health == {"status": "healthy", "service": "aliaport-api", "version": "3.1.0"}
+
+    ready = service.get("/ready").json
+    assert TIMESTAMP.fullmatch(ready["data"].pop("timestamp"))
+    assert ready == {"success": True, "data": {"status": "ready", "good": "up"}}
+
+    status = service.get("/status").json
+    assert list(status) == [
+        *("service", "version", "status", "timestamp", "uptime_seconds", "system", "database"),
+        *("environment", "probes", "plugins"),
+    ]
+    assert list(status["system"]) == [
+        *("cpu_percent", "memory_percent", "memory_available_mb", "disk_percent", "disk_free_gb")
+    ]
+    assert all(isinstance(value, int | float) for value in status["system"].values()), status
+    assert status["database"] == {"status": None, "engine": None}
+    probe = next(row for row in status["probes"] if row["name"] == "good")
+    assert TIMESTAMP.fullmatch(probe["checked_at"])
+    assert 0 <= probe["duration_ms"] < 5_000
+
+
+def test_every_path_answers_head_options_trailing_slashes_and_says_no_store(launch: Launch) -> None:
+    service = launch(GOOD)
+    for path in ("/", "/health", "/ready", "/status", "/status/good", "/metrics"):
+        for spelling in (path, path.rstrip("/") + "/"):
+            got = service.get(spelling)
+            assert (got.status, got.headers["Cache-Control"]) == (200, "no-store"), spelling
+            head = service.get(spelling, method="HEAD")
+            assert (head.status, head.text) == (200, "")
+            options = service.get(spelling, method="OPTIONS")
+            assert (options.status, options.headers["Allow"]) == (200, "GET, HEAD, OPTIONS")
+
+
+def test_http_1_0_without_host_is_answered(launch: Launch) -> None:
+    service = launch(GOOD)
+    for request in (b"OPTIONS / HTTP/1.0\r\n\r\n", b"GET /ready HTTP/1.0\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            connection.sendall(request)
+            answer = b""
+            while chunk := connection.recv(4096):
+                answer += chunk
+        assert b" 200 " in answer.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/status/nothing", 404, "unknown_probe"),
+        ("POST", "/health", 405, "method_not_allowed"),
+        ("GET", "/ready?include=nothing", 400, "unknown_probe"),
+        ("GET", "/status?exclude=goood", 400, "unknown_probe"),
+    ],
+)
+def test_errors_have_one_shape(
+    launch: Launch, method: str, path: str, status: int, code: str
+) -> None:
+    service = launch(GOOD)
+    answer = service.get(path, method=method)
+    assert answer.status == status
+    assert answer.headers["Cache-Control"] == "no-store"
+    body = answer.json
+    assert set(body) == {"success", "error"}
+    assert (body["success"], body["error"]["code"]) == (False, code)
+    if "goood" in path:
+        assert "did you mean 'good'?" in body["error"]["message"]
+
+
+def test_include_and_exclude_select(launch: Launch) -> None:
+    service = launch(GOOD)
+    names = [row["name"] for row in service.get("/status?include=good").json["probes"]]
+    assert names == ["good"]
+    names = [row["name"] for row in service.get("/status?exclude=good").json["probes"]]
+    assert names == ["counting"]
+    assert "good" not in service.get("/ready?exclude=good").json["data"]
+    assert service.get("/ready?include=counting").json["data"]["counting"] == "healthy"
+    text = service.get("/ready?verbose").text
+    assert text == "[+]good ok (all is well)\nready check passed\n"
+
+
+def test_production_shows_details_to_the_bearer_of_a_token_only(launch: Launch, tmp_path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("another-token-of-a-file\n")
+    service = launch(
+        {**GOOD, "bad": "aliaport_rogues.bad_probes:Raising", "gone": "aliaport_rogues.nothing:X"},
+        environ={
+            "ENVIRONMENT": "production",
+            "ALIAPORT_HOST": "127.0.0.1",
+            "ALIAPORT_DRAIN_SECONDS": "0",
+            "ALIAPORT_STATUS_TOKEN": f"{TOKEN},second-token-for-rotation",
+            "ALIAPORT_STATUS_TOKEN_FILE": str(file),
+        },
+    )
+    public = service.get("/status").text
+    for secret in ("is wrong", "all is well", "where", "reason", "hint", "summary", "rogues 1.0"):
+        assert secret not in public
+    assert json.loads(public)["probes"][0]["code"] == "error"
+    for token in (TOKEN, "second-token-for-rotation", "another-token-of-a-file"):
+        shown = service.get("/status", headers={"Authorization": f"Bearer {token}"}).text
+        assert "all is well" in shown
+        assert "where" in shown
+        assert "hint" in shown
+    refused = service.get("/status", headers={"Authorization": "Bearer nonsense"}).text
+    assert "all is well" not in refused
+    assert service.events("status_token.refused")
+    file.write_text("a-new-token-in-the-file\n")
+    headers = {"Authorization": "Bearer a-new-token-in-the-file"}
+    service.wait_for(
+        lambda: "all is well" in service.get("/status", headers=headers).text, "the file is re-read"
+    )
+
+
+def test_no_caller_can_make_series(launch: Launch) -> None:
+    service = launch(GOOD)
+    for number in range(20):
+        service.get(f"/made-up-{number}")
+        assert service.get("/health", method="PROPFIND").status == 405
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(b"\x00 nonsense\r\n\r\n")
+        connection.recv(4096)
+    page = service.get("/metrics").text
+    assert 'endpoint="unmatched",method="GET",status="404"} 20' in page
+    assert 'endpoint="unmatched",method="OTHER",status="405"} 20' in page
+    assert 'endpoint="unmatched",method="OTHER",status="400"} 1' in page
+    assert "made-up" not in page
+    assert "PROPFIND" not in page
+
+
+def test_a_caller_that_goes_away_is_counted_and_changes_nothing(launch: Launch) -> None:
+    service = launch(GOOD)
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            connection.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+    service.wait_for(
+        lambda: 'endpoint="/status",method="GET",status="200"} 3' in service.get("/metrics").text,
+        "requests of callers that left are counted",
+    )
+    assert service.get("/status").json["status"] == "healthy"
+
+
+def test_a_thousand_callers_cost_one_run_and_no_false_alarm(launch: Launch) -> None:
+    service = launch(GOOD)
+    callers = 1_000
+    start = threading.Barrier(50)
+
+    def call(number: int) -> tuple[int, float]:
+        if number < 50:
+            start.wait(20)
+        answer = service.get("/ready?include=counting")
+        return answer.status, service.get("/status/counting").json["data"]["runs"]
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(call, range(callers)))
+    assert {status for status, _ in answers} == {200}
+    page = service.get("/metrics").text
+    runs = float(re.search(r"(?m)^aliaport_good_runs (\S+)", page)[1])
+    joined = float(
+        re.search(r'aliaport_probe_joined_total\{plugin="good",probe="counting"\} (\S+)', page)[1]
+    )
+    assert runs + joined == 2 * callers
+    assert runs <= 2 * callers / 20
+
+
+def test_the_second_listener_takes_status_and_metrics_off_the_public_one(launch: Launch) -> None:
+    from tests.support.service import free_port
+
+    service = launch(GOOD, environ={"ALIAPORT_INTERNAL_PORT": str(free_port())})
+    for path in ("/status", "/metrics", "/status/good"):
+        assert service.get(path).status == 404
+        assert service.get(path, port=service.internal_port).status == 200
+    assert service.get("/ready").status == 200
+
+
+def test_required_plugins_and_the_minimum_interval(launch: Launch) -> None:
+    service = launch(
+        GOOD,
+        config='[loading]\nrequired = ["absent"]\n[probes.counting]\nmin_interval = 30\n',
+    )
+    ready = service.get("/ready")
+    assert (ready.status, ready.json["error"]["code"]) == (503, "plugin_missing")
+    assert ready.json["error"]["message"] == "absent: not installed or not selected"
+    assert ready.headers["Retry-After"] == "1"
+    assert service.get("/status").json["status"] == "unhealthy"
+    runs = {service.get("/status/counting").json["data"]["runs"] for _ in range(5)}
+    assert len(runs) == 1
+
+
+def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch) -> None:
+    service = launch(
+        GOOD,
+        apps={"greeter": "aliaport_rogues.mounted:app", "broken": "aliaport_rogues.good:Good"},
+        config='[apps.greeter]\ngreeting = "late"\n',
+    )
+    first = service.get("/greeter/greet/x")
+    if first.status != 200:
+        assert (first.status, first.json["error"]["code"]) == (503, "service_unavailable")
+    service.wait_for(
+        lambda: service.get("/greeter/greet/x").status == 200, "the second start succeeds"
+    )
+    assert service.get("/greeter/greet/x").json == {"text": "late", "from": "greeter"}
+    failed = service.get("/greeter/fail")
+    assert (failed.status, failed.json["error"]["code"]) == (500, "internal_error")
+    (event,) = service.events("request.failed")
+    assert "abcdefghijkl" not in json.dumps(event)
+    assert service.get("/greeter/nothing").json["error"]["code"] == "not_found"
+    page = service.get("/metrics").text
+    assert 'endpoint="/greeter/greet/{name}",method="GET",status="200"}' in page
+    rows = {row["name"]: row for row in service.get("/status").json["plugins"]}
+    assert rows["greeter"] | {"distribution": 0, "version": 0} == {
+        "name": "greeter", "kind": "app", "state": "running", "distribution": 0, "version": 0
+    }  # fmt: skip
+    assert (rows["broken"]["state"], rows["broken"]["stage"]) == ("rejected", "type")

@@ -1,0 +1,252 @@
+"""The life of the real process: signals, drains, ports, folders, users."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.fixtures import Launch
+from tests.support.service import free_port
+
+GOOD = {"good": "aliaport_rogues.good:Good"}
+
+
+def test_a_drain_says_503_first_and_serves_until_its_end(launch: Launch) -> None:
+    service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "2"})
+    service.signal()
+    service.wait_for(lambda: service.get("/ready").status == 503, "/ready is 503", 1.5)
+    ready = service.get("/ready")
+    assert ready.json["error"]["code"] == "draining"
+    assert int(ready.headers["Retry-After"]) in (1, 2)
+    assert ready.headers["Connection"] == "close"
+    assert service.get("/", method="OPTIONS").status == 503
+    health = service.get("/health")
+    assert (health.status, health.headers["Connection"]) == (200, "close")
+    assert service.wait_ended(10) == 0
+    assert len(service.events("service.draining")) == 1
+
+
+def test_a_second_signal_skips_the_drain(launch: Launch) -> None:
+    service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "600"})
+    service.signal()
+    service.wait_for(lambda: service.events("service.draining"), "the drain begins")
+    service.signal(signal.SIGINT)
+    assert service.wait_ended(10) == 0
+
+
+def test_a_third_signal_ends_at_once(launch: Launch) -> None:
+    service = launch(
+        {**GOOD, "rogue": "aliaport_rogues.bad_lives:StopBlocks"},
+        environ={"ALIAPORT_DRAIN_SECONDS": "600"},
+    )
+    for seen in ("service.draining", None, None):
+        service.signal()
+        if seen:
+            service.wait_for(lambda: service.events("service.draining"), "the drain begins")
+        else:
+            time.sleep(0.2)  # two signals of one kind merge while the first is pending
+    assert service.wait_ended(2) == 128 + signal.SIGTERM
+
+
+def test_requests_in_flight_finish(launch: Launch) -> None:
+    service = launch(GOOD, apps={"greeter": "aliaport_rogues.mounted:app"})
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    connection.request("GET", "/greeter/slow")
+    service.wait_for(lambda: service.get("/health").status == 200, "the loop turned once more")
+    service.signal()
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"done")
+    assert service.wait_ended(10) == 0
+
+
+def test_sigterm_while_starting(launch: Launch) -> None:
+    service = launch({"hung": "aliaport_rogues.import_hangs:X"}, wait="listening")
+    service.signal()
+    assert service.wait_ended(5) == 0
+
+
+def test_sighup_opens_the_log_anew(launch: Launch) -> None:
+    service = launch(GOOD)
+    log = service.folder / "logs" / "app.log"
+    log.rename(log.with_suffix(".1"))
+    service.signal(signal.SIGHUP)
+    service.wait_for(log.exists, "the log file is there again")
+    service.signal()
+    assert service.wait_ended() == 0
+    assert service.events("service.stopped")
+
+
+def test_a_port_that_is_taken_is_exit_2_with_the_way_out(launch: Launch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        service = launch(wait="", environ={"ALIAPORT_PORT": port})
+        assert service.wait_ended() == 2
+    assert f"cannot listen on 127.0.0.1 port {port}" in service.output()
+    assert "set ALIAPORT_PORT" in service.output()
+
+
+def test_an_unwritable_log_folder_is_exit_2(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    service = launch(wait="", environ={"ALIAPORT_LOG__FOLDER": str(tmp_path / "file" / "logs")})
+    assert service.wait_ended() == 2
+    assert "cannot be written" in service.output()
+    assert "ALIAPORT_LOG__FOLDER" in service.output()
+
+
+def test_a_log_that_fails_later_is_told_and_the_service_goes_on(launch: Launch) -> None:
+    service = launch(GOOD, environ={"ALIAPORT_LOG__FOLDER": "logs"})
+    logs = service.folder / "logs"
+    logs.rename(service.folder / "away")
+    logs.write_text("in the way")
+    service.signal(signal.SIGHUP)
+    service.wait_for(lambda: "cannot write the log" in service.output(), "standard error says so")
+    assert service.get("/ready").status == 200
+    logs.unlink()
+    service.signal()
+    assert service.wait_ended() == 0
+
+
+def test_kubernetes_injected_port_is_ignored(launch: Launch) -> None:
+    port = free_port()
+    service = launch(
+        wait="",
+        config=f"port = {port}\n",
+        environ={
+            "ALIAPORT_PORT": "tcp://10.0.0.1:8000",
+            "ALIAPORT_SERVICE_HOST": "10.0.0.1",
+            "ALIAPORT_PORT_8000_TCP_ADDR": "10.0.0.1",
+        },
+    )
+    service.port = port
+    service.wait_listening()
+    service.wait_started()
+    assert not service.events("config.ignored")
+
+
+def test_all_configuration_problems_come_in_one_message(launch: Launch) -> None:
+    service = launch(
+        wait="",
+        config='[log]\nlevl = "x"\n[plugins.disk]\nmount = ["/"]\n[plugins.dsk]\n',
+        environ={"ALIAPORT_DRAIN_SECONDS": "long"},
+    )
+    assert service.wait_ended() == 2
+    assert "did you mean 'level'?" in service.output()
+    assert "ALIAPORT_DRAIN_SECONDS" in service.output()
+    service = launch(wait="", folder="second", config="[plugins.disk]\nmount = ['/']\n[plugins.dsk]\n")
+    assert service.wait_ended() == 2
+    assert "did you mean 'mounts'?" in service.output()
+    assert "did you mean 'disk'?" in service.output()
+
+
+def test_without_a_url_production_does_not_start_where_a_plugin_needs_one(launch: Launch) -> None:
+    service = launch(
+        wait="", allow=("db",), environ={"ENVIRONMENT": "production", "ALIAPORT_HOST": "127.0.0.1"}
+    )
+    assert service.wait_ended() == 2
+    assert "DATABASE_URL is not set" in service.output()
+
+
+def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch) -> None:
+    service = launch(allow=("db",))
+    ready = service.get("/ready").json
+    assert ready["data"]["database"] == "connected"
+    assert service.get("/status").json["database"] == {"engine": "postgresql", "status": "connected"}
+    (event,) = service.events("database.embedded")
+    postmaster = Path(event["folder"]) / "data" / "postmaster.pid"
+    first = postmaster.read_text().split()[0]
+    service.process.kill()
+    service.process.wait()
+    assert Path(f"/proc/{first}").exists(), "the server outlives a killed service"
+
+    again = launch(allow=("db",))
+    assert again.get("/ready").json["data"]["database"] == "connected"
+    assert postmaster.read_text().split()[0] == first, "and is taken over by the next"
+    os.kill(int(first), signal.SIGSTOP)
+    again.wait_for(lambda: again.get("/ready").status == 503, "a frozen server is seen")
+    assert again.get("/ready").json["error"]["code"] == "probe_failed"
+    os.kill(int(first), signal.SIGCONT)
+    again.wait_for(lambda: again.get("/ready").status == 200, "it heals by itself")
+    again.signal()
+    assert again.wait_ended(20) == 0
+    assert not postmaster.exists(), "it is stopped with its last user"
+
+
+def test_a_frozen_embedded_server_cannot_hold_the_exit(launch: Launch) -> None:
+    service = launch(allow=("db",))
+    (event,) = service.events("database.embedded")
+    leader = (Path(event["folder"]) / "data" / "postmaster.pid").read_text().split()[0]
+    os.kill(int(leader), signal.SIGSTOP)
+    service.signal()
+    assert service.wait_ended(15) == 0
+    stat = Path(f"/proc/{leader}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def healthcheck(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "aliaport.healthcheck", *arguments],
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+
+def test_the_healthcheck_answers_whatever_the_service_does(launch: Launch) -> None:
+    service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "600"})
+    port = {"ALIAPORT_PORT": str(service.port)}
+    assert healthcheck(**port).returncode == 0
+    assert healthcheck("--ready", **port).returncode == 0
+    service.signal()
+    service.wait_for(lambda: service.events("service.draining"), "the drain begins")
+    draining = healthcheck("--ready", **port)
+    assert (draining.returncode, "draining" in draining.stdout) == (1, True)
+    assert healthcheck(**port).returncode == 0
+    service.process.send_signal(signal.SIGSTOP)
+    hung = healthcheck(**port)
+    assert hung.returncode == 1
+    assert hung.stdout.startswith("/health: ")
+    service.process.send_signal(signal.SIGCONT)
+    assert healthcheck(ALIAPORT_PORT=str(free_port())).returncode == 1
+
+
+@pytest.mark.parametrize("trickle", [True, False])
+def test_the_healthcheck_does_not_wait_for_a_byte_a_second(trickle: bool) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            for byte in b"HTTP/1.1 200 OK\r\nX: " if trickle else b"":
+                try:
+                    connection.send(bytes([byte]))
+                except OSError:
+                    return
+                time.sleep(0.3)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        done = healthcheck(ALIAPORT_PORT=str(listener.getsockname()[1]))
+        assert done.returncode == 1, done.stdout
+
+
+def test_the_log_lines_are_json_with_the_fields_of_the_service(launch: Launch) -> None:
+    service = launch({**GOOD, "bad": "aliaport_rogues.bad_probes:Raising"})
+    for _ in range(5):
+        service.get("/status")
+    (changed,) = [e for e in service.events("probe.changed") if e["probe"] == "rogue_raising"]
+    assert (changed["status"], changed["code"]) == ("unhealthy", "error")
+    assert changed["service.name"] == "aliaport-api"
+    assert list(changed)[:3] == ["@timestamp", "log.level", "message"]
+    assert "geheim" not in json.dumps(service.events())

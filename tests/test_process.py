@@ -171,10 +171,13 @@ def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch)
     again = launch(allow=("db",))
     assert again.get("/ready").json["data"]["database"] == "connected"
     assert postmaster.read_text().split()[0] == first, "and is taken over by the next"
-    os.kill(int(first), signal.SIGSTOP)
+    everyone = [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+    for pid in everyone:
+        os.kill(int(pid), signal.SIGSTOP)
     again.wait_for(lambda: again.get("/ready").status == 503, "a frozen server is seen")
     assert again.get("/ready").json["error"]["code"] == "probe_failed"
-    os.kill(int(first), signal.SIGCONT)
+    for pid in everyone:
+        os.kill(int(pid), signal.SIGCONT)
     again.wait_for(lambda: again.get("/ready").status == 200, "it heals by itself")
     again.signal()
     assert again.wait_ended(20) == 0

@@ -85,7 +85,8 @@ class Service:
         if not log.exists():
             return []
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-        return [line for line in lines if message in (None, line["message"])]
+        own = [line for line in lines if line["process.pid"] == self.process.pid]
+        return [line for line in own if message in (None, line["message"])]
 
     def output(self) -> str:
         return (self.folder / "output.txt").read_text()[-6000:]

@@ -1,0 +1,28 @@
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /build
+COPY requirements requirements
+RUN python -m venv /opt/aliaport \
+    && /opt/aliaport/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt \
+    && pip install --no-cache-dir --require-hashes -r requirements/build.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY aliaport aliaport
+COPY plugins plugins
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . plugins/cpu plugins/db plugins/disk plugins/memory \
+    && /opt/aliaport/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home aliaport \
+    && install -d -o aliaport -g aliaport /var/log/aliaport
+COPY --from=build /opt/aliaport /opt/aliaport
+COPY deploy/aliaport.toml /etc/aliaport/aliaport.toml
+ENV PATH=/opt/aliaport/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ENVIRONMENT=production \
+    ALIAPORT_CONFIG=/etc/aliaport/aliaport.toml \
+    ALIAPORT_LOG__FOLDER=/var/log/aliaport
+USER aliaport
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-m", "aliaport.healthcheck"]
+ENTRYPOINT ["aliaport"]
+CMD ["serve"]

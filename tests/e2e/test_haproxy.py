@@ -1,0 +1,108 @@
+"""A rolling restart behind HAProxy, under traffic, without one failed request."""
+
+import http.client
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.fixtures import Launch
+from tests.support.service import PATIENCE, free_port
+
+CONFIG = """
+global
+    stats socket {folder}/admin.sock mode 600 level admin
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 10s
+    timeout server 10s
+frontend front
+    bind 127.0.0.1:{front}
+    default_backend replicas
+backend replicas
+    option httpchk{check}
+    option redispatch
+    retries 3
+    default-server inter 200ms fall 2 rise 2
+    server a 127.0.0.1:{a} check
+    server b 127.0.0.1:{b} check
+"""
+
+
+@pytest.mark.needs("haproxy")
+@pytest.mark.parametrize("check", ["", " GET /ready"], ids=["OPTIONS", "ready"])
+def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path, check: str) -> None:
+    good = {"good": "aliaport_rogues.good:Good"}
+    environ = {"ALIAPORT_DRAIN_SECONDS": "2"}
+    a = launch(good, folder="a", environ=environ)
+    b = launch(good, folder="b", environ=environ)
+    front = free_port()
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(CONFIG.format(folder=tmp_path, front=front, a=a.port, b=b.port, check=check))
+    proxy = subprocess.Popen([str(shutil.which("haproxy")), "-db", "-f", str(config)])
+    counts: Counter[str] = Counter()
+    ended = threading.Event()
+
+    def ask() -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", front, timeout=10)
+        try:
+            connection.request("GET", "/health")
+            return str(connection.getresponse().status)
+        except OSError as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+
+    def traffic() -> None:
+        while not ended.is_set():
+            counts[ask()] += 1
+
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while ask() != "200" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        threads = [threading.Thread(target=traffic) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for old, folder in ((a, "a"), (b, "b")):
+            old.signal()
+            assert old.wait_ended() == 0
+            port = str(old.port)
+            new = launch(
+                good, folder=folder, environ={**environ, "ALIAPORT_PORT": port}, wait=""
+            )
+            new.port = old.port
+            new.wait_listening()
+            new.wait_started()
+            served = counts["200"]
+            # HAProxy needs two good checks of 200 ms before it sends anything to the new one.
+            new.wait_for(lambda: _up(tmp_path, folder), "HAProxy sees the new replica")
+            new.wait_for(lambda: counts["200"] > served + 50, "traffic goes on")
+        ended.set()
+        for thread in threads:
+            thread.join()
+    finally:
+        ended.set()
+        proxy.terminate()
+        proxy.wait(10)
+    assert set(counts) == {"200"}, counts
+    assert counts["200"] > 200, counts
+
+
+def _up(folder: Path, server: str) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.settimeout(5)
+        admin.connect(str(folder / "admin.sock"))
+        admin.sendall(b"show stat\n")
+        text = b""
+        while chunk := admin.recv(65536):
+            text += chunk
+    rows = [line.split(",") for line in text.decode().splitlines()]
+    return any(row[:2] == ["replicas", server] and row[17] == "UP" for row in rows if len(row) > 17)

@@ -1,0 +1,50 @@
+"""The page of metrics parses and says what was meant, whatever labels and values are."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from aliaport.declarations import Metric
+from aliaport.exposition import render_family
+from aliaport.recorders import Recorders
+from aliaport.samples import Collection, freezer
+
+GAUGE = Metric.gauge("aliaport_x_gauge", 'A "help" with \\ and\na line.', ("a", "b"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=150), st.text(max_size=150), st.floats(allow_nan=True)),
+        max_size=20,
+    )
+)
+def test_labels_and_values_survive_the_way_to_a_parser(
+    samples: list[tuple[str, str, float]],
+) -> None:
+    collection = freezer([GAUGE])([GAUGE.sample(value, a=a, b=b) for a, b, value in samples])
+    assert isinstance(collection, Collection)
+    figures = {series.labels: series.value for series in collection.series}
+    text = render_family(GAUGE, figures) + "\n"
+    (family,) = text_string_to_metric_families(text)
+    parsed = {(s.labels["a"], s.labels["b"]): s.value for s in family.samples}
+    assert set(parsed) == set(figures)
+    for labels, value in figures.items():
+        assert parsed[labels] == value or (math.isnan(parsed[labels]) and math.isnan(value))
+
+
+@given(st.lists(st.floats(min_value=-10, max_value=100), min_size=1, max_size=50))
+def test_histograms_are_cumulative_and_complete(values: list[float]) -> None:
+    metric = Metric.histogram("aliaport_x_seconds", "Durations.", ("kind",), (0.1, 1, 10))
+    recorders = Recorders(10)
+    handle = recorders.histogram(metric, "x")
+    for value in values:
+        handle.observe(value, kind="k")
+    text = render_family(metric, recorders.snapshot()[metric.name]) + "\n"
+    (family,) = text_string_to_metric_families(text)
+    found = {s.labels.get("le", s.name.rpartition("_")[2]): s.value for s in family.samples}
+    for bound in ("0.1", "1.0", "10.0"):
+        assert found[bound] == sum(value <= float(bound) for value in values)
+    assert found["+Inf"] == found["count"] == len(values)
+    assert math.isclose(found["sum"], sum(values), abs_tol=1e-6)

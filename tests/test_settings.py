@@ -1,0 +1,181 @@
+"""Where settings come from, which wins, and how problems are told."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from aliaport.errors import ConfigError
+from aliaport.plugin import PluginConfig
+from aliaport.redaction import redact
+from aliaport.settings import (
+    Settings,
+    core_settings,
+    describe,
+    environment_warnings,
+    masked,
+    plugin_config,
+    read_sources,
+    unknown_probes,
+    unknown_tables,
+)
+
+
+class Inner(PluginConfig):
+    key: SecretStr | None = None
+
+
+class Options(PluginConfig):
+    names: tuple[str, ...] = ()
+    limit: float = 1.0
+    inner: Inner = Inner()
+    password: SecretStr | None = None
+
+
+def settings(environ: dict[str, str] | None = None, config: Path | None = None) -> Settings:
+    return core_settings(read_sources(environ or {}, config))
+
+
+def problems(environ: dict[str, str], config: Path | None = None) -> str:
+    with pytest.raises(ConfigError) as raised:
+        settings(environ, config)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "host", "drain"),
+    [
+        ("development", "127.0.0.1", 0),
+        ("test", "127.0.0.1", 0),
+        ("staging", "0.0.0.0", 5),
+        ("production", "0.0.0.0", 5),
+    ],
+)
+def test_defaults_follow_the_environment(environment: str, host: str, drain: float) -> None:
+    found = settings({"ENVIRONMENT": environment})
+    assert (found.host, found.drain_seconds, found.port) == (host, drain, 8000)
+
+
+def test_the_environment_wins_over_the_file_and_the_env_file(tmp_path: Path) -> None:
+    toml = tmp_path / "a.toml"
+    toml.write_text('port = 1\ndrain_seconds = 7\n[log]\nlevel = "error"\nfolder = "x"\n')
+    dotenv = tmp_path / ".env.production"
+    dotenv.write_text("ALIAPORT_PORT=2\nENVIRONMENT=production\nALIAPORT_LOG__FOLDER='y z'\n")
+    sources = read_sources({"ALIAPORT_PORT": "3", "ALIAPORT_CONFIG": str(toml)}, None, dotenv)
+    found = core_settings(sources)
+    assert (found.port, found.drain_seconds, found.environment) == (3, 7, "production")
+    assert (found.log.level, str(found.log.folder)) == ("error", "y z")
+
+
+@pytest.mark.parametrize("text", ['["db", "disk"]', "db, disk", "db,disk,"])
+def test_lists_are_json_or_separated_by_commas(text: str) -> None:
+    assert settings({"ALIAPORT_LOADING__REQUIRED": text}).loading.required == ("db", "disk")
+
+
+def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
+    toml = tmp_path / "a.toml"
+    toml.write_text('prot = 1\n[log]\nlevl = "x"\n[probes.a]\ntimeout = 90\n')
+    message = problems(
+        {
+            "ENVIRONMENT": "prod",
+            "ALIAPORT_DRAIN_SECONDS": "-3",
+            "DATABASE_URL": "postgresql+asyncpg://u:geheim@h/d",
+            "ALIAPORT_STATUS_TOKEN": "short",
+        },
+        toml,
+    )
+    for part in (
+        "7 configuration problems",
+        f"{toml}: prot: there is no option 'prot'; did you mean 'port'?",
+        f"{toml}: log.levl: there is no option 'levl'; did you mean 'level'?",
+        f"{toml}: probes.a.timeout",
+        "ENVIRONMENT: environment",
+        "ALIAPORT_DRAIN_SECONDS: drain_seconds: must not be negative",
+        "DATABASE_URL: database_url: begins with 'postgresql+asyncpg'",
+        "ALIAPORT_STATUS_TOKEN: status_token: a token must have at least 16 characters",
+    ):
+        assert part in message
+    assert "geheim" not in message
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    broken = tmp_path / "b.toml"
+    broken.write_text("port = \n")
+    assert "is not valid TOML" in problems({}, broken)
+    assert "No such file" in problems({}, tmp_path / "absent.toml")
+
+
+def test_plugin_options_with_nesting_secrets_and_files(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from a file\n")
+    environ = {
+        "ALIAPORT_PLUGINS__THING__NAMES": "a,b",
+        "ALIAPORT_PLUGINS__THING__INNER__KEY_FILE": str(secret),
+        "ALIAPORT_PLUGINS__THING__PASSWORD": "open",
+    }
+    found = plugin_config(read_sources(environ), "plugins", "thing", Options)
+    assert isinstance(found, Options)
+    assert found.names == ("a", "b")
+    assert found.inner.key == SecretStr("from a file")
+    assert masked(found)["inner"] == {"key": "***"}
+    environ["ALIAPORT_PLUGINS__THING__PASSWORD_FILE"] = str(secret)
+    environ["ALIAPORT_PLUGINS__THING__LIMT"] = "3"
+    with pytest.raises(ConfigError) as raised:
+        plugin_config(read_sources(environ), "plugins", "thing", Options)
+    assert "PASSWORD is set too" in str(raised.value)
+    assert "did you mean 'limit'?" in str(raised.value)
+
+
+def test_unknown_names_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    toml = tmp_path / "a.toml"
+    toml.write_text("[plugins.dsk]\n[apps.x]\n[probes.y]\n")
+    sources = read_sources({"ALIAPORT_PLUGINS__CPUU__A": "1", "ALIAPORT_DRAIN_SECOND": "1"}, toml)
+    found = unknown_tables(sources, ["disk", "cpu"], [])
+    assert any("did you mean 'disk'?" in each for each in found)
+    assert any("ALIAPORT_PLUGINS__CPUU__A" in each and "'cpu'?" in each for each in found)
+    assert any("[apps.x]" in each for each in found)
+    assert unknown_probes(sources, ["z"]) == [
+        f"{toml}: [probes.y]: there is no probe 'y'; there are: z"
+    ]
+    assert environment_warnings(sources) == [
+        "ALIAPORT_DRAIN_SECOND: nothing reads this variable; "
+        "did you mean ALIAPORT_DRAIN_SECONDS?"
+    ]
+
+
+def test_every_option_is_described() -> None:
+    rows = describe()
+    assert {"port", "log.folder", "probes.<name>.critical"} <= {row.key for row in rows}
+    assert all(row.description.endswith(".") for row in rows)
+
+
+def test_shown_settings_hold_no_secret() -> None:
+    found = settings(
+        {
+            "DATABASE_URL": "postgres://user:geheim@host:1/name?password=geheim2",
+            "ALIAPORT_STATUS_TOKEN": "geheimgeheimgeheim",
+        }
+    )
+    shown = str(masked(found))
+    assert "geheim" not in shown
+    assert "user:***@host:1/name" in shown
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters=" /:@'\"\n\t,;&)]}")))
+def test_no_password_survives_redaction(password: str) -> None:
+    secret = f"Zq{password}Zq"
+    if any(character.isspace() for character in secret):
+        return
+    for text in (f"postgresql://user:{secret}@host/x", f"password={secret} host=x"):
+        assert secret not in redact(text)
+
+
+@given(st.dictionaries(st.from_regex(r"ALIAPORT_[A-Z_]{0,20}", fullmatch=True), st.text()))
+def test_any_environment_gives_settings_or_one_configuration_error(environ: dict[str, str]) -> None:
+    environ.pop("ALIAPORT_CONFIG", None)
+    try:
+        settings({key: value.replace("\0", "") for key, value in environ.items()})
+    except ConfigError as error:
+        assert error.problems

@@ -27,7 +27,8 @@ def levels(found: Cgroup | None, root: Path) -> list[str]:
 def test_version_2_of_a_service_unit_goes_up_to_the_mount(tmp_path: Path) -> None:
     recorded(tmp_path, "0::/system.slice/aliaport.service\n", V2.format(top="/"))
     found = own_cgroup("memory", tmp_path)
-    assert found is not None and found.version == 2
+    assert found is not None
+    assert found.version == 2
     assert levels(found, tmp_path) == [
         "sys/fs/cgroup/system.slice/aliaport.service",
         "sys/fs/cgroup/system.slice",
@@ -49,7 +50,8 @@ def test_version_1_in_a_container_strips_what_the_mount_does_not_show(tmp_path: 
         V1.format(top="/docker/4f2a") + V1_CPU.format(top="/docker/4f2a"),
     )
     memory = own_cgroup("memory", tmp_path)
-    assert memory is not None and memory.version == 1
+    assert memory is not None
+    assert memory.version == 1
     assert levels(memory, tmp_path) == ["sys/fs/cgroup/memory/inner", "sys/fs/cgroup/memory"]
     for controller in ("cpu", "cpuacct"):
         assert levels(own_cgroup(controller, tmp_path), tmp_path) == ["sys/fs/cgroup/cpu,cpuacct"]
@@ -62,8 +64,10 @@ def test_hybrid_mode_prefers_the_version_that_holds_the_controller(tmp_path: Pat
         V1.format(top="/") + V2.format(top="/").replace("/sys/fs/cgroup ", "/unified "),
     )
     memory, cpu = own_cgroup("memory", tmp_path), own_cgroup("cpu", tmp_path)
-    assert memory is not None and (memory.version, memory.levels[0].name) == (1, "a")
-    assert cpu is not None and (cpu.version, cpu.levels[0].name) == (2, "c")
+    assert memory is not None
+    assert (memory.version, memory.levels[0].name) == (1, "a")
+    assert cpu is not None
+    assert (cpu.version, cpu.levels[0].name) == (2, "c")
 
 
 def test_escaped_names_of_systemd_units_match(tmp_path: Path) -> None:

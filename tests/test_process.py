@@ -142,7 +142,9 @@ def test_all_configuration_problems_come_in_one_message(launch: Launch) -> None:
     assert service.wait_ended() == 2
     assert "did you mean 'level'?" in service.output()
     assert "ALIAPORT_DRAIN_SECONDS" in service.output()
-    service = launch(wait="", folder="second", config="[plugins.disk]\nmount = ['/']\n[plugins.dsk]\n")
+    service = launch(
+        wait="", folder="second", config="[plugins.disk]\nmount = ['/']\n[plugins.dsk]\n"
+    )
     assert service.wait_ended() == 2
     assert "did you mean 'mounts'?" in service.output()
     assert "did you mean 'disk'?" in service.output()
@@ -160,7 +162,10 @@ def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch)
     service = launch(allow=("db",))
     ready = service.get("/ready").json
     assert ready["data"]["database"] == "connected"
-    assert service.get("/status").json["database"] == {"engine": "postgresql", "status": "connected"}
+    assert service.get("/status").json["database"] == {
+        "engine": "postgresql",
+        "status": "connected",
+    }
     (event,) = service.events("database.embedded")
     postmaster = Path(event["folder"]) / "data" / "postmaster.pid"
     first = postmaster.read_text().split()[0]

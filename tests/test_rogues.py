@@ -43,9 +43,7 @@ class Serve:
         if others:
             install(site, "other-rogues", others)
         names = sorted({*GOOD, *plugins, *(others or {})})
-        self.service = start(
-            self.folder / "run", allow=names, path=(site, ROGUES), environ=environ
-        )
+        self.service = start(self.folder / "run", allow=names, path=(site, ROGUES), environ=environ)
         self.service.wait_listening()
         if started:
             self.service.wait_started()

@@ -140,8 +140,7 @@ def test_unknown_names_are_found_wherever_they_stand(tmp_path: Path) -> None:
         f"{toml}: [probes.y]: there is no probe 'y'; there are: z"
     ]
     assert environment_warnings(sources) == [
-        "ALIAPORT_DRAIN_SECOND: nothing reads this variable; "
-        "did you mean ALIAPORT_DRAIN_SECONDS?"
+        "ALIAPORT_DRAIN_SECOND: nothing reads this variable; did you mean ALIAPORT_DRAIN_SECONDS?"
     ]
 
 

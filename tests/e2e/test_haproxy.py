@@ -73,9 +73,7 @@ def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path, chec
             old.signal()
             assert old.wait_ended() == 0
             port = str(old.port)
-            new = launch(
-                good, folder=folder, environ={**environ, "ALIAPORT_PORT": port}, wait=""
-            )
+            new = launch(good, folder=folder, environ={**environ, "ALIAPORT_PORT": port}, wait="")
             new.port = old.port
             new.wait_listening()
             new.wait_started()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.distributions import install
+from tests.support.postgres import TcpPostgres
 from tests.support.service import ROGUES, Service, start
 
 Launch = Callable[..., Service]
@@ -43,3 +44,11 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
         if service.process.poll() is None:
             service.process.kill()
             service.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[TcpPostgres]:
+    """A real PostgreSQL over TCP, for the tests of one module."""
+    server = TcpPostgres(max_connections="20", superuser_reserved_connections="1")
+    yield server
+    server.remove()

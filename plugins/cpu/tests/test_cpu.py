@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from aliaport_cpu.config import CpuConfig
+from aliaport_cpu.plugin import FAMILIES, CpuPlugin, judge
+from aliaport_cpu.snapshot import Quota, Snapshot, take, throttled_percent, used_percent
 from pydantic import ValidationError
 
 from aliaport.plugin import Status
 from aliaport.testing import run_plugin
-from aliaport_cpu.config import CpuConfig
-from aliaport_cpu.plugin import FAMILIES, CpuPlugin, judge
-from aliaport_cpu.snapshot import Quota, Snapshot, take, throttled_percent, used_percent
 
 LEVEL = Path("/sys/fs/cgroup/app")
 
@@ -298,7 +298,7 @@ def under_quota() -> Iterator[dict[str, Any]]:
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if "impossible" in told:
         pytest.skip(f"no cgroup can be made here: {told['impossible']}")
-    yield told
+    return told
 
 
 @pytest.mark.needs("root")

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
-
-from aliaport.plugin import Probe, Status
-from aliaport.testing import run_plugin
 from aliaport_disk import usage as usage_module
 from aliaport_disk.config import DiskConfig, probe_names
 from aliaport_disk.plugin import FAMILIES, DiskPlugin, judge
 from aliaport_disk.usage import Unusable, Usage, measure
+from pydantic import ValidationError
+
+from aliaport.plugin import Probe, Status
+from aliaport.testing import run_plugin
 
 GIB = 2**30
 
@@ -91,7 +91,8 @@ class TestDeclarations:
             None,
             {},
         )
-        assert not first.critical and not second.critical
+        assert not first.critical
+        assert not second.critical
         assert [collector.name for collector in plugin.metrics()] == ["disk_root", "disk_proc"]
 
 

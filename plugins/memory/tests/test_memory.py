@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 import psutil
 import pytest
+from aliaport_memory.config import MemoryConfig
+from aliaport_memory.plugin import FAMILIES, MemoryPlugin, judge
+from aliaport_memory.reading import Limit, Reading, read
 from pydantic import ValidationError
 
 from aliaport.plugin import Status
 from aliaport.testing import run_plugin
-from aliaport_memory.config import MemoryConfig
-from aliaport_memory.plugin import FAMILIES, MemoryPlugin, judge
-from aliaport_memory.reading import Limit, Reading, read
 
 MIB = 2**20
 UNLIMITED = 9223372036854771712
@@ -277,7 +277,7 @@ def in_a_cgroup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if "impossible" in told:
         pytest.skip(f"no cgroup can be made here: {told['impossible']}")
-    yield told
+    return told
 
 
 @pytest.mark.needs("root")

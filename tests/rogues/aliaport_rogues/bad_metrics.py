@@ -6,7 +6,9 @@ from aliaport.plugin import Collector, Metric, Plugin, PluginConfig, Sample
 
 FLOOD = Metric.gauge("aliaport_flooding_series", "Far too many.", ("id",))
 EVENTS = Metric.counter("aliaport_flooding_events_total", "Events.", ("id",))
-HOSTILE = Metric.gauge("aliaport_hostile_values", 'Help with "quotes",\na line and a \\.', ("text",))
+HOSTILE = Metric.gauge(
+    "aliaport_hostile_values", 'Help with "quotes",\na line and a \\.', ("text",)
+)
 HANGING = Metric.gauge("aliaport_hangcollect_value", "Never comes.")
 FINE = Metric.gauge("aliaport_hangcollect_fine", "Always comes.")
 

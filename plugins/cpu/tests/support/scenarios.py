@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
+
+from aliaport_cpu.plugin import CpuPlugin
 
 from aliaport.cgroup import own_cgroup, read_text
 from aliaport.testing import run_plugin
-from aliaport_cpu.plugin import CpuPlugin
 
 QUOTA_CORES = 0.4
 

@@ -43,7 +43,8 @@ def hung_mount(point: Path) -> Iterator[None]:
         )
     finally:
         os.close(fd)
-    assert server.stdin is not None and server.stdout is not None
+    assert server.stdin is not None
+    assert server.stdout is not None
     try:
         if server.stdout.readline() != b"ready\n":
             raise RuntimeError("the FUSE server did not get through the kernel's INIT request")

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aliaport_disk.config import probe_names
+from aliaport_disk.plugin import DiskPlugin
 from hung_mount import hung_mount
 
 from aliaport.testing import run_plugin
-from aliaport_disk.config import probe_names
-from aliaport_disk.plugin import DiskPlugin
 
 Story = dict[str, Any]
 

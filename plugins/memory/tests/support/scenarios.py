@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aliaport_memory.plugin import MemoryPlugin
+
 from aliaport.cgroup import own_cgroup, read_number, read_text
 from aliaport.testing import run_plugin
-from aliaport_memory.plugin import MemoryPlugin
 
 LIMIT = 192 * 2**20
 BLOCK = 48 * 2**20

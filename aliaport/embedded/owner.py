@@ -82,12 +82,22 @@ def _copied(tree: Path) -> Path:
     if not copy.is_dir():
         SYSTEM_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".copy-", dir=SYSTEM_FOLDER))
-        shutil.copytree(tree, temporary / "tree", symlinks=True)
-        (temporary / "tree").chmod(0o755)
+        copy_programs(tree, temporary / "whole")
         try:
-            (temporary / "tree").rename(copy)
+            (temporary / "whole").rename(copy)
         except OSError:
-            if not copy.is_dir():
+            if not copy.is_dir():  # otherwise another service was first
                 raise
         shutil.rmtree(temporary, ignore_errors=True)
-    return copy
+    return copy / _PACKAGE / _TREE
+
+
+def copy_programs(tree: Path, target: Path) -> Path:
+    """Copy the programs with their libraries, which they find by relative paths."""
+    package = tree.parent
+    shutil.copytree(tree, target / package.name / tree.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    target.chmod(0o755)
+    return target / package.name / tree.name

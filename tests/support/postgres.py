@@ -10,7 +10,10 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+from aliaport.embedded.owner import copy_programs
 
 PASSWORD = "a right password"
 
@@ -25,13 +28,12 @@ class TcpPostgres:
         self.folder = Path(tempfile.mkdtemp(prefix="aliaport-postgres-", dir="/tmp"))
         self.folder.chmod(0o755)
         tree = Path(spec.submodule_search_locations[0]) / "pginstall"
-        self._as: dict[str, object] = {}
+        self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             # The virtual environment may lie below a private home.
-            shutil.copytree(tree, self.folder / "programs", symlinks=True)
-            tree = self.folder / "programs"
+            tree = copy_programs(tree, self.folder / "programs")
         self._programs = tree / "bin"
         self.data = self.folder / "home" / "data"
         self.data.parent.mkdir()
@@ -42,7 +44,17 @@ class TcpPostgres:
             self.port = probe.getsockname()[1]
         password = self.folder / "password"
         password.write_text(PASSWORD)
-        self.run("initdb", "-U", "aliaport", "-A", "scram-sha-256", f"--pwfile={password}", "--locale=C", "-E", "UTF8")
+        self.run(
+            "initdb",
+            "-U",
+            "aliaport",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={password}",
+            "--locale=C",
+            "-E",
+            "UTF8",
+        )
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -76,7 +88,14 @@ class TcpPostgres:
             "-Atqc", statement, env={"PGPASSWORD": PASSWORD, "PATH": "/usr/bin:/bin"},
         ).strip()  # fmt: skip
 
-    def dsn(self, *, user: str = "aliaport", password: str = PASSWORD, database: str = "service", host: str = "127.0.0.1") -> str:
+    def dsn(
+        self,
+        *,
+        user: str = "aliaport",
+        password: str = PASSWORD,
+        database: str = "service",
+        host: str = "127.0.0.1",
+    ) -> str:
         return f"postgresql://{user}:{quote(password)}@{host}:{self.port}/{database}"
 
     @property

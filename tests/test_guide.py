@@ -1,0 +1,87 @@
+"""A third party's plugin, written from the guide alone: installed, run and tested for real."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.distributions import install
+from tests.support.fixtures import Launch
+from tests.support.service import start
+
+GUIDE = Path(__file__).parents[1] / "plugins" / "README.md"
+
+
+def block(name: str) -> str:
+    found = re.search(rf"`{re.escape(name)}`:\n\n```\w+\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert found is not None, f"the guide shows no {name}"
+    return found[1]
+
+
+def written(folder: Path) -> Path:
+    package = folder / "src" / "aliaport_orders"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "plugin.py").write_text(block("src/aliaport_orders/plugin.py"))
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_orders.py").write_text(block("tests/test_orders.py"))
+    (folder / "pyproject.toml").write_text(block("pyproject.toml"))
+    return folder
+
+
+def test_the_guide_s_plugin_is_installed_and_passes_its_own_tests(tmp_path: Path) -> None:
+    folder = written(tmp_path / "aliaport-orders")
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps",
+         "--no-index", "--target", str(site), str(folder)],
+        check=True, timeout=100,
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests")],
+        cwd=folder,
+        env={"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = subprocess.run(
+        [sys.executable, "-m", "aliaport", "plugins", "run", "orders:order_queue", "--json"],
+        cwd=tmp_path,
+        env={
+            "PYTHONPATH": str(site),
+            "PATH": "/usr/bin:/bin",
+            "ALIAPORT_PLUGINS__ORDERS__FOLDER": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert listed.returncode == 0, listed.stderr
+    (item,) = json.loads(listed.stdout)["probes"]
+    assert (item["name"], item["code"]) == ("order_queue", "ok")
+
+
+def test_the_guide_s_plugin_serves(launch: Launch, tmp_path: Path) -> None:
+    folder = written(tmp_path / "aliaport-orders")
+    site = tmp_path / "metadata"
+    install(site, "aliaport-orders", {"orders": "aliaport_orders.plugin:OrdersPlugin"})
+    service = start(
+        tmp_path / "run",
+        allow=["orders"],
+        path=(site, folder / "src"),
+        environ={"ALIAPORT_PLUGINS__ORDERS__FOLDER": str(tmp_path)},
+    )
+    try:
+        service.wait_listening()
+        service.wait_started()
+        (row,) = service.get("/status").json["probes"]
+        assert row["title"] == "Order queue"
+        page = service.get("/metrics").text
+        assert 'aliaport_orders_waiting{queue="spool"}' in page
+        assert 'aliaport_job_runs_total{name="count",outcome="succeeded",plugin="orders"} 1' in page
+    finally:
+        service.process.kill()
+        service.process.wait()

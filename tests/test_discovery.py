@@ -1,0 +1,100 @@
+"""Finding plugins among whatever is installed, and telling what is wrong with them."""
+
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import pytest
+
+from aliaport.discovery import RejectedError, plugin_class, scan, unknown_names
+from aliaport.plugin import Plugin, PluginConfig
+from tests.support.distributions import install
+
+
+def found(*folders: Path) -> list[PathDistribution]:
+    return [PathDistribution(info) for each in folders for info in sorted(each.glob("*.dist-info"))]
+
+
+def test_one_distribution_found_twice_is_one(tmp_path: Path) -> None:
+    install(tmp_path / "lib", "Aliaport.Twice", {"twice": "a:B"})
+    install(tmp_path / "lib64", "aliaport-twice", {"twice": "a:B"})
+    (candidate,) = scan(None, (), found(tmp_path / "lib", tmp_path / "lib64"))
+    assert (candidate.distribution, candidate.rejection) == ("Aliaport.Twice", None)
+
+
+def test_a_collision_rejects_both_and_broken_metadata_nobody(tmp_path: Path) -> None:
+    install(tmp_path, "one", {"same": "a:B", "fine": "a:C"})
+    install(tmp_path, "two", {"same": "a:B"})
+    (tmp_path / "broken-1.dist-info").mkdir()
+    candidates = scan(None, (), found(tmp_path))
+    rejected = [each.distribution for each in candidates if each.rejection]
+    assert sorted(rejected) == ["one", "two"]
+    assert [each.name for each in candidates if not each.rejection] == ["fine"]
+
+
+def test_allow_and_disable_select(tmp_path: Path) -> None:
+    install(tmp_path, "one", {"a": "x:A", "b": "x:B", "c": "x:C"})
+    selected = [each.name for each in scan(("a", "b"), ("b",), found(tmp_path)) if each.selected]
+    assert selected == ["a"]
+    problems = unknown_names("loading.allow", ("aa",), scan(None, (), found(tmp_path)))
+    assert problems == ["loading.allow: no plugin 'aa' is installed; did you mean 'a'?"]
+
+
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+
+
+class Options(PluginConfig):
+    pass
+
+
+class Mixin:
+    pass
+
+
+class Between(Plugin[ConfigT], Generic[ConfigT]):
+    api = (1, 0)
+
+
+class Through(Mixin, Between[Options]):
+    pass
+
+
+class Below(Through):
+    pass
+
+
+class Bare(Plugin):  # type: ignore[type-arg]
+    api = (1, 0)
+
+
+class NoApi(Plugin[Options]):
+    pass
+
+
+class Newer(Plugin[Options]):
+    api = (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("cls", "model"), [(Through, Options), (Below, Options), (Bare, PluginConfig)]
+)
+def test_the_options_are_found_through_any_bases(tmp_path: Path, cls, model) -> None:
+    install(tmp_path, "one", {"a": "x:A"})
+    (candidate,) = scan(None, (), found(tmp_path))
+    assert plugin_class(candidate, cls) == (cls, model)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "message"),
+    [
+        (NoApi, "does not say which plugin API"),
+        (Newer, "needs plugin API 1.7, this host has 1.0"),
+        (Plugin, "not a subclass"),
+        (len, "not a subclass"),
+    ],
+)
+def test_what_is_no_plugin_of_this_api_is_rejected(tmp_path: Path, loaded, message: str) -> None:
+    install(tmp_path, "one", {"a": "x:A"})
+    (candidate,) = scan(None, (), found(tmp_path))
+    with pytest.raises(RejectedError, match=message):
+        plugin_class(candidate, loaded)

@@ -1,0 +1,125 @@
+"""Bounded connections, pools, the leader and migrations on a real server over TCP."""
+
+import asyncio
+import time
+
+import asyncpg
+import pytest
+
+from aliaport import postgres
+from aliaport.errors import AliaportError
+from aliaport.postgres import Leader, Migration, MigrationError, Pool, migrate
+from aliaport.testing import make_context
+from tests.support.postgres import TcpPostgres, until
+
+
+def histogram(context) -> dict:
+    return context.recorders.snapshot()["aliaport_db_query_duration_seconds"]
+
+
+async def test_statements_are_bounded_named_and_timed(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    connection = await postgres.connect(context, component="x", statement_timeout=0.2)
+    assert await connection.fetchval("SHOW application_name") == "aliaport-x"
+    with pytest.raises((TimeoutError, asyncpg.QueryCanceledError)):
+        await connection.fetch("SELECT pg_sleep(30)")
+    await postgres.close(connection)
+    (figures,) = histogram(context).values()
+    assert sum(figures.counts) >= 1
+
+
+async def test_no_url_and_a_frozen_server_have_clear_ends(server: TcpPostgres) -> None:
+    with pytest.raises(AliaportError, match="set DATABASE_URL"):
+        await postgres.connect(make_context("x"), component="x")
+    context = make_context("x", database_url=server.dsn())
+    connection = await postgres.connect(context, component="x")
+    pool = Pool(context, component="x", size=2)
+    await pool.start()
+    server.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await postgres.connect(context, component="x", timeout=0.3)
+        await postgres.close(connection, timeout=0.3)
+        await pool.stop()
+        assert time.monotonic() - began < 20, "something waited for the frozen server"
+    finally:
+        server.thaw()
+
+
+async def test_the_pool_is_bounded_and_counted(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    pool = Pool(context, component="x", size=1)
+
+    async def gauges() -> list[float]:
+        return [sample.value for sample in await pool.collector().run()]
+
+    with pytest.raises(RuntimeError, match="not started"):
+        async with pool.acquire():
+            pass
+    await pool.start()
+    assert await gauges() == [0, 1, 1]
+    async with pool.acquire() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+        assert await gauges() == [1, 0, 1]
+        with pytest.raises(TimeoutError):
+            async with pool.acquire(timeout=0.1):
+                pass
+    assert await gauges() == [0, 1, 1]
+    await pool.stop()
+    assert sum(next(iter(histogram(context).values())).counts) >= 1
+
+
+async def test_there_is_one_leader_and_its_loss_is_noticed(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    first = Leader(context, name="job", component="x")
+    second = Leader(context, name="job", component="x")
+    other = Leader(context, name="another job", component="x")
+    assert await first.holds()
+    assert not await second.holds()
+    assert await other.holds()
+    assert await first.holds()
+    server.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE locktype = 'advisory'"
+    )
+    assert await second.holds()
+    assert not await first.holds()
+    await second.release()
+    for _ in range(100):
+        if await first.holds():
+            break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("nobody leads after the leader released")
+    await first.release()
+    await other.release()
+
+
+ONE = Migration(1, "table", "CREATE TABLE things (id integer PRIMARY KEY)")
+TWO = Migration(2, "column", "ALTER TABLE things ADD name text")
+
+
+async def test_migrations_run_once_however_many_replicas_migrate(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    done = await asyncio.gather(*(migrate(context, "x", [ONE]) for _ in range(4)))
+    assert sorted(done) == [0, 0, 0, 1]
+    assert await migrate(context, "x", [ONE, TWO]) == 1
+    assert server.sql("SELECT count(*) FROM aliaport_migrations WHERE component = 'x'") == "2"
+
+
+async def test_migrations_that_do_not_fit_are_refused(server: TcpPostgres) -> None:
+    context = make_context("y", database_url=server.dsn())
+    good = Migration(1, "table", "CREATE TABLE others (id integer)")
+    assert await migrate(context, "y", [good]) == 1
+    with pytest.raises(MigrationError, match="applied and then changed"):
+        await migrate(context, "y", [Migration(1, "table", "CREATE TABLE others (id bigint)")])
+    with pytest.raises(MigrationError, match="install the newer version"):
+        await migrate(context, "y", [])
+    with pytest.raises(MigrationError, match="must be numbered"):
+        await migrate(context, "y", [Migration(2, "gap", "SELECT 1")])
+    broken = Migration(2, "broken", "CREATE TABLE half (id integer); SELECT nonsense")
+    with pytest.raises(MigrationError, match="failed and was undone"):
+        await migrate(context, "y", [good, broken])
+    assert server.sql("SELECT to_regclass('half') IS NULL") == "t"
+    until(lambda: server.sql("SELECT 1") == "1", "the server still works")

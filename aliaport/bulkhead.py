@@ -72,6 +72,13 @@ class Run:
         self._finish_hooks: list[Callable[[], None]] = []
         self._expiry: asyncio.TimerHandle | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Whether it ended by itself: neither dropped before it began nor by its deadline."""
+        if self.failure is not None:
+            return self.finished and not self.expired
+        return self.finished and self.began is not None
+
     def expire_after(self, seconds: float) -> None:
         """Give up waiting and ask the call to stop once `seconds` have passed."""
         self._expiry = self._loop.call_later(seconds, self._expire)
@@ -273,7 +280,8 @@ class Bulkhead:
                 if not self._closing:
                     message = "the plugin stopped its own event loop; it was restarted"
                     self._notify("plugin.loop_stopped", Failure("RuntimeError", message, "", ""))
-            if loop.is_closed() and not self._closing:
+            # Without its selector a loop cannot turn again, whether or not it was closed in form.
+            if (loop.is_closed() or self._selector.get_map() is None) and not self._closing:
                 self._replace_closed_loop()
         self._wind_up()
 

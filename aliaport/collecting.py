@@ -44,7 +44,7 @@ class CollectorRunner:
 
     def read(self, run: Run) -> Collection:
         """Return what the run gave: nothing where it failed or has not ended."""
-        if run.finished and run.failure is None and isinstance(run.value, Collection):
+        if run.answered and run.failure is None and isinstance(run.value, Collection):
             self.figures.success = True
             self.figures.duration = (run.ended or run.submitted) - run.submitted
             if self._problem:

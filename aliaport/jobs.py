@@ -46,7 +46,7 @@ class JobRunner:
         return float(min(self.job.every, FIRST_RETRY * 2 ** min(self._failures - 1, 30)))
 
     def _report(self, run: Run) -> None:
-        if run.finished and run.failure is None:
+        if run.answered and run.failure is None:
             self.outcomes["succeeded"] += 1
             self.last_success = time.time()
             if self._last_problem:
@@ -54,7 +54,7 @@ class JobRunner:
             self._failures, self._last_problem = 0, ""
             return
         self._failures += 1
-        if run.failure is None:
+        if not run.answered or run.failure is None:
             self.outcomes["timed_out"] += 1
             problem, where = f"no end within {self.job.timeout:g} s", run.where()
         else:

@@ -106,7 +106,7 @@ class ProbeRunner:
         """Return what `run` gave, whether or not the HTTP loop has heard of it yet."""
         if isinstance(run.settled, Result):
             return run.settled
-        return self._ended_result(run) if run.finished else self._overdue(run, "timeout")
+        return self._ended_result(run) if run.answered else self._overdue(run, "timeout")
 
     def _settle(self, run: Run) -> None:
         result = run.settled = self.read(run)

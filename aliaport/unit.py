@@ -195,7 +195,7 @@ class PluginUnit:
         bulkhead = self._require_bulkhead()
         run = bulkhead.submit(self._plugin.stop, timeout=STOP_TIMEOUT, freeze=lambda _: None)
         await run.done
-        if not run.finished or run.failure is not None:
+        if not run.answered or run.failure is not None:
             reason = str(run.failure) if run.failure else f"no end within {STOP_TIMEOUT:g} s"
             self.log.warning("plugin.stop_failed", reason=reason, where=run.where())
         bulkhead.close()
@@ -207,12 +207,12 @@ class PluginUnit:
         while True:
             run = bulkhead.submit(self._plugin.start, timeout=START_TIMEOUT, freeze=lambda _: None)
             await run.done
-            if run.finished and run.failure is None:
+            if run.answered and run.failure is None:
                 break
             self._report_failed_start(run)
             self.attempted.set()
             await run.wait_finished()
-            if run.failure is None and run.began is not None:
+            if run.answered and run.failure is None:
                 break  # late, but it did start
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311
             pause = min(LAST_RETRY, pause * 2)
@@ -223,8 +223,8 @@ class PluginUnit:
         self._tasks += [asyncio.create_task(job.run_forever()) for job in self.jobs]
 
     def _report_failed_start(self, run: Run) -> None:
-        where = run.where()
-        if run.failure is not None:
+        where = run.expired_where or run.where()
+        if run.answered:
             problem = str(run.failure)
         else:
             problem = f"start() has not ended within {START_TIMEOUT:g} s (at {where})"
@@ -276,14 +276,14 @@ class PluginUnit:
 
         run = self._require_bulkhead().submit(call, timeout=timeout, freeze=lambda value: value)
         await run.done
-        if run.finished and run.failure is None and not isinstance(run.value, Rejection):
+        if run.answered and run.failure is None and not isinstance(run.value, Rejection):
             return run.value
         if isinstance(run.value, Rejection):
             self.reject(run.value)
-        elif run.failure is not None:
+        elif run.answered:
             self.reject(Rejection(stage, str(run.failure), hint))
         else:
-            where = run.where()
+            where = run.expired_where
             self.reject(Rejection(stage, f"no end within {timeout:g} s (at {where})", hint))
         return None
 

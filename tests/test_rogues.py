@@ -2,6 +2,7 @@
 
 import http.client
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -303,3 +304,64 @@ def test_promtool_accepts_the_page_but_for_two_names_of_the_specification(serve:
         [promtool, "check", "metrics"], input='x{a="}', capture_output=True, text=True, timeout=60
     )
     assert broken.returncode != 0
+
+
+def test_a_plugin_that_closes_its_loop_gets_a_new_one(serve: Serve) -> None:
+    service = serve({"rogue": f"{PROBES}:Closing"})
+    first = service.get("/status/rogue_closing").json
+    assert first["code"] in ("error", "timeout", "stuck"), first
+    service.wait_for(
+        lambda: service.get("/status/rogue_closing").json["code"] == "ok", "a new loop serves"
+    )
+    assert_unharmed(service)
+    assert_ends(service)
+
+
+def test_a_sibling_on_a_held_loop_is_blocked_and_names_the_holder(serve: Serve) -> None:
+    service = serve({"rogue": f"{PROBES}:Siblings"})
+    rows = {row["name"]: row for row in service.get("/status").json["probes"]}
+    assert rows["blocker"]["code"] == "timeout"
+    assert rows["sibling"]["code"] == "blocked"
+    assert "the call that holds the loop" in rows["sibling"]["where"]
+    assert_unharmed(service)
+    assert_ends(service)
+
+
+def test_code_that_holds_the_interpreter_is_named_by_the_log(serve: Serve) -> None:
+    service = serve({"rogue": f"{PROBES}:Gil"})
+    service.get("/status/rogue_gil", timeout=60)
+    stalled = service.wait_for(lambda: service.events("http_loop.stalled"), "the stall is logged")
+    assert "bad_probes.py" in stalled[0]["threads"]
+    assert_unharmed(service)
+    assert_ends(service)
+
+
+def test_a_forked_child_holds_neither_the_port_nor_a_connection(serve: Serve) -> None:
+    service = serve({"rogue": f"{PROBES}:LongFork"})
+    child = service.get("/status/rogue_longfork").json["data"]["child"]
+    assert_unharmed(service)
+    assert_ends(service)
+    assert Path(f"/proc/{child}").exists(), "the child lives on"
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", service.port))
+        again.listen()
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "reason"),
+    [
+        ("ConstructHangs", "rejected", "no end within 5 s"),
+        ("StartHangs", "starting", "has not ended within 10 s"),
+        ("StartBlocks", "starting", "has not ended within 10 s"),
+    ],
+)
+def test_a_life_that_hangs_costs_only_itself(
+    serve: Serve, kind: str, state: str, reason: str
+) -> None:
+    service = serve({"rogue": f"aliaport_rogues.bad_lives:{kind}"})
+    (row,) = [r for r in service.get("/status").json["plugins"] if r["name"] == "rogue"]
+    assert row["state"] == state
+    assert reason in row["reason"]
+    assert "bad_lives.py" in row["reason"]
+    assert_unharmed(service)
+    assert_ends(service)

@@ -83,10 +83,10 @@ class MountedApp:
             lambda: self._import(sources), timeout=IMPORT_TIMEOUT, freeze=lambda value: value
         )
         await run.done
-        where = run.where()
+        where = run.expired_where
         bulkhead.close()
-        if not run.finished or run.failure is not None:
-            reason = str(run.failure) if run.failure else f"no end within 10 s (at {where})"
+        if not run.answered or run.failure is not None:
+            reason = str(run.failure) if run.answered else f"no end within 10 s (at {where})"
             hint = "importing must do no input or output"
             self.reject(Rejection("import", reason, hint))
         elif isinstance(run.value, Rejection):

@@ -60,3 +60,24 @@ class SomeConfig(PluginConfig):
 
 
 NOT_A_PLUGIN = 7
+
+
+class ConstructHangs(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def __init__(self, config, context):
+        time.sleep(3600)
+
+
+class StartHangs(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    async def start(self):
+        await asyncio.sleep(3600)
+
+
+class StartBlocks(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    async def start(self):
+        time.sleep(3600)

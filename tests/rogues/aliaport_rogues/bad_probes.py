@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 
 from aliaport.plugin import Check, Plugin, PluginConfig, Probe
@@ -124,3 +125,48 @@ class HostileText(Exception):
 class Unprintable(Rogue):
     async def check(self):
         raise HostileText
+
+
+class Closing(Rogue):
+    """Closes what its loop waits with, once."""
+
+    async def check(self):
+        if not hasattr(self, "closed"):
+            self.closed = True
+            asyncio.get_running_loop()._selector.close()
+            await asyncio.sleep(0.05)
+        return Check.healthy()
+
+
+class Siblings(Rogue):
+    """One probe blocks the loop that the other needs."""
+
+    def probes(self):
+        return [
+            Probe(name="blocker", run=self.block, timeout=0.2),
+            Probe(name="sibling", run=self.check, timeout=0.2),
+        ]
+
+    async def block(self):
+        time.sleep(3600)  # the call that holds the loop
+
+    async def check(self):
+        return Check.healthy()
+
+
+class Gil(Rogue):
+    """Holds the interpreter's lock for seconds in one regular expression."""
+
+    async def check(self):
+        return Check.healthy(found=re.match(r"(a+)+$", "a" * 28 + "b") is not None)
+
+
+class LongFork(Rogue):
+    """Forks a child that lives on."""
+
+    async def check(self):
+        child = os.fork()
+        if child == 0:
+            time.sleep(20)
+            os._exit(0)
+        return Check.healthy(child=child)

@@ -8,6 +8,11 @@ import asyncpg
 from aliaport.plugin import Context
 from aliaport.postgres.connection import Connection, close, connect
 
+_LOST = (
+    *(OSError, TimeoutError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
+
 
 class Leader:
     """Asks for the lock of a name on a connection of its own.
@@ -31,7 +36,7 @@ class Leader:
         if self._connection is not None:
             try:
                 await self._connection.execute("SELECT 1", timeout=timeout)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except _LOST:
                 await self.release()
             else:
                 return True

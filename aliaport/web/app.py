@@ -13,7 +13,7 @@ from aliaport.web.middleware import shape_errors
 
 def make_app(core: Core, *, detailed: bool) -> web.Application:
     """Return the application. `detailed` tells whether it has /status and /metrics."""
-    app = web.Application(middlewares=[shape_errors])
+    app = web.Application(middlewares=[shape_errors(core)])
     app[CORE] = core
     routes: dict[str, Handler] = {
         "/": handlers.index,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 
 from aliaport import exposition, report
 from aliaport.declarations import Status
@@ -26,6 +27,7 @@ class Health:
     def __init__(self) -> None:
         self._second = -1
         self._body = b""
+        self._headers = CIMultiDict(NO_STORE, **{"Content-Type": "application/json"})
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer with the same bytes for a second."""
@@ -34,7 +36,7 @@ class Health:
             self._second = int(now)
             version = request.config_dict[CORE].version
             self._body = orjson.dumps(report.health(now, version))
-        return web.Response(body=self._body, headers=NO_STORE, content_type="application/json")
+        return web.Response(body=self._body, headers=self._headers.copy())
 
 
 async def ready(request: web.Request) -> web.Response:

@@ -3,11 +3,11 @@
 from http import HTTPStatus
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from aliaport.failures import describe
 from aliaport.web.answers import error_answer
-from aliaport.web.core import CORE
+from aliaport.web.core import Core
 
 _MESSAGES = {
     404: "there is nothing at this path; / lists what there is",
@@ -16,28 +16,36 @@ _MESSAGES = {
 }
 
 
-@web.middleware
-async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what a handler raises into an answer; close the connection while draining."""
-    core = request.config_dict[CORE]
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        response = _shaped(error)
-    except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
-        failure = describe(error, "aliaport")
-        core.log.error(
-            "request.failed",
-            method=request.method,
-            path=request.path[:200],
-            reason=str(failure),
-            where=failure.where,
-            traceback=failure.traceback,
-        )
-        response = error_answer(500, "internal_error", "this is our fault; the log has the cause")
-    if core.drain.active:
-        response.force_close()
-    return response
+def shape_errors(core: Core) -> Middleware:
+    """Return the middleware that turns what a handler raises into an answer."""
+    drain = core.drain
+
+    @web.middleware
+    async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = _shaped(error)
+        except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
+            response = _failed(core, request, error)
+        if drain.active:
+            response.force_close()
+        return response
+
+    return shape
+
+
+def _failed(core: Core, request: web.Request, error: Exception) -> web.StreamResponse:
+    failure = describe(error, "aliaport")
+    core.log.error(
+        "request.failed",
+        method=request.method,
+        path=request.path[:200],
+        reason=str(failure),
+        where=failure.where,
+        traceback=failure.traceback,
+    )
+    return error_answer(500, "internal_error", "this is our fault; the log has the cause")
 
 
 def _shaped(error: web.HTTPException) -> web.StreamResponse:

@@ -155,13 +155,15 @@ def test_read_only_and_back(server: TcpPostgres) -> None:
 
 def test_a_killed_backend_is_replaced(server: TcpPostgres) -> None:
     with watching(server.dsn()) as plugin:
-        assert code(plugin) == "ok"
-        server.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'aliaport-db'"
-        )
-        assert code(plugin) in ("shutting_down", "connection_lost", "ok")
-        heals(plugin)
+        # Often, since the loss may come before, in and after the next statement.
+        for _ in range(30):
+            assert code(plugin) == "ok"
+            server.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'aliaport-db'"
+            )
+            assert code(plugin) in ("shutting_down", "connection_lost")
+            heals(plugin)
 
 
 def test_recovering_and_a_replica() -> None:

@@ -43,6 +43,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.CrashShutdownError, "shutting_down"),
     (asyncpg.PostgresConnectionError, "connection_lost"),
     (asyncpg.InterfaceError, "connection_lost"),
+    (asyncpg.InternalClientError, "connection_lost"),  # the loss came in mid-statement
     (asyncpg.PostgresError, "failed"),
     (socket.gaierror, "dns_failure"),
     (ssl.SSLError, "tls_failed"),

@@ -42,7 +42,10 @@ FROM pg_stat_database WHERE datname = current_database()"""
 _SIZE = "SELECT pg_database_size(current_database()) AS size"
 
 _STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)", "unknown")
-_FAULTS = (OSError, TimeoutError, QueryTimeout, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAULTS = (
+    *(OSError, TimeoutError, QueryTimeout),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
 
 
 class DbPlugin(Plugin[DbConfig]):

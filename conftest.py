@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -31,6 +32,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             else:
                 _not_run.setdefault(reason, []).append(item.nodeid)
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def cannot_run() -> Callable[[str, str], NoReturn]:
+    """`cannot_run(what, reason)`: for what shows only while it is tried."""
+
+    def cannot_run(what: str, reason: str) -> NoReturn:
+        if os.environ.get("ALIAPORT_REQUIRE_ALL") == "1":
+            pytest.fail(f"ALIAPORT_REQUIRE_ALL=1, but {what} cannot run: {reason}")
+        _not_run.setdefault(reason, []).append(what)
+        pytest.skip(reason)
+
+    return cannot_run
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """All plugins together: found, loaded, started and stopped at once, each in its bulkhead."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import Distribution
 
@@ -119,14 +118,12 @@ class Host:
 
     async def start(self) -> None:
         """Start all plugins, run each critical probe once, and begin to serve."""
-        began = time.monotonic()
         for unit in self.units:
             unit.begin()
         await asyncio.gather(*(unit.attempted.wait() for unit in self.units))
         critical = [runner for runner in self.runners.values() if runner.critical]
         await run_probes(critical, max((runner.timeout for runner in critical), default=0.0))
         self.serving = True
-        self.started_in = time.monotonic() - began
 
     async def stop(self) -> None:
         """Stop all plugins at once; takes at most STOP_BUDGET."""

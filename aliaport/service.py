@@ -57,6 +57,7 @@ class Service:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._database: EmbeddedPostgres | None = None
+        self._database_start: asyncio.Future[str] | None = None
         self._watch = LoopWatch(self._log)
         recorders = Recorders(settings.metrics.max_series_per_family)
         declare_host_families(recorders)
@@ -148,7 +149,8 @@ class Service:
                 "ALIAPORT_LOADING__DISABLE"
             )
         self._database = EmbeddedPostgres(default_folder(Path.cwd()))
-        url = await asyncio.wrap_future(_in_daemon_thread(self._database.start))
+        self._database_start = asyncio.wrap_future(_in_daemon_thread(self._database.start))
+        url = await asyncio.shield(self._database_start)
         self._log.info("database.embedded", folder=str(self._database.folder))
         return SecretStr(url)
 
@@ -163,7 +165,9 @@ class Service:
         await self._server.close()
         stops = [self._host.stop(), *(app.stop() for app in self._apps)]
         await asyncio.gather(*stops)
-        if self._database is not None:
+        if self._database is not None and self._database_start is not None:
+            # A signal may have come in mid-start: what is half started cannot be stopped.
+            await asyncio.wait({self._database_start}, timeout=EMBEDDED_STOP)
             ended = asyncio.wrap_future(_in_daemon_thread(self._database.stop))
             await finish_within(ended, EMBEDDED_STOP)
         self._watch.stop()

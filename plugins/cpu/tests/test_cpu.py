@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -289,7 +288,7 @@ class TestPlugin:
 
 
 @pytest.fixture(scope="module")
-def under_quota() -> Iterator[dict[str, Any]]:
+def under_quota(cannot_run: Any) -> dict[str, Any]:
     script = Path(__file__).with_name("support") / "scenarios.py"
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=120
@@ -297,7 +296,7 @@ def under_quota() -> Iterator[dict[str, Any]]:
     assert done.returncode == 0, f"scenario: {done.stderr}"
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if "impossible" in told:
-        pytest.skip(f"no cgroup can be made here: {told['impossible']}")
+        cannot_run("under_quota", f"no cgroup can be made here: {told['impossible']}")
     return told
 
 

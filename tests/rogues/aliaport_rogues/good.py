@@ -1,4 +1,5 @@
 import asyncio
+import os
 
 from aliaport.plugin import Check, Collector, Metric, Plugin, PluginConfig, Probe
 
@@ -30,3 +31,19 @@ class Good(Plugin[PluginConfig]):
 
     async def collect(self):
         return [RUNS.sample(self.runs)]
+
+
+class Gated(Plugin[PluginConfig]):
+    """Its probe ends when the file `open` appears in the working folder, and counts its runs."""
+
+    api = (1, 0)
+    runs = 0
+
+    def probes(self):
+        return [Probe(name="gated", run=self.check, timeout=50)]
+
+    async def check(self):
+        self.runs += 1
+        while not os.path.exists("open"):
+            await asyncio.sleep(0.01)
+        return Check.healthy(runs=self.runs)

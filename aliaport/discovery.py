@@ -174,7 +174,10 @@ def _entries(installed: Iterable[Distribution]) -> list[tuple[Group, EntryPoint,
     found: dict[tuple[str, str, str], tuple[Group, EntryPoint, str, str]] = {}
     for distribution in installed:
         try:
-            name, version = distribution.metadata["Name"], distribution.version
+            metadata = distribution.metadata
+            if "Name" not in metadata or "Version" not in metadata:
+                continue
+            name, version = metadata["Name"], metadata["Version"]
             entries = [entry for entry in distribution.entry_points if entry.group in _GROUPS]
         except Exception:  # noqa: S112 # a bulkhead: broken metadata of somebody's package
             continue

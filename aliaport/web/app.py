@@ -17,7 +17,7 @@ def make_app(core: Core, *, detailed: bool) -> web.Application:
     app[CORE] = core
     routes: dict[str, Handler] = {
         "/": handlers.index,
-        "/health": handlers.Health(),
+        "/health": handlers.Health().answer,
         "/ready": handlers.ready,
     }
     if detailed:

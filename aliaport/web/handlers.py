@@ -29,7 +29,7 @@ class Health:
         self._body = b""
         self._headers = CIMultiDict(NO_STORE, **{"Content-Type": "application/json"})
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         """Answer with the same bytes for a second."""
         now = time.time()
         if int(now) != self._second:

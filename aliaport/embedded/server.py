@@ -188,8 +188,14 @@ class EmbeddedPostgres:
             except ProcessLookupError:
                 continue
         deadline = time.monotonic() + 2
-        while any(_is_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        while any(_is_alive(pid) for pid in pids):
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.02)
+        # Where nobody reaps orphans, as in many containers, the dead leader stays a zombie, which
+        # the next server would take for a running one.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        (self._socket_folder() / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     @contextmanager
     def _start_lock(self) -> Iterator[None]:

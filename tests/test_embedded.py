@@ -1,0 +1,99 @@
+"""The embedded server: shared, taken over, replaced when frozen, gone with its last user."""
+
+import os
+import shutil
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.errors import StartupError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    folder = default_folder(tmp_path)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def ask(url: str, statement: str):
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+def leader(folder: Path) -> int:
+    return int((folder / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path) -> None:
+    first, second = EmbeddedPostgres(folder), EmbeddedPostgres(folder)
+    url = first.start()
+    assert second.start() == url
+    await ask(url, "CREATE TABLE kept AS SELECT 7 AS value")
+    server = leader(folder)
+    first.stop()
+    assert await ask(url, "SELECT value FROM kept") == 7
+    second.stop()
+    assert not is_alive(server)
+    again = EmbeddedPostgres(folder)
+    assert await ask(again.start(), "SELECT value FROM kept") == 7, "data survive a restart"
+    again.stop()
+
+
+async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -> None:
+    before = EmbeddedPostgres(folder)
+    await ask(before.start(), "CREATE TABLE kept AS SELECT 7 AS value")
+    old = leader(folder)
+    os.kill(old, signal.SIGSTOP)
+    after = EmbeddedPostgres(folder)
+    assert await ask(after.start(), "SELECT value FROM kept") == 7
+    assert leader(folder) != old
+    assert not is_alive(old)
+    before.stop()
+    after.stop()
+
+
+async def test_a_killed_initialisation_leaves_nothing_broken(folder: Path) -> None:
+    first = EmbeddedPostgres(folder)
+    first.start()
+    first.stop()
+    (folder / "data").rename(folder / "new-half")
+    (folder / "new-half" / "PG_VERSION").unlink()
+    again = EmbeddedPostgres(folder)
+    assert await ask(again.start(), "SELECT 1") == 1
+    again.stop()
+    assert not (folder / "new-half").exists()
+
+
+def test_only_its_own_folder_is_private(folder: Path) -> None:
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    before = stat.S_IMODE(parent.stat().st_mode)
+    server = EmbeddedPostgres(folder)
+    server.start()
+    server.stop()
+    assert stat.S_IMODE(parent.stat().st_mode) == before
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.needs("root")
+def test_a_folder_of_another_user_is_refused_with_the_way_out(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    os.chown(folder, 12345, 12345)
+    with pytest.raises(StartupError, match="belongs to another user"):
+        EmbeddedPostgres(folder).start()

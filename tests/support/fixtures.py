@@ -1,11 +1,15 @@
 """Starts services for a test and makes sure that none outlives it."""
 
+import os
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aliaport.embedded import default_folder
 from tests.support.distributions import install
 from tests.support.postgres import TcpPostgres
 from tests.support.service import ROGUES, Service, start
@@ -44,6 +48,15 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
         if service.process.poll() is None:
             service.process.kill()
             service.process.wait()
+        _remove_database(default_folder(service.folder))
+
+
+def _remove_database(folder: Path) -> None:
+    """For root the data lie outside of the test's own folder."""
+    leader = folder / "data" / "postmaster.pid"
+    if leader.exists():
+        os.kill(int(leader.read_text().split()[0]), signal.SIGQUIT)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

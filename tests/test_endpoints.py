@@ -222,7 +222,7 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     service = launch(
         GOOD,
         apps={"greeter": "aliaport_rogues.mounted:app", "broken": "aliaport_rogues.good:Good"},
-        config='[apps.greeter]\ngreeting = "late"\n',
+        config='trusted_proxies = ["127.0.0.0/8"]\n[apps.greeter]\ngreeting = "late"\n',
     )
     first = service.get("/greeter/greet/x")
     if first.status != 200:
@@ -234,6 +234,16 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     failed = service.get("/greeter/fail")
     assert (failed.status, failed.json["error"]["code"]) == (500, "internal_error")
     (event,) = service.events("request.failed")
+    assert event["http.request.id"] == failed.headers["X-Request-ID"]
+    headers = {"X-Request-ID": "abc-123", "X-Forwarded-For": "192.0.2.7"}
+    assert service.get("/greeter/greet/y", headers=headers).headers["X-Request-ID"] == "abc-123"
+    answered = service.wait_for(
+        lambda: [e for e in service.events("request.answered") if e["path"].endswith("/y")],
+        "the request is logged",
+    )[0]
+    assert (answered["http.request.id"], answered["status"]) == ("abc-123", 200)
+    assert answered["endpoint"] == "/greeter/greet/{name}"
+    assert answered["client"] == "192.0.2.7", "the proxy on loopback is trusted"
     assert "abcdefghijkl" not in json.dumps(event)
     assert service.get("/greeter/nothing").json["error"]["code"] == "not_found"
     page = service.get("/metrics").text

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aliaport.failures import describe
 from aliaport.web.answers import error_answer
 from aliaport.web.core import Core
+from aliaport.web.correlation import HEADER, REQUEST_ID
 
 _MESSAGES = {
     404: "there is nothing at this path; / lists what there is",
@@ -25,14 +26,20 @@ def shape_errors(core: Core) -> Middleware:
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            response = _shaped(error)
+            response = _identified(request, _shaped(error))
         except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
-            response = _failed(core, request, error)
+            response = _identified(request, _failed(core, request, error))
         if drain.active:
             response.force_close()
         return response
 
     return shape
+
+
+def _identified(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    if REQUEST_ID in request:
+        response.headers[HEADER] = request[REQUEST_ID]
+    return response
 
 
 def _failed(core: Core, request: web.Request, error: Exception) -> web.StreamResponse:
@@ -41,6 +48,7 @@ def _failed(core: Core, request: web.Request, error: Exception) -> web.StreamRes
         "request.failed",
         method=request.method,
         path=request.path[:200],
+        **({"http.request.id": request[REQUEST_ID]} if REQUEST_ID in request else {}),
         reason=str(failure),
         where=failure.where,
         traceback=failure.traceback,

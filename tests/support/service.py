@@ -81,10 +81,21 @@ class Service:
         self.wait_for(lambda: self.events("service.started"), "the start-up has ended")
 
     def events(self, message: str | None = None) -> list[dict[str, Any]]:
+        """The service's log lines; waits a moment for the first, since a thread writes them."""
+        deadline = time.monotonic() + 1.0
+        while not (found := self._read(message)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found
+
+    def _read(self, message: str | None) -> list[dict[str, Any]]:
         log = self.folder / "logs" / "app.log"
         if not log.exists():
             return []
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for line in log.read_text().splitlines(keepends=True)
+            if line.endswith("\n")
+        ]
         own = [line for line in lines if line["process.pid"] == self.process.pid]
         return [line for line in own if message in (None, line["message"])]
 

@@ -10,10 +10,17 @@ from aliaport.plugin import Check, Plugin, PluginConfig, Probe
 
 class Rogue(Plugin[PluginConfig]):
     api = (1, 0)
+    timeout = 0.2
 
     def probes(self):
         name = type(self).__name__.lower()
-        return [Probe(name=f"rogue_{name}", run=self.check, timeout=0.2)]
+        return [Probe(name=f"rogue_{name}", run=self.check, timeout=self.timeout)]
+
+
+class Healing(Rogue):
+    """Answers in the end, on a busy machine too."""
+
+    timeout = 2
 
 
 class Hanging(Rogue):
@@ -66,7 +73,7 @@ class Cancelling(Rogue):
         raise asyncio.CancelledError
 
 
-class CallbackExiting(Rogue):
+class CallbackExiting(Healing):
     async def check(self):
         asyncio.get_running_loop().call_soon(self.leave)
         await asyncio.sleep(0.05)
@@ -76,7 +83,7 @@ class CallbackExiting(Rogue):
         raise SystemExit(4)
 
 
-class TaskExiting(Rogue):
+class TaskExiting(Healing):
     async def check(self):
         self.task = asyncio.create_task(self.leave())
         await asyncio.sleep(0.05)
@@ -86,14 +93,14 @@ class TaskExiting(Rogue):
         raise SystemExit(5)
 
 
-class Stopping(Rogue):
+class Stopping(Healing):
     async def check(self):
         asyncio.get_running_loop().stop()
         await asyncio.sleep(0.01)
         return Check.healthy()
 
 
-class Forking(Rogue):
+class Forking(Healing):
     async def check(self):
         self.child = os.fork()
         return Check.healthy(child=self.child)
@@ -104,12 +111,12 @@ class WrongType(Rogue):
         return "fine"
 
 
-class Huge(Rogue):
+class Huge(Healing):
     async def check(self):
         return Check.healthy("x" * 10_000_000, text="y" * 10_000_000)
 
 
-class Leaking(Rogue):
+class Leaking(Healing):
     tasks: list = []
 
     async def check(self):
@@ -127,7 +134,7 @@ class Unprintable(Rogue):
         raise HostileText
 
 
-class Closing(Rogue):
+class Closing(Healing):
     """Closes what its loop waits with, once."""
 
     async def check(self):
@@ -161,7 +168,7 @@ class Gil(Rogue):
         return Check.healthy(found=re.match(r"(a+)+$", "a" * 28 + "b") is not None)
 
 
-class LongFork(Rogue):
+class LongFork(Healing):
     """Forks a child that lives on."""
 
     async def check(self):

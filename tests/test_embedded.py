@@ -40,6 +40,17 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("name", ["a b", "a$(id)b", "a,b", "a'b", "x" * 120])
+async def test_any_name_of_the_folder_will_do(tmp_path: Path, name: str) -> None:
+    folder = default_folder(tmp_path).parent / f"test-{name}"
+    server = EmbeddedPostgres(folder)
+    try:
+        assert await ask(server.start(), "SELECT 1") == 1
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path) -> None:
     first, second = EmbeddedPostgres(folder), EmbeddedPostgres(folder)
     url = first.start()

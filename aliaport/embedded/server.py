@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ LOG_LIMIT = 1_000_000
 SOCKET_PATH_LIMIT = 90
 """Bytes: the kernel's limit is 107, and the server appends the name of the socket."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
 _OPTIONS = (
     "-c listen_addresses='' -c shared_buffers=16MB -c max_connections=50 "
     "-c log_timezone=UTC -c timezone=UTC -c unix_socket_permissions=0700 -k {sockets}"
@@ -95,10 +97,13 @@ class EmbeddedPostgres:
 
     def _socket_folder(self) -> Path:
         folder = self.folder
-        if len(os.fsencode(folder)) > SOCKET_PATH_LIMIT:
+        # pg_ctl hands its options to a shell, and PostgreSQL splits this one at commas.
+        if len(os.fsencode(folder)) > SOCKET_PATH_LIMIT or not _PLAIN.fullmatch(str(folder)):
             name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
             folder = Path(tempfile.gettempdir()) / f"aliaport-{self._owner.uid}-{name}"
-            folder.mkdir(mode=0o700, exist_ok=True)
+            if not folder.exists():
+                folder.mkdir(mode=0o700)
+                os.chown(folder, self._owner.uid, self._owner.gid)
             found = folder.lstat()
             if folder.is_symlink() or found.st_uid != self._owner.uid or found.st_mode & 0o077:
                 raise StartupError(f"{folder} is not a private folder of this user; remove it")
@@ -132,7 +137,7 @@ class EmbeddedPostgres:
             os.truncate(log, 0)
         options = _OPTIONS.format(sockets=sockets)
         started = self._control(
-            "start", "-w", "-t", str(START_TIMEOUT), "-l", str(log), "-o", options
+            "start", "-w", "-t", str(START_TIMEOUT), "-l", log.name, "-o", options
         )
         if started.returncode != 0:
             tail = log.read_text("utf-8", "replace")[-600:] if log.exists() else started.stderr
@@ -146,7 +151,8 @@ class EmbeddedPostgres:
         return done.returncode == 0
 
     def _control(self, verb: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return self._run("pg_ctl", verb, "-D", str(self._data), *arguments)
+        # Relative to the folder, in which it runs: pg_ctl puts the path into a shell's command.
+        return self._run("pg_ctl", verb, "-D", self._data.name, *arguments)
 
     def _checked(self, program: str, *arguments: str, given: str = "") -> None:
         done = self._run(program, *arguments, given=given)

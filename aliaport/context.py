@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from aliaport.declarations import Metric
-from aliaport.plugin import Clock, Counter, Histogram, Logger
+from aliaport.plugin import Clock, Counter, Gauge, Histogram, Logger
 from aliaport.recorders import Recorders
 
 
@@ -37,6 +37,10 @@ class HostContext:
     def counter(self, metric: Metric) -> Counter:
         """A handle on a counter; see `aliaport.plugin.Context`."""
         return self.recorders.counter(metric, self.plugin)
+
+    def gauge(self, metric: Metric) -> Gauge:
+        """A handle on a gauge; see `aliaport.plugin.Context`."""
+        return self.recorders.gauge(metric, self.plugin)
 
     def histogram(self, metric: Metric) -> Histogram:
         """A handle on a histogram; see `aliaport.plugin.Context`."""

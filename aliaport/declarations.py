@@ -3,8 +3,12 @@
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
 
 from aliaport.errors import DeclarationError
 
@@ -224,19 +228,67 @@ class Collector:
         object.__setattr__(self, "name", name)
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a job's work is due, and how late it may be done.
+
+    `crontab` is a crontab expression of five fields, read in `time_zone` (an IANA name). Work not
+    done `margin` seconds after it was due is a missed run, which the host logs and counts.
+    """
+
+    crontab: str
+    time_zone: str = "UTC"
+    margin: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        where = f"schedule {self.crontab!r}"
+        try:
+            zone = ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise DeclarationError(
+                f"{where}: there is no time zone {self.time_zone!r}; write one like Europe/Istanbul"
+            ) from None
+        try:
+            CronSim(self.crontab, datetime.now(zone))
+        except CronSimError as error:
+            raise DeclarationError(f"{where}: {error}; write it like '30 15 * * 1-5'") from None
+        _require(self.margin > 0, f"{where}: margin must be more than 0 seconds")
+
+    def last_due(self, now: datetime) -> datetime:
+        """The latest time, at or before the aware `now`, at which work was due."""
+        local = now.astimezone(ZoneInfo(self.time_zone))
+        # Backwards from a moment later: CronSim leaves out the time that it starts from.
+        times = CronSim(self.crontab, local + timedelta(minutes=1), reverse=True)
+        return next(due for due in times if due <= local)
+
+
+class JobResult(StrEnum):
+    """What a run of a job that ended well says about the work that is due.
+
+    A job that returns None has done it. `PENDING` says that it is still to be done: the source has
+    nothing yet, or another replica is at it.
+    """
+
+    DONE = "done"
+    PENDING = "pending"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Declares work that the host runs again and again, never twice at once.
 
     `every` is the pause from the end of one run to the start of the next, in seconds (jittered by a
     tenth); a failing run is repeated with growing pauses up to `every`. `timeout` in seconds ends
-    one run. The first run begins right after the plugin's start.
+    one run. The first run begins right after the plugin's start. `schedule` tells when work is due,
+    so that the host can report that it was not done; `every` should be well below its margin.
     """
 
     name: str
-    run: Callable[[], Awaitable[None]] | Callable[[], None]
+    run: Callable[[], Awaitable[JobResult | None]] | Callable[[], JobResult | None]
     every: float
     timeout: float
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         """Raise DeclarationError where the declaration breaks a rule of the contract."""
@@ -248,6 +300,10 @@ class Job:
         _require(callable(self.run), f"{where}: run must be a function or an async function")
         _require(self.every >= 1, f"{where}: every must be at least 1 second")
         _require(self.timeout > 0, f"{where}: timeout must be more than 0 seconds")
+        _require(
+            self.schedule is None or isinstance(self.schedule, Schedule),
+            f"{where}: schedule must be a Schedule",
+        )
 
 
 def _matches(pattern: re.Pattern[str], name: object) -> bool:

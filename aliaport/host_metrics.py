@@ -54,6 +54,16 @@ JOB_LAST_SUCCESS = Metric.gauge(
     "When the job last succeeded.",
     ("plugin", "name"),
 )
+JOB_MISSED = Metric.counter(
+    "aliaport_job_missed_runs_total",
+    "Times at which a job's scheduled work was not done within its margin.",
+    ("plugin", "name"),
+)
+JOB_LAST_DUE = Metric.gauge(
+    "aliaport_job_last_due_timestamp_seconds",
+    "When a job's scheduled work was last due.",
+    ("plugin", "name"),
+)
 SERIES_DROPPED = Metric.counter(
     "aliaport_plugin_series_dropped_total",
     "Samples that are not exported, by reason.",
@@ -69,8 +79,8 @@ BUILD_INFO = Metric.gauge("aliaport_build_info", "Always 1.", ("version", "pytho
 FAMILIES = (
     *(PROBE_STATUS, PROBE_SUCCESS, PROBE_DURATION, PROBE_RUNS, PROBE_TIMEOUTS),
     *(PROBE_LAST_SUCCESS, PROBE_IN_FLIGHT, PROBE_JOINED, PLUGIN_STATE, PLUGIN_TASKS),
-    *(COLLECTOR_SUCCESS, COLLECTOR_DURATION, JOB_RUNS, JOB_LAST_SUCCESS, SERIES_DROPPED),
-    *(LOOP_LAG, LOG_LOST, THREADS, BUILD_INFO),
+    *(COLLECTOR_SUCCESS, COLLECTOR_DURATION, JOB_RUNS, JOB_LAST_SUCCESS, JOB_MISSED),
+    *(JOB_LAST_DUE, SERIES_DROPPED, LOOP_LAG, LOG_LOST, THREADS, BUILD_INFO),
 )
 _STATUS_FIGURES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
 
@@ -97,7 +107,11 @@ def host_figures(host: Host, *, loop_lag: float, log_lost: int) -> dict[str, Fig
             for outcome, count in job.outcomes.items():
                 figures[JOB_RUNS.name][unit.name, job.job.name, outcome] = float(count)
             if job.last_success is not None:
-                figures[JOB_LAST_SUCCESS.name][unit.name, job.job.name] = job.last_success
+                succeeded = job.last_success.timestamp()
+                figures[JOB_LAST_SUCCESS.name][unit.name, job.job.name] = succeeded
+            if (due := job.last_due) is not None:
+                figures[JOB_LAST_DUE.name][unit.name, job.job.name] = due.timestamp()
+                figures[JOB_MISSED.name][unit.name, job.job.name] = float(job.missed)
     _probe_figures(host, figures)
     for (plugin, reason), count in host.recorders.dropped_series().items():
         figures[SERIES_DROPPED.name][plugin, reason] = float(count)

@@ -2,42 +2,97 @@
 
 import asyncio
 import random
-import time
 from collections import Counter
+from datetime import datetime, timedelta
 
 from aliaport.bulkhead import Bulkhead, Run
-from aliaport.declarations import Job
-from aliaport.plugin import Logger
+from aliaport.declarations import Job, JobResult
+from aliaport.plugin import Clock, Logger
 
 FIRST_RETRY = 1.0
 """Seconds until a failed run is repeated; doubled after each further failure, up to `every`."""
 
+WATCH_EVERY = 5.0
+"""Seconds between two looks whether scheduled work was missed."""
+
 
 class JobRunner:
-    """One job. `outcomes` counts its runs (succeeded, failed, timed_out), for /metrics."""
+    """One job. Use it on the HTTP loop only.
 
-    def __init__(self, job: Job, bulkhead: Bulkhead, log: Logger) -> None:
+    `outcomes` counts its runs (succeeded, pending, failed, timed_out) and `missed` the times at
+    which scheduled work was not done in time, for /metrics.
+    """
+
+    def __init__(self, job: Job, bulkhead: Bulkhead, log: Logger, clock: Clock) -> None:
         self.job = job
-        self.outcomes: Counter[str] = Counter(succeeded=0, failed=0, timed_out=0)
-        self.last_success: float | None = None
+        self.outcomes: Counter[str] = Counter(succeeded=0, pending=0, failed=0, timed_out=0)
+        self.last_success: datetime | None = None
+        self.missed = 0
         self._bulkhead = bulkhead
         self._log = log
+        self._clock = clock
         self._failures = 0
         self._last_problem = ""
+        self._watched_since = clock.now()
+        self._done_began: datetime | None = None
+        self._judged: datetime | None = None
+
+    @property
+    def last_due(self) -> datetime | None:
+        """When work was last due; None without a schedule."""
+        schedule = self.job.schedule
+        return None if schedule is None else schedule.last_due(self._clock.now())
 
     async def run_forever(self) -> None:
         """Run the job again and again until cancelled; cancelling does not touch the run."""
         while True:
-            run = self._bulkhead.submit(
-                self.job.run,
-                timeout=self.job.timeout,
-                freeze=lambda _: None,
-                slot=f"job-{self.job.name}",
-            )
-            await run.done
-            self._report(run)
-            await run.wait_finished()
+            await self.run_once()
             await asyncio.sleep(self.pause() * random.uniform(0.9, 1.1))  # noqa: S311
+
+    async def run_once(self) -> str:
+        """Run the job, wait until it has really ended, and return its outcome."""
+        began = self._clock.now()
+        run = self._bulkhead.submit(
+            self.job.run,
+            timeout=self.job.timeout,
+            freeze=_result,
+            slot=f"job-{self.job.name}",
+        )
+        await run.done
+        outcome = self._report(run, began)
+        await run.wait_finished()
+        return outcome
+
+    async def watch_schedule(self) -> None:
+        """Report missed runs until cancelled, also while a run hangs."""
+        while self.job.schedule is not None:
+            self.look_for_a_miss()
+            await asyncio.sleep(WATCH_EVERY)
+
+    def look_for_a_miss(self) -> None:
+        """Report once where the work that was last due is not done within the margin.
+
+        A service that was started after the work was due gets the margin from its start on.
+        """
+        schedule, now = self.job.schedule, self._clock.now()
+        if schedule is None or now < self._watched_since + timedelta(seconds=schedule.margin):
+            return
+        due = schedule.last_due(now - timedelta(seconds=schedule.margin))
+        if due == self._judged:
+            return
+        self._judged = due
+        if self._done_began is not None and self._done_began >= due:
+            return
+        self.missed += 1
+        self._log.error(
+            "job.missed",
+            job=self.job.name,
+            due=due.isoformat(),
+            margin_s=schedule.margin,
+            last_success=self.last_success and self.last_success.isoformat(timespec="seconds"),
+            problem=self._last_problem,
+            hint="its work is not done: see its last failure, or whether it is stuck",
+        )
 
     def pause(self) -> float:
         """Seconds until the next run, before jitter."""
@@ -45,20 +100,21 @@ class JobRunner:
             return self.job.every
         return float(min(self.job.every, FIRST_RETRY * 2 ** min(self._failures - 1, 30)))
 
-    def _report(self, run: Run) -> None:
+    def _report(self, run: Run, began: datetime) -> str:
         if run.answered and run.failure is None:
-            self.outcomes["succeeded"] += 1
-            self.last_success = time.time()
             if self._last_problem:
                 self._log.info("job.recovered", job=self.job.name, failures=self._failures)
             self._failures, self._last_problem = 0, ""
-            return
+            if run.value is JobResult.PENDING:
+                return self._count("pending")
+            self.last_success, self._done_began = self._clock.now(), began
+            return self._count("succeeded")
         self._failures += 1
         if not run.answered or run.failure is None:
-            self.outcomes["timed_out"] += 1
+            outcome = self._count("timed_out")
             problem, where = f"no end within {self.job.timeout:g} s", run.where()
         else:
-            self.outcomes["failed"] += 1
+            outcome = self._count("failed")
             problem, where = str(run.failure), run.failure.where
         if problem != self._last_problem:
             self._last_problem = problem
@@ -69,3 +125,13 @@ class JobRunner:
                 where=where,
                 traceback=run.failure.traceback if run.failure else "",
             )
+        return outcome
+
+    def _count(self, outcome: str) -> str:
+        self.outcomes[outcome] += 1
+        return outcome
+
+
+def _result(answer: object) -> JobResult:
+    """What the job returned, in its own thread; anything but PENDING says that it is done."""
+    return JobResult.PENDING if answer is JobResult.PENDING else JobResult.DONE

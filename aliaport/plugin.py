@@ -13,11 +13,13 @@ from aliaport.declarations import (
     Check,
     Collector,
     Job,
+    JobResult,
     Metric,
     MetricKind,
     Probe,
     Sample,
     Scalar,
+    Schedule,
     Status,
 )
 from aliaport.families import (
@@ -44,8 +46,10 @@ __all__ = [
     "Collector",
     "Context",
     "Counter",
+    "Gauge",
     "Histogram",
     "Job",
+    "JobResult",
     "Logger",
     "Metric",
     "MetricKind",
@@ -54,6 +58,7 @@ __all__ = [
     "Probe",
     "Sample",
     "Scalar",
+    "Schedule",
     "Status",
 ]
 
@@ -105,6 +110,14 @@ class Counter(Protocol):
         ...
 
 
+class Gauge(Protocol):
+    """A handle on a figure that goes up and down; any thread may use it."""
+
+    def set(self, value: float, /, **labels: str) -> None:
+        """Let the series with these labels have this value until it is set again."""
+        ...
+
+
 class Histogram(Protocol):
     """A handle that observes values; any thread may use it."""
 
@@ -145,6 +158,13 @@ class Context(Protocol):
         """A handle on a counter; without labels it is exported as 0 from now on.
 
         Raises DeclarationError if `metric` is no counter or its name belongs to somebody else.
+        """
+        ...
+
+    def gauge(self, metric: Metric) -> Gauge:
+        """A handle on a gauge, for figures that change with events; a Collector reads the others.
+
+        Raises DeclarationError as `counter` does.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Counters and histograms for events, which any thread may write, and who owns which family."""
+"""Counters, gauges and histograms that any thread may write, and who owns which family."""
 
 import threading
 from bisect import bisect_left
@@ -34,7 +34,7 @@ class _Recorder:
         self.series: dict[tuple[str, ...], float] = {}
         self.counts: dict[tuple[str, ...], list[int]] = {}
         self._recorders = recorders
-        if not metric.labels:
+        if not metric.labels and metric.kind is not MetricKind.GAUGE:
             self.touch(())
 
     def touch(self, labels: tuple[str, ...]) -> None:
@@ -42,13 +42,13 @@ class _Recorder:
         with self._recorders.lock:
             self._open(labels)
 
-    def add(self, owner: str, amount: object, labels: Mapping[str, object], bucket: int) -> None:
-        """Add to one series; what does not fit is dropped and counted, never raised."""
+    def write(self, owner: str, value: object, labels: Mapping[str, object], bucket: int) -> None:
+        """Add to one series, or set a gauge's; what does not fit is dropped and counted."""
         values = label_values(self.metric, labels)
         if (
             values is None
-            or not isinstance(amount, int | float)
-            or (self.metric.kind is MetricKind.COUNTER and not amount >= 0)
+            or not isinstance(value, int | float)
+            or (self.metric.kind is MetricKind.COUNTER and not value >= 0)
         ):
             self._recorders.count_dropped(owner, "invalid")
             return
@@ -58,13 +58,16 @@ class _Recorder:
                 self._recorders.dropped[owner, "family_cap"] += 1
                 return
             self._open(values)
-            self.series[values] += float(amount)
+            if self.metric.kind is MetricKind.GAUGE:
+                self.series[values] = float(value)
+                return
+            self.series[values] += float(value)
             if bucket >= 0:
                 self.counts[values][bucket] += 1
 
     def figures(self) -> Figures:
         """A copy of all series."""
-        if self.metric.kind is MetricKind.COUNTER:
+        if self.metric.kind is not MetricKind.HISTOGRAM:
             return dict(self.series)
         return {
             labels: Distribution(tuple(counts), self.series[labels])
@@ -87,13 +90,25 @@ class CounterHandle:
 
     def inc(self, amount: float = 1.0, /, **labels: str) -> None:
         """Add `amount`, which must not be negative, to the series with these labels."""
-        self._recorder.add(self._owner, amount, labels, -1)
+        self._recorder.write(self._owner, amount, labels, -1)
 
     def touch(self, **labels: str) -> None:
         """Let the series with these labels exist, at 0."""
         values = label_values(self._recorder.metric, labels)
         if values is not None:
             self._recorder.touch(values)
+
+
+class GaugeHandle:
+    """The host's `aliaport.plugin.Gauge`."""
+
+    def __init__(self, recorder: _Recorder, owner: str) -> None:
+        self._recorder = recorder
+        self._owner = owner
+
+    def set(self, value: float, /, **labels: str) -> None:
+        """Let the series with these labels have this value until it is set again."""
+        self._recorder.write(self._owner, value, labels, -1)
 
 
 class HistogramHandle:
@@ -107,13 +122,13 @@ class HistogramHandle:
         """Count one observation in the series with these labels."""
         bounds = self._recorder.metric.buckets
         bucket = bisect_left(bounds, value) if isinstance(value, int | float) else 0
-        self._recorder.add(self._owner, value, labels, bucket)
+        self._recorder.write(self._owner, value, labels, bucket)
 
 
 class Recorders:
-    """All families known to the host, who owns them, and the counters and histograms among them.
+    """All families known to the host, who owns them, and those that are written, not collected.
 
-    Any thread may use it. `series_per_family` bounds the series of each counter and histogram.
+    Any thread may use it. `series_per_family` bounds the series of each written family.
     """
 
     def __init__(self, series_per_family: int) -> None:
@@ -153,6 +168,10 @@ class Recorders:
     def counter(self, metric: Metric, owner: str) -> CounterHandle:
         """A handle on a counter family. Raises DeclarationError."""
         return CounterHandle(self._recorder(metric, owner, MetricKind.COUNTER), owner)
+
+    def gauge(self, metric: Metric, owner: str) -> GaugeHandle:
+        """A handle on a gauge family. Raises DeclarationError."""
+        return GaugeHandle(self._recorder(metric, owner, MetricKind.GAUGE), owner)
 
     def histogram(self, metric: Metric, owner: str) -> HistogramHandle:
         """A handle on a histogram family. Raises DeclarationError."""

@@ -54,10 +54,11 @@ class Declared:
 class PluginUnit:
     """One plugin in its bulkhead. Use it on the HTTP loop only.
 
-    `attempted` is set once the first start attempt has ended, well or badly.
+    `attempted` is set once the first start attempt has ended, well or badly. With `runs_jobs` unset
+    the jobs are left to the caller.
     """
 
-    def __init__(self, candidate: Candidate, log: Logger) -> None:
+    def __init__(self, candidate: Candidate, log: Logger, *, runs_jobs: bool = True) -> None:
         self.candidate = candidate
         self.name = candidate.name
         self.log = log
@@ -69,6 +70,7 @@ class PluginUnit:
         self.collectors: list[CollectorRunner] = []
         self.jobs: list[JobRunner] = []
         self.attempted = asyncio.Event()
+        self._runs_jobs = runs_jobs
         self._class: type[Plugin[PluginConfig]] = Plugin
         self._model: type[PluginConfig] = PluginConfig
         self._config = PluginConfig()
@@ -178,7 +180,7 @@ class PluginUnit:
         self.collectors = [
             CollectorRunner(each, self.name, bulkhead, self.log) for each in declared.collectors
         ]
-        self.jobs = [JobRunner(each, bulkhead, self.log) for each in declared.jobs]
+        self.jobs = [JobRunner(each, bulkhead, self.log, context.clock) for each in declared.jobs]
 
     def begin(self) -> None:
         """Start the plugin in the background, again and again until it succeeds."""
@@ -220,7 +222,10 @@ class PluginUnit:
         self.log.info("plugin.running", retried=bool(self.problem))
         self.problem = ""
         self.attempted.set()
-        self._tasks += [asyncio.create_task(job.run_forever()) for job in self.jobs]
+        if self._runs_jobs:
+            for job in self.jobs:
+                self._tasks.append(asyncio.create_task(job.run_forever()))
+                self._tasks.append(asyncio.create_task(job.watch_schedule()))
 
     def _report_failed_start(self, run: Run) -> None:
         where = run.expired_where or run.where()

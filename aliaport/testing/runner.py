@@ -17,6 +17,7 @@ from aliaport.declarations import Sample, Scalar, Status
 from aliaport.discovery import Candidate
 from aliaport.errors import AliaportError, ConfigError
 from aliaport.exposition import render_family
+from aliaport.jobs import JobRunner
 from aliaport.plugin import Clock, Logger, Plugin
 from aliaport.probing import ProbeRunner, run_probes
 from aliaport.recorders import Recorders
@@ -62,6 +63,25 @@ class RunningPlugin:
         names = ", ".join(runner.probe.name for runner in self._running().probes)
         raise AliaportError(f"there is no probe {name!r}; there are: {names or 'none'}")
 
+    def job(self, name: str) -> str:
+        """Run one job now; return its outcome: succeeded, pending, failed or timed_out.
+
+        Meant for plugins run with `jobs=False`. Raises AliaportError where there is none.
+        """
+        runner = self._job(name)
+        outcome: str = self._call(runner.run_once())
+        return outcome
+
+    def missed_runs(self, name: str) -> int:
+        """Look whether the job's scheduled work is overdue; return how often it was so far."""
+        runner = self._job(name)
+
+        async def look() -> int:
+            runner.look_for_a_miss()
+            return runner.missed
+
+        return self._call(look())
+
     def collect(self) -> list[Sample]:
         """Run all collectors, as one scrape would; what is invalid is missing."""
         unit = self._running()
@@ -84,6 +104,13 @@ class RunningPlugin:
             f"{render_family(families[name], each)}\n" for name, each in sorted(figures.items())
         )
 
+    def _job(self, name: str) -> JobRunner:
+        for runner in self._running().jobs:
+            if runner.job.name == name:
+                return runner
+        names = ", ".join(runner.job.name for runner in self._running().jobs)
+        raise AliaportError(f"there is no job {name!r}; there are: {names or 'none'}")
+
     def _running(self) -> PluginUnit:
         assert self._unit is not None
         return self._unit
@@ -100,12 +127,16 @@ def run_plugin(
     name: str = "",
     database_url: str | None = None,
     environment: str = "test",
+    clock: Clock | None = None,
+    jobs: bool = True,
 ) -> Iterator[RunningPlugin]:
     """Construct and start `plugin`, yield it, and stop it.
 
     `config` is what `[plugins.<name>]` would hold. `name` is the entry point's; otherwise the last
-    part of the plugin's package without `aliaport_`. Raises ConfigError where the options are wrong
-    and AliaportError, which says why, where the plugin is rejected or its first start fails.
+    part of the plugin's package without `aliaport_`. `clock` replaces the machine's for the plugin
+    and for its jobs' schedules; with `jobs=False` its jobs run only when the test calls `job`.
+    Raises ConfigError where the options are wrong and AliaportError, which says why, where the
+    plugin is rejected or its first start fails.
     """
     running = RunningPlugin()
     thread = threading.Thread(
@@ -113,7 +144,17 @@ def run_plugin(
     )
     thread.start()
     try:
-        running._call(_start(running, plugin, dict(config or {}), name, database_url, environment))
+        package = _package(plugin)
+        name = name or package.removeprefix("aliaport_")
+        context = HostContext(
+            name,
+            _logger(running.logged),
+            environment,
+            SecretStr(database_url) if database_url else None,
+            running._recorders,
+            clock or SystemClock(),
+        )
+        running._call(_start(running, plugin, dict(config or {}), package, context, jobs))
         yield running
     finally:
         if running._unit is not None:
@@ -146,24 +187,20 @@ async def _start(
     running: RunningPlugin,
     plugin: type[Plugin[Any]],
     config: dict[str, Any],
-    name: str,
-    database_url: str | None,
-    environment: str,
+    package: str,
+    context: HostContext,
+    jobs: bool,
 ) -> None:
-    package = _package(plugin)
-    name = name or package.removeprefix("aliaport_")
+    name = context.plugin
     entry = EntryPoint(name, f"{plugin.__module__}:{plugin.__qualname__}", "aliaport.plugins")
     candidate = Candidate("plugins", name, entry, package, "0", loaded=plugin)
-    log = _logger(running.logged)
-    unit = running._unit = PluginUnit(candidate, log)
+    unit = running._unit = PluginUnit(candidate, context.log, runs_jobs=jobs)
     await unit.load()
     _raise_if_rejected(unit)
     problems = await unit.configure(Sources({}, {"plugins": {name: config}}, None, {}))
     if problems:
         raise ConfigError(problems)
-    url = SecretStr(database_url) if database_url else None
-    recorders = running._recorders
-    await unit.construct(HostContext(name, log, environment, url, recorders), recorders, {})
+    await unit.construct(context, context.recorders, {})
     _raise_if_rejected(unit)
     unit.begin()
     await unit.attempted.wait()

@@ -8,7 +8,7 @@ import pytest
 
 from aliaport import postgres
 from aliaport.errors import AliaportError
-from aliaport.postgres import Leader, Migration, MigrationError, Pool, migrate
+from aliaport.postgres import Leader, Link, Migration, MigrationError, Pool, QueryTimeout, migrate
 from aliaport.testing import make_context
 from tests.support.postgres import TcpPostgres, until
 
@@ -51,21 +51,22 @@ async def test_the_pool_is_bounded_and_counted(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
     pool = Pool(context, component="x", size=1)
 
-    async def gauges() -> list[float]:
-        return [sample.value for sample in await pool.collector().run()]
+    def gauges() -> list[float]:
+        figures = context.recorders.snapshot()
+        return [figures[f"aliaport_db_pool_{name}"]["x",] for name in ("used", "idle", "max")]
 
     with pytest.raises(RuntimeError, match="not started"):
         async with pool.acquire():
             pass
     await pool.start()
-    assert await gauges() == [0, 1, 1]
+    assert gauges() == [0, 1, 1]
     async with pool.acquire() as connection:
         assert await connection.fetchval("SELECT 1") == 1
-        assert await gauges() == [1, 0, 1]
+        assert gauges() == [1, 0, 1]
         with pytest.raises(TimeoutError):
             async with pool.acquire(timeout=0.1):
                 pass
-    assert await gauges() == [0, 1, 1]
+    assert gauges() == [0, 1, 1]
     await pool.stop()
     assert sum(next(iter(histogram(context).values())).counts) >= 1
 
@@ -94,6 +95,45 @@ async def test_there_is_one_leader_and_its_loss_is_noticed(server: TcpPostgres) 
         pytest.fail("nobody leads after the leader released")
     await first.release()
     await other.release()
+
+
+async def test_the_server_ends_a_session_that_vanished_or_froze(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    connection = await postgres.connect(context, component="x")
+    assert await connection.fetchval("SHOW tcp_keepalives_idle") == "10"
+    await postgres.close(connection)
+    frozen = Leader(context, name="leased", component="x", lease=0.5)
+    other = Leader(context, name="leased", component="x", lease=0.5)
+    with pytest.raises(RuntimeError, match="does not lead"):
+        _ = frozen.session
+    assert await frozen.holds()
+    session = frozen.session
+    # The first asks no more, as a frozen process would; the lock is gone when its lease is over.
+    for _ in range(100):
+        if await other.holds():
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail("the lock of a leader that asks no more was never freed")
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
+        await session.execute("CREATE TABLE written_by_a_past_leader ()")
+    assert not await frozen.holds()
+    assert not frozen.leads
+    await frozen.release()
+    await other.release()
+
+
+async def test_a_link_serves_its_callers_one_after_the_other(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    link = Link(context, component="linked", connect_timeout=2, query_timeout=1)
+    answers = await asyncio.gather(*(link.fetch("SELECT $1::int AS n", n) for n in range(20)))
+    assert [rows[0]["n"] for rows in answers] == list(range(20))
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aliaport-linked'"
+    assert server.sql(count) == "1"
+    with pytest.raises(QueryTimeout):
+        await link.fetch("SELECT pg_sleep(30)")
+    assert (await link.fetch("SELECT 1 AS n"))[0]["n"] == 1
+    await link.close()
 
 
 ONE = Migration(1, "table", "CREATE TABLE things (id integer PRIMARY KEY)")

@@ -3,16 +3,21 @@
 Everything here belongs to the loop on which it is made: the plugin's own.
 """
 
-from aliaport.postgres.connection import close, connect, server_settings
+from aliaport.postgres.connection import FAULTS, Connection, close, connect, server_settings
 from aliaport.postgres.leader import Leader
+from aliaport.postgres.link import Link, QueryTimeout
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
 from aliaport.postgres.pool import Pool
 
 __all__ = [
+    "FAULTS",
+    "Connection",
     "Leader",
+    "Link",
     "Migration",
     "MigrationError",
     "Pool",
+    "QueryTimeout",
     "close",
     "connect",
     "migrate",

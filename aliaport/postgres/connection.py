@@ -1,7 +1,8 @@
 """Connections with bounds: asyncpg waits 60 s for one, and for ever for an answer."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -14,16 +15,28 @@ STATEMENT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
 """Defaults, in seconds."""
 
-Connection = asyncpg.Connection
+FAULTS = (
+    *(OSError, TimeoutError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
+"""What connecting and statements raise where the database fails or refuses."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
-    """What each connection asks of the server: a name, and an end to statements nobody awaits."""
+    """What each connection asks of the server: a name, and an end to what nobody awaits.
+
+    Without the keepalives the server would hold a vanished machine's locks for two hours.
+    """
     return {
         "application_name": f"aliaport-{component}",
         "statement_timeout": str(round(statement_timeout * 1000)),
         "idle_in_transaction_session_timeout": "60000",
         "client_connection_check_interval": "2000",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
     }
 
 
@@ -42,8 +55,11 @@ async def connect(
     component: str,
     timeout: float = CONNECT_TIMEOUT,
     statement_timeout: float = STATEMENT_TIMEOUT,
-) -> "Connection[asyncpg.Record]":
+    settings: Mapping[str, str] | None = None,
+) -> Connection:
     """Open one connection within `timeout` seconds; `statement_timeout` bounds each statement.
+
+    `settings` are further ones of the server for this session.
 
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
     TimeoutError, OSError and asyncpg's errors, none of which names the password.
@@ -53,7 +69,10 @@ async def connect(
             database_url(context),
             timeout=timeout,
             command_timeout=statement_timeout,
-            server_settings=server_settings(component, statement_timeout),
+            server_settings={
+                **server_settings(component, statement_timeout),
+                **(settings or {}),
+            },
         )
     )
     # A look-up of a name in a black hole outlives asyncpg's own timeout: its thread cannot be
@@ -68,9 +87,7 @@ async def connect(
     return connection
 
 
-def time_statements(
-    connection: "Connection[asyncpg.Record]", context: Context, component: str
-) -> None:
+def time_statements(connection: Connection, context: Context, component: str) -> None:
     """Observe each statement of a connection in the shared histogram."""
     histogram = context.histogram(DB_QUERY_DURATION)
 
@@ -80,7 +97,7 @@ def time_statements(
     connection.add_query_logger(observe)
 
 
-async def close(connection: "Connection[asyncpg.Record]", timeout: float = CLOSE_TIMEOUT) -> None:
+async def close(connection: Connection, timeout: float = CLOSE_TIMEOUT) -> None:
     """Close within `timeout` seconds; a server that does not answer is left without a word."""
     work = asyncio.ensure_future(connection.close(timeout=timeout))
     done, _ = await asyncio.wait({work}, timeout=timeout)

@@ -8,7 +8,7 @@ import asyncpg
 
 from aliaport.errors import AliaportError
 from aliaport.plugin import Context
-from aliaport.postgres.connection import close, connect
+from aliaport.postgres.connection import Connection, close, connect
 
 LOCK_TIMEOUT = 30.0
 """Seconds that a replica waits for another one that migrates, and for each statement."""
@@ -83,9 +83,7 @@ def _check(component: str, migrations: Sequence[Migration], applied: dict[int, s
         )
 
 
-async def _apply(
-    connection: "asyncpg.Connection[asyncpg.Record]", component: str, step: Migration
-) -> None:
+async def _apply(connection: Connection, component: str, step: Migration) -> None:
     try:
         async with connection.transaction():
             await connection.execute(step.sql)

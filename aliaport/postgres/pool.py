@@ -1,13 +1,12 @@
 """A pool with bounds: asyncpg's waits for ever for a free connection, and for ever when closing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 
-from aliaport.declarations import Collector, Sample
 from aliaport.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
 from aliaport.postgres.connection import (
@@ -26,8 +25,8 @@ CLOSE_TIMEOUT = 2.0
 class Pool:
     """Up to `size` connections of one component, opened when they are first needed.
 
-    Make it in the plugin's constructor, list `collector()` in its `metrics()`, call `start` and
-    `stop` from the plugin's own.
+    Call `start` and `stop` from the plugin's own, or from an application's `cleanup_ctx`. How many
+    are in use and at rest is exported in `aliaport_db_pool_*{component}`.
     """
 
     def __init__(
@@ -43,6 +42,10 @@ class Pool:
         self._size = size
         self._statement_timeout = statement_timeout
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._used = context.gauge(DB_POOL_USED)
+        self._idle = context.gauge(DB_POOL_IDLE)
+        context.gauge(DB_POOL_MAX).set(size, component=component)
+        self._show()
 
     async def start(self) -> None:
         """Open the first connection, within CONNECT_TIMEOUT. Raises as `connect` does."""
@@ -65,6 +68,7 @@ class Pool:
             raise TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s")
         work.result()
         self._pool = pool
+        self._show()
 
     async def stop(self) -> None:
         """Close all connections within CLOSE_TIMEOUT; those that do not answer are dropped."""
@@ -76,6 +80,7 @@ class Pool:
         if not done:
             pool.terminate()
             work.cancel()
+        self._show()
 
     @asynccontextmanager
     async def acquire(
@@ -87,28 +92,26 @@ class Pool:
         """
         if self._pool is None:
             raise RuntimeError(f"the pool of {self._component} is not started")
-        connection = await self._pool.acquire(timeout=timeout)
+        pool = self._pool
+        connection = await pool.acquire(timeout=timeout)
+        self._show()
         try:
             yield connection
         finally:
-            await self._pool.release(connection, timeout=CLOSE_TIMEOUT)
-
-    def collector(self) -> Collector:
-        """The pool's gauges, for the plugin's `metrics()`."""
-        families = (DB_POOL_USED, DB_POOL_IDLE, DB_POOL_MAX)
-        return Collector(families, self._collect, name=f"pool_{self._component}")
+            try:
+                await pool.release(connection, timeout=CLOSE_TIMEOUT)
+            finally:
+                self._show()
 
     async def _prepare(self, connection: Any) -> None:
         time_statements(connection, self._context, self._component)
+        connection.add_termination_listener(lambda _: self._show())
 
-    async def _collect(self) -> Iterable[Sample]:
+    def _show(self) -> None:
         size = self._pool.get_size() if self._pool else 0
         idle = self._pool.get_idle_size() if self._pool else 0
-        return [
-            DB_POOL_USED.sample(size - idle, component=self._component),
-            DB_POOL_IDLE.sample(idle, component=self._component),
-            DB_POOL_MAX.sample(self._size, component=self._component),
-        ]
+        self._used.set(size - idle, component=self._component)
+        self._idle.set(idle, component=self._component)
 
 
 async def _opened(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

@@ -5,6 +5,8 @@ import ssl
 
 import asyncpg
 
+from aliaport.postgres import QueryTimeout
+
 REASONS = {
     "wrong_password": "the server refuses the user's password",
     "not_authorised": "the server refuses this user, address or database (pg_hba.conf)",
@@ -24,10 +26,6 @@ REASONS = {
     "failed": "the server answered with an error",
 }
 """Every code of the probe but `ok`, with its meaning."""
-
-
-class QueryTimeout(Exception):
-    """The statement took too long, as opposed to the connecting."""
 
 
 _CODES: tuple[tuple[type[BaseException], str], ...] = (

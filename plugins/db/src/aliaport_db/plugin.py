@@ -17,9 +17,9 @@ from aliaport.plugin import (
     Sample,
     Scalar,
 )
+from aliaport.postgres import FAULTS, Link, QueryTimeout
 from aliaport_db.config import DbConfig
-from aliaport_db.faults import REASONS, QueryTimeout, code_of
-from aliaport_db.link import Link
+from aliaport_db.faults import REASONS, code_of
 
 MAX_CONNECTIONS = Metric.gauge(
     "aliaport_db_max_connections", "Connections that the server allows (max_connections)."
@@ -42,10 +42,6 @@ FROM pg_stat_database WHERE datname = current_database()"""
 _SIZE = "SELECT pg_database_size(current_database()) AS size"
 
 _STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)", "unknown")
-_FAULTS = (
-    *(OSError, TimeoutError, QueryTimeout),
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-)
 
 
 class DbPlugin(Plugin[DbConfig]):
@@ -57,9 +53,16 @@ class DbPlugin(Plugin[DbConfig]):
     def __init__(self, config: DbConfig, context: Context) -> None:
         super().__init__(config, context)
         slow = config.statistics_timeout
-        self._probe = Link(context, config.connect_timeout, config.query_timeout)
-        self._statistics = Link(context, slow, slow)
-        self._size = Link(context, slow, slow)
+        self._probe = Link(
+            context,
+            component="db",
+            connect_timeout=config.connect_timeout,
+            query_timeout=config.query_timeout,
+        )
+        self._statistics, self._size = (
+            Link(context, component="db", connect_timeout=slow, query_timeout=slow)
+            for _ in range(2)
+        )
         self._latency: float | None = None
 
     async def stop(self) -> None:
@@ -96,7 +99,7 @@ class DbPlugin(Plugin[DbConfig]):
         began = time.perf_counter()
         try:
             (row,) = await self._probe.fetch(_PROBE)
-        except _FAULTS as error:
+        except (QueryTimeout, *FAULTS) as error:
             code = code_of(error)
             detail = f": {error}" if isinstance(error, asyncpg.PostgresError) else ""
             return Check.unhealthy(f"{REASONS[code]}{detail}", code=code)

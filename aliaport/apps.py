@@ -1,20 +1,20 @@
-"""What a mounted application imports: the declaration that its entry point names.
+"""What a mounted application imports: its declaration, and the shapes of its answers.
 
 An application is trusted: it runs on the HTTP loop, and blocking there blocks /health.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aliaport.errors import DeclarationError
+import orjson
+from aiohttp import web
+
+from aliaport.errors import AliaportError, DeclarationError
 from aliaport.plugin import API_VERSION, Context, PluginConfig
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
-__all__ = ["API_VERSION", "App", "Context", "PluginConfig"]
+__all__ = ["API_VERSION", "App", "Context", "PluginConfig", "Refusal", "data_answer"]
 
 PREFIX = re.compile(r"(/[a-z0-9][a-z0-9_-]*)+")
 TAKEN = ("/health", "/ready", "/status", "/metrics")
@@ -30,7 +30,7 @@ class App:
     """
 
     prefix: str
-    create: "Callable[[Context, Any], web.Application]"
+    create: Callable[[Context, Any], web.Application]
     config: type[PluginConfig] = PluginConfig
     api: tuple[int, int] = API_VERSION
 
@@ -40,3 +40,39 @@ class App:
             raise DeclarationError(f"prefix {self.prefix!r}: write it like /operations, no final /")
         if any(self.prefix == path or self.prefix.startswith(f"{path}/") for path in TAKEN):
             raise DeclarationError(f"prefix {self.prefix!r} belongs to the service; choose another")
+
+
+class Refusal(AliaportError):
+    """Raise it in a handler to answer with an error of the one shape that all errors have.
+
+    `code` is a short constant word for programs, `message` a sentence for people that says what to
+    do, `details` further keys beside them, such as the name of a wrong parameter.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = dict(headers or {})
+        self.details = details
+
+
+def data_answer(
+    data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A JSON answer `{"success": true, "data": …}`; nobody stores it unless `headers` say so."""
+    return web.Response(
+        body=orjson.dumps({"success": True, "data": data}),
+        status=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        content_type="application/json",
+    )

@@ -190,9 +190,9 @@ def verbose(rows: Sequence[ProbeRow], passed: bool, name: str, *, operator: bool
     return "\n".join(lines) + "\n"
 
 
-def error(code: str, message: str) -> dict[str, Any]:
+def error(code: str, message: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The one shape of all other errors."""
-    return {"success": False, "error": {"code": code, "message": message}}
+    return {"success": False, "error": {"code": code, "message": message, **(details or {})}}
 
 
 def timestamp(seconds: float | None) -> str | None:

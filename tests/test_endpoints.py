@@ -26,7 +26,7 @@ def test_the_bodies_have_the_shapes_of_the_specification(launch: Launch) -> None
     assert TIMESTAMP.fullmatch(ready["data"].pop("timestamp"))
     assert ready == {"success": True, "data": {"status": "ready", "good": "up"}}
 
-    status = service.get("/status").json
+    status = service.get("/status").json["data"]
     assert list(status) == [
         *("service", "version", "status", "timestamp", "uptime_seconds", "system", "database"),
         *("environment", "probes", "plugins"),
@@ -90,9 +90,9 @@ def test_errors_have_one_shape(
 
 def test_include_and_exclude_select(launch: Launch) -> None:
     service = launch(GOOD)
-    names = [row["name"] for row in service.get("/status?include=good").json["probes"]]
+    names = [row["name"] for row in service.get("/status?include=good").json["data"]["probes"]]
     assert names == ["good"]
-    names = [row["name"] for row in service.get("/status?exclude=good").json["probes"]]
+    names = [row["name"] for row in service.get("/status?exclude=good").json["data"]["probes"]]
     assert names == ["counting"]
     assert "good" not in service.get("/ready?exclude=good").json["data"]
     assert service.get("/ready?include=counting").json["data"]["counting"] == "healthy"
@@ -116,7 +116,7 @@ def test_production_shows_details_to_the_bearer_of_a_token_only(launch: Launch, 
     public = service.get("/status").text
     for secret in ("is wrong", "all is well", "where", "reason", "hint", "summary", "rogues 1.0"):
         assert secret not in public
-    assert json.loads(public)["probes"][0]["code"] == "error"
+    assert json.loads(public)["data"]["probes"][0]["code"] == "error"
     for token in (TOKEN, "second-token-for-rotation", "another-token-of-a-file"):
         shown = service.get("/status", headers={"Authorization": f"Bearer {token}"}).text
         assert "all is well" in shown
@@ -157,7 +157,7 @@ def test_a_caller_that_goes_away_is_counted_and_changes_nothing(launch: Launch) 
         lambda: 'endpoint="/status",method="GET",status="200"} 3' in service.get("/metrics").text,
         "requests of callers that left are counted",
     )
-    assert service.get("/status").json["status"] == "healthy"
+    assert service.get("/status").json["data"]["status"] == "healthy"
 
 
 def test_a_thousand_callers_cost_one_run(launch: Launch) -> None:
@@ -178,7 +178,7 @@ def test_a_thousand_callers_cost_one_run(launch: Launch) -> None:
         with caller, caller.makefile("rb") as stream:
             head, _, body = stream.read().partition(b"\r\n\r\n")
         assert b" 200 " in head.splitlines()[0]
-        assert json.loads(body)["data"] == {"runs": 1}
+        assert json.loads(body)["data"]["data"] == {"runs": 1}
 
 
 def test_a_storm_gets_no_false_alarm(launch: Launch) -> None:
@@ -213,8 +213,8 @@ def test_required_plugins_and_the_minimum_interval(launch: Launch) -> None:
     assert (ready.status, ready.json["error"]["code"]) == (503, "plugin_missing")
     assert ready.json["error"]["message"] == "absent: not installed or not selected"
     assert ready.headers["Retry-After"] == "1"
-    assert service.get("/status").json["status"] == "unhealthy"
-    runs = {service.get("/status/counting").json["data"]["runs"] for _ in range(5)}
+    assert service.get("/status").json["data"]["status"] == "unhealthy"
+    runs = {service.get("/status/counting").json["data"]["data"]["runs"] for _ in range(5)}
     assert len(runs) == 1
 
 
@@ -245,10 +245,20 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     assert answered["endpoint"] == "/greeter/greet/{name}"
     assert answered["client"] == "192.0.2.7", "the proxy on loopback is trusted"
     assert "abcdefghijkl" not in json.dumps(event)
+    refused = service.get("/greeter/refuse")
+    assert (refused.status, refused.headers["Retry-After"]) == (409, "7")
+    assert refused.json == {
+        "success": False,
+        "error": {"code": "taken", "message": "somebody was faster", "version": 3},
+    }
+    assert refused.headers["X-Request-ID"]
+    given = service.get("/greeter/data")
+    assert given.json == {"success": True, "data": ["ğ"]}
+    assert given.headers["Cache-Control"] == "max-age=1"
     assert service.get("/greeter/nothing").json["error"]["code"] == "not_found"
     page = service.get("/metrics").text
     assert 'endpoint="/greeter/greet/{name}",method="GET",status="200"}' in page
-    rows = {row["name"]: row for row in service.get("/status").json["plugins"]}
+    rows = {row["name"]: row for row in service.get("/status").json["data"]["plugins"]}
     assert rows["greeter"] | {"distribution": 0, "version": 0} == {
         "name": "greeter", "kind": "app", "state": "running", "distribution": 0, "version": 0
     }  # fmt: skip

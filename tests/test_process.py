@@ -162,7 +162,7 @@ def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch)
     service = launch(allow=("db",))
     ready = service.get("/ready").json
     assert ready["data"]["database"] == "connected"
-    assert service.get("/status").json["database"] == {
+    assert service.get("/status").json["data"]["database"] == {
         "engine": "postgresql",
         "status": "connected",
     }

@@ -57,7 +57,7 @@ def assert_unharmed(service: Service) -> None:
     ready = service.get("/ready")
     assert ready.status == 200, ready.text
     assert ready.json["data"]["good"] == "up"
-    status = service.get("/status").json
+    status = service.get("/status").json["data"]
     good = next(row for row in status["probes"] if row["name"] == "good")
     assert (good["status"], good["data"]) == ("healthy", {"answer": 42})
     page = service.get("/metrics")
@@ -89,10 +89,10 @@ FAULTS = {
 def test_a_bad_probe_is_named_with_its_line_and_harms_nobody(serve: Serve, kind: str) -> None:
     first, then, line = FAULTS[kind]
     service = serve({"rogue": f"{PROBES}:{kind}"})
-    item = service.get(f"/status/rogue_{kind.lower()}").json
+    item = service.get(f"/status/rogue_{kind.lower()}").json["data"]
     assert (item["status"], item["code"]) == ("unhealthy", first), item
     assert line in item.get("where", ""), item
-    again = service.get(f"/status/rogue_{kind.lower()}").json
+    again = service.get(f"/status/rogue_{kind.lower()}").json["data"]
     assert again["code"] in then, again
     assert "geheim" not in service.get("/status").text
     assert_unharmed(service)
@@ -106,7 +106,7 @@ def test_a_probe_that_hurts_its_own_loop_or_process_heals(serve: Serve, kind: st
     service = serve({"rogue": f"{PROBES}:{kind}"})
     for _ in range(3):
         answer = service.get(f"/status/rogue_{kind.lower()}", timeout=5)
-        assert answer.json["code"] == "ok", (answer.text, service.output())
+        assert answer.json["data"]["code"] == "ok", (answer.text, service.output())
         assert len(answer.text) < 12_000
     assert_unharmed(service)
     if kind in ("CallbackExiting", "TaskExiting"):
@@ -129,7 +129,7 @@ def test_two_spinning_plugins_leave_the_others_their_answers(serve: Serve) -> No
 def test_tasks_are_counted_and_capped(serve: Serve) -> None:
     service = serve({"rogue": f"{PROBES}:Leaking"})
     for _ in range(1_010):
-        last = service.get("/status/rogue_leaking").json
+        last = service.get("/status/rogue_leaking").json["data"]
     assert last["code"] == "error"
     assert "1000 tasks" in last["summary"]
     assert 'aliaport_plugin_tasks{plugin="rogue"} 1000' in service.get("/metrics").text
@@ -180,7 +180,7 @@ def test_a_plugin_that_cannot_load_is_listed_with_stage_reason_and_hint(
 ) -> None:
     stage, reason = LIVES[kind]
     service = serve({"rogue": f"aliaport_rogues.bad_lives:{kind}"})
-    status = service.get("/status").json
+    status = service.get("/status").json["data"]
     row = next(each for each in status["plugins"] if each["name"] == "rogue")
     assert (row["state"], row["stage"]) == ("rejected", stage)
     assert reason in row["reason"]
@@ -197,7 +197,7 @@ def test_a_broken_import_and_bad_names_and_collisions_are_listed(serve: Serve) -
         {"broken": "aliaport_rogues.import_fails:X", "twin": f"{PROBES}:Raising"},
         others={"twin": f"{PROBES}:Hanging", "Bad-Name": f"{PROBES}:Raising"},
     )
-    rows = service.get("/status").json["plugins"]
+    rows = service.get("/status").json["data"]["plugins"]
     stages = {(row["name"], row.get("stage")) for row in rows}
     assert ("broken", "import") in stages
     assert ("twin", "collision") in stages
@@ -212,7 +212,7 @@ def test_a_hung_import_costs_only_itself(serve: Serve) -> None:
     ready = service.get("/ready")
     assert (ready.status, ready.json["error"]["code"]) == (503, "starting")
     service.wait_started()
-    (row,) = [r for r in service.get("/status").json["plugins"] if r["name"] == "hung"]
+    (row,) = [r for r in service.get("/status").json["data"]["plugins"] if r["name"] == "hung"]
     assert row["stage"] == "import"
     assert "import_hangs.py:3" in row["reason"]
     assert_unharmed(service)
@@ -224,7 +224,7 @@ def test_colliding_probe_names_reject_both_and_a_critical_one_gates(serve: Serve
     service = serve({"one": late, "two": late})
     ready = service.get("/ready")
     assert (ready.status, ready.json["error"]["message"]) == (503, "late: rejected")
-    rows = {row["name"]: row for row in service.get("/status").json["plugins"]}
+    rows = {row["name"]: row for row in service.get("/status").json["data"]["plugins"]}
     assert rows["one"]["stage"] == rows["two"]["stage"] == "collision"
     assert rows["good"]["state"] == "running"
     assert_ends(service)
@@ -308,10 +308,11 @@ def test_promtool_accepts_the_page_but_for_two_names_of_the_specification(serve:
 
 def test_a_plugin_that_closes_its_loop_gets_a_new_one(serve: Serve) -> None:
     service = serve({"rogue": f"{PROBES}:Closing"})
-    first = service.get("/status/rogue_closing").json
+    first = service.get("/status/rogue_closing").json["data"]
     assert first["code"] in ("error", "timeout", "stuck"), first
     service.wait_for(
-        lambda: service.get("/status/rogue_closing").json["code"] == "ok", "a new loop serves"
+        lambda: service.get("/status/rogue_closing").json["data"]["code"] == "ok",
+        "a new loop serves",
     )
     assert_unharmed(service)
     assert_ends(service)
@@ -319,7 +320,7 @@ def test_a_plugin_that_closes_its_loop_gets_a_new_one(serve: Serve) -> None:
 
 def test_a_sibling_on_a_held_loop_is_blocked_and_names_the_holder(serve: Serve) -> None:
     service = serve({"rogue": f"{PROBES}:Siblings"})
-    rows = {row["name"]: row for row in service.get("/status").json["probes"]}
+    rows = {row["name"]: row for row in service.get("/status").json["data"]["probes"]}
     assert rows["blocker"]["code"] == "timeout"
     assert rows["sibling"]["code"] == "blocked"
     assert "the call that holds the loop" in rows["sibling"]["where"]
@@ -338,7 +339,7 @@ def test_code_that_holds_the_interpreter_is_named_by_the_log(serve: Serve) -> No
 
 def test_a_forked_child_holds_neither_the_port_nor_a_connection(serve: Serve) -> None:
     service = serve({"rogue": f"{PROBES}:LongFork"})
-    child = service.get("/status/rogue_longfork").json["data"]["child"]
+    child = service.get("/status/rogue_longfork").json["data"]["data"]["child"]
     assert_unharmed(service)
     assert_ends(service)
     assert Path(f"/proc/{child}").exists(), "the child lives on"
@@ -359,7 +360,7 @@ def test_a_life_that_hangs_costs_only_itself(
     serve: Serve, kind: str, state: str, reason: str
 ) -> None:
     service = serve({"rogue": f"aliaport_rogues.bad_lives:{kind}"})
-    (row,) = [r for r in service.get("/status").json["plugins"] if r["name"] == "rogue"]
+    (row,) = [r for r in service.get("/status").json["data"]["plugins"] if r["name"] == "rogue"]
     assert row["state"] == state
     assert reason in row["reason"]
     assert "bad_lives.py" in row["reason"]

@@ -31,9 +31,13 @@ def text_answer(
 
 
 def error_answer(
-    status: int, code: str, message: str, headers: dict[str, str] | None = None
+    status: int,
+    code: str,
+    message: str,
+    headers: dict[str, str] | None = None,
+    details: dict[str, Any] | None = None,
 ) -> web.Response:
-    """An error in the one shape that all have."""
+    """An error in the one shape that all have; `details` are further keys beside the message."""
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": "1", **(headers or {})}
-    return json_answer(report.error(code, message), status, headers)
+    return json_answer(report.error(code, message, details), status, headers)

@@ -9,6 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from aliaport import exposition, report
+from aliaport.apps import data_answer
 from aliaport.declarations import Status
 from aliaport.probing import ProbeRunner
 from aliaport.web.answers import NO_STORE, error_answer, json_answer, text_answer
@@ -72,7 +73,7 @@ async def status(request: web.Request) -> web.Response:
     if "verbose" in request.query:
         passed = report.overall(view) is not Status.UNHEALTHY
         return text_answer(report.verbose(rows, passed, "status", operator=operator))
-    return json_answer(
+    return data_answer(
         report.status(
             view,
             version=core.version,
@@ -94,7 +95,7 @@ async def one_probe(request: web.Request) -> web.Response:
     operator = core.operators.recognises(request)
     if "verbose" in request.query:
         return text_answer(report.verbose([row], row.works, name, operator=operator))
-    return json_answer(report.probe_item(row, operator=operator))
+    return data_answer(report.probe_item(row, operator=operator))
 
 
 async def metrics(request: web.Request) -> web.Response:

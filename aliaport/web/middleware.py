@@ -5,6 +5,7 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from aliaport.apps import Refusal
 from aliaport.failures import describe
 from aliaport.web.answers import error_answer
 from aliaport.web.core import Core
@@ -25,6 +26,11 @@ def shape_errors(core: Core) -> Middleware:
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = await handler(request)
+        except Refusal as error:
+            answer = error_answer(
+                error.status, error.code, error.message, error.headers, error.details
+            )
+            response = _identified(request, answer)
         except web.HTTPException as error:
             response = _identified(request, _shaped(error))
         except Exception as error:  # the bulkhead of the core's and the mounted apps' routes

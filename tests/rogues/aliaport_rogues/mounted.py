@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from aliaport.apps import App, PluginConfig
+from aliaport.apps import App, PluginConfig, Refusal, data_answer
 
 
 class Options(PluginConfig):
@@ -21,6 +21,13 @@ def create(context, config):
     async def fail(request):
         raise ValueError("token=abcdefghijkl")
 
+    async def refuse(request):
+        headers = {"Retry-After": "7"}
+        raise Refusal(409, "taken", "somebody was faster", headers=headers, version=3)
+
+    async def data(request):
+        return data_answer(["ğ"], headers={"Cache-Control": "max-age=1"})
+
     async def slow(request):
         await asyncio.sleep(1)
         return web.Response(text="done")
@@ -34,6 +41,8 @@ def create(context, config):
     app = web.Application()
     app.router.add_get("/greet/{name}", greet)
     app.router.add_get("/fail", fail)
+    app.router.add_get("/refuse", refuse)
+    app.router.add_get("/data", data)
     app.router.add_get("/slow", slow)
     app.cleanup_ctx.append(resources)
     return app

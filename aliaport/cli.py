@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aliaport import __version__
-from aliaport.errors import AliaportError
+from aliaport.commands import config_option, env_file_option, run_command
 from aliaport.inspection import Listed, inspect_plugins, run_once
 from aliaport.settings import (
     Settings,
@@ -33,30 +33,15 @@ Decorated = Callable[..., Any]
 
 
 def main() -> None:
-    """Run the command line; an AliaportError ends it with its message and exit code."""
-    try:
-        cli.main(standalone_mode=False)
-    except AliaportError as error:
-        click.echo(f"aliaport: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(130)
+    """Run the command line."""
+    run_command(cli)
 
 
 def _sources_options(command: Decorated) -> Decorated:
-    path = click.Path(path_type=Path, dir_okay=False)
-    command = click.option(
-        "--env-file", type=path, help="A .env file; the environment wins over it."
-    )(command)
-    return click.option("--config", type=path, help="aliaport.toml; otherwise ALIAPORT_CONFIG.")(
-        command
-    )
+    return config_option(env_file_option(command))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(name="aliaport", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="aliaport")
 def cli() -> None:
     """Answers every question about a running system: alive, ready, how is it doing?"""

@@ -1,16 +1,14 @@
 """Looks at plugins without serving: what is installed, is its configuration valid, does it work?"""
 
-import sys
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import structlog
-from pydantic import SecretStr
 
 from aliaport.declarations import Status
 from aliaport.discovery import Candidate, Rejection
-from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError, ConfigError
 from aliaport.exposition import render_family
 from aliaport.host import Host
@@ -20,6 +18,7 @@ from aliaport.probing import run_probes
 from aliaport.recorders import Recorders
 from aliaport.report import ProbeRow, probe_item
 from aliaport.settings import MetricsSettings, Settings, Sources, masked
+from aliaport.terminal_log import terminal_logger
 from aliaport.unit import State
 from aliaport.web.apps import MountedApp
 
@@ -79,8 +78,7 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
         inspection.listed.append(_listed(candidate, state, app.rejection))
     for candidate in host.disabled:
         inspection.listed.append(_listed(candidate, "disabled", candidate.rejection))
-    inspection.listed.sort(key=lambda row: (row.name, row.kind))
-    return inspection
+    return replace(inspection, listed=_one_row_each(inspection.listed))
 
 
 async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> Outcome:
@@ -95,18 +93,13 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
     problems = [each for each in await host.load() if "loading.allow" in each or plugin in each]
     if problems:
         raise ConfigError(problems)
-    url, embedded = settings.database_url, None
-    if url is None and host.needs_database and settings.open:
-        embedded = EmbeddedPostgres(default_folder(Path.cwd()))
-        url = SecretStr(embedded.start())
-    try:
-        await host.construct(url)
-        await host.start()
-        return await _ran(host, plugin, probe)
-    finally:
-        await host.stop()
-        if embedded is not None:
-            embedded.stop()
+    with borrowed_database(settings) if host.needs_database else nullcontext() as url:
+        try:
+            await host.construct(url)
+            await host.start()
+            return await _ran(host, plugin, probe)
+        finally:
+            await host.stop()
 
 
 async def _ran(host: Host, plugin: str, probe: str) -> Outcome:
@@ -145,19 +138,24 @@ def _listed(candidate: Candidate, state: str, rejection: Rejection | None) -> Li
     )
 
 
+def _one_row_each(listed: list[Listed]) -> list[Listed]:
+    """Sorted; the plugin and the app of one distribution that share a name are one row.
+
+    Where their states differ, the row shows the one that somebody should look at.
+    """
+    rows: dict[tuple[str, str], Listed] = {}
+    for row in sorted(listed, key=lambda each: (each.state != "rejected", each.kind)):
+        other = rows.get((row.name, row.distribution))
+        rows[row.name, row.distribution] = (
+            row if other is None or other.kind == row.kind else replace(other, kind="plugin + app")
+        )
+    return sorted(rows.values(), key=lambda row: (row.name, row.distribution))
+
+
 def _quiet(_candidate: Candidate) -> Logger:
     logger: Logger = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
     return logger
 
 
 def _on_terminal(candidate: Candidate) -> Logger:
-    logger: Logger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        plugin=candidate.name,
-    )
-    return logger
+    return terminal_logger(plugin=candidate.name)

@@ -45,6 +45,22 @@ def test_plugins_list_shows_everything_installed_and_why_not(tmp_path: Path) -> 
     assert "this package is broken" in table
 
 
+def test_a_plugin_and_an_app_of_one_distribution_are_one_row(tmp_path: Path) -> None:
+    name = "aliaport_rogues.good:Good"
+    install(tmp_path / "site", "both", {"both": name}, {"both": "aliaport_rogues.mounted:app"})
+    broken = {"half": "aliaport_rogues.mounted:nothing"}
+    install(tmp_path / "site", "half", {"half": name}, broken)
+    install(tmp_path / "site", "first", {"shared": name})
+    install(tmp_path / "site", "second", apps={"shared": "aliaport_rogues.mounted:app"})
+    rows = json.loads(aliaport(tmp_path, "plugins", "list", "--json").stdout)
+    shown = [(r["name"], r["kind"], r["state"], r["stage"]) for r in rows]
+    assert ("both", "plugin + app", "loadable", "") in shown
+    assert ("half", "plugin + app", "rejected", "import") in shown
+    assert ("shared", "plugin", "loadable", "") in shown
+    assert ("shared", "app", "loadable", "") in shown
+    assert len({row[:2] for row in shown}) == len(shown)
+
+
 def test_plugins_run_prints_what_the_server_would(tmp_path: Path) -> None:
     done = aliaport(tmp_path, "plugins", "run", "good", "--json")
     assert done.returncode == 0, done.stderr

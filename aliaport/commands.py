@@ -1,0 +1,69 @@
+"""What a plugin's own command imports: its options and context, as the service would have them."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar, cast
+
+import click
+
+from aliaport.context import HostContext
+from aliaport.embedded import borrowed_database
+from aliaport.errors import AliaportError
+from aliaport.plugin import Context, PluginConfig
+from aliaport.recorders import Recorders
+from aliaport.settings import core_settings, plugin_config, read_sources
+from aliaport.terminal_log import terminal_logger
+
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="aliaport.toml; otherwise ALIAPORT_CONFIG.",
+)
+env_file_option = click.option(
+    "--env-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A .env file; the environment wins over it.",
+)
+"""The options by which every command finds the service's configuration."""
+
+
+@contextmanager
+def plugin_context(
+    name: str,
+    model: type[ConfigT],
+    *,
+    config: Path | None = None,
+    env_file: Path | None = None,
+) -> Iterator[tuple[ConfigT, Context]]:
+    """The validated options of the plugin `name`, and a context with the service's database.
+
+    Its warnings and errors go to standard error. Raises ConfigError and StartupError, which say
+    what to change.
+    """
+    sources = read_sources(os.environ, config, env_file)
+    settings = core_settings(sources)
+    options = cast("ConfigT", plugin_config(sources, "plugins", name, model))
+    recorders = Recorders(settings.metrics.max_series_per_family)
+    with borrowed_database(settings) as url:
+        log = terminal_logger(logging.WARNING, plugin=name)
+        yield options, HostContext(name, log, settings.environment, url, recorders)
+
+
+def run_command(command: click.Command) -> None:
+    """Run a command line; an AliaportError ends it with its message and exit code."""
+    try:
+        command.main(standalone_mode=False)
+    except AliaportError as error:
+        click.echo(f"{command.name}: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)

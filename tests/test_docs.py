@@ -5,8 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from aliaport_currency_sync import families
+from aliaport_currency_sync.bulletin import Fault
+from aliaport_currency_sync.source import Outage
+from aliaport_currency_sync.sync import DATABASE
 
-from aliaport.plugin import Plugin, PluginConfig
+from aliaport.plugin import Metric, Plugin, PluginConfig
 from aliaport.settings import describe
 from aliaport.testing import make_context
 
@@ -30,32 +34,42 @@ def test_every_package_of_the_service_has_its_reason() -> None:
     text = (ROOT / "README.md").read_text()
     for line in re.findall(
         r'^    "([a-z-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )[:11]:
+    )[:13]:
         assert f"| {line} |" in text
 
 
-@pytest.mark.parametrize("name", ["cpu", "db", "disk", "memory"])
-def test_a_plugin_s_readme_names_its_options_codes_and_metrics(name: str) -> None:
-    readme = (ROOT / "plugins" / name / "README.md").read_text()
-    module = importlib.import_module(f"aliaport_{name}.plugin")
+@pytest.mark.parametrize("folder", ["cpu", "currency-sync", "db", "disk", "memory"])
+def test_a_plugin_s_readme_names_its_options_codes_and_metrics(folder: str) -> None:
+    readme = (ROOT / "plugins" / folder / "README.md").read_text()
+    package = f"aliaport_{folder.replace('-', '_')}"
+    module = importlib.import_module(f"{package}.plugin")
     found = [
         each
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, Plugin) and each is not Plugin
     ]
     (plugin,) = found
-    config = next(
+    configs = [
         each
-        for each in vars(importlib.import_module(f"aliaport_{name}.config")).values()
+        for each in vars(importlib.import_module(f"{package}.config")).values()
         if isinstance(each, type) and issubclass(each, PluginConfig) and each is not PluginConfig
-    )
-    for option in config.model_fields:
+    ]
+    for option in [option for config in configs for option in config.model_fields]:
         assert f"| `{option}` |" in readme
-    for collector in plugin(config(), make_context(name)).metrics():
+    context = make_context(package.removeprefix("aliaport_"))
+    for collector in plugin(configs[0](), context).metrics():
         for family in collector.families:
             assert f"| `{family.name}` |" in readme
     source = Path(str(module.__file__)).parent
-    for code in re.findall(
-        r'code="([a-z_]+)"', "".join(f.read_text() for f in source.glob("*.py"))
-    ):
+    text = "".join(f.read_text() for f in source.glob("*.py"))
+    for code in re.findall(r'code="([a-z_]+)"', text):
         assert f"| `{code}` |" in readme, code
+
+
+def test_the_currency_readme_names_every_reason_and_family() -> None:
+    readme = (ROOT / "plugins" / "currency-sync" / "README.md").read_text()
+    for name in (*Fault, *Outage, DATABASE):
+        assert f"| `{name}` |" in readme
+    for family in vars(families).values():
+        if isinstance(family, Metric):
+            assert f"| `{family.name}` | {family.kind} |" in readme

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from aliaport.embedded import default_folder
 from tests.support.distributions import install
 from tests.support.postgres import TcpPostgres
 from tests.support.service import ROGUES, Service, start
+from tests.support.tcmb import Tcmb
 
 Launch = Callable[..., Service]
+Rows = Callable[[str], list[str]]
 
 
 @pytest.fixture
@@ -65,3 +68,35 @@ def server() -> Iterator[TcpPostgres]:
     server = TcpPostgres(max_connections="20", superuser_reserved_connections="1")
     yield server
     server.remove()
+
+
+@pytest.fixture
+def database(server: TcpPostgres) -> str:
+    """The URL of a fresh database on the module's server."""
+    name = f"fresh_{uuid.uuid4().hex[:12]}"
+    server.sql(f"CREATE DATABASE {name}", database="postgres")
+    return server.dsn(database=name)
+
+
+@pytest.fixture
+def tcmb() -> Iterator[Tcmb]:
+    """A stand-in for the central bank's web server, without any bulletin."""
+    tcmb = Tcmb()
+    yield tcmb
+    tcmb.stop()
+
+
+@pytest.fixture
+def rows(server: TcpPostgres, database: str) -> Rows:
+    """`rows(statement)`: what psql prints for the test's fresh database, by line."""
+    name = database.rpartition("/")[2]
+    return lambda statement: server.sql(statement, database=name).splitlines()
+
+
+@pytest.fixture
+def embedded_folder(tmp_path: Path) -> Iterator[Path]:
+    """A working folder whose embedded database is removed after the test."""
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    yield folder
+    _remove_database(default_folder(folder))

@@ -1,0 +1,1 @@
+"""Aliaport plugin: the exchange rates of the Turkish central bank (TCMB)."""

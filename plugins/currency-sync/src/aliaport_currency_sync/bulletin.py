@@ -1,0 +1,197 @@
+"""Reads a bulletin of the central bank: everything in it is right, or it is refused whole."""
+
+import hashlib
+import re
+from dataclasses import astuple, dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from lxml import etree
+
+from aliaport_currency_sync.config import FIRST_POSSIBLE_DAY
+
+SIZE_LIMIT = 1_000_000
+"""Bytes; a real bulletin has about 15,000."""
+
+PRICES = ("forex_buying", "forex_selling", "banknote_buying", "banknote_selling")
+"""The four rates of a currency, in lira for `unit` of it."""
+
+_ELEMENTS = {
+    "forex_buying": "ForexBuying",
+    "forex_selling": "ForexSelling",
+    "banknote_buying": "BanknoteBuying",
+    "banknote_selling": "BanknoteSelling",
+    "cross_rate_usd": "CrossRateUSD",
+    "cross_rate_other": "CrossRateOther",
+}
+VALUES = tuple(_ELEMENTS)
+"""The four rates, then the two cross rates against the dollar."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,8})?", re.ASCII)
+_UNIT = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
+_CODE = re.compile(r"[A-Z]{3}")
+_DAY = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})", re.ASCII)
+_BULLETIN_NUMBER = re.compile(r"[0-9]{4}/[0-9]{1,4}", re.ASCII)
+_INDISPENSABLE = ("USD", "EUR")
+_MOST_SPREAD = Decimal("1.5")
+"""A selling rate this many times the buying one is no rate; real ones differ by under 3 %."""
+
+
+class Fault(StrEnum):
+    """Why a document is refused. The values are codes of the probe and labels of metrics."""
+
+    TOO_LARGE = "too_large"
+    HTML_PAGE = "html_page"
+    NOT_XML = "not_xml"
+    NOT_A_BULLETIN = "not_a_bulletin"
+    WRONG_DATE = "wrong_date"
+    INCOMPLETE = "incomplete"
+    INVALID_CURRENCY = "invalid_currency"
+    INVALID_VALUE = "invalid_value"
+
+
+class RefusedError(Exception):
+    """The document is not stored. `fault` says why for programs, the message for people."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """One currency of a bulletin: lira for `unit` of it, None where the bulletin has no figure."""
+
+    code: str
+    unit: int
+    name: str
+    name_en: str
+    forex_buying: Decimal | None
+    forex_selling: Decimal | None
+    banknote_buying: Decimal | None
+    banknote_selling: Decimal | None
+    cross_rate_usd: Decimal | None
+    cross_rate_other: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """One bulletin: its day, its number such as `2020/192`, and its currencies."""
+
+    day: date
+    number: str
+    rates: tuple[Rate, ...]
+
+    @property
+    def digest(self) -> str:
+        """By which a corrected bulletin is told from the same one in another spelling."""
+        lines = [self.number, *("|".join(map(str, astuple(rate))) for rate in self.rates)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def parse(document: bytes) -> Bulletin:
+    """Return the bulletin. Raises RefusedError where anything in it is not as documented."""
+    root = _root(document)
+    day = _day(root.get("Tarih", ""))
+    number = root.get("Bulten_No", "").strip()
+    if not _BULLETIN_NUMBER.fullmatch(number):
+        raise RefusedError(Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not like 2020/192")
+    rates = tuple(sorted((_rate(each) for each in root), key=lambda rate: rate.code))
+    codes = [rate.code for rate in rates]
+    for code in codes:
+        if codes.count(code) > 1:
+            raise RefusedError(Fault.INVALID_CURRENCY, f"{code} stands in it twice")
+    for rate in rates:
+        if rate.code in _INDISPENSABLE and None in (rate.forex_buying, rate.forex_selling):
+            raise RefusedError(Fault.INCOMPLETE, f"{rate.code} has no forex rate")
+    missing = [code for code in _INDISPENSABLE if code not in codes]
+    if missing:
+        raise RefusedError(Fault.INCOMPLETE, f"{' and '.join(missing)} are missing")
+    return Bulletin(day, number, rates)
+
+
+def _root(document: bytes) -> "etree._Element":
+    if len(document) > SIZE_LIMIT:
+        raise RefusedError(Fault.TOO_LARGE, f"it has more than {SIZE_LIMIT:,} bytes")
+    if document.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        raise RefusedError(Fault.HTML_PAGE, "it is an HTML page")
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(document, parser)
+    except etree.XMLSyntaxError as error:
+        text = str(error.msg)[:150]
+        raise RefusedError(Fault.NOT_XML, f"it is no well-formed XML: {text}") from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise RefusedError(Fault.NOT_A_BULLETIN, "it has a DOCTYPE, which a bulletin never has")
+    if root.tag != "Tarih_Date" or any(child.tag != "Currency" for child in root):
+        raise RefusedError(Fault.NOT_A_BULLETIN, "it is no Tarih_Date with Currency elements")
+    return root
+
+
+def _day(text: str) -> date:
+    found = _DAY.fullmatch(text.strip())
+    if found is None:
+        raise RefusedError(Fault.WRONG_DATE, f"Tarih is {text[:20]!r}, not like 08.10.2020")
+    try:
+        day = date(int(found[3]), int(found[2]), int(found[1]))
+    except ValueError:
+        raise RefusedError(Fault.WRONG_DATE, f"there is no day {text[:20]!r}") from None
+    if day < FIRST_POSSIBLE_DAY:
+        raise RefusedError(Fault.WRONG_DATE, f"{day} is in the old lira (before 2005-01-01)")
+    return day
+
+
+def _rate(element: "etree._Element") -> Rate:
+    code = element.get("CurrencyCode", "").strip()
+    if not _CODE.fullmatch(code) or element.get("Kod", code).strip() != code:
+        raise RefusedError(
+            Fault.INVALID_CURRENCY,
+            f"CurrencyCode {code[:10]!r}, Kod {element.get('Kod', '')[:10]!r}: not one ISO code",
+        )
+    if code == "TRY":
+        raise RefusedError(Fault.INVALID_CURRENCY, "it has a rate of the lira itself")
+    texts = _texts(element, code)
+    unit = texts.get("Unit", "")
+    if not _UNIT.fullmatch(unit):
+        raise RefusedError(Fault.INVALID_VALUE, f"{code}: Unit is {unit[:20]!r}")
+    values = {name: _value(code, tag, texts.get(tag, "")) for name, tag in _ELEMENTS.items()}
+    for kind in ("forex", "banknote"):
+        buying, selling = values[f"{kind}_buying"], values[f"{kind}_selling"]
+        if buying and selling and not buying <= selling <= buying * _MOST_SPREAD:
+            raise RefusedError(
+                Fault.INVALID_VALUE, f"{code}: {kind} buying {buying}, selling {selling}"
+            )
+    return Rate(
+        code=code,
+        unit=int(unit),
+        name=texts.get("Isim", "")[:80],
+        name_en=texts.get("CurrencyName", "")[:80],
+        **values,
+    )
+
+
+def _texts(element: "etree._Element", code: str) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for child in element:
+        tag = str(child.tag)
+        if tag in texts or len(child):
+            raise RefusedError(Fault.INVALID_CURRENCY, f"{code}: {tag[:30]} is not one plain text")
+        texts[tag] = " ".join((child.text or "").split())
+    return texts
+
+
+def _value(code: str, tag: str, text: str) -> Decimal | None:
+    if not text:
+        return None
+    value = Decimal(text) if _NUMBER.fullmatch(text) else None
+    if value is None or value == 0:
+        raise RefusedError(Fault.INVALID_VALUE, f"{code}: {tag} is {text[:20]!r}")
+    return value

@@ -1,0 +1,61 @@
+"""From what the database has to the answer of the probe: pure, without clock or database."""
+
+from datetime import datetime, timedelta
+
+from aliaport.plugin import Check, Scalar
+from aliaport_currency_sync.account import Account
+from aliaport_currency_sync.business_days import BusinessDays, table_ends, today
+
+MOST_BEHIND = 1
+"""Overdue bulletins at which the rates are late; beyond, they are outdated."""
+
+MOST_MISSED = 4
+"""Older missing bulletins at which the history is merely incomplete."""
+
+CALENDAR_NOTICE = timedelta(days=60)
+
+
+def assess(account: Account, days: BusinessDays, now: datetime, problem: str) -> Check:
+    """The state of the rates at `now`; `problem` is what this replica's last attempt met, or ''."""
+    if account.newest is None:
+        return Check.unhealthy(
+            f"there is no bulletin yet{_because(problem)}",
+            code="no_bulletin",
+            expected_bulletin=days.newest_published(now).isoformat(),
+        )
+    newest, overdue = account.newest.day, days.newest_overdue(now)
+    behind = days.business_days_after(newest, overdue)
+    holes = [each for each in account.missed(days, now) if each.day < newest]
+    data: dict[str, Scalar] = {
+        "newest_bulletin": newest.isoformat(),
+        "revision": account.newest.revision,
+        "expected_bulletin": overdue.isoformat(),
+        "missed_bulletins": behind + len(holes),
+        "last_stored_at": account.newest.last_stored_at.isoformat(timespec="seconds"),
+    }
+    if behind:
+        text = f"newest bulletin is of {newest}, expected is {overdue}{_because(problem)}"
+        if behind > MOST_BEHIND:
+            return Check.unhealthy(text, code="outdated", **data)
+        return Check.degraded(text, code="late", **data)
+    if holes:
+        shown = ", ".join(
+            f"{each.day} ({each.reason or 'not asked yet'})" for each in reversed(holes[-3:])
+        )
+        text = f"{len(holes)} older bulletins are missing: {shown}{_because(problem)}"
+        if len(holes) > MOST_MISSED:
+            return Check.unhealthy(text, code="missed", **data)
+        return Check.degraded(text, code="missed", **data)
+    if account.newest.jumps:
+        shown = ", ".join(f"{code} {jump:+}%" for code, jump in account.newest.jumps.items())
+        return Check.degraded(
+            f"the bulletin of {newest} jumped: {shown}"[:300], code="rate_jump", **data
+        )
+    if table_ends() - today(now) < CALENDAR_NOTICE:
+        text = f"the moving holidays are known until {table_ends()} only; upgrade holidays"
+        return Check.degraded(text, code="calendar_ends", **data)
+    return Check.healthy(f"the newest bulletin is of {newest}", code="ok", **data)
+
+
+def _because(problem: str) -> str:
+    return f"; last attempt: {problem}" if problem else ""

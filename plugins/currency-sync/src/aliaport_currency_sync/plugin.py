@@ -1,0 +1,119 @@
+"""The currency_sync plugin: the job that keeps the rates, a probe and metrics that show it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time
+
+from aliaport.plugin import (
+    Check,
+    Collector,
+    Context,
+    Job,
+    Plugin,
+    Probe,
+    Sample,
+    Schedule,
+)
+from aliaport.postgres import FAULTS, Leader, Link, QueryTimeout
+from aliaport_currency_sync import families
+from aliaport_currency_sync.account import AccountReader
+from aliaport_currency_sync.business_days import BusinessDays
+from aliaport_currency_sync.config import CurrencySyncConfig
+from aliaport_currency_sync.freshness import assess
+from aliaport_currency_sync.schema import COMPONENT, prepare
+from aliaport_currency_sync.source import Source
+from aliaport_currency_sync.sync import RUN_BUDGET, Sync
+
+SCHEDULE = Schedule("30 15 * * 1-5", "Europe/Istanbul", margin=3600)
+"""On a holiday nothing new is due, and the job says so by ending well."""
+
+
+class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
+    """The official exchange rates of the Turkish central bank, in PostgreSQL."""
+
+    api = (1, 0)
+    needs_database = True
+
+    def __init__(self, config: CurrencySyncConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._days = BusinessDays(config.extra_holidays)
+        self._leader = Leader(context, name=COMPONENT, component=COMPONENT)
+        self._accounts = AccountReader(self._days, config.first_day, context.clock)
+        self._link = Link(context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0)
+        self._probe_link = Link(
+            context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
+        )
+        self._source = Source(config, context.clock)
+        self._sync = Sync(
+            context,
+            config,
+            days=self._days,
+            accounts=self._accounts,
+            leader=self._leader,
+            link=self._link,
+            source=self._source,
+        )
+
+    async def start(self) -> None:
+        """Bring the tables up to date."""
+        await prepare(self.context)
+
+    async def stop(self) -> None:
+        """Let another replica lead at once."""
+        await self._leader.release()
+        await self._source.close()
+        await self._link.close()
+        await self._probe_link.close()
+
+    def probes(self) -> Sequence[Probe]:
+        """The probe `currency_rates`."""
+        return [Probe(name="currency_rates", title="Exchange rates", run=self._check, timeout=1.0)]
+
+    def metrics(self) -> Sequence[Collector]:
+        """What the database has, and whether this replica leads."""
+        return [
+            Collector(families.ACCOUNT, self._collect_account, name="account", timeout=4),
+            Collector((families.LEADER,), self._collect_leader, name="leader", timeout=1),
+        ]
+
+    def jobs(self) -> Sequence[Job]:
+        """The job `sync`."""
+        return [
+            Job(
+                name="sync",
+                run=self._sync.run,
+                every=self.config.standby_interval,
+                timeout=2 * RUN_BUDGET + 2 * self.config.request_timeout,
+                schedule=SCHEDULE,
+            )
+        ]
+
+    async def _check(self) -> Check:
+        try:
+            account = await self._accounts.read(self._probe_link.fetch)
+        except (QueryTimeout, *FAULTS) as error:
+            text = f"the database cannot be asked: {type(error).__name__}"
+            return Check.unhealthy(text, code="database")
+        return assess(account, self._days, self.context.clock.now(), self._sync.problem)
+
+    async def _collect_account(self) -> Iterable[Sample]:
+        now = self.context.clock.now()
+        account = await self._accounts.read(self._link.fetch)
+        expected = self._days.newest_overdue(now)
+        samples = [
+            families.EXPECTED_BULLETIN.sample(_midnight(expected)),
+            families.MISSED_BULLETINS.sample(len(account.missed(self._days, now))),
+        ]
+        if account.newest is not None:
+            samples += [
+                families.NEWEST_BULLETIN.sample(_midnight(account.newest.day)),
+                families.LAST_SUCCESS.sample(account.newest.last_stored_at.timestamp()),
+                families.JUMPED_RATES.sample(len(account.newest.jumps)),
+            ]
+        return samples
+
+    async def _collect_leader(self) -> Iterable[Sample]:
+        return [families.LEADER.sample(float(self._leader.leads))]
+
+
+def _midnight(day: date) -> float:
+    return datetime.combine(day, time(), UTC).timestamp()

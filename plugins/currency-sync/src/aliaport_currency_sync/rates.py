@@ -1,0 +1,98 @@
+"""Reads the rates of a day through a bounded cache."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from cachetools import TTLCache
+
+from aliaport.plugin import CACHE_HIT_RATE, Context
+from aliaport.postgres import Pool
+from aliaport_currency_sync.bulletin import VALUES
+from aliaport_currency_sync.families import CACHE_HITS, CACHE_MISSES
+
+CACHE = "currency"
+"""The cache's name in `aliaport_cache_hit_rate{cache}`."""
+
+_RATES = """
+SELECT b.number, r.*
+FROM (SELECT * FROM aliaport_currency_bulletins WHERE day <= $1
+      ORDER BY day DESC, revision DESC LIMIT 1) b
+JOIN aliaport_currency_rates r ON r.day = b.day AND r.revision = b.revision
+ORDER BY r.code"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRate:
+    """One currency: lira for `unit` of it by kind of rate, and what callers are shown of it."""
+
+    unit: int
+    values: Mapping[str, Decimal | None]
+    shown: Mapping[str, str | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DayRates:
+    """The newest revision of one bulletin, by currency."""
+
+    day: date
+    revision: int
+    number: str
+    rates: Mapping[str, StoredRate]
+
+
+class Rates:
+    """The rates by day. Belongs to the loop of its pool.
+
+    A day is kept for `seconds`, so what another replica stored is seen no later than that.
+    """
+
+    def __init__(self, context: Context, pool: Pool, *, entries: int, seconds: float) -> None:
+        self._pool = pool
+        self._cache: TTLCache[date, DayRates | None] = TTLCache(entries, seconds)
+        self._hits = self._misses = 0
+        self._hit_counter = context.counter(CACHE_HITS)
+        self._miss_counter = context.counter(CACHE_MISSES)
+        self._hit_rate = context.gauge(CACHE_HIT_RATE)
+
+    async def on_or_before(self, day: date) -> DayRates | None:
+        """The latest bulletin of `day` or before; None where there is none.
+
+        Raises TimeoutError, OSError and asyncpg's errors where the database cannot be asked.
+        """
+        try:
+            found = self._cache[day]
+        except KeyError:
+            self._count(hit=False)
+            found = self._cache[day] = await self._read(day)
+        else:
+            self._count(hit=True)
+        return found
+
+    async def _read(self, day: date) -> DayRates | None:
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_RATES, day)
+        if not rows:
+            return None
+        rates = {row["code"]: _rate(row) for row in rows}
+        first = rows[0]
+        return DayRates(first["day"], first["revision"], first["number"], rates)
+
+    def _count(self, *, hit: bool) -> None:
+        if hit:
+            self._hits += 1
+            self._hit_counter.inc()
+        else:
+            self._misses += 1
+            self._miss_counter.inc()
+        self._hit_rate.set(100 * self._hits / (self._hits + self._misses), cache=CACHE)
+
+
+def _rate(row: Any) -> StoredRate:
+    values = {name: row[name] for name in VALUES}
+    figures = values | {"jump_percent": row["jump_percent"]}
+    shown = {name: row[name] for name in ("code", "unit", "name", "name_en")}
+    shown |= {name: None if value is None else f"{value:f}" for name, value in figures.items()}
+    return StoredRate(row["unit"], values, shown)

@@ -1,0 +1,115 @@
+"""Writes bulletins, and notes days that have none. Every write is safe to repeat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+
+from aliaport.postgres import Connection
+from aliaport_currency_sync.bulletin import Bulletin
+
+_LOCK = 0x616C6961
+"""The transaction's advisory lock: writers of bulletins, a handful a day, take turns."""
+
+_LATEST = """
+SELECT revision, digest FROM aliaport_currency_bulletins
+WHERE day = $1 ORDER BY revision DESC LIMIT 1"""
+_FLAG_JUMPS = """
+WITH latest AS (
+    SELECT day, max(revision) AS revision FROM aliaport_currency_bulletins
+    WHERE day IN ($1, (SELECT max(day) FROM aliaport_currency_bulletins WHERE day < $1))
+    GROUP BY day
+), compared AS (
+    SELECT day, revision, code, round(100 * (now.price / before.price) - 100, 2) AS percent
+    FROM (SELECT day, revision, code, forex_buying / unit AS price
+          FROM latest JOIN aliaport_currency_rates USING (day, revision) WHERE day = $1) now
+    JOIN (SELECT code, forex_buying / unit AS price
+          FROM latest JOIN aliaport_currency_rates USING (day, revision)
+          WHERE day < $1) before USING (code)
+)
+UPDATE aliaport_currency_rates r
+SET jump_percent = CASE WHEN abs(c.percent) > $2 THEN c.percent END
+FROM compared c WHERE (r.day, r.revision, r.code) = (c.day, c.revision, c.code)
+RETURNING r.code, r.jump_percent"""
+_NEXT = "SELECT min(day) FROM aliaport_currency_bulletins WHERE day > $1"
+_RATE_COLUMNS = (
+    "day", "revision", "code", "unit", "name", "name_en", "forex_buying", "forex_selling",
+    "banknote_buying", "banknote_selling", "cross_rate_usd", "cross_rate_other",
+)  # fmt: skip
+
+
+class Change(Enum):
+    """What storing a bulletin changed."""
+
+    NOTHING = "nothing"
+    ADDED = "added"
+    REVISED = "revised"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was stored: the revision (from 1), and the jumps in percent by day and currency."""
+
+    change: Change
+    revision: int
+    jumps: Mapping[date, Mapping[str, Decimal]] = field(default_factory=dict)
+
+
+async def store(
+    connection: Connection, bulletin: Bulletin, *, jump_percent: Decimal, now: datetime
+) -> Stored:
+    """Store a bulletin, in one transaction: nothing where its newest revision is the same.
+
+    The older revisions stay. A rate that changed by more than `jump_percent` since the bulletin
+    before is flagged; so are those of the bulletin after, where a gap before it was filled.
+    """
+    day = bulletin.day
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        latest = await connection.fetchrow(_LATEST, day)
+        if latest is not None and latest["digest"] == bulletin.digest:
+            return Stored(Change.NOTHING, latest["revision"])
+        revision = 1 if latest is None else latest["revision"] + 1
+        await connection.execute(
+            "INSERT INTO aliaport_currency_bulletins VALUES ($1, $2, $3, $4, $5)",
+            day,
+            revision,
+            bulletin.number,
+            bulletin.digest,
+            now,
+        )
+        await connection.copy_records_to_table(
+            "aliaport_currency_rates",
+            columns=_RATE_COLUMNS,
+            records=[
+                (day, revision, *(getattr(rate, column) for column in _RATE_COLUMNS[2:]))
+                for rate in bulletin.rates
+            ],
+        )
+        jumps = {day: await _flag_jumps(connection, day, jump_percent)}
+        after = await connection.fetchval(_NEXT, day)
+        if after is not None:
+            jumps[after] = await _flag_jumps(connection, after, jump_percent)
+        await connection.execute("DELETE FROM aliaport_currency_gaps WHERE day = $1", day)
+    change = Change.ADDED if revision == 1 else Change.REVISED
+    return Stored(change, revision, {each: found for each, found in jumps.items() if found})
+
+
+async def note_gap(connection: Connection, day: date, reason: str, now: datetime) -> None:
+    """Remember that the source had no usable bulletin of `day`."""
+    await connection.execute(
+        "INSERT INTO aliaport_currency_gaps (day, reason, first_asked, last_asked) "
+        "SELECT $1, $2, $3, $3 "
+        "WHERE NOT EXISTS (SELECT FROM aliaport_currency_bulletins WHERE day = $1) "
+        "ON CONFLICT (day) DO UPDATE SET reason = excluded.reason, "
+        "last_asked = excluded.last_asked, attempts = aliaport_currency_gaps.attempts + 1",
+        day,
+        reason,
+        now,
+    )
+
+
+async def _flag_jumps(connection: Connection, day: date, percent: Decimal) -> dict[str, Decimal]:
+    rows = await connection.fetch(_FLAG_JUMPS, day, percent)
+    return {row["code"]: row["jump_percent"] for row in rows if row["jump_percent"] is not None}

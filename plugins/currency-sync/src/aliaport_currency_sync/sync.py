@@ -1,0 +1,152 @@
+"""The job: what is due is fetched by the leading replica, today's bulletin first, then the gaps."""
+
+from datetime import date
+
+from aliaport.plugin import CURRENCY_SYNC_FAILURE, CURRENCY_SYNC_SUCCESS, Context, JobResult
+from aliaport.postgres import FAULTS, Connection, Leader, Link
+from aliaport_currency_sync.account import Account, AccountReader
+from aliaport_currency_sync.bulletin import Fault
+from aliaport_currency_sync.business_days import BusinessDays, today
+from aliaport_currency_sync.config import CurrencySyncConfig
+from aliaport_currency_sync.families import FAILURES, RATES_STORED, RUN_DURATION
+from aliaport_currency_sync.intake import Intake, Outcome, Result
+from aliaport_currency_sync.pacing import Pacing
+from aliaport_currency_sync.source import Outage, Source
+
+RUN_BUDGET = 60.0
+"""Seconds after which a run asks for no further day: the next run goes on."""
+
+DATABASE = "database"
+"""The reason of a failure that is not the source's."""
+
+
+class LostLeadError(Exception):
+    """Another replica leads now, so this one may not write."""
+
+
+class Sync:
+    """One replica's part in keeping the rates. Belongs to the plugin's loop."""
+
+    def __init__(
+        self,
+        context: Context,
+        config: CurrencySyncConfig,
+        *,
+        days: BusinessDays,
+        accounts: AccountReader,
+        leader: Leader,
+        link: Link,
+        source: Source,
+    ) -> None:
+        self.problem = ""
+        self._context = context
+        self._days = days
+        self._accounts = accounts
+        self._leader = leader
+        self._link = link
+        self._intake = Intake(context, source, config.jump_percent)
+        self._today = Pacing()
+        self._archive = Pacing()
+        self._awaited: date | None = None
+        self._led = False
+        self._successes = context.counter(CURRENCY_SYNC_SUCCESS)
+        self._failures = context.counter(CURRENCY_SYNC_FAILURE)
+        self._reasons = context.counter(FAILURES)
+        self._rates = context.counter(RATES_STORED)
+        self._durations = context.histogram(RUN_DURATION)
+        for reason in (*Fault, *Outage, DATABASE):
+            self._reasons.inc(0, reason=str(reason))
+
+    async def run(self) -> JobResult:
+        """Do what is due, if this replica leads. Raises where the database cannot be used."""
+        leads = await self._leader.holds()
+        if leads is not self._led:
+            if leads:
+                await self._accounts.remember_first_day(self._leader.session.fetch)
+            self._led = leads
+            self._context.log.info("currency_sync.leads" if leads else "currency_sync.stands_by")
+        clock = self._context.clock
+        account = await self._accounts.read(self._link.fetch)
+        if leads:
+            began = clock.monotonic()
+            try:
+                asked = await self._do_what_is_due(account, began + RUN_BUDGET)
+            except LostLeadError:
+                self._led = False
+                self._context.log.warning("currency_sync.lost_lead")
+                return JobResult.PENDING
+            except FAULTS:
+                self._count_failure(DATABASE, "the database failed in the middle of a write")
+                raise
+            if asked:
+                self._durations.observe(clock.monotonic() - began)
+                account = await self._accounts.read(self._link.fetch)
+        due = self._days.newest_published(clock.now())
+        return JobResult.DONE if account.has(due) else JobResult.PENDING
+
+    async def _do_what_is_due(self, account: Account, deadline: float) -> bool:
+        asked = await self._ask_for_today(account)
+        return await self._ask_the_archive(account, deadline) or asked
+
+    async def _ask_for_today(self, account: Account) -> bool:
+        """Until it is there by the pacing, then every hour of the day, for corrections."""
+        now = self._context.clock.now()
+        newest = self._days.newest_open(now)
+        if newest != today(now):
+            return False
+        if newest != self._awaited:
+            self._awaited = newest
+            self._today.reset()
+        if not self._today.allows(now):
+            return False
+        outcome = await self._intake.newest(self._writer)
+        self._note(outcome, "today.xml")
+        arrived = outcome.day == newest or account.has(newest)
+        if arrived and outcome.result is not Result.UNAVAILABLE:
+            self._today.done(self._context.clock.now())
+        else:
+            self._today.again(self._context.clock.now())
+        return True
+
+    async def _ask_the_archive(self, account: Account, deadline: float) -> bool:
+        clock = self._context.clock
+        if not self._archive.allows(clock.now()):
+            return False
+        asked = False
+        for lacking in account.lacking:
+            now = clock.now()
+            if clock.monotonic() > deadline:
+                break
+            if lacking.day == today(now) or not lacking.to_be_asked(now):
+                continue
+            asked = True
+            outcome = await self._intake.archived(lacking.day, self._writer)
+            self._note(outcome, f"archive of {lacking.day}")
+            if outcome.result is Result.UNAVAILABLE:
+                self._archive.again(clock.now())
+                break
+            self._archive.reset()
+        return asked
+
+    async def _writer(self) -> Connection:
+        if not await self._leader.holds():
+            raise LostLeadError
+        return self._leader.session
+
+    def _note(self, outcome: Outcome, what: str) -> None:
+        if outcome.result is Result.STORED:
+            self._successes.inc()
+            self._rates.inc(outcome.rates)
+        if outcome.problem:
+            self._count_failure(outcome.reason, outcome.problem)
+            self._context.log.warning(
+                "currency_sync.failed", of=what, reason=outcome.reason, problem=outcome.problem
+            )
+        else:
+            self.problem = ""
+            self._context.log.debug("currency_sync.asked", of=what, result=outcome.result.value)
+
+    def _count_failure(self, reason: str, problem: str) -> None:
+        self.problem = f"{reason}: {problem}"
+        self._failures.inc()
+        self._reasons.inc(reason=reason)

@@ -1,0 +1,178 @@
+"""The plugin's own command, as an operator types it."""
+
+import os
+import pty
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tests.support.fixtures import Rows
+from tests.support.tcmb import Tcmb, archive_path, document, error_page
+
+COMMAND = str(Path(sys.executable).with_name("aliaport-currency-sync"))
+
+
+def environ(tcmb: Tcmb, database: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database,
+        "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
+        "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0",
+    }
+
+
+def backfill(
+    folder: Path, variables: dict[str, str], *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [COMMAND, "backfill", *arguments],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_range_is_stored_once_however_often_it_is_run(
+    tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
+) -> None:
+    # Around the nine days of Kurban Bayramı 2026, with a day that has no file.
+    days = [date(2026, 5, day) for day in (20, 21, 22, 25)] + [date(2026, 6, 1), date(2026, 6, 2)]
+    tcmb.publish(*days)
+    variables = environ(tcmb, database)
+    first = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 stored, 2 no file\n"
+    open_days = [*days[:4], date(2026, 5, 26), *days[4:], date(2026, 6, 3)]
+    assert tcmb.paths() == [archive_path(day) for day in open_days], "closed days are not asked for"
+    content = "SELECT * FROM aliaport_currency_bulletins b JOIN aliaport_currency_rates r USING (day, revision) ORDER BY day, code"
+    before = rows(content)
+    assert len(before) == 9 * 6
+    tcmb.asked.clear()
+    again = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03")
+    assert again.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 stored before, 2 no file\n"
+    assert len(tcmb.asked) == 2
+    whole = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03", "--again")
+    assert whole.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 unchanged, 2 no file\n"
+    assert rows(content) == before
+
+
+def test_corrections_are_found_on_request(
+    tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
+) -> None:
+    day = date(2026, 6, 1)
+    tcmb.publish(day)
+    variables = environ(tcmb, database)
+    backfill(tmp_path, variables, "--from", str(day), "--to", str(day))
+    tcmb.publish(day, percent=1)
+    done = backfill(tmp_path, variables, "--from", str(day), "--to", str(day), "--again")
+    assert done.stdout == "2026-06-01 to 2026-06-01: 1 days: 1 stored\n"
+    assert "currency_sync.revised" in done.stderr
+    assert rows("SELECT revision FROM aliaport_currency_bulletins ORDER BY 1") == ["1", "2"]
+
+
+def test_refused_days_are_named_and_the_others_stored(
+    tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
+) -> None:
+    tcmb.publish(date(2026, 6, 1), date(2026, 6, 2))
+    tcmb.bulletins[date(2026, 6, 1)] = document(date(2026, 6, 1))[:900]
+    variables = environ(tcmb, database)
+    done = backfill(tmp_path, variables, "--from", "2026-06-01", "--to", "2026-06-02")
+    assert done.returncode == 1
+    assert "refused: 2026-06-01: not_xml: " in done.stderr
+    assert rows("SELECT day FROM aliaport_currency_bulletins") == ["2026-06-02"]
+
+
+def test_a_terminal_gets_a_progress_bar(tcmb: Tcmb, database: str, tmp_path: Path) -> None:
+    tcmb.publish(date(2026, 6, 1))
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [COMMAND, "backfill", "--from", "2026-06-01", "--to", "2026-06-01"],
+        cwd=tmp_path,
+        env={**environ(tcmb, database), "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        timeout=60,
+    )
+    os.close(follower)
+    shown = os.read(leader, 65536).decode()
+    os.close(leader)
+    assert done.returncode == 0, shown
+    assert "━" in shown
+    assert "1/1" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing option '--from'"),
+        (["--from", "1.6.2026"], "does not match the format"),
+        (["--from", "2004-12-31", "--to", "2005-01-05"], "give 2005-01-01 or later"),
+        (["--from", "2026-06-02", "--to", "2026-06-01"], "there is nothing to ask for"),
+        (["--from", "2999-01-01"], "there is nothing to ask for"),
+        (["--from", "2026-06-01", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
+    ],
+)
+def test_wrong_arguments_are_explained(
+    tcmb: Tcmb, database: str, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = backfill(tmp_path, environ(tcmb, database), *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert tcmb.asked == []
+
+
+def test_a_wrong_option_and_a_dead_database_have_clear_ends(tcmb: Tcmb, tmp_path: Path) -> None:
+    dead = environ(tcmb, "postgresql://aliaport:geheim@127.0.0.1:1/service")
+    done = backfill(tmp_path, dead, "--from", "2026-06-01", "--to", "2026-06-02")
+    assert done.returncode == 1
+    assert "the database failed" in done.stderr
+    assert "geheim" not in done.stderr
+    wrong = backfill(
+        tmp_path,
+        {**dead, "ALIAPORT_PLUGINS__CURRENCY_SYNC__JUMP_PERCENT": "much"},
+        "--from", "2026-06-01",
+    )  # fmt: skip
+    assert wrong.returncode == 2
+    assert "ALIAPORT_PLUGINS__CURRENCY_SYNC__JUMP_PERCENT" in wrong.stderr
+
+
+def test_a_dead_source_ends_it_and_keeps_what_came(
+    tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tcmb.publish(date(2026, 6, 1), date(2026, 6, 2))
+    tcmb.behave(archive_path(date(2026, 6, 2)), error_page(503))
+    script = (
+        "import aliaport_currency_sync.backfill as b; b.PAUSES = (0.01, 0.01); "
+        "from aliaport_currency_sync.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "backfill", "--from", "2026-06-01", "--to", "2026-06-02"],
+        cwd=tmp_path,
+        env=environ(tcmb, database),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "2026-06-02: the source does not answer" in done.stderr
+    assert "run the same command again later" in done.stderr
+    assert tcmb.paths().count(archive_path(date(2026, 6, 2))) == 3
+    assert rows("SELECT day FROM aliaport_currency_bulletins") == ["2026-06-01"]
+
+
+def test_in_development_it_uses_the_embedded_database_of_the_folder(
+    tcmb: Tcmb, tmp_path: Path, embedded_folder: Path
+) -> None:
+    tcmb.publish(date(2026, 6, 1))
+    variables = {**environ(tcmb, ""), "HOME": str(tmp_path)}
+    del variables["DATABASE_URL"]
+    for expected in ("1 stored", "1 stored before"):
+        done = backfill(embedded_folder, variables, "--from", "2026-06-01", "--to", "2026-06-01")
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout

@@ -1,0 +1,121 @@
+"""What is read from a bulletin, and every document that is refused whole."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from aliaport_currency_sync.bulletin import SIZE_LIMIT, Bulletin, Fault, RefusedError, parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.tcmb import document
+
+SAMPLES = Path(__file__).with_name("samples")
+DAY = date(2026, 11, 24)
+
+
+def sample(name: str) -> Bulletin:
+    return parse((SAMPLES / name).read_bytes())
+
+
+def names(prefix: str) -> list[str]:
+    return sorted(path.name for path in SAMPLES.glob(f"{prefix}-*"))
+
+
+REFUSED = sorted(path.name for path in SAMPLES.glob("*.xml") if not path.name.startswith("good-"))
+
+
+def test_everything_in_a_bulletin_is_read() -> None:
+    bulletin = sample("good-whole.xml")
+    assert (bulletin.day, bulletin.number) == (DAY, "2026/221")
+    rates = {rate.code: rate for rate in bulletin.rates}
+    assert sorted(rates) == ["AUD", "DKK", "EUR", "GBP", "IRR", "JPY", "KWD", "USD", "XDR"]
+    usd = rates["USD"]
+    assert (usd.unit, usd.name, usd.name_en) == (1, "ABD DOLARI", "US DOLLAR")
+    assert (usd.forex_buying, usd.forex_selling) == (Decimal("41.8931"), Decimal("41.9685"))
+    assert (usd.banknote_buying, usd.banknote_selling) == (Decimal("41.8931"), Decimal("42.0313"))
+    assert (usd.cross_rate_usd, usd.cross_rate_other) == (None, None)
+    assert rates["GBP"].name == "İNGİLİZ STERLİNİ"
+    assert {code for code, rate in rates.items() if rate.unit == 100} == {"JPY", "IRR"}
+    assert (rates["IRR"].banknote_buying, rates["IRR"].banknote_selling) == (None, None)
+    assert str(rates["XDR"].forex_buying) == "57.2013"
+    assert (rates["XDR"].forex_selling, rates["XDR"].banknote_buying) == (None, None)
+    assert rates["XDR"].cross_rate_other == Decimal("1.3654")
+    assert rates["XDR"].name == "ÖZEL ÇEKME HAKKI (SDR)"
+
+
+@pytest.mark.parametrize("name", names("good"))
+def test_odd_but_right_bulletins_are_read(name: str) -> None:
+    bulletin = sample(name)
+    assert bulletin.day == DAY
+    (usd,) = [rate for rate in bulletin.rates if rate.code == "USD"]
+    assert (usd.unit, usd.forex_buying) == (1, Decimal("41.8931"))
+    for rate in bulletin.rates:
+        if rate.code == "GBP":
+            assert rate.name.startswith("İNGİLİZ STERLİNİ")
+
+
+def test_missing_elements_are_no_figures() -> None:
+    (chf,) = [rate for rate in sample("good-missing-elements.xml").rates if rate.code == "CHF"]
+    assert (chf.name, chf.forex_buying) == ("", Decimal("52.0001"))
+    assert (chf.forex_selling, chf.banknote_buying, chf.cross_rate_usd) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_right_is_refused_with_its_fault(name: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        sample(name)
+    assert refused.value.fault == name.partition("-")[0], refused.value
+    assert len(str(refused.value)) < 250
+    assert "root:" not in str(refused.value), "the content of a file leaked"
+
+
+def test_there_is_a_sample_of_every_fault() -> None:
+    found = {name.partition("-")[0] for name in REFUSED}
+    assert found == {fault.value for fault in Fault} - {"too_large"}
+
+
+def test_a_huge_document_is_refused_unread() -> None:
+    with pytest.raises(RefusedError) as refused:
+        parse(document(DAY) + b" " * SIZE_LIMIT)
+    assert refused.value.fault is Fault.TOO_LARGE
+
+
+def test_entities_are_never_expanded() -> None:
+    entities = "".join(
+        f'<!ENTITY e{number} "{f"&e{number - 1};" * 10}">' for number in range(1, 12)
+    )
+    bomb = document(DAY).replace(
+        b"<Tarih_Date", f'<!DOCTYPE x [<!ENTITY e0 "lol">{entities}]>\n<Tarih_Date'.encode(), 1
+    )
+    bomb = bomb.replace(b"US DOLLAR", b"&e11;")
+    with pytest.raises(RefusedError):
+        parse(bomb)
+
+
+def test_the_same_content_in_another_spelling_has_the_same_digest() -> None:
+    text = document(DAY).decode()
+    spelled = re.sub(r"\n\s*", "\n", text).replace(
+        "<ForexSelling/>", "<ForexSelling></ForexSelling>"
+    )
+    assert spelled != text
+    assert parse(spelled.encode()).digest == parse(text.encode()).digest
+    assert parse(document(DAY, percent=0.01)).digest != parse(text.encode()).digest
+    assert parse(document(DAY, number="2026/999")).digest != parse(text.encode()).digest
+
+
+@given(st.data())
+def test_whatever_comes_is_read_or_refused(data: st.DataObject) -> None:
+    body = bytearray(document(DAY, only=("USD", "EUR")))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        body[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    try:
+        bulletin = parse(bytes(body))
+    except RefusedError:
+        return
+    for rate in bulletin.rates:
+        for value in (rate.forex_buying, rate.forex_selling, rate.cross_rate_other):
+            assert value is None or 0 < value < 10**9

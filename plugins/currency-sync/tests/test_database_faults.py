@@ -1,0 +1,169 @@
+"""What the job, the probe and the store make of a database that fails: a real server, over TCP."""
+
+import asyncio
+import threading
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import asyncpg
+import pytest
+from aliaport_currency_sync.bulletin import parse
+from aliaport_currency_sync.plugin import CurrencySyncPlugin
+from aliaport_currency_sync.schema import prepare
+from aliaport_currency_sync.store import Change, store
+
+from aliaport import postgres
+from aliaport.testing import FakeClock, make_context, run_plugin
+from tests.support.fixtures import Rows
+from tests.support.postgres import TcpPostgres, until
+from tests.support.tcmb import Tcmb, document, istanbul
+
+DAY = date(2026, 11, 24)
+NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+LIMIT = Decimal(10)
+
+
+async def connected(database: str) -> postgres.Connection:
+    context = make_context("currency_sync", database_url=database)
+    await prepare(context)
+    return await postgres.connect(context, component="currency_sync")
+
+
+async def test_storing_twice_changes_nothing(database: str) -> None:
+    connection = await connected(database)
+    bulletin = parse(document(DAY))
+    first = await store(connection, bulletin, jump_percent=LIMIT, now=NOW)
+    second = await store(connection, bulletin, jump_percent=LIMIT, now=NOW)
+    assert (first.change, first.revision) == (Change.ADDED, 1)
+    assert (second.change, second.revision) == (Change.NOTHING, 1)
+    corrected = parse(document(DAY, percent=1))
+    third = await store(connection, corrected, jump_percent=LIMIT, now=NOW)
+    assert (third.change, third.revision) == (Change.REVISED, 2)
+    await postgres.close(connection)
+
+
+async def test_many_writers_of_one_bulletin_store_it_once(database: str) -> None:
+    connections = [await connected(database) for _ in range(6)]
+    bulletin = parse(document(DAY))
+    stored = await asyncio.gather(
+        *(store(each, bulletin, jump_percent=LIMIT, now=NOW) for each in connections)
+    )
+    assert sorted(each.change.value for each in stored) == ["added", *["nothing"] * 5]
+    for each in connections:
+        await postgres.close(each)
+
+
+async def test_six_replicas_make_the_tables_at_once(database: str) -> None:
+    contexts = [make_context("currency_sync", database_url=database) for _ in range(6)]
+    await asyncio.gather(*(prepare(context) for context in contexts))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE aliaport_currency_rates SET forex_buying = -1",
+        "UPDATE aliaport_currency_rates SET forex_buying = 0",
+        "UPDATE aliaport_currency_rates SET forex_selling = forex_buying - 0.0001",
+        "UPDATE aliaport_currency_rates SET unit = 0",
+        "UPDATE aliaport_currency_rates SET code = 'usd'",
+        "UPDATE aliaport_currency_rates SET code = 'USD'",
+        "UPDATE aliaport_currency_rates SET revision = 2",
+        "UPDATE aliaport_currency_bulletins SET revision = 0",
+        "DELETE FROM aliaport_currency_bulletins",
+        "INSERT INTO aliaport_currency_begin (only_row, day) VALUES (false, '2026-01-01')",
+    ],
+)
+async def test_the_database_itself_refuses_what_cannot_be(database: str, statement: str) -> None:
+    connection = await connected(database)
+    await store(connection, parse(document(DAY)), jump_percent=LIMIT, now=NOW)
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+        await connection.execute(statement)
+    await postgres.close(connection)
+
+
+async def test_figures_are_kept_digit_by_digit(database: str) -> None:
+    connection = await connected(database)
+    text = document(DAY).replace(b"<ForexBuying>41.8931<", b"<ForexBuying>41.89310000<")
+    await store(connection, parse(text), jump_percent=LIMIT, now=NOW)
+    stored = await connection.fetchval(
+        "SELECT forex_buying FROM aliaport_currency_rates WHERE code = 'USD'"
+    )
+    assert str(stored) == "41.89310000"
+    await postgres.close(connection)
+
+
+def test_a_restart_in_mid_write_leaves_nothing_half_stored(
+    server: TcpPostgres, tcmb: Tcmb, database: str, rows: Rows
+) -> None:
+    """A lock holds the write in its transaction while the server is restarted."""
+    tcmb.publish(DAY)
+    clock = FakeClock(istanbul("2026-11-24 16:00"))
+    options = {"source": tcmb.address, "request_interval": 0, "first_day": str(DAY)}
+    with run_plugin(
+        CurrencySyncPlugin, options, database_url=database, clock=clock, jobs=False
+    ) as plugin:
+        blocker = threading.Thread(
+            target=lambda: server.run(
+                "psql", database + "?application_name=blocker", "-c",
+                "BEGIN; LOCK TABLE aliaport_currency_rates IN EXCLUSIVE MODE; SELECT pg_sleep(60)",
+                check=False,
+            )
+        )  # fmt: skip
+        blocker.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{}' AND {}"
+        until(
+            lambda: rows(waiting.format("blocker", "wait_event = 'PgSleep'")) == ["1"],
+            "the table is locked",
+        )
+        outcomes: list[str] = []
+        running = threading.Thread(target=lambda: outcomes.append(plugin.job("sync")))
+        running.start()
+        writing = "wait_event_type = 'Lock' AND query LIKE 'COPY%'"
+        until(
+            lambda: rows(waiting.format("aliaport-currency_sync", writing)) == ["1"],
+            "the write waits in its transaction",
+        )
+        server.stop("immediate")
+        running.join(30)
+        blocker.join(30)
+        assert outcomes == ["failed"]
+        assert plugin.probe("currency_rates").code == "database"
+        server.start()
+        assert rows("SELECT count(*) FROM aliaport_currency_bulletins") == ["0"]
+        until(lambda: plugin.probe("currency_rates").code == "no_bulletin", "the probe asks again")
+        page = plugin.exposition()
+        assert 'aliaport_currency_sync_failures_total{reason="database"} 1' in page
+        clock.advance(700)
+        until(lambda: plugin.job("sync") == "succeeded", "the next run writes it")
+        assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["9"]
+        assert plugin.probe("currency_rates").code == "ok"
+
+
+def test_a_frozen_database_is_named_in_time(server: TcpPostgres, tcmb: Tcmb, database: str) -> None:
+    tcmb.publish(DAY)
+    clock = FakeClock(istanbul("2026-11-24 16:00"))
+    options = {"source": tcmb.address, "request_interval": 0, "first_day": str(DAY)}
+    with run_plugin(
+        CurrencySyncPlugin, options, database_url=database, clock=clock, jobs=False
+    ) as plugin:
+        assert plugin.job("sync") == "succeeded"
+        server.freeze()
+        try:
+            answer = plugin.probe("currency_rates")
+            assert (answer.status, answer.code) == ("unhealthy", "database")
+            assert plugin.job("sync") == "failed"
+        finally:
+            server.thaw()
+        until(lambda: plugin.probe("currency_rates").code == "ok", "it heals")
+        until(lambda: plugin.job("sync") == "succeeded", "the job heals")
+
+
+def test_a_gone_schema_is_an_error_of_the_probe_not_of_the_service(
+    tcmb: Tcmb, database: str, rows: Rows
+) -> None:
+    with run_plugin(
+        CurrencySyncPlugin, {"source": tcmb.address}, database_url=database, jobs=False
+    ) as plugin:
+        rows("DROP TABLE aliaport_currency_rates")
+        assert plugin.probe("currency_rates").code == "database"
+        assert plugin.job("sync") == "failed"

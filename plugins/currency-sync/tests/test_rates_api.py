@@ -1,0 +1,271 @@
+"""The read side as callers see it: the real service, asked over HTTP."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
+
+from tests.support.fixtures import Rows
+from tests.support.postgres import TcpPostgres, until
+from tests.support.service import Answer, Service, start
+from tests.support.tcmb import Tcmb, document
+
+RATES, CONVERT = "/api/currency/rates", "/api/currency/convert"
+NOW = today(datetime.now(UTC))
+_BUSINESS = [
+    day
+    for day in BusinessDays().open_days(NOW - timedelta(days=45), NOW - timedelta(days=1))
+    if BusinessDays().kind(day) is DayKind.BUSINESS
+]
+OLD, OLDER_GAP, NEWEST = _BUSINESS[0], _BUSINESS[1], _BUSINESS[-1]
+"""Bulletins of the first and the last of these days are there, and of none between."""
+
+
+@pytest.fixture(scope="module")
+def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    tcmb = Tcmb()
+    tcmb.bulletins[OLD] = document(OLD, percent=-5)
+    tcmb.bulletins[NEWEST] = document(NEWEST, number="2026/221")
+    server.sql("CREATE DATABASE api", database="postgres")
+    service = start(
+        tmp_path_factory.mktemp("api") / "run",
+        allow=["currency_sync"],
+        environ={
+            "DATABASE_URL": server.dsn(database="api"),
+            "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
+            "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(OLD),
+            "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0",
+            "ALIAPORT_APPS__CURRENCY_SYNC__CACHE_SECONDS": "1",
+        },
+    )
+    try:
+        service.wait_started()
+        service.wait_for(
+            lambda: server.sql("SELECT count(*) FROM aliaport_currency_bulletins", "api") == "2",
+            "both bulletins are stored",
+        )
+        service.wait_for(
+            lambda: service.get(RATES).json.get("data", {}).get("date") == str(NEWEST),
+            "the cache has seen them",
+        )
+        yield service
+    finally:
+        service.process.kill()
+        service.process.wait()
+        tcmb.stop()
+
+
+def error(answer: Answer) -> dict[str, str]:
+    body = answer.json
+    assert body["success"] is False
+    assert answer.headers["X-Request-ID"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    found: dict[str, str] = body["error"]
+    return found
+
+
+def test_the_latest_bulletin_with_its_own_date(api: Service) -> None:
+    answer = api.get(RATES)
+    assert answer.status == 200
+    assert answer.json["success"] is True
+    data = answer.json["data"]
+    assert (data["date"], data["bulletin"], data["revision"]) == (str(NEWEST), "2026/221", 1)
+    rates = {rate["code"]: rate for rate in data["rates"]}
+    assert sorted(rates) == ["AUD", "DKK", "EUR", "GBP", "IRR", "JPY", "KWD", "USD", "XDR"]
+    assert rates["JPY"] == {
+        "code": "JPY",
+        "unit": 100,
+        "name": "JAPON YENİ",
+        "name_en": "JAPENESE YEN",
+        "forex_buying": "27.7421",
+        "forex_selling": "27.7920",
+        "banknote_buying": "27.7421",
+        "banknote_selling": "27.8336",
+        "cross_rate_usd": None,
+        "cross_rate_other": None,
+        "jump_percent": None,
+    }
+    assert rates["XDR"]["forex_selling"] is None
+
+
+def test_a_date_gives_the_latest_on_or_before_it(api: Service) -> None:
+    for wanted, found in ((OLD, OLD), (OLDER_GAP, OLD), (NEWEST, NEWEST), (NOW, NEWEST)):
+        data = api.get(f"{RATES}?date={wanted}&code=USD").json["data"]
+        assert data["date"] == str(found)
+        assert [rate["code"] for rate in data["rates"]] == ["USD"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{RATES}?date={OLD - timedelta(days=1)}",
+        f"{RATES}?date=2005-01-01",
+        f"{RATES}?date=1000-01-01",
+        f"{RATES}?code=CHF",
+        f"{CONVERT}?amount=1&from=USD&to=CHF",
+        f"{CONVERT}?amount=1&from=XDR&to=TRY&rate=banknote_buying",
+        f"{CONVERT}?amount=1&from=TRY&to=TRY&date=2005-01-01",
+    ],
+)
+def test_what_is_not_there_is_404(api: Service, path: str) -> None:
+    answer = api.get(path)
+    assert answer.status == 404
+    assert error(answer)["code"] == "no_data"
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("rates?date=24.11.2026", "date"),
+        ("rates?date=2026-02-30", "date"),
+        ("rates?date=2026-1-1", "date"),
+        ("rates?date=20260101", "date"),
+        ("rates?date=", "date"),
+        ("rates?date=2026-01-01T00:00", "date"),
+        (f"rates?date={NOW + timedelta(days=1)}", "date"),
+        ("rates?date=2026-01-01&date=2026-01-02", "date"),
+        ("rates?code=usd", "code"),
+        ("rates?code=USDT", "code"),
+        ("rates?code=%00%00%00", "code"),
+        ("rates?code='%20OR%201=1--", "code"),
+        ("rates?dat=2026-01-01", "dat"),
+        ("convert?from=USD&to=TRY", "amount"),
+        ("convert?amount=-1&from=USD&to=TRY", "amount"),
+        ("convert?amount=1,5&from=USD&to=TRY", "amount"),
+        ("convert?amount=1e5&from=USD&to=TRY", "amount"),
+        ("convert?amount=NaN&from=USD&to=TRY", "amount"),
+        ("convert?amount=%D9%A1&from=USD&to=TRY", "amount"),
+        (f"convert?amount={'9' * 5000}&from=USD&to=TRY", "amount"),
+        ("convert?amount=1&to=TRY", "from"),
+        ("convert?amount=1&from=USD", "to"),
+        ("convert?amount=1&from=USD&to=TRY&rate=selling", "rate"),
+        ("convert?amount=1&from=USD&to=TRY&code=USD", "code"),
+    ],
+)
+def test_bad_input_is_400_and_names_the_parameter(api: Service, query: str, parameter: str) -> None:
+    answer = api.get(f"/api/currency/{query}")
+    assert answer.status == 400
+    found = error(answer)
+    assert (found["code"], found["parameter"]) == ("invalid_parameter", parameter)
+    assert found["message"].startswith(f"{parameter}: ")
+
+
+def convert(api: Service, query: str) -> dict:
+    answer = api.get(f"{CONVERT}?{query}")
+    assert answer.status == 200, answer.text
+    return answer.json["data"]
+
+
+def test_conversion(api: Service) -> None:
+    data = convert(api, "amount=1250.50&from=USD&to=TRY")
+    assert data == {
+        "date": str(NEWEST),
+        "bulletin": "2026/221",
+        "revision": 1,
+        "amount": "1250.50",
+        "from": {"code": "USD", "unit": 1, "value": "41.8931"},
+        "to": {"code": "TRY", "unit": 1, "value": "1"},
+        "rate": "forex_buying",
+        "result": "52387.3216",  # 52387.32155
+        "rounding": {"places": 4, "mode": "half_up"},
+    }
+    assert convert(api, "amount=100&from=USD&to=JPY")["result"] == "15100.9116"
+    assert convert(api, "amount=100&from=TRY&to=JPY&rate=banknote_selling")["result"] == "359.2780"
+    assert convert(api, "amount=7&from=TRY&to=TRY")["result"] == "7.0000"
+    assert convert(api, f"amount=1&from=USD&to=TRY&date={OLD}")["result"] == "39.7984"
+    big = convert(api, "amount=999999999999999999.99999999&from=KWD&to=IRR")
+    assert big["result"] == "136151859296482412060301.5062"
+
+
+def test_etags_and_caching_headers(api: Service) -> None:
+    answer = api.get(RATES)
+    tag = answer.headers["Etag"] if "Etag" in answer.headers else answer.headers["ETag"]
+    assert answer.headers["Cache-Control"] == "public, max-age=60"
+    again = api.get(RATES, headers={"If-None-Match": tag})
+    assert (again.status, again.text) == (304, "")
+    assert again.headers["ETag"] == tag
+    weak = api.get(RATES, headers={"If-None-Match": f'"other", W/{tag}'})
+    assert weak.status == 304
+    assert api.get(RATES, headers={"If-None-Match": '"other"'}).status == 200
+    assert api.get(f"{RATES}?code=USD", headers={"If-None-Match": tag}).status == 200
+    settled = api.get(f"{RATES}?date={OLD}")
+    assert settled.headers["Cache-Control"] == "public, max-age=86400"
+    assert api.get(RATES, method="HEAD").status == 200
+    assert api.get(RATES, method="POST").status == 405
+
+
+def figure(api: Service, series: str) -> float:
+    lines = api.get("/metrics").text.splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(series))
+
+
+def test_the_cache_is_counted_and_its_hit_rate_is_a_percentage(api: Service) -> None:
+    family = "aliaport_currency_sync_cache"
+    hits, misses = figure(api, f"{family}_hits_total "), figure(api, f"{family}_misses_total ")
+    answers = [api.get(f"{RATES}?date={OLD}").status for _ in range(20)]
+    assert answers == [200] * 20
+    now = figure(api, f"{family}_hits_total "), figure(api, f"{family}_misses_total ")
+    assert sum(now) == hits + misses + 20
+    assert now[0] >= hits + 15, "most of them were served from the cache"
+    rate = figure(api, 'aliaport_cache_hit_rate{cache="currency"}')
+    assert rate == pytest.approx(100 * now[0] / sum(now))
+    requests = (
+        'aliaport_http_requests_total{endpoint="/api/currency/rates",method="GET",status="200"}'
+    )
+    assert figure(api, requests) > 20
+    assert figure(api, 'aliaport_db_pool_max{component="currency_sync_api"}') == 4
+
+
+def test_plugin_and_app_are_both_shown(api: Service) -> None:
+    rows = api.get("/status").json["data"]["plugins"]
+    assert {(row["name"], row["kind"], row["state"]) for row in rows} == {
+        ("currency_sync", "plugin", "running"),
+        ("currency_sync", "app", "running"),
+    }
+
+
+def test_a_revision_is_served_after_the_cache_has_forgotten(
+    api: Service, server: TcpPostgres
+) -> None:
+    server.sql(
+        "INSERT INTO aliaport_currency_bulletins SELECT day, 2, number, 'x', now() "
+        f"FROM aliaport_currency_bulletins WHERE day = '{OLD}'; "
+        "INSERT INTO aliaport_currency_rates (day, revision, code, unit, name, name_en, forex_buying)"
+        f" VALUES ('{OLD}', 2, 'USD', 1, 'ABD DOLARI', 'US DOLLAR', 40.5)",
+        "api",
+    )
+    until(
+        lambda: api.get(f"{RATES}?date={OLD}").json["data"]["revision"] == 2, "the revision shows"
+    )
+    (usd,) = api.get(f"{RATES}?date={OLD}").json["data"]["rates"]
+    assert usd["forex_buying"] == "40.5"
+
+
+def test_a_stopped_database_is_503_and_heals(api: Service, server: TcpPostgres) -> None:
+    server.stop("immediate")
+    try:
+        answer = api.get(f"{RATES}?date={NEWEST - timedelta(days=1)}")
+        assert answer.status == 503
+        assert error(answer)["code"] == "database_unavailable"
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert api.get("/health").status == 200
+        (row,) = api.get("/status?include=currency_rates").json["data"]["probes"]
+        assert (row["status"], row["code"]) == ("unhealthy", "database")
+    finally:
+        server.start()
+    until(lambda: api.get(RATES).status == 200, "it heals")
+
+
+def test_a_database_without_bulletins_is_404(launch, database: str, tcmb: Tcmb, rows: Rows) -> None:
+    service = launch(
+        allow=("currency_sync",),
+        environ={
+            "DATABASE_URL": database,
+            "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
+        },
+    )
+    answer = service.get(RATES)
+    assert (answer.status, error(answer)["code"]) == (404, "no_data")
+    assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["0"]
+    assert 'aliaport_cache_hit_rate{cache="currency"}' in service.get("/metrics").text

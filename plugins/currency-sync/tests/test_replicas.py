@@ -1,0 +1,98 @@
+"""Three replicas of the service as processes: one acts, and another takes over when it dies."""
+
+import asyncio
+import signal
+import time
+from datetime import UTC, date, datetime, timedelta
+
+from aiohttp import web
+from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
+
+from tests.support.fixtures import Launch, Rows
+from tests.support.postgres import TcpPostgres, until
+from tests.support.service import Service
+from tests.support.tcmb import Tcmb, archive_path, document
+
+STANDBY = 1.0
+"""Seconds between two looks of a replica whether it must act."""
+
+
+def past_days() -> list[date]:
+    now = today(datetime.now(UTC))
+    days = BusinessDays()
+    return [
+        day
+        for day in days.open_days(now - timedelta(days=40), now - timedelta(days=1))
+        if days.kind(day) is DayKind.BUSINESS
+    ]
+
+
+def leaders(replicas: list[Service]) -> list[Service]:
+    line = "\naliaport_currency_sync_leader 1.0\n"
+    return [each for each in replicas if line in each.get("/metrics").text]
+
+
+def test_the_leader_is_killed_in_mid_run(
+    launch: Launch, server: TcpPostgres, tcmb: Tcmb, database: str, rows: Rows
+) -> None:
+    days = past_days()
+    tcmb.publish(*days)
+    held = days[len(days) // 2]
+    arrived, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold(_request: web.Request) -> web.StreamResponse:
+        """The first to ask for this day waits until it is dead; the next one is answered."""
+        if not arrived.is_set():
+            arrived.set()
+            await let_go.wait()
+        return web.Response(body=document(held), content_type="application/xml")
+
+    tcmb.behave(archive_path(held), hold)
+    replicas = [
+        launch(
+            allow=("currency_sync",),
+            folder=f"replica-{number}",
+            environ={
+                "DATABASE_URL": database,
+                "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
+                "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(days[0]),
+                "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0.01",
+                "ALIAPORT_PLUGINS__CURRENCY_SYNC__STANDBY_INTERVAL": str(STANDBY),
+            },
+        )
+        for number in range(3)
+    ]
+    until(arrived.is_set, "the leader is in the middle of its run")
+    (leader,) = leaders(replicas)
+    followers = [each for each in replicas if each is not leader]
+    assert all(each.events("currency_sync.leads") == [] for each in followers)
+    leader.signal(signal.SIGKILL)
+    leader.wait_ended()
+    killed = time.monotonic()
+    until(lambda: len(leaders(followers)) == 1, "another replica leads")
+    takeover = time.monotonic() - killed
+    print(f"takeover after SIGKILL: {takeover:.2f} s at a standby interval of {STANDBY:g} s")
+    stored = "SELECT day FROM aliaport_currency_bulletins ORDER BY day"
+    until(lambda: set(map(str, days)) <= set(rows(stored)), "every bulletin is stored")
+    tcmb._loop.call_soon_threadsafe(let_go.set)
+    once = "SELECT count(*), count(DISTINCT day), max(revision) FROM aliaport_currency_bulletins"
+    (counts,) = rows(once)
+    bulletins, distinct, revisions = map(int, counts.split("|"))
+    assert bulletins == distinct == len(days)
+    assert revisions == 1
+    rates = "SELECT count(*) FROM aliaport_currency_rates"
+    assert rows(rates) == [str(9 * len(days))], "no bulletin is half stored"
+    asked = [path for path in tcmb.paths() if path in {archive_path(day) for day in days}]
+    assert sorted(set(asked)) == sorted({archive_path(day) for day in days})
+    assert len(asked) <= len(days) + 1, "only the held day was asked for twice"
+    # All replicas show the same state, the standing by one too.
+    for each in followers:
+        (probe,) = [row for row in each.get("/status").json["data"]["probes"]
+                    if row["name"] == "currency_rates"]  # fmt: skip
+        assert probe["code"] in ("ok", "late"), probe
+    # An orderly end hands over at once.
+    (leader,) = leaders(followers)
+    (last,) = [each for each in followers if each is not leader]
+    leader.signal(signal.SIGTERM)
+    assert leader.wait_ended() == 0
+    until(lambda: leaders([last]) == [last], "the last replica leads")

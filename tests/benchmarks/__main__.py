@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.benchmarks import currency
 from tests.benchmarks.load import Load, load
+from tests.benchmarks.rows import head, row
 from tests.support.distributions import install
 from tests.support.service import Service, free_port, start
 
@@ -49,10 +51,6 @@ def rival() -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
-
-
-def row(what: str, figure: str, goal: str, reached: bool) -> None:
-    print(f"| {what} | {figure} | {goal} | {'yes' if reached else '**no**'} |", flush=True)
 
 
 def health_against_bare() -> None:
@@ -139,7 +137,7 @@ def memory() -> None:
 
 
 def main() -> None:
-    print("| what | measured | goal | reached |\n|---|---|---|---|")
+    head()
     health_against_bare()
     health_beside("a blocking plugin", {"blocker": f"{HERE}:Blocker"}, 5)
     health_beside("a spinning plugin", {"spinner": f"{HERE}:Spinner"}, 10)
@@ -149,6 +147,7 @@ def main() -> None:
     status_of_fifty()
     start_up()
     memory()
+    currency.main()
 
 
 if __name__ == "__main__":

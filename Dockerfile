@@ -12,14 +12,16 @@ RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels 
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home aliaport \
-    && install -d -o aliaport -g aliaport /var/log/aliaport
+    && install -d -o aliaport -g aliaport /app/logs
 COPY --from=build /opt/aliaport /opt/aliaport
 COPY deploy/aliaport.toml /etc/aliaport/aliaport.toml
 ENV PATH=/opt/aliaport/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ENVIRONMENT=production \
     ALIAPORT_CONFIG=/etc/aliaport/aliaport.toml \
-    ALIAPORT_LOG__FOLDER=/var/log/aliaport
+    ALIAPORT_LOG__FOLDER=/app/logs \
+    ALIAPORT_LOG__STDOUT=true
+VOLUME /app/logs
 USER aliaport
 EXPOSE 8000
 STOPSIGNAL SIGTERM

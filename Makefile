@@ -30,10 +30,13 @@ run: setup  ## Start the service on its embedded defaults: http://127.0.0.1:8000
 test: setup  ## Run everything: lint, typing, tests, end to end, other Pythons
 	@$(BIN)/tox run
 
+# Debian's npm brings hundreds of packages: it is installed only where there is none.
 system-deps:  ## Install the programs that some tests need (Debian, as root)
 	apt-get -q update
 	DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-		e2fsprogs fuse3 haproxy iproute2 postgresql prometheus util-linux
+		e2fsprogs fuse3 haproxy iproute2 openssl postgresql prometheus util-linux
+	command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends nodejs npm
+	npm ci --prefix tests/elk/types --no-audit --no-fund
 
 lock:  ## Write the hash-pinned requirements files anew
 	$(COMPILE) pyproject.toml requirements/plugins.in -o requirements/runtime.txt

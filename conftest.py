@@ -8,12 +8,14 @@ from typing import NoReturn
 
 import pytest
 
+ROOT = Path(__file__).parent
 NEEDS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "fuse": lambda: Path("/dev/fuse").exists(),
     "haproxy": lambda: shutil.which("haproxy") is not None,
     "promtool": lambda: shutil.which("promtool") is not None,
     "unshare": lambda: shutil.which("unshare") is not None,
+    "tsc": lambda: (ROOT / "tests/elk/types/node_modules/.bin/tsc").exists(),
     "mkfs": lambda: shutil.which("mkfs.ext4") is not None,
 }
 _not_run: dict[str, list[str]] = {}

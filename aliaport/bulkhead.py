@@ -5,6 +5,7 @@ and only plain values come back. The bulkhead survives what its plugin does to i
 """
 
 import asyncio
+import contextvars
 import inspect
 import os
 import queue
@@ -191,7 +192,10 @@ class Bulkhead:
         else:
             run.in_slot = True
             try:
-                self._slot(slot).put(lambda: self._run_blocking(run, function, freeze))
+                # The thread serves many callers: each call runs in the context of its own, as one
+                # on the loop does, so that its log lines name the request that caused it.
+                context = contextvars.copy_context()
+                self._slot(slot).put(lambda: context.run(self._run_blocking, run, function, freeze))
             except RuntimeError as error:  # the machine has no thread left
                 run._finish(None, describe(error, self.package))
         return run

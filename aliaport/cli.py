@@ -24,6 +24,7 @@ from aliaport.settings import (
     environment_warnings,
     masked,
     read_sources,
+    service_fields,
 )
 
 SWITCH_INTERVAL = 0.0005
@@ -62,21 +63,27 @@ def serve(config: Path | None, env_file: Path | None) -> None:
 
 async def _serve(settings: Settings, sources: Sources) -> int:
     from aliaport.logs import Logs
+    from aliaport.sentry import start_sentry
     from aliaport.service import Service
     from aliaport.web.server import open_socket
 
-    service = {
-        "service.name": "aliaport-api",
-        "service.version": __version__,
-        "service.environment": settings.environment,
-    }
-    logs = Logs(settings.log.folder, settings.log.level, service)
+    sentry = None
+    if settings.sentry_dsn is not None:
+        sentry = start_sentry(
+            settings.sentry_dsn.get_secret_value(),
+            environment=settings.environment,
+            version=__version__,
+            traces_sample_rate=settings.sentry_traces_sample_rate,
+        )
+        sentry.flush_at_exit()
+    logs = Logs(settings.log, service_fields(settings), [sentry.processor] if sentry else ())
+    logs.flush_at_exit()
     listeners = [open_socket(settings.host, settings.port, "ALIAPORT_PORT")]
     if settings.internal_port is not None:
         listeners.append(
             open_socket(settings.internal_host, settings.internal_port, "ALIAPORT_INTERNAL_PORT")
         )
-    return await Service(settings, sources, logs, listeners).run()
+    return await Service(settings, sources, logs, listeners, sentry).run()
 
 
 @cli.group()

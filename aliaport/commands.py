@@ -13,9 +13,10 @@ import click
 from aliaport.context import HostContext
 from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError
+from aliaport.logs.command_audit import CommandAudit
 from aliaport.plugin import Context, PluginConfig
 from aliaport.recorders import Recorders
-from aliaport.settings import core_settings, plugin_config, read_sources
+from aliaport.settings import core_settings, plugin_config, read_sources, service_fields
 from aliaport.terminal_log import terminal_logger
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
@@ -52,7 +53,8 @@ def plugin_context(
     recorders = Recorders(settings.metrics.max_series_per_family)
     with borrowed_database(settings) as url:
         log = terminal_logger(logging.WARNING, plugin=name)
-        yield options, HostContext(name, log, settings.environment, url, recorders)
+        audit = CommandAudit(settings.log, service_fields(settings), {"plugin": name})
+        yield options, HostContext(name, log, audit, settings.environment, url, recorders)
 
 
 def run_command(command: click.Command) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from aliaport.declarations import Metric
-from aliaport.plugin import Clock, Counter, Gauge, Histogram, Logger
+from aliaport.plugin import Audit, Clock, Counter, Gauge, Histogram, Logger
 from aliaport.recorders import Recorders
 
 
@@ -29,6 +29,7 @@ class HostContext:
 
     plugin: str
     log: Logger
+    audit: Audit
     environment: str
     database_url: SecretStr | None
     recorders: Recorders = field(repr=False)

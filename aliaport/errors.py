@@ -33,3 +33,7 @@ class StartupError(AliaportError):
 
 class DeclarationError(AliaportError):
     """A plugin declared something that the contract does not allow, such as a bad metric name."""
+
+
+class AuditError(AliaportError):
+    """An action could not be recorded in the audit log, so it must not be done."""

@@ -72,7 +72,6 @@ SERIES_DROPPED = Metric.counter(
 LOOP_LAG = Metric.gauge(
     "aliaport_http_loop_lag_seconds", "Worst lag of the HTTP loop since the last scrape."
 )
-LOG_LOST = Metric.counter("aliaport_log_lines_lost_total", "Log lines that could not be written.")
 THREADS = Metric.gauge("aliaport_threads", "Threads of the process.")
 BUILD_INFO = Metric.gauge("aliaport_build_info", "Always 1.", ("version", "python"))
 
@@ -80,17 +79,16 @@ FAMILIES = (
     *(PROBE_STATUS, PROBE_SUCCESS, PROBE_DURATION, PROBE_RUNS, PROBE_TIMEOUTS),
     *(PROBE_LAST_SUCCESS, PROBE_IN_FLIGHT, PROBE_JOINED, PLUGIN_STATE, PLUGIN_TASKS),
     *(COLLECTOR_SUCCESS, COLLECTOR_DURATION, JOB_RUNS, JOB_LAST_SUCCESS, JOB_MISSED),
-    *(JOB_LAST_DUE, SERIES_DROPPED, LOOP_LAG, LOG_LOST, THREADS, BUILD_INFO),
+    *(JOB_LAST_DUE, SERIES_DROPPED, LOOP_LAG, THREADS, BUILD_INFO),
 )
 _STATUS_FIGURES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
 
 
-def host_figures(host: Host, *, loop_lag: float, log_lost: int) -> dict[str, Figures]:
+def host_figures(host: Host, *, loop_lag: float) -> dict[str, Figures]:
     """All figures of the host now, by family. They carry the label `plugin`, no plugin's may."""
     figures: dict[str, Figures] = {metric.name: {} for metric in FAMILIES}
     assert all(metric.kind is not MetricKind.HISTOGRAM for metric in FAMILIES)
     figures[LOOP_LAG.name][()] = loop_lag
-    figures[LOG_LOST.name][()] = float(log_lost)
     figures[THREADS.name][()] = float(threading.active_count())
     figures[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
     for name, state in _states(host).items():

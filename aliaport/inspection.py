@@ -1,5 +1,6 @@
 """Looks at plugins without serving: what is installed, is its configuration valid, does it work?"""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,12 +13,13 @@ from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError, ConfigError
 from aliaport.exposition import render_family
 from aliaport.host import Host
+from aliaport.logs.command_audit import CommandAudit
 from aliaport.metrics import gather
-from aliaport.plugin import Logger
+from aliaport.plugin import Audit, Logger
 from aliaport.probing import run_probes
 from aliaport.recorders import Recorders
 from aliaport.report import ProbeRow, probe_item
-from aliaport.settings import MetricsSettings, Settings, Sources, masked
+from aliaport.settings import MetricsSettings, Settings, Sources, masked, service_fields
 from aliaport.terminal_log import terminal_logger
 from aliaport.unit import State
 from aliaport.web.apps import MountedApp
@@ -63,7 +65,8 @@ class Outcome:
 
 async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     """Import everything selected and validate its options; start nothing."""
-    host = Host(settings, sources, Recorders(settings.metrics.max_series_per_family), _quiet)
+    recorders = Recorders(settings.metrics.max_series_per_family)
+    host = Host(settings, sources, recorders, _quiet, _audit_for(settings))
     inspection = Inspection()
     inspection.problems.extend(await host.load())
     for unit in host.units:
@@ -89,7 +92,8 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
     only = settings.model_copy(
         update={"loading": settings.loading.model_copy(update={"allow": (plugin,), "required": ()})}
     )
-    host = Host(only, sources, Recorders(settings.metrics.max_series_per_family), _on_terminal)
+    recorders = Recorders(settings.metrics.max_series_per_family)
+    host = Host(only, sources, recorders, _on_terminal, _audit_for(settings))
     problems = [each for each in await host.load() if "loading.allow" in each or plugin in each]
     if problems:
         raise ConfigError(problems)
@@ -155,6 +159,11 @@ def _one_row_each(listed: list[Listed]) -> list[Listed]:
 def _quiet(_candidate: Candidate) -> Logger:
     logger: Logger = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
     return logger
+
+
+def _audit_for(settings: Settings) -> Callable[[Candidate], Audit]:
+    service = service_fields(settings)
+    return lambda candidate: CommandAudit(settings.log, service, {"plugin": candidate.name})
 
 
 def _on_terminal(candidate: Candidate) -> Logger:

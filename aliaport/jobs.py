@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from aliaport.bulkhead import Bulkhead, Run
 from aliaport.declarations import Job, JobResult
@@ -16,6 +18,18 @@ WATCH_EVERY = 5.0
 """Seconds between two looks whether scheduled work was missed."""
 
 
+class JobObserver(Protocol):
+    """Told, on the HTTP loop, what becomes of a job's work; must neither block nor raise."""
+
+    def ended(self, outcome: str, began: datetime, seconds: float) -> None:
+        """A run ended or timed out: its outcome, when it began and how long it took."""
+        ...
+
+    def missed(self, due: datetime) -> None:
+        """The work that was due at `due` is not done within the margin."""
+        ...
+
+
 class JobRunner:
     """One job. Use it on the HTTP loop only.
 
@@ -23,7 +37,14 @@ class JobRunner:
     which scheduled work was not done in time, for /metrics.
     """
 
-    def __init__(self, job: Job, bulkhead: Bulkhead, log: Logger, clock: Clock) -> None:
+    def __init__(
+        self,
+        job: Job,
+        bulkhead: Bulkhead,
+        log: Logger,
+        clock: Clock,
+        observer: JobObserver | None = None,
+    ) -> None:
         self.job = job
         self.outcomes: Counter[str] = Counter(succeeded=0, pending=0, failed=0, timed_out=0)
         self.last_success: datetime | None = None
@@ -31,6 +52,7 @@ class JobRunner:
         self._bulkhead = bulkhead
         self._log = log
         self._clock = clock
+        self._observer = observer
         self._failures = 0
         self._last_problem = ""
         self._watched_since = clock.now()
@@ -60,6 +82,8 @@ class JobRunner:
         )
         await run.done
         outcome = self._report(run, began)
+        if self._observer is not None:
+            self._observer.ended(outcome, began, time.monotonic() - run.submitted)
         await run.wait_finished()
         return outcome
 
@@ -93,6 +117,8 @@ class JobRunner:
             problem=self._last_problem,
             hint="its work is not done: see its last failure, or whether it is stuck",
         )
+        if self._observer is not None:
+            self._observer.missed(due)
 
     def pause(self) -> float:
         """Seconds until the next run, before jitter."""

@@ -9,6 +9,7 @@ from aliaport.exposition import Exposition
 from aliaport.host import Host
 from aliaport.host_metrics import FAMILIES, host_figures
 from aliaport.http_metrics import DURATION, REQUESTS, HttpMetrics
+from aliaport.logs.health import FAMILIES as LOG_FAMILIES
 from aliaport.recorders import HOST, Figures, Recorders
 from aliaport.settings import MetricsSettings
 
@@ -16,8 +17,8 @@ from aliaport.settings import MetricsSettings
 class Metrics:
     """Makes the page. Use it on the HTTP loop only.
 
-    `loop_lag` tells the worst lag of that loop since it was last asked, in seconds; `log_lost` the
-    log lines that could not be written.
+    `loop_lag` tells the worst lag of that loop since it was last asked, in seconds; `log_figures`
+    the figures of the log, by family.
     """
 
     def __init__(
@@ -27,19 +28,19 @@ class Metrics:
         limits: MetricsSettings,
         *,
         loop_lag: Callable[[], float],
-        log_lost: Callable[[], int],
+        log_figures: Callable[[], dict[str, Figures]],
     ) -> None:
         self._host = host
         self._http = http
         self._limits = limits
         self._loop_lag = loop_lag
-        self._log_lost = log_lost
+        self._log_figures = log_figures
         self._exposition = Exposition()
 
     async def page(self, budget: float) -> bytes:
         """Return what is there after at most `budget` seconds of collecting."""
         gathered = await gather(self._host, self._limits, budget)
-        own = host_figures(self._host, loop_lag=self._loop_lag(), log_lost=self._log_lost())
+        own = host_figures(self._host, loop_lag=self._loop_lag()) | self._log_figures()
         families: list[tuple[Metric, Figures]] = [*self._http.families()]
         for name, metric in sorted(dict(self._host.recorders.families).items()):
             if name not in (REQUESTS.name, DURATION.name):
@@ -49,7 +50,7 @@ class Metrics:
 
 def declare_host_families(recorders: Recorders) -> None:
     """Reserve the names of the host's own families, before any plugin can take them."""
-    for metric in (REQUESTS, DURATION, *FAMILIES):
+    for metric in (REQUESTS, DURATION, *FAMILIES, *LOG_FAMILIES):
         recorders.declare(metric, HOST)
 
 

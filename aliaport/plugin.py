@@ -22,6 +22,7 @@ from aliaport.declarations import (
     Schedule,
     Status,
 )
+from aliaport.errors import AuditError
 from aliaport.families import (
     ACTIVE_USERS,
     CACHE_HIT_RATE,
@@ -41,6 +42,8 @@ __all__ = [
     "DB_CONNECTIONS",
     "GATE_LOGS",
     "WORK_ORDERS",
+    "Audit",
+    "AuditError",
     "Check",
     "Clock",
     "Collector",
@@ -126,6 +129,25 @@ class Histogram(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """Records who did what: on the disk before the action is confirmed.
+
+    Record first, then act; where recording raises, refuse the action.
+    """
+
+    def record(self, action: str, /, **fields: Any) -> None:
+        """Record an action, such as `record("user.disabled", user=name)`, and wait for the disk.
+
+        `outcome` is `success` unless given. Takes at most 2 s. Raises AuditError where it could not
+        be recorded.
+        """
+        ...
+
+    async def arecord(self, action: str, /, **fields: Any) -> None:
+        """As `record`, for code on an event loop."""
+        ...
+
+
 class Context(Protocol):
     """What the host gives to one plugin or application."""
 
@@ -137,6 +159,11 @@ class Context(Protocol):
     @property
     def log(self) -> Logger:
         """A logger whose lines carry the plugin's name, distribution and version."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """The audit log; its lines carry the plugin's name too."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from aliaport.bulkhead import Bulkhead, Run
 from aliaport.declarations import Probe, Scalar, Status
 from aliaport.flight import SingleFlight
 from aliaport.plugin import Logger
+from aliaport.settings import ProbeSettings
 
 SLOW_LOG_EVERY = 60.0
 """Seconds between two warnings that one probe is slow."""
@@ -76,6 +77,28 @@ class ProbeRunner:
         )
         self._ended = float("-inf")
         self._slow_logged = float("-inf")
+
+    @classmethod
+    def under_policy(
+        cls,
+        probe: Probe,
+        plugin: str,
+        bulkhead: Bulkhead,
+        log: Logger,
+        policy: ProbeSettings,
+        closed_as: Callable[[], Result | None],
+    ) -> "ProbeRunner":
+        """A runner of which the operator decides what the author only proposes."""
+        return cls(
+            probe,
+            plugin,
+            bulkhead,
+            log,
+            critical=probe.critical if policy.critical is None else policy.critical,
+            timeout=policy.timeout or probe.timeout,
+            min_interval=policy.min_interval,
+            closed_as=closed_as,
+        )
 
     @property
     def in_flight(self) -> bool:

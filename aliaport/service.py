@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -18,15 +18,17 @@ from aliaport.bulkhead import finish_within
 from aliaport.context import HostContext
 from aliaport.discovery import Candidate
 from aliaport.embedded import EmbeddedPostgres, default_folder
-from aliaport.errors import AliaportError, ConfigError, StartupError
-from aliaport.host import Host
+from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
+from aliaport.host import Host, OwnProbes
 from aliaport.http_metrics import HttpMetrics
-from aliaport.logs import Logs
+from aliaport.logs import Audit, Logs
+from aliaport.logs.health import LogHealth
 from aliaport.loop_watch import LoopWatch
 from aliaport.metrics import Metrics, declare_host_families
 from aliaport.plugin import Logger
 from aliaport.recorders import Recorders
-from aliaport.settings import Settings, Sources, environment_warnings
+from aliaport.sentry import Sentry
+from aliaport.settings import Settings, Sources, environment_warnings, masked
 from aliaport.web.app import make_app
 from aliaport.web.apps import MountedApp, reject_shared_prefixes
 from aliaport.web.core import Core
@@ -43,15 +45,23 @@ class Service:
     """One run of the service; make it on the HTTP loop.
 
     `listeners` are the bound sockets: the public one and, if there is one, the internal one.
+    `sentry` is None where errors are not tracked.
     """
 
     def __init__(
-        self, settings: Settings, sources: Sources, logs: Logs, listeners: Sequence[socket.socket]
+        self,
+        settings: Settings,
+        sources: Sources,
+        logs: Logs,
+        listeners: Sequence[socket.socket],
+        sentry: Sentry | None = None,
     ) -> None:
         self._settings = settings
         self._sources = sources
         self._logs = logs
+        self._sentry = sentry
         self._log: Logger = logs.logger()
+        self._audit = logs.audit()
         self._listeners = listeners
         self._signals = 0
         self._stop = asyncio.Event()
@@ -61,7 +71,16 @@ class Service:
         self._watch = LoopWatch(self._log)
         recorders = Recorders(settings.metrics.max_series_per_family)
         declare_host_families(recorders)
-        self._host = Host(settings, sources, recorders, self._logger_for)
+        health = LogHealth(logs)
+        self._host = Host(
+            settings,
+            sources,
+            recorders,
+            self._logger_for,
+            self._audit_for,
+            own=OwnProbes([health.probe()], self._log),
+            observe_job=sentry.job_observer if sentry else None,
+        )
         self._apps = [MountedApp(each, self._logger_for(each)) for each in self._host.apps]
         http = HttpMetrics()
         self._core = Core(
@@ -72,11 +91,12 @@ class Service:
                 http,
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
-                log_lost=lambda: logs.lost,
+                log_figures=health.figures,
             ),
             http=http,
             operators=Operators(settings, self._log),
             log=self._log,
+            requests=logs.requests,
             apps=self._apps,
         )
         self._server = Server(self._core)
@@ -125,6 +145,7 @@ class Service:
         problems = await self._host.construct(database_url)
         if problems:
             raise ConfigError(problems)
+        await self._audit_start()
         for app in self._apps:
             app.begin(self._context(app.candidate, database_url))
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
@@ -158,6 +179,7 @@ class Service:
         drain = self._core.drain
         drain.active, drain.ends_at = True, time.monotonic() + self._settings.drain_seconds
         self._log.info("service.draining", seconds=self._settings.drain_seconds)
+        await self._audited("service.drain", signals=self._signals)
         if self._signals < 2:
             await finish_within(self._hurry.wait(), self._settings.drain_seconds)
 
@@ -172,7 +194,39 @@ class Service:
             await finish_within(ended, EMBEDDED_STOP)
         self._watch.stop()
         self._log.info("service.stopped")
-        self._logs.flush()
+        if self._sentry is not None:
+            self._sentry.flush()
+        self._logs.close()
+
+    async def _audit_start(self) -> None:
+        """Record what runs here, and with which configuration."""
+        values = masked(self._settings) | {
+            "plugins": {unit.name: masked(unit.options) for unit in self._host.units if unit.alive}
+        }
+        await self._audited(
+            "configuration.apply", **{f"config_{key}": value for key, value in values.items()}
+        )
+        for candidate, rejection in (
+            *((unit.candidate, unit.rejection) for unit in self._host.units),
+            *((app.candidate, app.rejection) for app in self._apps),
+        ):
+            fields: dict[str, Any] = {
+                "plugin": candidate.name,
+                "distribution": candidate.distribution,
+                "distribution_version": candidate.version,
+            }
+            if rejection is None:
+                await self._audited("plugin.load", **fields)
+            else:
+                fields |= {"stage": rejection.stage, "reason": rejection.reason}
+                await self._audited("plugin.load", outcome="failure", **fields)
+
+    async def _audited(self, action: str, **fields: Any) -> None:
+        """Record what happens whether or not it can be recorded."""
+        try:
+            await self._audit.arecord(action, **fields)
+        except AuditError as error:
+            self._log.error("audit.failed", action=action, reason=str(error))
 
     def _explain(self, starting: "asyncio.Task[None]") -> int:
         error = starting.exception()
@@ -200,10 +254,14 @@ class Service:
         )
         return logger
 
+    def _audit_for(self, candidate: Candidate) -> Audit:
+        return self._logs.audit(plugin=candidate.name, distribution=candidate.distribution)
+
     def _context(self, candidate: Candidate, database_url: SecretStr | None) -> HostContext:
         return HostContext(
             candidate.name,
             self._logger_for(candidate),
+            self._audit_for(candidate),
             self._settings.environment,
             database_url,
             self._host.recorders,

@@ -14,7 +14,7 @@ from aliaport.declarations import Collector, Job, Probe, Status
 from aliaport.discovery import Candidate, RejectedError, Rejection, load, plugin_class
 from aliaport.errors import ConfigError
 from aliaport.failures import Failure
-from aliaport.jobs import JobRunner
+from aliaport.jobs import JobObserver, JobRunner
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
 from aliaport.probing import ProbeRunner, Result
 from aliaport.recorders import Recorders
@@ -30,6 +30,10 @@ NOTIFY_EVERY = 60.0
 """All in seconds; the last between two reports of one fault that no run can report."""
 
 MOST_DECLARATIONS = 200
+
+
+ObserveJob = Callable[[str, Job], JobObserver | None]
+"""Gives who is told of the runs of a job of the plugin named first."""
 
 
 class State(StrEnum):
@@ -55,10 +59,17 @@ class PluginUnit:
     """One plugin in its bulkhead. Use it on the HTTP loop only.
 
     `attempted` is set once the first start attempt has ended, well or badly. With `runs_jobs` unset
-    the jobs are left to the caller.
+    the jobs are left to the caller. `observe` gives who is told of a plugin's job, if anybody.
     """
 
-    def __init__(self, candidate: Candidate, log: Logger, *, runs_jobs: bool = True) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        log: Logger,
+        *,
+        runs_jobs: bool = True,
+        observe: ObserveJob | None = None,
+    ) -> None:
         self.candidate = candidate
         self.name = candidate.name
         self.log = log
@@ -71,6 +82,7 @@ class PluginUnit:
         self.jobs: list[JobRunner] = []
         self.attempted = asyncio.Event()
         self._runs_jobs = runs_jobs
+        self._observe = observe
         self._class: type[Plugin[PluginConfig]] = Plugin
         self._model: type[PluginConfig] = PluginConfig
         self._config = PluginConfig()
@@ -166,21 +178,16 @@ class PluginUnit:
         for probe in declared.probes:
             policy = policies.get(probe.name, ProbeSettings())
             self.probes.append(
-                ProbeRunner(
-                    probe,
-                    self.name,
-                    bulkhead,
-                    self.log,
-                    critical=probe.critical if policy.critical is None else policy.critical,
-                    timeout=policy.timeout or probe.timeout,
-                    min_interval=policy.min_interval,
-                    closed_as=self._closed_as,
+                ProbeRunner.under_policy(
+                    probe, self.name, bulkhead, self.log, policy, self._closed_as
                 )
             )
         self.collectors = [
             CollectorRunner(each, self.name, bulkhead, self.log) for each in declared.collectors
         ]
-        self.jobs = [JobRunner(each, bulkhead, self.log, context.clock) for each in declared.jobs]
+        for job in declared.jobs:
+            observer = self._observe(self.name, job) if self._observe else None
+            self.jobs.append(JobRunner(job, bulkhead, self.log, context.clock, observer))
 
     def begin(self) -> None:
         """Start the plugin in the background, again and again until it succeeds."""

@@ -10,14 +10,14 @@ import pytest
 CORE = Path(__file__).parents[1] / "aliaport"
 
 LAYERS = [
-    {"errors", "redaction", "cgroup", "healthcheck"},
+    {"errors", "redaction", "cgroup", "healthcheck", "correlation"},
     {"failures", "declarations"},
     {"families", "bulkhead", "answers"},
-    {"plugin", "samples", "flight"},
+    {"plugin", "samples", "flight", "sentry"},
     {"postgres", "settings", "discovery", "recorders", "apps", "collecting", "jobs", "probing"},
-    {"context", "exposition", "http_metrics", "log_sinks", "embedded", "terminal_log"},
-    {"commands", "unit", "logs", "loop_watch", "report"},
-    {"host"},
+    {"context", "exposition", "http_metrics", "embedded", "terminal_log"},
+    {"unit", "logs", "loop_watch", "report"},
+    {"commands", "host"},
     {"host_metrics", "testing"},
     {"metrics"},
     {"web"},
@@ -30,8 +30,12 @@ OWNERS = {
     "aioprometheus": ("exposition",),
     "asyncpg": ("postgres",),
     "psutil": (),
+    "sentry_sdk": ("sentry",),
 }
-BULKHEADS = {"bulkhead", "failures", "discovery", "web/middleware", "web/apps"}
+BULKHEADS = {
+    *("bulkhead", "failures", "discovery", "web/middleware", "web/apps", "sentry/tracking"),
+    *("logs/values", "logs/writer", "logs/standard"),
+}
 
 
 def modules() -> list[Path]:

@@ -7,11 +7,13 @@ from aliaport.settings.loading import (
     unknown_probes,
     unknown_tables,
 )
-from aliaport.settings.model import MetricsSettings, ProbeSettings, Settings
+from aliaport.settings.model import LogSettings, MetricsSettings, ProbeSettings, Settings
+from aliaport.settings.service import service_fields
 from aliaport.settings.showing import SettingRow, describe, masked
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
+    "LogSettings",
     "MetricsSettings",
     "ProbeSettings",
     "SettingRow",
@@ -23,6 +25,7 @@ __all__ = [
     "masked",
     "plugin_config",
     "read_sources",
+    "service_fields",
     "unknown_probes",
     "unknown_tables",
 ]

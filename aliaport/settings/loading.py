@@ -84,7 +84,8 @@ def unknown_probes(sources: Sources, probes: Collection[str]) -> list[str]:
 
 def environment_warnings(sources: Sources) -> list[str]:
     """Return one warning for each ALIAPORT_* variable that nothing reads."""
-    known = [*Settings.model_fields, "database_url_file", "config", "plugins", "apps"]
+    files = ("database_url_file", "sentry_dsn_file")
+    known = [*Settings.model_fields, *files, "config", "plugins", "apps"]
     warnings = []
     for variable in sources.variables:
         first = _first_part(variable)

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from aliaport.sentry.dsn import check_dsn
+
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
 """Where everything is shown to everybody, and where the embedded database may be used."""
@@ -21,9 +23,35 @@ class _Table(BaseModel):
 class LogSettings(_Table):
     """`[log]`."""
 
-    folder: Path = Field(Path("logs"), description="Folder of the log file app.log.")
+    folder: Path = Field(
+        Path("logs"), description="Folder of app.log, api.log, error.log and audit.log."
+    )
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is written."
+    )
+    stdout: bool = Field(
+        default=False,
+        description="Whether the lines go to standard output too; on a terminal always.",
+    )
+    probe_requests: bool = Field(
+        default=False,
+        description="Whether api.log has every probe and scrape; otherwise failed, slow and "
+        "changed ones.",
+    )
+    slow_request_ms: int = Field(
+        1000, ge=1, description="Milliseconds from which a probe or scrape counts as slow."
+    )
+    rotate_mb: int = Field(
+        100, ge=1, le=10_000, description="Megabytes at which a file is renamed; so it is daily."
+    )
+    keep_days: int = Field(
+        30, ge=1, description="Days for which renamed app, api and error logs are kept."
+    )
+    keep_audit_days: int = Field(
+        90, ge=1, description="Days for which renamed audit logs are kept."
+    )
+    max_total_mb: int = Field(
+        5000, ge=10, description="Megabytes of all log files, beyond which the oldest go early."
     )
 
 
@@ -106,6 +134,17 @@ class Settings(_Table):
     status_budget: float = Field(
         3.0, gt=0, le=60, description="Seconds within which /status answers."
     )
+    sentry_dsn: SecretStr | None = Field(
+        None,
+        description="https://key@host/number of the Sentry project that is told of errors.",
+    )
+    sentry_traces_sample_rate: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of requests traced; 1.0 in development, otherwise 0.1. Never /health, "
+        "/ready and /metrics.",
+    )
     log: LogSettings = LogSettings()
     loading: LoadingSettings = LoadingSettings()
     probes: dict[str, ProbeSettings] = Field(default_factory=dict)
@@ -134,6 +173,13 @@ class Settings(_Table):
         if url is not None:
             check_database_url(url.get_secret_value())
         return url
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _is_dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        if dsn is not None:
+            check_dsn(dsn.get_secret_value())
+        return dsn
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,10 @@ from dotenv import dotenv_values
 from aliaport.errors import ConfigError
 
 PREFIX = "ALIAPORT_"
-USUAL_NAMES = ("DATABASE_URL", "DATABASE_URL_FILE", "ENVIRONMENT")
+USUAL_NAMES = (
+    *("DATABASE_URL", "DATABASE_URL_FILE", "ENVIRONMENT"),
+    *("SENTRY_DSN", "SENTRY_DSN_FILE"),
+)
 """Variables that have no prefix; with it they work too, and win."""
 
 _INJECTED = re.compile(r"ALIAPORT_(SERVICE_(HOST|PORT(_.*)?)|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)")

@@ -18,7 +18,7 @@ from aliaport.discovery import Candidate
 from aliaport.errors import AliaportError, ConfigError
 from aliaport.exposition import render_family
 from aliaport.jobs import JobRunner
-from aliaport.plugin import Clock, Logger, Plugin
+from aliaport.plugin import Audit, Clock, Logger, Plugin
 from aliaport.probing import ProbeRunner, run_probes
 from aliaport.recorders import Recorders
 from aliaport.settings import Sources
@@ -44,9 +44,13 @@ class ProbeAnswer:
 
 @dataclass(slots=True)
 class RunningPlugin:
-    """A started plugin. `logged` are the events that it and the host logged about it."""
+    """A started plugin.
+
+    `logged` are the events that it and the host logged about it, `audited` what it recorded.
+    """
 
     logged: list[dict[str, Any]] = field(default_factory=list)
+    audited: list[dict[str, Any]] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _unit: PluginUnit | None = None
     _recorders: Recorders = field(default_factory=lambda: Recorders(100))
@@ -149,6 +153,7 @@ def run_plugin(
         context = HostContext(
             name,
             _logger(running.logged),
+            _KeptAudit(running.audited),
             environment,
             SecretStr(database_url) if database_url else None,
             running._recorders,
@@ -170,12 +175,14 @@ def make_context(
     database_url: str | None = None,
     environment: str = "test",
     log: Logger | None = None,
+    audit: Audit | None = None,
     clock: Clock | None = None,
 ) -> HostContext:
     """A context for a plugin that a test constructs by itself."""
     return HostContext(
         name,
         log or _logger([]),
+        audit or _KeptAudit([]),
         environment,
         SecretStr(database_url) if database_url else None,
         Recorders(100),
@@ -223,6 +230,17 @@ def _raise_if_rejected(unit: PluginUnit) -> None:
 async def _probed(runner: ProbeRunner) -> Any:
     results = await run_probes([runner], runner.timeout + 1.0)
     return results[runner.probe.name]
+
+
+class _KeptAudit:
+    def __init__(self, events: list[dict[str, Any]]) -> None:
+        self._events = events
+
+    def record(self, action: str, /, **fields: Any) -> None:
+        self._events.append({"action": action, **fields})
+
+    async def arecord(self, action: str, /, **fields: Any) -> None:
+        self.record(action, **fields)
 
 
 def _logger(events: list[dict[str, Any]]) -> Logger:

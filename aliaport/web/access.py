@@ -1,4 +1,4 @@
-"""Counts every request, malformed and cancelled ones too, where aiohttp tells of it: its log."""
+"""Counts and logs every request, malformed and cancelled ones too, where aiohttp tells of it."""
 
 from typing import Any
 
@@ -7,8 +7,11 @@ from aiohttp.abc import AbstractAccessLogger
 
 from aliaport.http_metrics import UNMATCHED
 from aliaport.web.core import Core
-from aliaport.web.correlation import REQUEST_ID
+from aliaport.web.correlation import IDENTITY
 from aliaport.web.operators import client_address
+
+QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"))
+"""What balancers and Prometheus ask all the time: logged where there is something to say."""
 
 ENDPOINTS: dict[str, str] = {}
 """The label of each route's template, once seen."""
@@ -20,6 +23,7 @@ class AccessCounter(AbstractAccessLogger):
     def __init__(self, core: Any, log_format: str) -> None:
         super().__init__(core, log_format)
         self._core: Core = core
+        self._statuses: dict[tuple[str, str], int] = {}
 
     @property
     def enabled(self) -> bool:
@@ -27,27 +31,41 @@ class AccessCounter(AbstractAccessLogger):
         return True
 
     def log(self, request: Any, response: web.StreamResponse, time: float) -> None:
-        """Count one request that has been answered or given up."""
+        """Count one request, answered or given up, and log it if it is worth a line."""
         try:
             resource = request.match_info.route.resource
         except (AssertionError, AttributeError):  # malformed: it never reached the router
             resource = None
         endpoint = UNMATCHED if resource is None else _endpoint(resource.canonical)
         self._core.http.record(request.method, endpoint, response.status, time)
-        if REQUEST_ID in request:
-            self._log(request, endpoint, response.status, time)
+        if endpoint not in QUIET or self._is_told(request.method, endpoint, response.status, time):
+            self._log(request, endpoint, response, time)
 
-    def _log(self, request: web.Request, endpoint: str, status: int, seconds: float) -> None:
-        """Log one request of a mounted application; probes of the core's routes would be noise."""
-        self._core.log.info(
-            "request.answered",
+    def _is_told(self, method: str, endpoint: str, status: int, seconds: float) -> bool:
+        """Whether a probe or scrape is news: it failed, was slow, or had another status before."""
+        before = self._statuses.get((method, endpoint), status)
+        self._statuses[method, endpoint] = status
+        log = self._core.settings.log
+        return (
+            log.probe_requests
+            or status >= 400
+            or status != before
+            or seconds * 1000 >= log.slow_request_ms
+        )
+
+    def _log(
+        self, request: Any, endpoint: str, response: web.StreamResponse, seconds: float
+    ) -> None:
+        self._core.requests.record(
+            request.get(IDENTITY),
             method=request.method,
+            path=request.path[:2_000],
             endpoint=endpoint,
-            path=request.path[:200],
-            status=status,
-            duration_ms=round(seconds * 1000, 2),
+            status=response.status,
+            seconds=seconds,
+            body_bytes=response.body_length,
             client=client_address(request, self._core.settings.trusted_proxies),
-            **{"http.request.id": request[REQUEST_ID]},
+            agent=request.headers.get("User-Agent", "")[:500],
         )
 
 

@@ -7,6 +7,7 @@ import orjson
 from aiohttp import web
 
 from aliaport import report
+from aliaport.correlation import REQUEST
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -37,7 +38,14 @@ def error_answer(
     headers: dict[str, str] | None = None,
     details: dict[str, Any] | None = None,
 ) -> web.Response:
-    """An error in the one shape that all have; `details` are further keys beside the message."""
+    """An error in the one shape that all have; `details` are further keys beside the message.
+
+    The identity of the request stands there too, so that who reports an error can name it.
+    """
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": "1", **(headers or {})}
+    identity = REQUEST.get()
+    if identity is not None:
+        ids = {"request_id": identity.request_id, "trace_id": identity.trace_id}
+        details = {**(details or {}), **ids}
     return json_answer(report.error(code, message, details), status, headers)

@@ -22,7 +22,6 @@ from aliaport.failures import Failure, describe
 from aliaport.plugin import Context, Logger, PluginConfig
 from aliaport.report import PluginRow
 from aliaport.settings import Sources, plugin_config
-from aliaport.web.correlation import correlate
 
 IMPORT_TIMEOUT = 10.0
 START_TIMEOUT = 10.0
@@ -133,7 +132,6 @@ class MountedApp:
         while True:
             try:
                 application = declared.create(context, self._config)
-                application.middlewares.insert(0, correlate)
                 resource = PrefixedSubAppResource(declared.prefix, application)
                 application.freeze()
                 task = asyncio.ensure_future(application.startup())

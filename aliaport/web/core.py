@@ -10,6 +10,7 @@ from aliaport import __version__
 from aliaport.declarations import Status
 from aliaport.host import Host
 from aliaport.http_metrics import HttpMetrics
+from aliaport.logs import RequestLog
 from aliaport.metrics import Metrics
 from aliaport.plugin import Logger
 from aliaport.probing import ProbeRunner, Result, run_probes
@@ -41,6 +42,7 @@ class Core:
     http: HttpMetrics
     operators: Operators
     log: Logger
+    requests: RequestLog
     apps: Sequence[MountedApp]
     drain: Drain = field(default_factory=Drain)
     started: float = field(default_factory=time.monotonic)

@@ -1,25 +1,30 @@
-"""Gives each request of a mounted application an identity, which its log lines and answer carry."""
+"""Gives each request its identity, which its log lines, its answer and what it calls carry."""
 
-import re
-import uuid
-
-import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-HEADER = "X-Request-ID"
-REQUEST_ID = "request_id"
-_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+from aliaport.correlation import (
+    REQUEST,
+    REQUEST_ID_HEADER,
+    TRACE_HEADER,
+    RequestIdentity,
+    identify,
+)
+
+IDENTITY = "aliaport_identity"
+"""The key of a request under which its identity stands."""
 
 
-@web.middleware
-async def correlate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Take the caller's identity of the request or make one."""
-    given = request.headers.get(HEADER, "")
-    identity = given if _ACCEPTED.fullmatch(given) else uuid.uuid4().hex
-    request[REQUEST_ID] = identity
-    with structlog.contextvars.bound_contextvars(**{"http.request.id": identity}):
-        response = await handler(request)
+def begin(request: web.Request) -> RequestIdentity:
+    """Take the caller's identity of the request or make one, and let it be the present one."""
+    headers = request.headers
+    identity = identify(headers.get(REQUEST_ID_HEADER), headers.get(TRACE_HEADER))
+    request[IDENTITY] = identity
+    REQUEST.set(identity)
+    return identity
+
+
+def mark(response: web.StreamResponse, identity: RequestIdentity) -> None:
+    """Let the answer say which request it answers."""
     if not response.prepared:
-        response.headers[HEADER] = identity
-    return response
+        response.headers[REQUEST_ID_HEADER] = identity.request_id
+        response.headers[TRACE_HEADER] = identity.traceparent

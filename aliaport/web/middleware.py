@@ -9,7 +9,7 @@ from aliaport.apps import Refusal
 from aliaport.failures import describe
 from aliaport.web.answers import error_answer
 from aliaport.web.core import Core
-from aliaport.web.correlation import HEADER, REQUEST_ID
+from aliaport.web.correlation import begin, mark
 
 _MESSAGES = {
     404: "there is nothing at this path; / lists what there is",
@@ -24,17 +24,18 @@ def shape_errors(core: Core) -> Middleware:
 
     @web.middleware
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
+        identity = begin(request)
         try:
             response = await handler(request)
         except Refusal as error:
-            answer = error_answer(
+            response = error_answer(
                 error.status, error.code, error.message, error.headers, error.details
             )
-            response = _identified(request, answer)
         except web.HTTPException as error:
-            response = _identified(request, _shaped(error))
+            response = _shaped(error)
         except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
-            response = _identified(request, _failed(core, request, error))
+            response = _failed(core, request, error)
+        mark(response, identity)
         if drain.active:
             response.force_close()
         return response
@@ -42,22 +43,12 @@ def shape_errors(core: Core) -> Middleware:
     return shape
 
 
-def _identified(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    if REQUEST_ID in request:
-        response.headers[HEADER] = request[REQUEST_ID]
-    return response
-
-
 def _failed(core: Core, request: web.Request, error: Exception) -> web.StreamResponse:
-    failure = describe(error, "aliaport")
     core.log.error(
         "request.failed",
-        method=request.method,
-        path=request.path[:200],
-        **({"http.request.id": request[REQUEST_ID]} if REQUEST_ID in request else {}),
-        reason=str(failure),
-        where=failure.where,
-        traceback=failure.traceback,
+        exc_info=error,
+        where=describe(error, "aliaport").where,
+        **{"http.request.method": request.method, "url.path": request.path[:200]},
     )
     return error_answer(500, "internal_error", "this is our fault; the log has the cause")
 

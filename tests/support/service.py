@@ -13,9 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aliaport.logs.fields import LABELS, NAMES, NUMBERS
+
 ROGUES = Path(__file__).parents[1] / "rogues"
 PATIENCE = 30.0
 """Seconds after which something that should happen is taken never to happen."""
+
+
+LOG_FILES = ("app.log", "api.log", "error.log", "audit.log")
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,16 @@ class Service:
         return found
 
     def _read(self, message: str | None) -> list[dict[str, Any]]:
-        log = self.folder / "logs" / "app.log"
-        if not log.exists():
-            return []
         lines = [
             json.loads(line)
+            for name in LOG_FILES
+            if (log := self.folder / "logs" / name).exists()
             for line in log.read_text().splitlines(keepends=True)
             if line.endswith("\n")
         ]
         own = [line for line in lines if line["process.pid"] == self.process.pid]
-        return [line for line in own if message in (None, line["message"])]
+        own.sort(key=lambda line: line["@timestamp"])
+        return [_short(line) for line in own if message in (None, line["message"])]
 
     def output(self) -> str:
         return (self.folder / "output.txt").read_text()[-6000:]
@@ -110,6 +115,14 @@ class Service:
             return self.process.wait(patience)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the service still runs; log:\n{self.output()}") from None
+
+
+def _short(line: dict[str, Any]) -> dict[str, Any]:
+    """The line with the names that its fields have in code beside those that they have on disk."""
+    short = {short: line[long] for short, long in NAMES.items() if long in line}
+    for prefix in (LABELS, NUMBERS):
+        short |= {k.removeprefix(prefix): v for k, v in line.items() if k.startswith(prefix)}
+    return line | short
 
 
 def free_port() -> int:

@@ -81,3 +81,13 @@ class StartBlocks(Plugin[PluginConfig]):
 
     async def start(self):
         time.sleep(3600)
+
+
+class NamedLog(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def probes(self):
+        return [Probe(name="log", run=self.check)]
+
+    async def check(self):
+        return Check.healthy()

@@ -1,0 +1,7 @@
+"""The log: structured events in four files of JSON lines, written without holding who logs."""
+
+from aliaport.logs.audit import Audit
+from aliaport.logs.pipeline import Logs
+from aliaport.logs.requests import RequestLog
+
+__all__ = ["Audit", "Logs", "RequestLog"]

@@ -1,0 +1,142 @@
+"""The audit log: an event is on the disk before the action that it records is confirmed."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from aliaport.correlation import REQUEST
+from aliaport.errors import AuditError
+from aliaport.logs.entries import Entry, Importance
+from aliaport.logs.files import LogFile
+from aliaport.logs.lines import LineFormat
+from aliaport.logs.values import make_plain
+from aliaport.logs.writer import Copy
+
+RECORD_TIMEOUT = 2.0
+"""Seconds that an action waits for its record."""
+
+MOST_AT_ONCE = 500
+
+_CONSTANT = {"event.kind": "event", "event.category": "configuration", "event.type": "change"}
+_REFUSED = "the action is not done, since the audit log cannot record it"
+_CURE = "make room or make the log folder writable, and try again"
+
+
+class AuditWriter:
+    """Writes the audit log in a thread of its own and waits for the disk; any thread hands over.
+
+    `recorded` and `refused` count the events, `last_write` is the wall-clock time of the last
+    success in seconds.
+    """
+
+    def __init__(
+        self, file: LogFile, lines: LineFormat, *, copy: Copy, rotated: Callable[[], None]
+    ) -> None:
+        self.recorded = 0
+        self.refused = 0
+        self.last_write: float | None = None
+        self._file = file
+        self._lines = lines
+        self._copy = copy
+        self._rotated = rotated
+        self._waiting: queue.SimpleQueue[tuple[Entry | Callable[[], None], Future[None]]]
+        self._waiting = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="log-audit", daemon=True).start()
+
+    def begin(self, entry: Entry | Callable[[], None]) -> "Future[None]":
+        """Hand over an event; the future ends with its write, or with the OSError that it met.
+
+        A function is called in turn, between two events.
+        """
+        future: Future[None] = Future()
+        self._waiting.put((entry, future))
+        return future
+
+    def reopen(self) -> None:
+        """Open the file by its name again, after what was handed over before is written."""
+        self.begin(self._file.reopen)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until everything handed over before is written or refused; False if it takes longer."""
+        try:
+            self.begin(lambda: None).exception(seconds)
+        except FutureTimeoutError:
+            return False
+        return True
+
+    def _serve(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            while len(batch) < MOST_AT_ONCE and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            entries = [(each, future) for each, future in batch if isinstance(each, Entry)]
+            if entries:
+                self._write(entries)
+            for call, future in batch:
+                if not isinstance(call, Entry):
+                    call()
+                    future.set_result(None)
+
+    def _write(self, entries: "list[tuple[Entry, Future[None]]]") -> None:
+        lines = [self._lines.line(entry) for entry, _ in entries]
+        try:
+            if self._file.write(b"".join(lines)):
+                self._rotated()
+            self._file.sync()
+        except OSError as error:
+            self._file.undo()
+            self.refused += len(entries)
+            for _, future in entries:
+                future.set_exception(error)
+            return
+        self.recorded += len(entries)
+        self.last_write = time.time()
+        for (entry, future), line in zip(entries, lines, strict=True):
+            future.set_result(None)
+            self._copy(entry, line)
+
+
+class Audit:
+    """The host's `aliaport.plugin.Audit`: records with the fields of whom it was given to."""
+
+    def __init__(self, writer: AuditWriter, fields: Mapping[str, Any]) -> None:
+        self._writer = writer
+        self._fields = fields
+
+    def record(self, action: str, /, **fields: Any) -> None:
+        """Record an action and wait for the disk; see `aliaport.plugin.Audit`."""
+        try:
+            self._begin(action, fields).result(RECORD_TIMEOUT)
+        except FutureTimeoutError:
+            raise _no_answer() from None
+        except OSError as error:
+            raise _failed(error) from None
+
+    async def arecord(self, action: str, /, **fields: Any) -> None:
+        """As `record`, for code on an event loop."""
+        work = asyncio.wrap_future(self._begin(action, fields))
+        done, _ = await asyncio.wait({work}, timeout=RECORD_TIMEOUT)
+        if not done:
+            raise _no_answer()
+        if isinstance(error := work.exception(), OSError):
+            raise _failed(error)
+
+    def _begin(self, action: str, fields: dict[str, Any]) -> "Future[None]":
+        make_plain(fields)
+        fields = {**_CONSTANT, "outcome": "success", **self._fields, **fields}
+        return self._writer.begin(
+            Entry(time.time_ns(), "info", Importance.INFO, action, fields, REQUEST.get())
+        )
+
+
+def _no_answer() -> AuditError:
+    return AuditError(f"{_REFUSED}: the disk does not answer; {_CURE}")
+
+
+def _failed(error: OSError) -> AuditError:
+    return AuditError(f"{_REFUSED}: {error.strerror}; {_CURE}")

@@ -1,0 +1,48 @@
+"""The audit log of a command beside the service: a file of its own, made with its first event."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from aliaport.logs.audit import Audit, AuditWriter
+from aliaport.logs.files import LogFile
+from aliaport.logs.lines import LineFormat
+from aliaport.logs.pipeline import DATASETS, MEGABYTE
+from aliaport.logs.writer import opener
+from aliaport.settings import LogSettings
+
+_NAME = "audit.log"
+
+
+class CommandAudit:
+    """The `aliaport.plugin.Audit` of a command.
+
+    The service alone writes audit.log; this file has the name of a rotated one, so that it is
+    shipped and kept like those.
+    """
+
+    def __init__(
+        self, settings: LogSettings, service: Mapping[str, str], fields: Mapping[str, Any]
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._fields = fields
+
+    def record(self, action: str, /, **fields: Any) -> None:
+        """Record an action and wait for the disk; see `aliaport.plugin.Audit`."""
+        self._audit.record(action, **fields)
+
+    async def arecord(self, action: str, /, **fields: Any) -> None:
+        """As `record`, for code on an event loop."""
+        await self._audit.arecord(action, **fields)
+
+    @cached_property
+    def _audit(self) -> Audit:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = self._settings.folder / f"{_NAME}.{stamp}-{secrets.token_hex(4)}"
+        lines = LineFormat(DATASETS[_NAME], self._service)
+        file = LogFile(path, opener(lines), self._settings.rotate_mb * MEGABYTE)
+        writer = AuditWriter(file, lines, copy=lambda *_: None, rotated=lambda: None)
+        return Audit(writer, self._fields)

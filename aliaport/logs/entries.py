@@ -1,0 +1,42 @@
+"""One event on its way from the thread that logs to the thread that writes."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from aliaport.correlation import RequestIdentity
+
+
+class Importance(IntEnum):
+    """What is dropped first where the disk does not keep up."""
+
+    DEBUG = 0
+    ROUTINE = 1
+    INFO = 2
+    WARNING = 3
+    ERROR = 4
+
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""The levels by name, with the numbers of the standard library."""
+
+IMPORTANCE = {
+    "debug": Importance.DEBUG,
+    "info": Importance.INFO,
+    "warning": Importance.WARNING,
+    "error": Importance.ERROR,
+}
+
+
+@dataclass(slots=True)
+class Entry:
+    """An event with plain fields. `time` in nanoseconds since the epoch, `weight` in characters."""
+
+    time: int
+    level: str
+    importance: Importance
+    name: str
+    fields: dict[str, Any]
+    request: RequestIdentity | None
+    thread: str = ""
+    weight: int = 0

@@ -1,0 +1,103 @@
+"""Whether the log is alive: the built-in probe `log`, and the figures for /metrics."""
+
+import errno
+import time
+
+from aliaport.declarations import Check, Metric, Probe, Scalar
+from aliaport.logs.pipeline import Logs
+from aliaport.recorders import Figures
+
+BLOCKED_AFTER = 10.0
+"""Seconds that one write may take; then the disk or the network behind it is stuck."""
+
+DROPPING_FOR = 300.0
+"""Seconds for which dropped events keep the probe degraded."""
+
+_FILE = ("file",)
+_LEVELS = ("file", "level")
+WRITTEN = Metric.counter("aliaport_log_events_written_total", "Events written.", _LEVELS)
+DROPPED = Metric.counter(
+    "aliaport_log_events_dropped_total", "Events dropped since the disk did not keep up.", _LEVELS
+)
+WAITING = Metric.gauge("aliaport_log_events_waiting", "Events that wait for the disk.", _FILE)
+LAST_WRITE = Metric.gauge(
+    "aliaport_log_last_write_timestamp_seconds", "When a write last succeeded.", _FILE
+)
+FAILING = Metric.gauge("aliaport_log_failing", "1 while writes fail or are stuck.", _FILE)
+AUDIT_REFUSED = Metric.counter(
+    "aliaport_log_audit_refused_total", "Actions that the audit log could not record."
+)
+STREAM_DROPPED = Metric.counter(
+    "aliaport_log_stdout_dropped_total", "Lines dropped since nobody reads standard output."
+)
+FAMILIES = (WRITTEN, DROPPED, WAITING, LAST_WRITE, FAILING, AUDIT_REFUSED, STREAM_DROPPED)
+
+
+class LogHealth:
+    """Judges the log of this process; `figures` and `check` may be called in any thread."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+        self._seen_dropped = 0
+        self._dropped_at = float("-inf")
+
+    def probe(self) -> Probe:
+        """The probe `log`."""
+        return Probe(name="log", title="Log files", run=self.check, timeout=0.5)
+
+    async def check(self) -> Check:
+        """Judge what is known: no file is touched."""
+        now, states = time.monotonic(), {}
+        waiting = dropped = 0
+        oldest_write = 0.0
+        for name, writer in self._logs.writers.items():
+            states[name] = writer.state
+            waiting += len(writer.backlog)
+            dropped += sum(writer.backlog.dropped.values())
+            if writer.state.last_write is not None:
+                oldest_write = max(oldest_write, writer.state.last_write)
+        if dropped > self._seen_dropped:
+            self._seen_dropped, self._dropped_at = dropped, now
+        data: dict[str, Scalar] = {
+            "last_write_s_ago": round(time.time() - oldest_write, 1) if oldest_write else None,
+            "waiting": waiting,
+            "dropped": dropped,
+            "audit_refused": self._logs.audit_writer.refused,
+        }
+        for name, state in states.items():
+            if state.fault == errno.ENOSPC:
+                text = f"{name}: the disk is full; make room"
+                return Check.unhealthy(text, code="disk_full", **data)
+            if state.fault is not None:
+                text = f"{name}: {errno.errorcode.get(state.fault, state.fault)}"
+                return Check.unhealthy(text, code="unwritable", **data)
+            busy = state.busy_since
+            if busy is not None and now - busy > BLOCKED_AFTER:
+                text = f"{name}: a write has not ended for {now - busy:.0f} s"
+                return Check.unhealthy(text, code="blocked", **data)
+        if now - self._dropped_at < DROPPING_FOR:
+            return Check.degraded(f"{dropped} events dropped in all", code="dropping", **data)
+        return Check.healthy(f"{waiting} events wait", code="ok", **data)
+
+    def figures(self) -> dict[str, Figures]:
+        """What /metrics shows, by family."""
+        figures: dict[str, Figures] = {metric.name: {} for metric in FAMILIES}
+        for name, writer in self._logs.writers.items():
+            state = writer.state
+            for level in ("debug", "info", "warning", "error"):
+                figures[WRITTEN.name][name, level] = float(state.written[level])
+                figures[DROPPED.name][name, level] = float(writer.backlog.dropped[level])
+            figures[WAITING.name][(name,)] = float(len(writer.backlog))
+            stuck = (
+                state.busy_since is not None and time.monotonic() - state.busy_since > BLOCKED_AFTER
+            )
+            figures[FAILING.name][(name,)] = float(state.fault is not None or stuck)
+            if state.last_write is not None:
+                figures[LAST_WRITE.name][(name,)] = state.last_write
+        audit, stream = self._logs.audit_writer, self._logs.stream
+        figures[WRITTEN.name]["audit.log", "info"] = float(audit.recorded)
+        figures[AUDIT_REFUSED.name][()] = float(audit.refused)
+        figures[STREAM_DROPPED.name][()] = float(stream.dropped if stream else 0)
+        if audit.last_write is not None:
+            figures[LAST_WRITE.name]["audit.log",] = audit.last_write
+        return figures

@@ -1,0 +1,222 @@
+"""The open log of the process: from structlog's loggers to the writers of the files."""
+
+import atexit
+import fcntl
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from aliaport.correlation import REQUEST
+from aliaport.errors import StartupError
+from aliaport.failures import describe
+from aliaport.logs.audit import Audit, AuditWriter
+from aliaport.logs.entries import IMPORTANCE, LEVELS, Entry
+from aliaport.logs.files import LogFile
+from aliaport.logs.lines import LineFormat
+from aliaport.logs.requests import RequestLog
+from aliaport.logs.retention import Kept, Retention
+from aliaport.logs.standard import take_over
+from aliaport.logs.streams import Console, Stream
+from aliaport.logs.values import make_plain
+from aliaport.logs.writer import Writer, complain, opener
+from aliaport.plugin import Logger
+from aliaport.settings import LogSettings
+
+Event = MutableMapping[str, Any]
+Processor = Callable[[Any, str, Event], Event]
+
+DATASETS = {
+    "app.log": "aliaport.app",
+    "api.log": "aliaport.api",
+    "error.log": "aliaport.error",
+    "audit.log": "aliaport.audit",
+}
+"""The files, each with the `event.dataset` of its lines. An event stands in one of them only."""
+
+MEGABYTE = 1_000_000
+_NOTHING: tuple[tuple[()], dict[str, Any]] = ((), {})
+
+
+class _Nowhere:
+    """What structlog calls at last: the event is handed over already."""
+
+    def debug(self) -> None:
+        """Do nothing."""
+
+    info = warning = error = exception = critical = debug
+
+
+class Logs:
+    """Make one per process, before anything that logs.
+
+    `service` are the fields that every line carries; each of `processors` sees every event first,
+    in the thread that logs. Raises StartupError where the folder cannot be written or another
+    service writes there.
+    """
+
+    def __init__(
+        self,
+        settings: LogSettings,
+        service: Mapping[str, str],
+        processors: Sequence[Processor] = (),
+    ) -> None:
+        folder = settings.folder
+        self._lock = _locked(folder)
+        self.stream = Stream() if settings.stdout or sys.stdout.isatty() else None
+        self._console = Console(colors=True) if sys.stdout.isatty() else None
+        kept = Kept(
+            {name: settings.keep_days for name in DATASETS}
+            | {"audit.log": settings.keep_audit_days},
+            settings.max_total_mb * MEGABYTE,
+        )
+        files: dict[str, tuple[LogFile, LineFormat]] = {}
+        for name, dataset in DATASETS.items():
+            lines = LineFormat(dataset, service)
+            file = LogFile(folder / name, opener(lines), settings.rotate_mb * MEGABYTE)
+            files[name] = file, lines
+            _opened(file)
+        self._retention = Retention(folder, kept, tuple(DATASETS))
+        hooks: dict[str, Any] = {"copy": self._copy, "rotated": self._retention.look}
+        self.writers = {
+            name: Writer(*files[name], **hooks) for name in ("app.log", "api.log", "error.log")
+        }
+        # A person at a terminal is not served by the whole configuration.
+        copy_audit = self._copy if self._console is None else lambda *_: None
+        self.audit_writer = AuditWriter(*files["audit.log"], **(hooks | {"copy": copy_audit}))
+        self.requests = RequestLog(self.writers["api.log"].put)
+        self._processors = [*processors, self._hand_over]
+        self._wrapper = structlog.make_filtering_bound_logger(LEVELS[settings.level])
+        structlog.configure(
+            processors=self._processors,
+            wrapper_class=self._wrapper,
+            logger_factory=lambda *_: _Nowhere(),
+            cache_logger_on_first_use=False,
+        )
+        take_over(self.logger(), LEVELS[settings.level])
+
+    def logger(self, **fields: Any) -> Logger:
+        """A logger whose lines carry `fields`."""
+        logger: Logger = structlog.wrap_logger(
+            _Nowhere(), processors=self._processors, wrapper_class=self._wrapper, **fields
+        ).bind()
+        return logger
+
+    def audit(self, **fields: Any) -> Audit:
+        """An audit log whose lines carry `fields`."""
+        return Audit(self.audit_writer, fields)
+
+    def reopen(self) -> None:
+        """Open the files anew, after they were moved away."""
+        for writer in self.writers.values():
+            writer.reopen()
+        self.audit_writer.reopen()
+
+    def flush(self, seconds: float = 2.0) -> bool:
+        """Wait, at most so long, until everything is written; False if it is not."""
+        deadline = time.monotonic() + seconds
+        flushing = [writer.flush for writer in self.writers.values()]
+        flushed = [
+            flush(max(0.0, deadline - time.monotonic()))
+            for flush in (*flushing, self.audit_writer.flush)
+        ]
+        if self.stream is not None:
+            self.stream.flush(max(0.0, min(0.5, deadline - time.monotonic())))
+        return all(flushed)
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Write out what is left before the process ends, and say on standard error what is lost."""
+        if not self.flush(seconds):
+            waiting = sum(len(writer.backlog) for writer in self.writers.values())
+            complain(f"the log could not be written out; {waiting} events or more are lost")
+
+    def flush_at_exit(self) -> None:
+        """Lose nothing where the interpreter ends by itself, and log what ended it."""
+        log = self.logger()
+
+        def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+            if not isinstance(error, KeyboardInterrupt):
+                log.error("service.crashed", exc_info=error)
+            sys.__excepthook__(kind, error, trace)
+
+        sys.excepthook = hook
+        atexit.register(self.close)
+
+    def _hand_over(self, _logger: Any, method: str, event: Event) -> Any:
+        """The end of the way in the thread that logs: everything else is the writers'."""
+        fields = dict(event)
+        name = fields.pop("event", "")
+        exc_info = fields.pop("exc_info", None)
+        if exc_info:
+            _describe(exc_info, fields)
+        level = method if method in LEVELS else "error"
+        weight = make_plain(fields)
+        thread = threading.current_thread().name
+        self.writers["error.log" if level == "error" else "app.log"].put(
+            Entry(
+                time.time_ns(),
+                level,
+                IMPORTANCE[level],
+                name if type(name) is str else str(name),
+                fields,
+                REQUEST.get(),
+                thread,
+                weight,
+            )
+        )
+        return _NOTHING
+
+    def _copy(self, entry: Entry, line: bytes) -> None:
+        if self.stream is not None:
+            console = self._console
+            self.stream.put(line.decode() if console is None else console.line(entry))
+
+
+def _describe(exc_info: Any, fields: dict[str, Any]) -> None:
+    error = exc_info
+    if isinstance(exc_info, tuple):
+        error = exc_info[1]
+    elif not isinstance(exc_info, BaseException):
+        error = sys.exception() if hasattr(sys, "exception") else sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        failure = describe(error, "")
+        fields.setdefault("error.type", failure.type)
+        fields.setdefault("error.message", failure.message)
+        fields.setdefault("traceback", failure.traceback)
+
+
+def _opened(file: LogFile) -> None:
+    try:
+        file.open()
+    except OSError as error:
+        raise _unwritable(file.path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> StartupError:
+    return StartupError(
+        f"the log file {path} cannot be written: {error.strerror}; make its folder writable for "
+        "this user or set ALIAPORT_LOG__FOLDER"
+    )
+
+
+def _locked(folder: Path) -> int:
+    """Keep other services out of the folder: two that rotate one file would lose lines."""
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        # Unlike flock's, this lock is not shared with a process that a plugin forks.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StartupError(
+            f"another service writes its logs to {folder}; give each its own ALIAPORT_LOG__FOLDER"
+        ) from None
+    return lock

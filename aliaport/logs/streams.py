@@ -1,0 +1,86 @@
+"""Standard output: JSON lines for a container's log, or readable ones for a person at a terminal."""
+
+import queue
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import structlog
+
+from aliaport.logs.entries import Entry
+from aliaport.redaction import MASK, is_secret_name, redact
+
+MOST_LINES = 20_000
+"""Lines that wait for a reader that does not read; further ones are counted as dropped."""
+
+
+class Stream:
+    """Writes lines to standard output in a thread of its own, which a stuck reader may hold."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.dropped = 0
+        self._stream = stream or sys.stdout
+        self._lines: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="log-stdout", daemon=True).start()
+
+    def put(self, line: str) -> None:
+        """Hand over a line with its line feed; never waits."""
+        if self._lines.qsize() >= MOST_LINES:
+            self.dropped += 1
+            return
+        self._lines.put(line)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until all lines handed over before are written; False if that takes longer."""
+        done = threading.Event()
+        self._lines.put(done)
+        return done.wait(seconds)
+
+    def _serve(self) -> None:
+        while True:
+            item = self._lines.get()
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            try:
+                self._stream.write(item)
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                self.dropped += 1
+
+
+class Console:
+    """Makes readable lines. Control characters are shown, not obeyed."""
+
+    def __init__(self, *, colors: bool) -> None:
+        self._render = structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=28, timestamp_key="at"
+        )
+
+    def line(self, entry: Entry) -> str:
+        """The entry as a person reads it, ended by a line feed."""
+        at = datetime.fromtimestamp(entry.time / 1e9, UTC)
+        shown: dict[str, Any] = {
+            "at": at.strftime("%H:%M:%S.%f")[:-3],
+            "level": entry.level,
+            "event": _visible(entry.name),
+        }
+        for name, value in entry.fields.items():
+            if value in ("", None) or name.startswith("event."):
+                continue
+            if is_secret_name(name):
+                value = MASK
+            elif isinstance(value, str):
+                # The renderer itself shows line feeds as \n, but for an exception's.
+                value = _visible(redact(value), keep="\n")
+            shown["exception" if name == "traceback" else _visible(name)] = value
+        return f"{self._render(None, '', shown)}\n"
+
+
+def _visible(text: str, keep: str = "") -> str:
+    return "".join(
+        each if each.isprintable() or each in keep else each.encode("unicode_escape").decode()
+        for each in text
+    )

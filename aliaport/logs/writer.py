@@ -1,0 +1,174 @@
+"""Writes one file in a thread of its own, in batches, so that no disk holds a thread that logs."""
+
+import errno
+import os
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aliaport.logs.backlog import Backlog
+from aliaport.logs.entries import Entry, Importance
+from aliaport.logs.files import OPENED, LogFile
+from aliaport.logs.lines import LineFormat
+
+GATHER = 0.02
+"""Seconds that entries are gathered for one write: waking for each would cost the callers more."""
+
+MOST_AT_ONCE = 2_000
+RETRY_EVERY = 0.5
+COMPLAIN_EVERY = 60.0
+"""Seconds between two attempts of a failing write, and between two messages on standard error."""
+
+DROPPED = "log.dropped"
+
+Copy = Callable[[Entry, bytes], None]
+
+
+@dataclass(slots=True)
+class WriterState:
+    """How a writer is doing, for the probe and the metrics.
+
+    `busy_since` is the monotonic time at which the write under way began, `last_write` the
+    wall-clock time of the last that succeeded (both in seconds, None where there is none), `fault`
+    the number of the error that the last one met, `written` the entries by level.
+    """
+
+    busy_since: float | None = None
+    last_write: float | None = None
+    fault: int | None = None
+    failing_since: float | None = None
+    written: Counter[str] = field(default_factory=Counter)
+
+
+class Writer:
+    """The writer of one file; `put` from any thread.
+
+    `copy(entry, line)` is told of each written entry, `rotated()` of each rotation.
+    """
+
+    def __init__(
+        self, file: LogFile, lines: LineFormat, *, copy: Copy, rotated: Callable[[], None]
+    ) -> None:
+        self.name = file.path.name
+        self.state = WriterState()
+        self._file = file
+        self._lines = lines
+        self._copy = copy
+        self._rotated = rotated
+        self._wake: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.backlog = Backlog(lambda: self._wake.put(None))
+        self.put = self.backlog.put
+        self._told = 0
+        self._complained = float("-inf")
+        self._hurry = threading.Event()
+        threading.Thread(target=self._serve, name=f"log-{self.name}", daemon=True).start()
+
+    def reopen(self) -> None:
+        """Open the file by its name again, after what was put before is written."""
+        self._wake.put(self._reopen)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until everything put before is written; False if that takes longer."""
+        done = threading.Event()
+        self._wake.put(done.set)
+        self._hurry.set()
+        try:
+            return done.wait(seconds)
+        finally:
+            self._hurry.clear()
+
+    def _reopen(self) -> None:
+        self._file.reopen()
+        self._file.open()
+
+    def _serve(self) -> None:
+        while True:
+            call = self._next_call()
+            if call is None:
+                self._hurry.wait(GATHER)
+            try:
+                self._drain()
+                if call is not None:
+                    call()
+            except Exception as error:  # a bulkhead: a fault of one line must not end the log
+                self._complain(f"{type(error).__name__}: {error}")
+
+    def _next_call(self) -> Callable[[], None] | None:
+        """Sleep until there are entries (None) or something to be called after them."""
+        if not self._wake.empty():
+            return self._wake.get()
+        self.backlog.asleep = True
+        # Whoever put an entry just before did not see that we sleep.
+        call = None if len(self.backlog) else self._wake.get()
+        self.backlog.asleep = False
+        return call
+
+    def _drain(self) -> None:
+        while entries := self.backlog.take(MOST_AT_ONCE):
+            self._tell_of_dropped(entries)
+            lines = [self._lines.line(entry) for entry in entries]
+            self._write(b"".join(lines))
+            for entry, line in zip(entries, lines, strict=True):
+                self.state.written[entry.level] += 1
+                self._copy(entry, line)
+
+    def _write(self, lines: bytes) -> None:
+        """Write, again and again until it succeeds: meanwhile the backlog fills and sheds."""
+        state = self.state
+        state.busy_since = time.monotonic()
+        while True:
+            try:
+                if self._file.write(lines):
+                    self._rotated()
+                break
+            except OSError as error:
+                state.fault = error.errno or errno.EIO
+                state.failing_since = state.failing_since or time.monotonic()
+                self._complain(error.strerror or str(error))
+                lines = b"" if self._file.pending else lines
+                time.sleep(RETRY_EVERY)
+        state.busy_since = state.failing_since = state.fault = None
+        state.last_write = time.time()
+
+    def _tell_of_dropped(self, entries: list[Entry]) -> None:
+        dropped = self.backlog.dropped
+        if (total := sum(dropped.values())) > self._told:
+            fields = {"dropped": total - self._told, "dropped_in_all": total, "file": self.name}
+            self._told = total
+            hint = "the disk did not keep up or was full; the least important went first"
+            entries.append(
+                Entry(
+                    time.time_ns(), "warning", Importance.WARNING, DROPPED,
+                    {**fields, "hint": hint}, None,
+                )
+            )  # fmt: skip
+
+    def _complain(self, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._complained < COMPLAIN_EVERY:
+            return
+        self._complained = now
+        complain(f"cannot write the log {self.name}: {reason}; it is tried again")
+
+
+def complain(text: str) -> None:
+    """Tell the terminal or the container's log what the log itself cannot be told."""
+    try:
+        os.write(2, f"aliaport: {text}\n".encode("utf-8", "replace"))
+    except OSError:
+        return
+
+
+def opener(lines: LineFormat) -> Callable[[str, str], bytes]:
+    """The function that makes the first line of a file."""
+
+    def first_line(file_id: str, padding: str) -> bytes:
+        fields = {"aliaport.file_id": file_id, "aliaport.padding": padding}
+        return lines.line(
+            Entry(time.time_ns(), "info", Importance.INFO, OPENED, fields, None)
+        )
+
+    return first_line

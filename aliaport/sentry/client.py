@@ -1,0 +1,136 @@
+"""The SDK as we use it. This module alone imports it, and is imported only where a DSN is set."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+import sentry_sdk
+import structlog
+from sentry_sdk.crons import capture_checkin
+from sentry_sdk.integrations.aiohttp import AioHttpIntegration
+from sentry_sdk.integrations.asyncpg import AsyncPGIntegration
+from sentry_sdk.integrations.dedupe import DedupeIntegration
+from sentry_sdk.transport import HttpTransport
+from sentry_sdk.utils import event_from_exception
+
+from aliaport.sentry.checkins import CheckIn
+from aliaport.sentry.sampling import make_sampler
+from aliaport.sentry.scrubbing import HEADERS, scrub, scrub_transaction
+from aliaport.sentry.tracebacks import is_ours
+
+SEND_TIMEOUT = 5
+"""Seconds for one request to Sentry, in the SDK's own thread."""
+
+TELL_EVERY = 300.0
+"""Seconds between two log lines that Sentry does not take what it is sent."""
+
+
+class _Transport(HttpTransport):
+    """The SDK's, which sends in a thread from a bounded queue; counts what was lost."""
+
+    TIMEOUT = SEND_TIMEOUT
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.lost = 0
+        self._told = float("-inf")
+        self._told_lock = threading.Lock()
+
+    def on_dropped_event(self, reason: str) -> None:
+        """Called by the SDK for each envelope that it gives up, in any thread."""
+        with self._told_lock:
+            self.lost += 1
+            now = time.monotonic()
+            silent = now - self._told < TELL_EVERY
+            if not silent:
+                self._told = now
+        if not silent:
+            structlog.get_logger().warning("sentry.lost", reason=reason, lost=self.lost)
+
+
+class Client:
+    """The SDK's one client of this process."""
+
+    def __init__(self, dsn: str, environment: str, release: str, traces_sample_rate: float) -> None:
+        # Each retry of an unreachable server would be a line of the log.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
+        sentry_sdk.init(
+            dsn,
+            environment=environment,
+            release=release,
+            transport=_Transport,
+            traces_sampler=make_sampler(traces_sample_rate),
+            # What third parties' servers are asked must not tell them of our traces.
+            trace_propagation_targets=[],
+            # Nothing that hooks into logging, threads or the exit: the log pipeline delivers.
+            default_integrations=False,
+            auto_enabling_integrations=False,
+            integrations=[
+                AioHttpIntegration(transaction_style="method_and_path_pattern"),
+                AsyncPGIntegration(record_params=False),
+                DedupeIntegration(),
+            ],
+            shutdown_timeout=0,
+            max_breadcrumbs=30,
+            max_request_body_size="never",
+            include_local_variables=False,
+            # It overrules include_local_variables, and what it leaves out is on.
+            data_collection={
+                "user_info": False,
+                "cookies": {"mode": "off"},
+                "http_headers": {"request": {"mode": "allowlist", "terms": list(HEADERS)}},
+                "http_bodies": [],
+                "url_query_params": {"mode": "off"},
+                "graphql": {"document": False, "variables": False},
+                "gen_ai": {"inputs": False, "outputs": False},
+                "database_query_data": False,
+                "queues": False,
+                "stack_frame_variables": False,
+            },
+            before_send=lambda event, _hint: scrub(event),
+            before_send_transaction=lambda event, _hint: _scrubbed(event),
+            before_breadcrumb=lambda crumb, _hint: scrub(crumb),
+            enable_metrics=False,
+            spotlight=False,
+        )
+        self._client = sentry_sdk.get_client()
+
+    @property
+    def lost(self) -> int:
+        """Envelopes that could not be sent."""
+        transport = self._client.transport
+        return transport.lost if isinstance(transport, _Transport) else 0
+
+    def describe(self, error: BaseException) -> list[dict[str, Any]]:
+        """Return an exception and those that it came from in Sentry's form."""
+        event, _ = event_from_exception(
+            error, self._client.options, {"type": "aliaport", "handled": True}
+        )
+        values: list[dict[str, Any]] = list(event["exception"]["values"])
+        for value in values:
+            for frame in (value.get("stacktrace") or {}).get("frames", ()):
+                frame["in_app"] = is_ours(str(frame.get("abs_path", "")))
+        return values
+
+    def send_event(self, event: Any, error: BaseException | None) -> None:
+        """Queue an event; an exception that was the last one sent in this context is left out."""
+        hint = {} if error is None else {"exc_info": (type(error), error, error.__traceback__)}
+        sentry_sdk.capture_event(event, hint=hint)
+
+    def send_check_in(self, check_in: CheckIn) -> None:
+        """Queue a check-in."""
+        capture_checkin(
+            monitor_slug=check_in.slug,
+            status=check_in.status,
+            duration=check_in.seconds,
+            monitor_config=check_in.monitor,  # type: ignore[arg-type]
+        )
+
+    def flush(self, seconds: float) -> None:
+        """Wait at most so long until everything queued is sent."""
+        self._client.flush(timeout=seconds)
+
+
+def _scrubbed(transaction: Any) -> Any:
+    return scrub_transaction(transaction)

@@ -1,0 +1,137 @@
+"""From what was logged to Sentry's events: title, tags, context and grouping."""
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aliaport.correlation import REQUEST
+from aliaport.redaction import MASK, is_secret_name
+from aliaport.sentry.scrubbing import UNSENT
+from aliaport.sentry.tracebacks import read_traceback
+
+TAGS: Mapping[str, str] = {
+    "plugin": "plugin",
+    "distribution": "distribution",
+    "distribution_version": "distribution_version",
+    "probe": "probe",
+    "job": "job",
+    "collector": "collector",
+    "status": "status",
+    "code": "code",
+    "stage": "stage",
+    "endpoint": "endpoint",
+    "http.request.method": "method",
+    "http.request.id": "request_id",
+    "trace.id": "trace_id",
+}
+"""The fields that become tags, by which Sentry searches and filters, with the tags' names."""
+
+SUBJECTS = ("probe", "job", "collector")
+LOGGER_FIELDS = ("log.logger", "logger")
+NOT_FIELDS = frozenset({"event", "exc_info", "traceback", "stack_info", *LOGGER_FIELDS})
+MOST_FIELDS = 64
+TAG_LIMIT = 200
+VALUE_LIMIT = 8_192
+"""Characters: longer values of tags go to the context, longer values of the context are cut."""
+
+LEVELS: Mapping[str, str] = {"error": "error", "exception": "error", "critical": "fatal"}
+"""The methods of a logger that report errors, with Sentry's levels."""
+
+_PROBE_LEVELS: Mapping[object, str] = {"degraded": "warning", "unhealthy": "error"}
+
+
+def sentry_level(method: str, event: Mapping[str, Any]) -> str:
+    """Return the level at which an event is sent, or '' where it is not."""
+    if event.get("audit"):
+        return ""
+    if event.get("event") == "probe.changed":
+        return _PROBE_LEVELS.get(event.get("status"), "")
+    return LEVELS.get(method, "")
+
+
+def recovery(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the breadcrumb of a probe that is healthy again, None for all other events."""
+    if event.get("event") != "probe.changed" or event.get("status") != "healthy":
+        return None
+    if event.get("previous") is None:
+        return None
+    data = {name: _plain(event[name]) for name in ("plugin", "probe", "previous") if name in event}
+    return {
+        "timestamp": datetime.now(UTC),
+        "category": "probe",
+        "level": "info",
+        "message": "probe.changed: healthy",
+        "data": data,
+    }
+
+
+def raised(exc_info: Any) -> BaseException | None:
+    """Return the exception that the `exc_info` of a log call means."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if len(exc_info) > 1 else None
+    return sys.exc_info()[1] if exc_info else None
+
+
+def printed(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the exception that an event carries as text, in Sentry's form."""
+    text = event.get("traceback")
+    return read_traceback(text) if isinstance(text, str) else None
+
+
+def fingerprint(event: Mapping[str, Any], exception_type: str) -> list[str]:
+    """Return what groups events into issues.
+
+    It is the event's name, the plugin, the exception's type and, where there is one, the probe, job
+    or collector. Messages of libraries are free text: there Sentry's own grouping does better.
+    """
+    name = "{{ default }}" if logger_name(event) else str(event.get("event", ""))
+    subjects = [str(event[each]) for each in SUBJECTS if event.get(each)]
+    return [name, str(event.get("plugin", "")), exception_type, *subjects]
+
+
+def logger_name(event: Mapping[str, Any]) -> str:
+    """The library's logger from which the event came, or ''."""
+    return next((str(event[each]) for each in LOGGER_FIELDS if event.get(each)), "")
+
+
+def make_event(
+    event: Mapping[str, Any], level: str, grouping: list[str], exceptions: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return Sentry's event. `exceptions` are in Sentry's form, the outermost one last."""
+    name, logger = str(event.get("event", ""))[:VALUE_LIMIT], logger_name(event)
+    said = event.get("summary") if logger else None
+    tags = {"event": name[:TAG_LIMIT]}
+    context: dict[str, Any] = {}
+    for field, value in _with_request(event).items():
+        if field in NOT_FIELDS or field in UNSENT or value is None or value == "":
+            continue
+        tag, plain = TAGS.get(field), MASK if is_secret_name(field) else _plain(value)
+        if tag and len(str(plain)) <= TAG_LIMIT:
+            tags[tag] = str(plain)
+        elif len(context) < MOST_FIELDS:
+            context[field] = plain
+    return {
+        "level": level,
+        "message": str(said or name)[:VALUE_LIMIT],
+        "logger": logger or "aliaport",
+        "fingerprint": grouping,
+        "tags": tags,
+        **({"contexts": {"aliaport": context}} if context else {}),
+        **({"exception": {"values": exceptions}} if exceptions else {}),
+    }
+
+
+def _with_request(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    request = REQUEST.get()
+    if request is None:
+        return event
+    return {"http.request.id": request.request_id, "trace.id": request.trace_id, **event}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 53):
+        return value
+    return str(value)[:VALUE_LIMIT]

@@ -1,0 +1,56 @@
+"""Fills the disk under the log, frees it, and tells what became of the lines (run on a tmpfs)."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from aliaport.errors import AuditError
+from aliaport.logs import Logs
+from aliaport.settings import LogSettings
+from tests.support.postgres import until
+
+
+def main(folder: Path) -> None:
+    logs = Logs(LogSettings(folder=folder / "logs"), {"service.name": "aliaport-api"})
+    log, audit = logs.logger(), logs.audit()
+    log.info("before", number=0)
+    audit.record("before")
+    assert logs.flush(5)
+    filler = folder / "filler"
+    try:
+        with filler.open("wb") as stream:
+            while True:
+                stream.write(b"x" * 1024)
+                stream.flush()
+    except OSError:
+        pass
+    story: dict[str, object] = {}
+    began = time.monotonic()
+    for number in range(20_000):
+        log.info("during", number=number, text="x" * 200)
+    story["longest_s"] = time.monotonic() - began
+    writer = logs.writers["app.log"]
+    until(lambda: writer.state.fault is not None, "the full disk is noticed")
+    story["fault"] = writer.state.fault
+    try:
+        audit.record("refused.while.full", padding="x" * 4000)
+        story["audit"] = "recorded"
+    except AuditError as error:
+        story["audit"] = str(error)
+    filler.unlink()
+    log.info("after", number=1)
+    until(lambda: logs.flush(1), "the log is written out once there is room")
+    audit.record("after")
+    lines = [json.loads(line) for line in (folder / "logs" / "app.log").read_text().splitlines()]
+    story["during"] = [
+        line["aliaport.numbers.number"] for line in lines if line["message"] == "during"
+    ]
+    story["messages"] = sorted({line["message"] for line in lines})
+    audited = (folder / "logs" / "audit.log").read_text().splitlines()
+    story["audited"] = [json.loads(line)["message"] for line in audited]
+    print(json.dumps(story))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,42 @@
+"""Error tracking that sends to the stand-in, and a logger that feeds it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sentry_sdk
+import structlog
+
+from aliaport import __version__
+from aliaport.sentry import Sentry, start_sentry
+from tests.support.sentry import SentryServer, sentry_server
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[SentryServer]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with sentry_server() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def sentry(stand_in: SentryServer) -> Iterator[Sentry]:
+    yield start_sentry(stand_in.dsn, environment="development", version=__version__)
+    sentry_sdk.get_client().close(timeout=0)
+    sentry_sdk.get_global_scope().set_client(None)
+    sentry_sdk.get_global_scope().clear()
+
+
+@pytest.fixture
+def log(sentry: Sentry) -> Any:
+    """A logger of the plugin `stock`, with the processor where the log pipeline has it."""
+
+    def end(_logger: Any, _method: str, _event: Any) -> Any:
+        raise structlog.DropEvent
+
+    return structlog.wrap_logger(
+        structlog.ReturnLogger(),
+        processors=[sentry.processor, end],
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+        plugin="stock",
+    )

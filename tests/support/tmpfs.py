@@ -1,0 +1,18 @@
+"""A file system of a few kilobytes, to be filled up; needs root and a mount namespace of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run_on_tmpfs(script: Path, folder: Path, size: str, *arguments: str) -> str:
+    """Run a Python script with a tmpfs of `size` mounted on `folder`, which nobody else sees."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = f'mount -t tmpfs -o size={size} tmpfs {folder} && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, str(script), str(folder),
+         *arguments],
+        capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,0 +1,154 @@
+"""What never leaves for Sentry: secrets, personal data and the traces that nobody wants."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import pytest
+import sentry_sdk
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from aliaport.sentry import Sentry, start_sentry
+from aliaport.sentry.sampling import default_rate, make_sampler
+from tests.support.sentry import SentryServer
+
+pytest_plugins = ["tests.support.sentry_fixtures"]
+
+IDENTITY_NUMBER = "10000000146"
+PLANTED = {
+    "dsn": "Kal3m-dsn",
+    "bearer": "Kal3mBearer0123456789",
+    "cookie": "Kal3mCookie",
+    "password": "Kal3mPassword",
+    "query": "Kal3mQuery",
+    "local": "Kal3mLocal",
+    "field": "Kal3mField",
+    "header": "Kal3mHeader",
+    "body": "Kal3mBody",
+    "id": IDENTITY_NUMBER,
+}
+
+
+def fail(text: str) -> None:
+    secret_local = PLANTED["local"]
+    raise LookupError(text or secret_local)
+
+
+async def test_secrets_and_personal_data_stay_here(
+    sentry: Sentry, stand_in: SentryServer, log: Any
+) -> None:
+    async def order(request: web.Request) -> web.Response:
+        await request.text()
+        try:
+            fail(
+                f"postgresql://stock:{PLANTED['dsn']}@db/x Bearer {PLANTED['bearer']} "
+                f"Cookie: session={PLANTED['cookie']}\npassword={PLANTED['password']} "
+                f"https://x/?a=1&token={PLANTED['query']} {PLANTED['id']}"
+            )
+        except LookupError:
+            log.exception(
+                "order.failed",
+                db_password=PLANTED["field"],
+                api_key={"a": PLANTED["field"]},
+                user="ada@example.com",
+                client=request.remote,
+                citizen=PLANTED["id"],
+                url=f"http://x/?token={PLANTED['query']}",
+            )
+            raise
+
+    app = web.Application()
+    app.router.add_post("/orders/{number}", order)
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post(
+            f"/orders/7?token={PLANTED['query']}&name={PLANTED['query']}",
+            data=PLANTED["body"],
+            headers={
+                "Authorization": f"Bearer {PLANTED['bearer']}",
+                "Cookie": f"session={PLANTED['cookie']}",
+                "X-Forwarded-For": "203.0.113.9",
+                "User-Agent": "Mozilla/5.0 (ada)",
+                "X-Whatever": PLANTED["header"],
+            },
+        )
+        assert answer.status == 500
+    sentry.flush(5)
+    (event,) = stand_in.of("event")
+    (transaction,) = stand_in.of("transaction")
+    assert event["tags"]["event"] == "order.failed"
+    assert event["request"]["url"].endswith("/orders/7")
+    assert event["transaction"] == transaction["transaction"] == "POST /orders/{number}"
+    assert event["contexts"]["aliaport"]["db_password"] == "***"
+    for name, secret in PLANTED.items():
+        assert secret.encode() not in stand_in.everything, name
+    for personal in (b"REMOTE_ADDR", b"ip_address", b"203.0.113.9", b"ada", b'"vars"'):
+        assert personal not in stand_in.everything
+    assert "user" not in event
+    assert "data" not in event["request"]
+    assert stand_in.of("sessions"), "release health needs no personal data"
+    assert all(set(each["attrs"]) == {"release", "environment"} for each in stand_in.of("sessions"))
+
+
+@pytest.mark.parametrize(
+    ("path", "traced"),
+    [
+        *((path, False) for path in ("/health", "/health/", "/ready", "/metrics", "/metrics/")),
+        *((path, True) for path in ("/", "/status", "/status/disk", "/health/x", "/healthy")),
+    ],
+)
+def test_which_requests_are_traced(path: str, traced: bool) -> None:
+    sample = make_sampler(0.25)
+    context = {"aiohttp_request": SimpleNamespace(path=path), "parent_sampled": True}
+    assert sample(context) == (0.25 if traced else 0.0)
+
+
+def test_the_usual_rates() -> None:
+    environments = ("development", "test", "staging", "production")
+    assert [default_rate(each) for each in environments] == [1.0, 0.1, 0.1, 0.1]
+    assert make_sampler(0.5)({}) == 0.5
+
+
+async def test_traces_name_routes_and_leave_out_health(
+    sentry: Sentry, stand_in: SentryServer, database: str
+) -> None:
+    async def one(_request: web.Request) -> web.Response:
+        connection = await asyncpg.connect(database)
+        await connection.fetchval("SELECT $1::text", PLANTED["field"])
+        await connection.close()
+        return web.Response(text="ok")
+
+    async def seen(request: web.Request) -> web.Response:
+        return web.Response(text=str([name for name in request.headers if "race" in name]))
+
+    async def calls(_request: web.Request) -> web.Response:
+        url = client.make_url(f"/status?name={PLANTED['query']}")
+        async with client.session.get(url) as answer:
+            return web.Response(text=await answer.text())
+
+    app = web.Application()
+    app.router.add_get("/shelves/{number}", one)
+    app.router.add_get("/calls", calls)
+    for path in ("/health", "/ready/", "/status"):
+        app.router.add_get(path, seen)
+    async with TestClient(TestServer(app)) as client:
+        for path in ("/health", "/ready/"):
+            await client.get(path, headers={"sentry-trace": f"{'a' * 32}-{'b' * 16}-1"})
+        answer = await client.get("/calls")
+        assert await answer.text() == "[]", "strangers learn of no trace"
+        await client.get("/shelves/3")
+        await client.get("/nowhere")
+    sentry.flush(5)
+    found = {each["transaction"]: each for each in stand_in.of("transaction")}
+    assert set(found) == {"GET /status", "GET /calls", "GET /shelves/{number}", "GET unmatched"}
+    spans = found["GET /shelves/{number}"]["spans"]
+    assert "SELECT $1::text" in [each["description"] for each in spans]
+    assert [each["op"] for each in found["GET /calls"]["spans"]] == ["http.client"]
+    for secret in (PLANTED["field"], PLANTED["query"]):
+        assert secret.encode() not in stand_in.everything
+
+
+def test_the_rate_can_be_set(stand_in: SentryServer, sentry: Sentry) -> None:
+    start_sentry(stand_in.dsn, environment="development", version="1", traces_sample_rate=0.0)
+    sampler = sentry_sdk.get_client().options["traces_sampler"]
+    assert sampler({"aiohttp_request": SimpleNamespace(path="/status")}) == 0.0

@@ -1,0 +1,80 @@
+"""The service with a DSN: what Sentry gets of it, and that it costs no time to leave."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fixtures import Launch
+from tests.support.sentry import SentryServer, black_hole, sentry_server
+
+FAILING = "[plugins.scheduled]\nresult = 'fail'\ncrontab = '* * * * *'\nmargin = 60\n"
+SCHEDULED = {"scheduled": "aliaport_rogues.jobs:Scheduled"}
+
+
+@pytest.fixture
+def stand_in() -> Iterator[SentryServer]:
+    with sentry_server() as stand_in:
+        yield stand_in
+
+
+def environ(dsn: str) -> dict[str, str]:
+    return {"SENTRY_DSN": dsn, "no_proxy": "127.0.0.1"}
+
+
+def test_a_failing_job_becomes_one_issue_and_one_check_in(
+    launch: Launch, stand_in: SentryServer
+) -> None:
+    service = launch(SCHEDULED, config=FAILING, environ=environ(stand_in.dsn))
+    (event, *_) = stand_in.wait("event")
+    (check_in, *_) = stand_in.wait("check_in")
+    assert event["tags"]["event"] == "job.failed"
+    assert (event["tags"]["plugin"], event["tags"]["job"]) == ("scheduled", "work")
+    assert event["exception"]["values"][0]["type"] == "ValueError"
+    assert event["exception"]["values"][0]["stacktrace"]["frames"][-1]["function"] == "work"
+    assert (check_in["monitor_slug"], check_in["status"]) == ("aliaport-scheduled-work", "error")
+    for path in ("/health", "/ready", "/status", "/metrics"):
+        service.get(path)
+    service.signal()
+    service.wait_ended()
+    transactions = {each["transaction"] for each in stand_in.of("transaction")}
+    assert transactions <= {"GET /status"}, "development traces all but the probes"
+    assert stand_in.of("sessions")
+
+
+def test_a_probe_that_stays_bad_is_one_event(launch: Launch, stand_in: SentryServer) -> None:
+    service = launch(
+        allow=("disk",),
+        config="[plugins.disk]\nwarn_percent = 0.0001\ncritical_percent = 0.0002\n",
+        environ=environ(stand_in.dsn),
+    )
+    for _ in range(5):
+        service.get("/status")
+    stand_in.wait("event")
+    service.signal()
+    service.wait_ended()
+    changed = [each for each in stand_in.of("event") if each["tags"]["event"] == "probe.changed"]
+    assert [each["tags"]["probe"] for each in changed] == ["disk_root"]
+
+
+def test_a_dead_sentry_holds_neither_answers_nor_the_exit(launch: Launch) -> None:
+    with black_hole() as dsn:
+        service = launch(SCHEDULED, config=FAILING, environ=environ(dsn))
+        began = time.monotonic()
+        for _ in range(20):
+            assert service.get("/health").status == 200
+        assert time.monotonic() - began < 2
+        began = time.monotonic()
+        service.signal()
+        assert service.wait_ended() == 0
+        assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("variable", ["SENTRY_DSN", "ALIAPORT_SENTRY_DSN"])
+def test_a_bad_dsn_ends_the_start(launch: Launch, variable: str) -> None:
+    service = launch(wait="", environ={variable: "https://Kal3m@sentry.example/project-id"})
+    assert service.wait_ended() == 2
+    output = service.output()
+    assert f"{variable}: sentry_dsn: does not end with the number of a project" in output
+    assert "https://<key>@<host>/<project number>" in output
+    assert "Kal3m" not in output

@@ -1,0 +1,125 @@
+"""Bad DSNs, dead servers and no server at all: what Sentry may never cost."""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import structlog
+
+from aliaport.errors import StartupError
+from aliaport.sentry import Sentry, check_dsn, start_sentry
+from tests.support.sentry import SentryServer, black_hole, refused, took
+
+pytest_plugins = ["tests.support.sentry_fixtures"]
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "https://key@sentry.example/1",
+        "https://key:Kal3m@sentry.example:9000/below/42",
+        "http://k@[::1]:9000/7",
+    ],
+)
+def test_good_dsns(dsn: str) -> None:
+    check_dsn(dsn)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "problem"),
+    [
+        ("Kal3m", "does not begin with"),
+        ("ftp://Kal3m@sentry.example/1", "does not begin with"),
+        ('"https://Kal3m@sentry.example/1"', "does not begin with"),
+        ("https://Kal3m@sentry.example/project-id", "does not end with the number"),
+        ("https://Kal3m@sentry.example", "does not end with the number"),
+        ("https://Kal3m@sentry.example/1/", "does not end with the number"),
+        ("https://Kal3m@sentry.example/1?x=1", "something after the project"),
+        ("https://sentry.example/1", "has no key"),
+        ("https://:Kal3m@sentry.example/1", "has no key"),
+        ("https://Kal3m@/1", "names no host"),
+        ("https://Kal3m@sentry.example:99999/1", "that no URL can have"),
+        ("https://Kal3m@sentry.example:0/1", "names port 0"),
+        ("https://Kal3m@[sentry/1", "that no URL can have"),
+        ("https://Kal3m@sentry.example/1\n", "white space"),
+    ],
+)
+def test_bad_dsns(dsn: str, problem: str) -> None:
+    with pytest.raises(StartupError) as caught:
+        start_sentry(dsn, environment="test", version="1")
+    message = str(caught.value)
+    assert message.startswith("SENTRY_DSN ")
+    assert problem in message
+    assert "https://<key>@<host>/<project number>" in message
+    assert "Kal3m" not in message
+    assert caught.value.__cause__ is None
+
+
+DEAD = """
+import sys, time
+from aliaport.sentry import start_sentry
+sentry = start_sentry(sys.argv[1], environment="test", version="1", traces_sample_rate=1.0)
+if sys.argv[2] == "exit":
+    sentry.flush_at_exit()
+began = time.monotonic()
+for number in range(300):
+    try:
+        raise ValueError(str(number))
+    except ValueError:
+        sentry.processor(None, "error", {"event": f"x.failed{number}", "exc_info": True})
+logged = time.monotonic()
+if sys.argv[2] == "flush":
+    sentry.flush(0.7)
+print(logged - began, time.monotonic() - logged, sentry.lost, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("kind", ["refused", "black hole"])
+@pytest.mark.parametrize("ending", ["flush", "exit", "nothing"])
+def test_a_dead_server_holds_nobody(kind: str, ending: str) -> None:
+    with black_hole() if kind == "black hole" else nullcontext(refused()) as dsn:
+        process = subprocess.Popen(
+            [sys.executable, "-c", DEAD, dsn, ending],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"no_proxy": "127.0.0.1"},
+        )
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        exit_took = took(lambda: process.wait(30))
+        rest = process.stderr.read()
+        process.stderr.close()
+    assert (process.returncode, rest) == (0, ""), line + rest
+    logging_took, flush_took, lost = (float(each) for each in line.split())
+    assert exit_took < 2.0
+    assert flush_took < 1.0
+    assert logging_took < 3.0
+    assert lost > 0, "the queue is bounded"
+
+
+def test_a_server_that_refuses_events_is_told_of_once(
+    sentry: Sentry, stand_in: SentryServer, log: Any
+) -> None:
+    stand_in.status = 500
+    with structlog.testing.capture_logs() as logged:
+        log.error("x.failed")
+        log.error("y.failed")
+        sentry.flush(5)
+    assert sentry.lost >= 2
+    assert logged == [
+        {"event": "sentry.lost", "log_level": "warning", "reason": "status_500", "lost": 1}
+    ]
+
+
+def test_without_a_dsn_the_sdk_is_not_even_imported() -> None:
+    script = (
+        "import sys, aliaport.cli, aliaport.service, aliaport.sentry; "
+        "print([name for name in ('sentry_sdk', 'urllib3', 'certifi') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -1,0 +1,228 @@
+"""filebeat.yml: documented options only, and none of the faults of the first draft.
+
+That draft is kept here as DRAFT: every check must find its fault in it, so that a check that finds
+nothing is noticed.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.elk import filebeat_options as options
+
+ELK = Path(__file__).parents[2] / "deploy" / "elk"
+NAMES = ("app", "api", "error", "audit")
+FOLDER = [
+    *(f"{name}.log" for name in NAMES),
+    *(f"{name}.log.20261125T101500Z-3f9c" for name in NAMES),
+    *(f"{name}.log.20261125T101500Z-3f9c.gz" for name in NAMES),
+]
+HIDDEN = [f".{name}.log.20261125T101500Z-3f9c.gz.tmp" for name in NAMES]
+DRAFT = """
+filebeat.inputs:
+  - type: log
+    enabled: true
+    paths: [/app/logs/app.log, /app/logs/api.log, /app/logs/error.log]
+    json.keys_under_root: true
+    json.add_error_key: true
+output.elasticsearch:
+  hosts: ["elasticsearch:9200"]
+  index: "aliaport-%{+yyyy.MM.dd}"
+setup.kibana:
+  host: "kibana:5601"
+"""
+Config = dict[str, Any]
+
+
+def flat(node: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every option under its full dotted name; what `fields` holds is data, not options."""
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and key != "fields":
+            yield from flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def parsed(text: str) -> Config:
+    return dict(flat(yaml.safe_load(text)))
+
+
+def inputs(config: Config) -> list[Config]:
+    return [dict(flat(each)) for each in config["filebeat.inputs"]]
+
+
+def ndjson(each: Config) -> Config:
+    found = [parser["ndjson"] for parser in each.get("parsers", []) if "ndjson" in parser]
+    return found[0] if found else {}
+
+
+def duration(text: str) -> timedelta:
+    number, unit = re.fullmatch(r"(\d+)([smh])", text).groups()  # type: ignore[union-attr]
+    return timedelta(seconds=int(number) * {"s": 1, "m": 60, "h": 3600}[unit])
+
+
+def matched(paths: list[str], name: str) -> bool:
+    return any(fnmatchcase(f"/app/logs/{name}", path) for path in paths)
+
+
+OURS = parsed((ELK / "filebeat.yml").read_text())
+
+
+def e1_the_input_is_filestream_with_an_id(config: Config) -> bool:
+    ids = [each.get("id") for each in inputs(config)]
+    fixed = all(each and "$" not in each and "%" not in each for each in ids)
+    return all(each["type"] == "filestream" for each in inputs(config)) and fixed
+
+
+def e2_lines_are_parsed_by_ndjson_and_their_own_time_wins(config: Config) -> bool:
+    wanted = {"target": "", "overwrite_keys": True, "expand_keys": True, "add_error_key": True}
+    return all(
+        wanted.items() <= ndjson(each).items() and not any(key.startswith("json.") for key in each)
+        for each in inputs(config)
+    )
+
+
+def e3_the_index_is_named_in_full(config: Config) -> bool:
+    named = {"setup.template.name", "setup.template.pattern"} <= config.keys()
+    return named and config.get("setup.ilm.enabled") is False
+
+
+def e5_the_connection_is_secured_and_the_key_comes_from_outside(config: Config) -> bool:
+    hosts = config["output.elasticsearch.hosts"]
+    return (
+        all("https://" in host for host in hosts)
+        and bool(config.get("output.elasticsearch.ssl.certificate_authorities"))
+        and config.get("output.elasticsearch.api_key") == "${ELASTIC_API_KEY}"
+    )
+
+
+def e9_rotated_files_are_read_too(config: Config) -> bool:
+    paths = [path for each in inputs(config) for path in each["paths"]]
+    return all(matched(paths, name) for name in FOLDER if not name.startswith("audit"))
+
+
+def e10_the_audit_file_has_a_stream_of_its_own(config: Config) -> bool:
+    return any(
+        each["paths"] == ["/app/logs/audit.log*"]
+        and each["fields"]["data_stream"]["dataset"] == "aliaport.audit"
+        for each in inputs(config)
+    )
+
+
+CHECKS = [
+    e1_the_input_is_filestream_with_an_id,
+    e2_lines_are_parsed_by_ndjson_and_their_own_time_wins,
+    e3_the_index_is_named_in_full,
+    e5_the_connection_is_secured_and_the_key_comes_from_outside,
+    e9_rotated_files_are_read_too,
+    e10_the_audit_file_has_a_stream_of_its_own,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_fault_is_gone(check: Callable[[Config], bool]) -> None:
+    assert check(OURS), f"filebeat.yml: not true that {check.__name__.replace('_', ' ')}"
+    assert not check(parsed(DRAFT)), "the check does not see the fault of the draft"
+
+
+def undocumented(config: Config) -> set[str]:
+    found = set(config) - options.GENERAL
+    for each in inputs(config):
+        found |= {f"filestream: {key}" for key in set(each) - options.FILESTREAM}
+        found |= {f"ndjson: {key}" for key in set(ndjson(each)) - options.NDJSON}
+    return found
+
+
+def test_every_option_is_documented_and_none_deprecated() -> None:
+    assert undocumented(OURS) == set()
+    used = set(OURS).union(*inputs(OURS))
+    assert not used & options.DEPRECATED
+    assert undocumented(parsed(DRAFT)) >= {"filestream: json.add_error_key", "setup.kibana.host"}
+
+
+def test_the_ids_are_those_that_the_registries_of_all_installations_know() -> None:
+    assert [each["id"] for each in inputs(OURS)] == [f"aliaport-{name}" for name in NAMES]
+
+
+@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
+def test_an_input_reads_its_own_files_and_no_others(each: Config) -> None:
+    name = each["id"].removeprefix("aliaport-")
+    read = [file for file in FOLDER if matched(each["paths"], file)]
+    assert read == [file for file in FOLDER if file.startswith(f"{name}.log")]
+    assert not [file for file in HIDDEN if matched(each["paths"], file)]
+    assert {str(PurePosixPath(path).parent) for path in each["paths"]} == {"/app/logs"}
+
+
+@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
+def test_an_input_knows_its_files_by_their_first_bytes(each: Config) -> None:
+    assert "file_identity.fingerprint" in each
+    assert each["prospector.scanner.fingerprint.offset"] == 0
+    assert each["prospector.scanner.fingerprint.length"] == 1024
+    assert each["compression"] == "auto"
+    # Filebeat skips to an offset in a .gz file by reads of this size, and takes each for a full one.
+    # That is true of the default, which divides the 32 KiB window of gzip.
+    assert "buffer_size" not in each
+
+
+@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
+def test_a_state_outlives_its_file(each: Config) -> None:
+    scan = duration(each["prospector.scanner.check_interval"])
+    ignored = duration(each["ignore_older"])
+    assert duration(each["clean_inactive"]) > ignored + scan, "Filebeat would not start"
+    assert ignored > duration(each["close.on_state_change.inactive"])
+    name = each["id"].removeprefix("aliaport-")
+    body = json.loads((ELK / f"elasticsearch/index_template/aliaport-{name}.json").read_text())
+    kept = timedelta(days=int(body["template"]["lifecycle"]["data_retention"].removesuffix("d")))
+    assert ignored >= kept, "a file that is still to be kept would be passed over"
+    assert each["clean_removed"] is False, (
+        "compressing a file while Filebeat is down sends it again"
+    )
+    assert each["close.on_state_change.removed"] is False
+
+
+def test_the_quiet_audit_file_stays_open_for_a_day() -> None:
+    (audit,) = (each for each in inputs(OURS) if each["id"] == "aliaport-audit")
+    assert duration(audit["close.on_state_change.inactive"]) >= timedelta(days=1)
+
+
+@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
+def test_each_stream_has_its_template(each: Config) -> None:
+    stream = each["fields"]["data_stream"]
+    index = OURS["output.elasticsearch.index"]
+    for key, value in stream.items():
+        index = index.replace(f"%{{[data_stream.{key}]}}", value)
+    name = each["id"].removeprefix("aliaport-")
+    assert index == f"logs-aliaport.{name}-default"
+    assert each["fields_under_root"] is True
+    body = json.loads((ELK / f"elasticsearch/index_template/aliaport-{name}.json").read_text())
+    assert any(fnmatchcase(index, pattern) for pattern in body["index_patterns"])
+
+
+def test_filebeat_adds_nothing_that_the_lines_say_themselves() -> None:
+    assert "processors" not in OURS
+    for each in inputs(OURS):
+        assert "processors" not in each
+        assert each["publisher_pipeline.disable_host"] is True
+    assert OURS["timestamp.precision"] == "microsecond"
+    assert OURS["setup.template.enabled"] is False
+
+
+def test_a_line_has_one_id_and_keeps_it() -> None:
+    assert {ndjson(each)["document_id"] for each in inputs(OURS)} == {"event.id"}
+    pipeline = json.loads((ELK / "elasticsearch/ingest_pipeline/aliaport-logs.json").read_text())
+    restored = [
+        step["set"]
+        for step in pipeline["processors"]
+        if step.get("set", {}).get("field") == "event.id"
+    ]
+    assert [each["value"] for each in restored] == ["{{{_id}}}"], (
+        "document_id takes event.id out of the document: the pipeline has to put it back"
+    )

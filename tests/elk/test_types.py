@@ -1,0 +1,119 @@
+"""The bodies against the types of Elasticsearch's own client: the compiler knows every key."""
+
+import copy
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent / "types"
+BODIES = Path(__file__).parents[2] / "deploy/elk/elasticsearch"
+TYPES = {
+    "api_key": ("SecurityCreateApiKeyRequest", None),
+    "component_template": ("ClusterPutComponentTemplateRequest", "name"),
+    "index_template": ("IndicesPutIndexTemplateRequest", "name"),
+    "ingest_pipeline": ("IngestPutPipelineRequest", "id"),
+    "role": ("SecurityPutRoleRequest", "name"),
+}
+WRONG_KEYS = {
+    "api_key": ("role_descriptors", "aliaport-filebeat", "cluster"),
+    "component_template/aliaport-fields": ("template", "mappings", "dynamic_templates"),
+    "component_template/aliaport-shipping": (
+        "template",
+        "mappings",
+        "properties",
+        "tags",
+        "ignore_above",
+    ),
+    "index_template": ("template", "lifecycle", "data_retention"),
+    "ingest_pipeline": ("processors", 1, "set", "override"),
+    "role": ("indices", 0, "privileges"),
+}
+FILES = sorted(BODIES.glob("*/*.json"))
+
+
+def literal(file: Path, body: dict[str, Any]) -> str:
+    """A TypeScript file that holds the body as a literal of its request's type."""
+    request, name = TYPES[file.parent.name]
+    told = {**({name: file.stem} if name else {}), **body}
+    return (
+        'import type { estypes } from "@elastic/elasticsearch";\n'
+        f"export const body: estypes.{request} = {json.dumps(told, indent=2)};\n"
+    )
+
+
+def compiled(folder: Path, sources: dict[str, str]) -> dict[str, list[str]]:
+    """The compiler's complaints, by source file."""
+    (folder / "node_modules").symlink_to(HERE / "node_modules")
+    settings = {
+        "compilerOptions": {
+            "strict": True,
+            "noEmit": True,
+            "skipLibCheck": True,
+            "module": "nodenext",
+            "types": [],
+        },
+        "include": ["*.ts"],
+    }
+    (folder / "tsconfig.json").write_text(json.dumps(settings))
+    for name, text in sources.items():
+        (folder / f"{name}.ts").write_text(text)
+    done = subprocess.run(
+        [folder / "node_modules/.bin/tsc", "--project", folder, "--pretty", "false"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    found: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        if match := re.match(r"([\w.-]+)\.ts\(\d+,\d+\): error (.+)", line):
+            found.setdefault(match[1], []).append(match[2])
+    assert (done.returncode == 0) == (not found), done.stdout + done.stderr
+    return found
+
+
+def name(file: Path) -> str:
+    return f"{file.parent.name}.{file.stem}"
+
+
+def with_wrong_key(file: Path, body: dict[str, Any]) -> dict[str, Any]:
+    kind = file.parent.name
+    path = WRONG_KEYS.get(f"{kind}/{file.stem}") or WRONG_KEYS[kind]
+    wrong = here = copy.deepcopy(body)
+    for key in path[:-1]:
+        here = here[key]  # type: ignore[index]
+    here[f"{path[-1]}s_"] = here.pop(path[-1])  # type: ignore[index,arg-type]
+    return wrong
+
+
+@pytest.mark.needs("tsc")
+def test_every_body_has_the_type_of_its_request(tmp_path: Path) -> None:
+    assert FILES
+    sources = {name(file): literal(file, json.loads(file.read_text())) for file in FILES}
+    assert compiled(tmp_path, sources) == {}
+
+
+@pytest.mark.needs("tsc")
+def test_a_wrong_key_in_any_body_is_noticed(tmp_path: Path) -> None:
+    sources = {
+        name(file): literal(file, with_wrong_key(file, json.loads(file.read_text())))
+        for file in FILES
+    }
+    found = compiled(tmp_path, sources)
+    assert found.keys() == sources.keys()
+    for where, told in found.items():
+        assert "may only specify known properties" in told[0], f"{where}: {told}"
+
+
+def test_the_lock_file_names_no_host_to_download_from() -> None:
+    lock = json.loads((HERE / "package-lock.json").read_text())
+    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]
+    assert lock["packages"][""]["dependencies"] == wanted
+    assert all(version[0].isdigit() for version in wanted.values()), "exact versions only"
+    for path, package in lock["packages"].items():
+        assert "resolved" not in package, f"{path}: npm install wrote an address"
+        assert not path or "integrity" in package

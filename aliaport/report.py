@@ -110,7 +110,7 @@ def ready(view: View, gating: Sequence[ProbeRow]) -> tuple[int, dict[str, Any]]:
     size, omitted = 500, 0
     for row in sorted(gating, key=lambda row: row.works):
         size += len(row.probe.name) + len(row.word) + 6
-        if size > READY_LIMIT - 400:
+        if size > READY_LIMIT - 520:
             omitted += 1
         else:
             data[row.probe.name] = row.word

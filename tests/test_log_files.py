@@ -24,7 +24,7 @@ from aliaport.logs.files import OPENER_LENGTH, LogFile
 from aliaport.logs.health import LogHealth
 from aliaport.logs.lines import LineFormat
 from aliaport.logs.pipeline import _locked
-from aliaport.logs.retention import ROTATED, Kept, Rotated, compress, expired
+from aliaport.logs.retention import ROTATED, Kept, Retention, Rotated, compress, expired
 from aliaport.logs.writer import Writer, opener
 from tests.support.ecs import parsed
 from tests.support.postgres import until
@@ -56,7 +56,7 @@ def log_file(folder: Path, rotate_bytes: int = 1_000_000) -> LogFile:
 
 
 def writer_of(file: LogFile) -> Writer:
-    return Writer(file, LINES, copy=lambda *_: None, rotated=lambda: None)
+    return Writer(file, LINES, copy=None, rotated=lambda: None)
 
 
 def rotated_files(folder: Path) -> list[Path]:
@@ -270,7 +270,7 @@ def test_dropped_events_are_told_afterwards(tmp_path: Path) -> None:
 
 
 def audit_of(file: LogFile) -> tuple[Audit, AuditWriter]:
-    writer = AuditWriter(file, LINES, copy=lambda *_: None, rotated=lambda: None)
+    writer = AuditWriter(file, LINES, copy=None, rotated=lambda: None)
     return Audit(writer, {"plugin": "operations"}), writer
 
 
@@ -370,6 +370,27 @@ def test_compression_keeps_content_time_and_mode_and_leaves_no_half(tmp_path: Pa
     assert gzip.decompress(packed.read_bytes()) == b"line\n" * 10_000
     assert packed.stat().st_mtime == 1e9
     assert packed.stat().st_mode & 0o777 == 0o640
+
+
+def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None:
+    now = time.time()
+    for age in (0.01, 1, 20, 40, 100):
+        for live in ("app.log", "audit.log"):
+            path = tmp_path / f"{live}.20261125T101500Z-{round(age * 100):08x}"
+            path.write_bytes(b"line\n" * 100)
+            os.utime(path, (now - age * 86_400,) * 2)
+    (tmp_path / ".app.log.20261125T101500Z-0123abcd.gz").write_bytes(b"half")
+    (tmp_path / "somebody-else.log").write_bytes(b"theirs")
+    kept = Kept({"app.log": 30, "audit.log": 90}, 10**9)
+    Retention(tmp_path, kept, ("app.log", "audit.log")).tidy(now)
+    until(lambda: not list(tmp_path.glob(".*")), "no half is left")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    stamp = "20261125T101500Z"
+    assert names == [
+        f"app.log.{stamp}-00000001", f"app.log.{stamp}-00000064.gz", f"app.log.{stamp}-000007d0.gz",
+        f"audit.log.{stamp}-00000001", f"audit.log.{stamp}-00000064.gz",
+        f"audit.log.{stamp}-000007d0.gz", f"audit.log.{stamp}-00000fa0.gz", "somebody-else.log",
+    ]  # fmt: skip
 
 
 @pytest.mark.needs("root", "unshare")

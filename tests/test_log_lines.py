@@ -14,7 +14,7 @@ from aliaport.correlation import identify
 from aliaport.logs.entries import Entry, Importance
 from aliaport.logs.fields import ECS_FIELDS, ECS_VERSION, NAMES
 from aliaport.logs.lines import LineFormat
-from aliaport.logs.requests import RequestEntry
+from aliaport.logs.requests import RequestLog
 from aliaport.logs.streams import Console
 from aliaport.logs.values import FIELD_LIMIT, TEXT_LIMIT, make_plain
 from aliaport.redaction import is_identity_number, is_secret_name, redact
@@ -269,7 +269,11 @@ def test_a_request_s_short_way_gives_the_same_line(
     identified: bool,
 ) -> None:  # fmt: skip
     identity = identify(None, None) if identified else None
-    entry = RequestEntry(identity, method, path, "/x/{y}", status, seconds, size, client, agent)
+    kept: list[Any] = []
+    RequestLog(kept.append).record(
+        identity, method, path, "/x/{y}", status, seconds, size, client, agent
+    )
+    (entry,) = kept
     plain = Entry(
         entry.time, entry.level, entry.importance, entry.name, dict(entry.fields), entry.request
     )

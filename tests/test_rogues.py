@@ -234,7 +234,9 @@ def test_a_failed_start_is_repeated_until_it_works(serve: Serve) -> None:
     service = serve({"late": "aliaport_rogues.bad_lives:StartFails"})
     ready = service.get("/ready")
     if ready.status == 503:
-        assert ready.json["error"] == {"code": "probe_failed", "message": "late: starting"}
+        error = ready.json["error"]
+        assert (error["code"], error["message"]) == ("probe_failed", "late: starting")
+        assert error["request_id"] == ready.headers["X-Request-ID"]
     service.wait_for(lambda: service.get("/ready").status == 200, "the second start works")
     (failed,) = service.events("plugin.start_failed")
     assert "not yet" in failed["reason"]

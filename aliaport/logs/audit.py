@@ -35,7 +35,7 @@ class AuditWriter:
     """
 
     def __init__(
-        self, file: LogFile, lines: LineFormat, *, copy: Copy, rotated: Callable[[], None]
+        self, file: LogFile, lines: LineFormat, *, copy: Copy | None, rotated: Callable[[], None]
     ) -> None:
         self.recorded = 0
         self.refused = 0
@@ -62,7 +62,7 @@ class AuditWriter:
         self.begin(self._file.reopen)
 
     def flush(self, seconds: float) -> bool:
-        """Wait until everything handed over before is written or refused; False if it takes longer."""
+        """Wait until everything handed over is written or refused; False if that takes longer."""
         try:
             self.begin(lambda: None).exception(seconds)
         except FutureTimeoutError:
@@ -98,7 +98,8 @@ class AuditWriter:
         self.last_write = time.time()
         for (entry, future), line in zip(entries, lines, strict=True):
             future.set_result(None)
-            self._copy(entry, line)
+            if self._copy is not None:
+                self._copy(entry, line)
 
 
 class Audit:

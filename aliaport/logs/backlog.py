@@ -4,7 +4,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 
-from aliaport.logs.entries import Entry
+from aliaport.logs.requests import AnyEntry
 
 MOST_ENTRIES = 100_000
 MOST_WEIGHT = 64_000_000
@@ -22,14 +22,14 @@ class Backlog:
         self.dropped: Counter[str] = Counter()
         self._wake = wake
         self._limit = limit
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[AnyEntry] = deque()
         self._lock = threading.Lock()
         self._weight = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: AnyEntry) -> None:
         """Add an entry; never waits for the disk."""
         entries = self._entries
         entries.append(entry)
@@ -42,7 +42,7 @@ class Backlog:
             self.asleep = False
             self._wake()
 
-    def take(self, most: int) -> list[Entry]:
+    def take(self, most: int) -> list[AnyEntry]:
         """Remove and return the oldest entries."""
         with self._lock:
             taken = [self._entries.popleft() for _ in range(min(most, len(self._entries)))]
@@ -65,7 +65,7 @@ class Backlog:
             self._entries.extendleft(reversed(kept_entries))
 
 
-def _most_important(entries: list[Entry], number: int, weight: int) -> list[bool]:
+def _most_important(entries: list[AnyEntry], number: int, weight: int) -> list[bool]:
     """Which entries to keep: the most important and, among equals, the newest."""
     keep = [False] * len(entries)
     order = sorted(range(len(entries)), key=lambda at: (-entries[at].importance, -at))

@@ -44,5 +44,5 @@ class CommandAudit:
         path = self._settings.folder / f"{_NAME}.{stamp}-{secrets.token_hex(4)}"
         lines = LineFormat(DATASETS[_NAME], self._service)
         file = LogFile(path, opener(lines), self._settings.rotate_mb * MEGABYTE)
-        writer = AuditWriter(file, lines, copy=lambda *_: None, rotated=lambda: None)
+        writer = AuditWriter(file, lines, copy=None, rotated=lambda: None)
         return Audit(writer, self._fields)

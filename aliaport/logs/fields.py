@@ -1,6 +1,6 @@
 """Which fields a log line has, and of which Elasticsearch type: the Elastic Common Schema and ours.
 
-What an event calls its fields in code is short (`plugin`, `duration_ms`); a line carries the names of
+What an event calls its fields in code is short (`plugin`, `reason`); a line carries the names of
 the schema. What is in neither table goes by its value: numbers to `aliaport.numbers.<name>`, all
 else as text to `labels.<name>`, so that no plugin's field can clash with another's type.
 """

@@ -1,4 +1,4 @@
-"""One log file: appended to, renamed when it is full or a day old, found again after it was moved."""
+"""One log file: appended to, renamed when it is full or a day old, made anew after it was moved."""
 
 import os
 import secrets
@@ -102,7 +102,7 @@ class LogFile:
 
     def _is_ours(self) -> bool:
         try:
-            found = os.stat(self.path, follow_symlinks=False)
+            found = self.path.lstat()
         except FileNotFoundError:
             return False
         return (found.st_dev, found.st_ino) == self._inode

@@ -1,4 +1,4 @@
-"""From an entry to one line of JSON in the Elastic Common Schema; runs in the threads that write."""
+"""From an entry to a line of JSON in the Elastic Common Schema; runs in the threads that write."""
 
 import itertools
 import json
@@ -14,9 +14,8 @@ from typing import Any
 import orjson
 
 from aliaport.logs.addresses import is_address
-from aliaport.logs.entries import Entry
 from aliaport.logs.fields import ECS_FIELDS, ECS_VERSION, LABELS, NAMES, NUMBERS, OWN_FIELDS
-from aliaport.logs.requests import RequestEntry
+from aliaport.logs.requests import AnyEntry, RequestEntry
 from aliaport.redaction import MASK, is_secret_name, redact
 
 _TYPES = {**ECS_FIELDS, **OWN_FIELDS}
@@ -38,7 +37,7 @@ class LineFormat:
         self._second = -1
         self._second_text = ""
 
-    def line(self, entry: Entry) -> bytes:
+    def line(self, entry: AnyEntry) -> bytes:
         """The entry as one line, ended by a line feed."""
         if type(entry) is RequestEntry:
             return self._request_line(entry)

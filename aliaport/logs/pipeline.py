@@ -19,7 +19,7 @@ from aliaport.logs.audit import Audit, AuditWriter
 from aliaport.logs.entries import IMPORTANCE, LEVELS, Entry
 from aliaport.logs.files import LogFile
 from aliaport.logs.lines import LineFormat
-from aliaport.logs.requests import RequestLog
+from aliaport.logs.requests import AnyEntry, RequestLog
 from aliaport.logs.retention import Kept, Retention
 from aliaport.logs.standard import take_over
 from aliaport.logs.streams import Console, Stream
@@ -71,8 +71,7 @@ class Logs:
         self.stream = Stream() if settings.stdout or sys.stdout.isatty() else None
         self._console = Console(colors=True) if sys.stdout.isatty() else None
         kept = Kept(
-            {name: settings.keep_days for name in DATASETS}
-            | {"audit.log": settings.keep_audit_days},
+            dict.fromkeys(DATASETS, settings.keep_days) | {"audit.log": settings.keep_audit_days},
             settings.max_total_mb * MEGABYTE,
         )
         files: dict[str, tuple[LogFile, LineFormat]] = {}
@@ -82,12 +81,13 @@ class Logs:
             files[name] = file, lines
             _opened(file)
         self._retention = Retention(folder, kept, tuple(DATASETS))
-        hooks: dict[str, Any] = {"copy": self._copy, "rotated": self._retention.look}
+        copy = self._copy if self.stream is not None else None
+        hooks: dict[str, Any] = {"copy": copy, "rotated": self._retention.look}
         self.writers = {
             name: Writer(*files[name], **hooks) for name in ("app.log", "api.log", "error.log")
         }
         # A person at a terminal is not served by the whole configuration.
-        copy_audit = self._copy if self._console is None else lambda *_: None
+        copy_audit = copy if self._console is None else None
         self.audit_writer = AuditWriter(*files["audit.log"], **(hooks | {"copy": copy_audit}))
         self.requests = RequestLog(self.writers["api.log"].put)
         self._processors = [*processors, self._hand_over]
@@ -130,7 +130,7 @@ class Logs:
         return all(flushed)
 
     def close(self, seconds: float = 2.0) -> None:
-        """Write out what is left before the process ends, and say on standard error what is lost."""
+        """Write out what is left before the process ends; say on standard error what is lost."""
         if not self.flush(seconds):
             waiting = sum(len(writer.backlog) for writer in self.writers.values())
             complain(f"the log could not be written out; {waiting} events or more are lost")
@@ -171,10 +171,10 @@ class Logs:
         )
         return _NOTHING
 
-    def _copy(self, entry: Entry, line: bytes) -> None:
-        if self.stream is not None:
-            console = self._console
-            self.stream.put(line.decode() if console is None else console.line(entry))
+    def _copy(self, entry: AnyEntry, line: bytes) -> None:
+        assert self.stream is not None
+        console = self._console
+        self.stream.put(line.decode() if console is None else console.line(entry))
 
 
 def _describe(exc_info: Any, fields: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of rotated files: compressed after a while, deleted when they are too old or many."""
+"""What becomes of rotated files: compressed after a while, deleted when too old or too many."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""Standard output: JSON lines for a container's log, or readable ones for a person at a terminal."""
+"""Standard output: JSON lines for a container's log, readable ones for a person at a terminal."""
 
 import queue
 import sys
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from aliaport.logs.entries import Entry
+from aliaport.logs.requests import AnyEntry
 from aliaport.redaction import MASK, is_secret_name, redact
 
 MOST_LINES = 20_000
@@ -59,7 +59,7 @@ class Console:
             colors=colors, pad_event_to=28, timestamp_key="at"
         )
 
-    def line(self, entry: Entry) -> str:
+    def line(self, entry: AnyEntry) -> str:
         """The entry as a person reads it, ended by a line feed."""
         at = datetime.fromtimestamp(entry.time / 1e9, UTC)
         shown: dict[str, Any] = {

@@ -13,6 +13,7 @@ from aliaport.logs.backlog import Backlog
 from aliaport.logs.entries import Entry, Importance
 from aliaport.logs.files import OPENED, LogFile
 from aliaport.logs.lines import LineFormat
+from aliaport.logs.requests import AnyEntry
 
 GATHER = 0.02
 """Seconds that entries are gathered for one write: waking for each would cost the callers more."""
@@ -24,7 +25,7 @@ COMPLAIN_EVERY = 60.0
 
 DROPPED = "log.dropped"
 
-Copy = Callable[[Entry, bytes], None]
+Copy = Callable[[AnyEntry, bytes], None]
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Writer:
     """
 
     def __init__(
-        self, file: LogFile, lines: LineFormat, *, copy: Copy, rotated: Callable[[], None]
+        self, file: LogFile, lines: LineFormat, *, copy: Copy | None, rotated: Callable[[], None]
     ) -> None:
         self.name = file.path.name
         self.state = WriterState()
@@ -111,9 +112,10 @@ class Writer:
             self._tell_of_dropped(entries)
             lines = [self._lines.line(entry) for entry in entries]
             self._write(b"".join(lines))
-            for entry, line in zip(entries, lines, strict=True):
-                self.state.written[entry.level] += 1
-                self._copy(entry, line)
+            self.state.written.update(entry.level for entry in entries)
+            if self._copy is not None:
+                for entry, line in zip(entries, lines, strict=True):
+                    self._copy(entry, line)
 
     def _write(self, lines: bytes) -> None:
         """Write, again and again until it succeeds: meanwhile the backlog fills and sheds."""
@@ -133,7 +135,7 @@ class Writer:
         state.busy_since = state.failing_since = state.fault = None
         state.last_write = time.time()
 
-    def _tell_of_dropped(self, entries: list[Entry]) -> None:
+    def _tell_of_dropped(self, entries: list[AnyEntry]) -> None:
         dropped = self.backlog.dropped
         if (total := sum(dropped.values())) > self._told:
             fields = {"dropped": total - self._told, "dropped_in_all": total, "file": self.name}
@@ -167,8 +169,6 @@ def opener(lines: LineFormat) -> Callable[[str, str], bytes]:
 
     def first_line(file_id: str, padding: str) -> bytes:
         fields = {"aliaport.file_id": file_id, "aliaport.padding": padding}
-        return lines.line(
-            Entry(time.time_ns(), "info", Importance.INFO, OPENED, fields, None)
-        )
+        return lines.line(Entry(time.time_ns(), "info", Importance.INFO, OPENED, fields, None))
 
     return first_line

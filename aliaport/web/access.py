@@ -58,14 +58,14 @@ class AccessCounter(AbstractAccessLogger):
     ) -> None:
         self._core.requests.record(
             request.get(IDENTITY),
-            method=request.method,
-            path=request.path[:2_000],
-            endpoint=endpoint,
-            status=response.status,
-            seconds=seconds,
-            body_bytes=response.body_length,
-            client=client_address(request, self._core.settings.trusted_proxies),
-            agent=request.headers.get("User-Agent", "")[:500],
+            request.method,
+            request.path[:2_000],
+            endpoint,
+            response.status,
+            seconds,
+            response.body_length,
+            client_address(request, self._core.settings.trusted_proxies),
+            request.headers.get("User-Agent", "")[:500],
         )
 
 

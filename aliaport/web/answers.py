@@ -44,8 +44,13 @@ def error_answer(
     """
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": "1", **(headers or {})}
+    body = report.error(code, message, {**(details or {}), **request_ids()})
+    return json_answer(body, status, headers)
+
+
+def request_ids() -> dict[str, str]:
+    """What an error body says of the request, so that the log lines about it are found."""
     identity = REQUEST.get()
-    if identity is not None:
-        ids = {"request_id": identity.request_id, "trace_id": identity.trace_id}
-        details = {**(details or {}), **ids}
-    return json_answer(report.error(code, message, details), status, headers)
+    if identity is None:
+        return {}
+    return {"request_id": identity.request_id, "trace_id": identity.trace_id}

@@ -12,7 +12,7 @@ from aliaport import exposition, report
 from aliaport.apps import data_answer
 from aliaport.declarations import Status
 from aliaport.probing import ProbeRunner
-from aliaport.web.answers import NO_STORE, error_answer, json_answer, text_answer
+from aliaport.web.answers import NO_STORE, error_answer, json_answer, request_ids, text_answer
 from aliaport.web.core import CORE, Core
 
 SCRAPE_BUDGET = 9.5
@@ -60,6 +60,8 @@ async def ready(request: web.Request) -> web.Response:
         if status != 200:
             text += f"{body['error']['code']}: {body['error']['message']}\n"
         return text_answer(text, status, headers)
+    if status != 200:
+        body["error"] |= request_ids()
     return json_answer(body, status, headers)
 
 

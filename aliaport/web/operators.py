@@ -62,8 +62,10 @@ class Operators:
 
 def client_address(request: web.Request, trusted: tuple[IPv4Network | IPv6Network, ...]) -> str:
     """The caller's address: the last in X-Forwarded-For that is no trusted proxy's."""
-    chain = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     address = request.remote or ""
+    if not trusted or "X-Forwarded-For" not in request.headers:
+        return address
+    chain = [part.strip() for part in request.headers["X-Forwarded-For"].split(",")]
     for hop in reversed([part for part in chain if part]):
         try:
             peer = ip_address(address)

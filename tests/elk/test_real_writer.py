@@ -29,7 +29,7 @@ def test_each_line_is_read_once_under_load_rotation_and_compression(
     tmp_path: Path, restarts: int
 ) -> None:
     file = LogFile(tmp_path / "app.log", opener(LINES), 150_000)
-    writer = Writer(file, LINES, copy=lambda *_: None, rotated=lambda: None)
+    writer = Writer(file, LINES, copy=None, rotated=lambda: None)
     filebeat = Filestream([tmp_path / "app.log*"])
     read: list[bytes] = []
     polls = 0

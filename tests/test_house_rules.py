@@ -34,7 +34,7 @@ OWNERS = {
 }
 BULKHEADS = {
     *("bulkhead", "failures", "discovery", "web/middleware", "web/apps", "sentry/tracking"),
-    *("logs/values", "logs/writer", "logs/standard"),
+    *("logs/values", "logs/lines", "logs/writer", "logs/standard"),
 }
 
 

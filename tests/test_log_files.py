@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import gzip
 import json
 import os
 import queue
@@ -12,55 +11,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from aliaport.errors import AuditError, StartupError
-from aliaport.logs.audit import Audit, AuditWriter
-from aliaport.logs.backlog import Backlog
-from aliaport.logs.entries import Entry, Importance
-from aliaport.logs.files import OPENER_LENGTH, LogFile
-from aliaport.logs.health import LogHealth
-from aliaport.logs.lines import LineFormat
+from aliaport.errors import StartupError
+from aliaport.logs.files import OPENER_LENGTH
 from aliaport.logs.pipeline import _locked
-from aliaport.logs.retention import ROTATED, Kept, Retention, Rotated, compress, expired
-from aliaport.logs.writer import Writer, opener
 from tests.support.ecs import parsed
-from tests.support.postgres import until
+from tests.support.logs import LINES, entry, log_file, numbers, rotated_files, writer_of
 from tests.support.tmpfs import run_on_tmpfs
 
 SUPPORT = Path(__file__).with_name("support")
-LINES = LineFormat("aliaport.app", {"service.name": "aliaport-api"})
-
-
-def entry(number: int, level: str = "info", text: str = "") -> Entry:
-    importance = {"debug": 0, "info": 2, "warning": 3, "error": 4}[level]
-    fields = {"number": number, "text": text}
-    return Entry(time.time_ns(), level, Importance(importance), "counted", fields, None)
-
-
-def numbers(*paths: Path) -> list[int]:
-    found = []
-    for path in paths:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        for line in data.splitlines(keepends=True):
-            fields = parsed(line)
-            if fields["message"] == "counted":
-                found.append(fields["aliaport.numbers.number"])
-    return found
-
-
-def log_file(folder: Path, rotate_bytes: int = 1_000_000) -> LogFile:
-    return LogFile(folder / "app.log", opener(LINES), rotate_bytes)
-
-
-def writer_of(file: LogFile) -> Writer:
-    return Writer(file, LINES, copy=None, rotated=lambda: None)
-
-
-def rotated_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if ROTATED.fullmatch(path.name))
 
 
 def test_every_file_begins_with_a_line_of_its_own_that_is_longer_than_a_fingerprint(
@@ -218,181 +179,6 @@ def test_many_threads_lose_and_double_nothing(tmp_path: Path) -> None:
     assert sorted(found) == list(range(16_000))
 
 
-def test_a_full_backlog_drops_the_least_important_first() -> None:
-    backlog = Backlog(lambda: None, limit=1_000)
-    for number in range(300):
-        backlog.put(entry(number, "error"))
-    for number in range(300, 3_000):
-        backlog.put(entry(number, "debug" if number % 2 else "info"))
-    for number in range(3_000, 3_500):
-        backlog.put(entry(number, "warning"))
-    assert len(backlog) <= 1_000
-    kept = backlog.take(2_000)
-    levels = [each.level for each in kept]
-    assert levels.count("error") == 300
-    assert levels.count("warning") == 500
-    assert levels.count("debug") == 0
-    assert backlog.dropped["error"] == backlog.dropped["warning"] == 0
-    assert sum(backlog.dropped.values()) + len(kept) == 3_500
-    order = [each.fields["number"] for each in kept]
-    assert order == sorted(order), "what is kept stays in its order"
-
-
-def test_long_texts_are_bounded_by_their_weight() -> None:
-    backlog = Backlog(lambda: None)
-    for number in range(10_000):
-        each = entry(number, text="x" * 8_000)
-        each.weight = 8_000
-        backlog.put(each)
-    assert len(backlog) <= 8_000
-
-
-def test_dropped_events_are_told_afterwards(tmp_path: Path) -> None:
-    file = log_file(tmp_path)
-    gate = threading.Event()
-    write = file.write
-    file.write = lambda lines: (gate.wait(30), write(lines))[1]  # type: ignore[method-assign]
-    writer = writer_of(file)
-    writer.backlog._limit = 100
-    writer.put(entry(0))
-    until(lambda: writer.state.busy_since is not None, "the disk stalls")
-    began = time.monotonic()
-    for number in range(1, 1_000):
-        writer.put(entry(number))
-    assert time.monotonic() - began < 5, "a stalled disk holds nobody"
-    gate.set()
-    assert writer.flush(10)
-    lines = [parsed(line) for line in (tmp_path / "app.log").read_bytes().splitlines(keepends=True)]
-    (told,) = [line for line in lines if line["message"] == "log.dropped"]
-    dropped = sum(writer.backlog.dropped.values())
-    assert told["aliaport.numbers.dropped"] == dropped > 0
-    assert len(numbers(tmp_path / "app.log")) == 1_000 - dropped
-
-
-def audit_of(file: LogFile) -> tuple[Audit, AuditWriter]:
-    writer = AuditWriter(file, LINES, copy=None, rotated=lambda: None)
-    return Audit(writer, {"plugin": "operations"}), writer
-
-
-async def test_an_audit_event_is_on_the_disk_before_it_is_confirmed(tmp_path: Path) -> None:
-    audit, writer = audit_of(log_file(tmp_path))
-    audit.record("user.disabled", user="ayşe", password="geheim")
-    text = (tmp_path / "app.log").read_text()
-    await audit.arecord("user.enabled", outcome="failure", user="ayşe")
-    lines = [parsed(line) for line in (tmp_path / "app.log").read_bytes().splitlines(keepends=True)]
-    assert "user.disabled" in text
-    assert "geheim" not in text
-    assert [line["message"] for line in lines[1:]] == ["user.disabled", "user.enabled"]
-    assert [line["event.outcome"] for line in lines[1:]] == ["success", "failure"]
-    assert lines[1]["user.name"] == "ayşe"
-    assert lines[1]["aliaport.plugin"] == "operations"
-    assert writer.recorded == 2
-
-
-def test_an_action_that_cannot_be_recorded_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = log_file(tmp_path)
-    audit, writer = audit_of(file)
-    audit.record("first")
-    before = (tmp_path / "app.log").read_bytes()
-    real, calls = os.write, iter([60])
-
-    def failing(fd: int, data: memoryview) -> int:
-        if (some := next(calls, None)) is not None:
-            return real(fd, data[:some])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("aliaport.logs.files.os.write", failing)
-        with pytest.raises(AuditError, match="No space left on device; make room"):
-            audit.record("second")
-    assert (tmp_path / "app.log").read_bytes() == before, "half a record is taken back"
-    assert writer.refused == 1
-    audit.record("third")
-    lines = (tmp_path / "app.log").read_bytes().splitlines(keepends=True)
-    assert [parsed(line)["message"] for line in lines] == ["log.opened", "first", "third"]
-
-
-async def test_a_stalled_disk_refuses_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("aliaport.logs.audit.RECORD_TIMEOUT", 0.2)
-    file = log_file(tmp_path)
-    gate = threading.Event()
-    write = file.write
-    monkeypatch.setattr(file, "write", lambda lines: (gate.wait(30), write(lines))[1])
-    audit, _ = audit_of(file)
-    with pytest.raises(AuditError, match="the disk does not answer"):
-        audit.record("first")
-    with pytest.raises(AuditError, match="the disk does not answer"):
-        await audit.arecord("second")
-    gate.set()
-
-
-def rotated(name: str, days_old: float, size: int = 100, live: str = "app.log") -> Rotated:
-    return Rotated(Path(name), live, 1e9 - days_old * 86_400, size)
-
-
-KEPT = Kept({"app.log": 30, "api.log": 30, "audit.log": 90}, 1_000)
-
-
-def test_retention_by_age_keeps_the_newest_and_the_audit_log_longer() -> None:
-    files = [
-        rotated("a", 40), rotated("b", 31), rotated("c", 29),
-        rotated("d", 31, live="audit.log"), rotated("e", 100, live="audit.log"),
-        rotated("f", 400, live="api.log"),
-    ]  # fmt: skip
-    gone = {str(each.path) for each in expired(files, 0, KEPT, 1e9)}
-    assert gone == {"a", "b", "e"}
-
-
-def test_retention_by_size_takes_the_oldest_and_the_audit_log_last() -> None:
-    files = [
-        *(rotated(f"app{age}", age, 300) for age in (1, 2, 3, 4)),
-        *(rotated(f"audit{age}", age, 300, "audit.log") for age in (5, 6)),
-    ]
-    gone = [str(each.path) for each in expired(files, 200, KEPT, 1e9)]
-    assert gone == ["app4", "app3", "app2", "audit6"]
-    assert expired(files, 10**9, KEPT, 1e9)[-1].path.name == "audit6", (
-        "the newest are never removed"
-    )
-
-
-def test_compression_keeps_content_time_and_mode_and_leaves_no_half(tmp_path: Path) -> None:
-    path = tmp_path / "app.log.20261125T101500Z-0123abcd"
-    path.write_bytes(b"line\n" * 10_000)
-    path.chmod(0o640)
-    os.utime(path, (1e9, 1e9))
-    compress(path)
-    (packed,) = tmp_path.iterdir()
-    assert packed.name == f"{path.name}.gz"
-    assert gzip.decompress(packed.read_bytes()) == b"line\n" * 10_000
-    assert packed.stat().st_mtime == 1e9
-    assert packed.stat().st_mode & 0o777 == 0o640
-
-
-def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None:
-    now = time.time()
-    for age in (0.01, 1, 20, 40, 100):
-        for live in ("app.log", "audit.log"):
-            path = tmp_path / f"{live}.20261125T101500Z-{round(age * 100):08x}"
-            path.write_bytes(b"line\n" * 100)
-            os.utime(path, (now - age * 86_400,) * 2)
-    (tmp_path / ".app.log.20261125T101500Z-0123abcd.gz").write_bytes(b"half")
-    (tmp_path / "somebody-else.log").write_bytes(b"theirs")
-    kept = Kept({"app.log": 30, "audit.log": 90}, 10**9)
-    Retention(tmp_path, kept, ("app.log", "audit.log")).tidy(now)
-    until(lambda: not list(tmp_path.glob(".*")), "no half is left")
-    names = sorted(path.name for path in tmp_path.iterdir())
-    stamp = "20261125T101500Z"
-    assert names == [
-        f"app.log.{stamp}-00000001", f"app.log.{stamp}-00000064.gz", f"app.log.{stamp}-000007d0.gz",
-        f"audit.log.{stamp}-00000001", f"audit.log.{stamp}-00000064.gz",
-        f"audit.log.{stamp}-000007d0.gz", f"audit.log.{stamp}-00000fa0.gz", "somebody-else.log",
-    ]  # fmt: skip
-
-
 @pytest.mark.needs("root", "unshare")
 def test_a_full_disk_holds_nobody_and_loses_what_it_must(tmp_path: Path) -> None:
     story = json.loads(run_on_tmpfs(SUPPORT / "full_disk.py", tmp_path / "small", "16m"))
@@ -409,36 +195,6 @@ def test_a_folder_that_only_reads_is_a_start_up_error_with_the_way_out(tmp_path:
     told = run_on_tmpfs(SUPPORT / "read_only.py", tmp_path / "small", "64k")
     assert "cannot be written: Read-only file system" in told
     assert "set ALIAPORT_LOG__FOLDER" in told
-
-
-async def test_a_stuck_write_and_drops_are_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("aliaport.logs.health.BLOCKED_AFTER", 0.1)
-    file = log_file(tmp_path)
-    gate = threading.Event()
-    write = file.write
-    monkeypatch.setattr(file, "write", lambda lines: (gate.wait(30), write(lines))[1])
-    writer = writer_of(file)
-    writer.backlog._limit = 10
-    _, audit = audit_of(log_file(tmp_path / "audit"))
-    logs = SimpleNamespace(writers={"app.log": writer}, audit_writer=audit, stream=None)
-    health = LogHealth(logs)  # type: ignore[arg-type]
-    assert (await health.check()).code == "ok"
-    writer.put(entry(0))
-    until(lambda: writer.state.busy_since is not None, "the write has begun")
-    since = writer.state.busy_since
-    until(lambda: since is not None and time.monotonic() - since > 0.1, "it takes long")
-    check = await health.check()
-    assert (check.status, check.code) == ("unhealthy", "blocked")
-    assert health.figures()["aliaport_log_failing"] == {("app.log",): 1.0}
-    for number in range(100):
-        writer.put(entry(number))
-    gate.set()
-    assert writer.flush(10)
-    check = await health.check()
-    assert (check.status, check.code) == ("degraded", "dropping")
-    assert check.data["dropped"] == sum(writer.backlog.dropped.values())
 
 
 SCRIPT = """

@@ -281,3 +281,11 @@ def test_a_request_s_short_way_gives_the_same_line(
     del short["event.id"], whole["event.id"]
     assert short == whole
     assert "geheim123" not in str(short)
+
+
+def test_an_entry_that_makes_no_line_is_told_in_its_place() -> None:
+    fields: dict[Any, Any] = {5: "no name is a number"}
+    found = parsed(FORMAT.line(Entry(0, "error", Importance.ERROR, "odd.event", fields, None)))
+    assert found["message"] == "log.unwritable"
+    assert found["labels.of"] == "odd.event"
+    assert "TypeError" in found["aliaport.problem"]

@@ -54,6 +54,8 @@ class AuditWriter:
         A function is called in turn, between two events.
         """
         future: Future[None] = Future()
+        # Whoever gives up waiting must not cancel what the thread is about to settle.
+        future.set_running_or_notify_cancel()
         self._waiting.put((entry, future))
         return future
 
@@ -79,8 +81,7 @@ class AuditWriter:
                 self._write(entries)
             for call, future in batch:
                 if not isinstance(call, Entry):
-                    call()
-                    future.set_result(None)
+                    _settle(future, call)
 
     def _write(self, entries: "list[tuple[Entry, Future[None]]]") -> None:
         lines = [self._lines.line(entry) for entry, _ in entries]
@@ -96,10 +97,20 @@ class AuditWriter:
             return
         self.recorded += len(entries)
         self.last_write = time.time()
-        for (entry, future), line in zip(entries, lines, strict=True):
+        for _, future in entries:
             future.set_result(None)
-            if self._copy is not None:
+        if self._copy is not None:
+            for (entry, _), line in zip(entries, lines, strict=True):
                 self._copy(entry, line)
+
+
+def _settle(future: "Future[None]", call: Callable[[], None]) -> None:
+    try:
+        call()
+    except OSError as error:
+        future.set_exception(error)
+    else:
+        future.set_result(None)
 
 
 class Audit:

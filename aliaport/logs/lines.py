@@ -14,9 +14,13 @@ from typing import Any
 import orjson
 
 from aliaport.logs.addresses import is_address
+from aliaport.logs.entries import Entry
 from aliaport.logs.fields import ECS_FIELDS, ECS_VERSION, LABELS, NAMES, NUMBERS, OWN_FIELDS
 from aliaport.logs.requests import AnyEntry, RequestEntry
 from aliaport.redaction import MASK, is_secret_name, redact
+
+UNWRITABLE = "log.unwritable"
+"""The event that stands for one that could not be made into a line."""
 
 _TYPES = {**ECS_FIELDS, **OWN_FIELDS}
 
@@ -39,8 +43,17 @@ class LineFormat:
 
     def line(self, entry: AnyEntry) -> bytes:
         """The entry as one line, ended by a line feed."""
-        if type(entry) is RequestEntry:
-            return self._request_line(entry)
+        try:
+            if type(entry) is RequestEntry:
+                return self._request_line(entry)
+            return self._event_line(entry)
+        except Exception as error:  # a bulkhead: one entry's fault must not cost those beside it
+            fields = {"of": entry.name, "problem": f"{type(error).__name__}: {error}"}
+            return self._event_line(
+                Entry(entry.time, entry.level, entry.importance, UNWRITABLE, fields, entry.request)
+            )
+
+    def _event_line(self, entry: AnyEntry) -> bytes:
         line: dict[str, Any] = {
             "@timestamp": self._timestamp(entry.time),
             "log.level": entry.level,

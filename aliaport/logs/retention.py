@@ -98,6 +98,20 @@ def compress(path: Path) -> None:
     path.unlink()
 
 
+def tidy(folder: Path, kept: Kept, live: Sequence[str], now: float) -> None:
+    """Compress and delete what is due at `now`; `live` names the files in use. Raises OSError."""
+    for left in folder.glob(".*.log.*.gz"):
+        if _TEMPORARY.fullmatch(left.name):
+            left.unlink(missing_ok=True)
+    for each in found(folder):
+        if not each.packed and now - each.written > COMPRESS_AFTER:
+            compress(each.path)
+    in_use = [folder / name for name in live]
+    live_bytes = sum(path.stat().st_size for path in in_use if path.exists())
+    for each in expired(found(folder), live_bytes, kept, now):
+        each.path.unlink(missing_ok=True)
+
+
 class Retention:
     """Looks after the rotated files of a folder, in a thread of its own."""
 
@@ -116,7 +130,7 @@ class Retention:
     def _serve(self) -> None:
         while True:
             try:
-                self.tidy(time.time())
+                tidy(self._folder, self._kept, self._live, time.time())
             except OSError as error:
                 reason = f"cannot tidy up {self._folder}: {error.strerror}"
                 if reason != self._complained:
@@ -124,16 +138,3 @@ class Retention:
                 self._complained = reason
             self._look.wait(LOOK_EVERY)
             self._look.clear()
-
-    def tidy(self, now: float) -> None:
-        """Compress and delete what is due. Raises OSError."""
-        for left in self._folder.glob(".*.log.*.gz"):
-            if _TEMPORARY.fullmatch(left.name):
-                left.unlink(missing_ok=True)
-        for each in found(self._folder):
-            if not each.packed and now - each.written > COMPRESS_AFTER:
-                compress(each.path)
-        live = [self._folder / name for name in self._live]
-        live_bytes = sum(path.stat().st_size for path in live if path.exists())
-        for each in expired(found(self._folder), live_bytes, self._kept, now):
-            each.path.unlink(missing_ok=True)

@@ -90,12 +90,12 @@ class Writer:
             call = self._next_call()
             if call is None:
                 self._hurry.wait(GATHER)
-            try:
-                self._drain()
-                if call is not None:
-                    call()
-            except Exception as error:  # a bulkhead: a fault of one line must not end the log
-                self._complain(f"{type(error).__name__}: {error}")
+            for step in (self._drain, call):
+                try:
+                    if step is not None:
+                        step()
+                except Exception as error:  # a bulkhead: one fault must not end the log
+                    self._complain(f"{type(error).__name__}: {error}")
 
     def _next_call(self) -> Callable[[], None] | None:
         """Sleep until there are entries (None) or something to be called after them."""

@@ -9,6 +9,7 @@ from aliaport.errors import AuditError
 from aliaport.logs import Logs
 from aliaport.settings import LogSettings
 from tests.support.postgres import until
+from tests.support.tmpfs import fill
 
 
 def main(folder: Path) -> None:
@@ -17,14 +18,7 @@ def main(folder: Path) -> None:
     log.info("before", number=0)
     audit.record("before")
     assert logs.flush(5)
-    filler = folder / "filler"
-    try:
-        with filler.open("wb") as stream:
-            while True:
-                stream.write(b"x" * 1024)
-                stream.flush()
-    except OSError:
-        pass
+    filler = fill(folder)
     story: dict[str, object] = {}
     began = time.monotonic()
     for number in range(20_000):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.support.service import start
+from tests.support.tmpfs import fill
 
 
 def main(folder: Path) -> None:
@@ -20,14 +21,7 @@ def main(folder: Path) -> None:
     try:
         service.wait_listening()
         service.wait_for(lambda: service.get("/ready").status == 200, "it is ready")
-        filler = folder / "filler"
-        try:
-            with filler.open("wb") as stream:
-                while True:
-                    stream.write(b"x" * 1024)
-                    stream.flush()
-        except OSError:
-            pass
+        filler = fill(folder)
 
         def row() -> dict[str, str]:
             for _ in range(20):

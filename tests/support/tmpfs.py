@@ -5,6 +5,18 @@ import sys
 from pathlib import Path
 
 
+def fill(folder: Path) -> Path:
+    """Write a file until the file system is full; return it."""
+    filler = folder / "filler"
+    try:
+        with filler.open("wb") as stream:
+            while True:
+                stream.write(b"x" * 1024)
+                stream.flush()
+    except OSError:
+        return filler
+
+
 def run_on_tmpfs(script: Path, folder: Path, size: str, *arguments: str) -> str:
     """Run a Python script with a tmpfs of `size` mounted on `folder`, which nobody else sees."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,70 @@
+"""What becomes of rotated files."""
+
+import gzip
+import os
+import time
+from pathlib import Path
+
+from aliaport.logs.retention import Kept, Rotated, compress, expired, tidy
+
+
+def rotated(name: str, days_old: float, size: int = 100, live: str = "app.log") -> Rotated:
+    return Rotated(Path(name), live, 1e9 - days_old * 86_400, size)
+
+
+KEPT = Kept({"app.log": 30, "api.log": 30, "audit.log": 90}, 1_000)
+
+
+def test_retention_by_age_keeps_the_newest_and_the_audit_log_longer() -> None:
+    files = [
+        rotated("a", 40), rotated("b", 31), rotated("c", 29),
+        rotated("d", 31, live="audit.log"), rotated("e", 100, live="audit.log"),
+        rotated("f", 400, live="api.log"),
+    ]  # fmt: skip
+    gone = {str(each.path) for each in expired(files, 0, KEPT, 1e9)}
+    assert gone == {"a", "b", "e"}
+
+
+def test_retention_by_size_takes_the_oldest_and_the_audit_log_last() -> None:
+    files = [
+        *(rotated(f"app{age}", age, 300) for age in (1, 2, 3, 4)),
+        *(rotated(f"audit{age}", age, 300, "audit.log") for age in (5, 6)),
+    ]
+    gone = [str(each.path) for each in expired(files, 200, KEPT, 1e9)]
+    assert gone == ["app4", "app3", "app2", "audit6"]
+    assert expired(files, 10**9, KEPT, 1e9)[-1].path.name == "audit6", (
+        "the newest are never removed"
+    )
+
+
+def test_compression_keeps_content_time_and_mode_and_leaves_no_half(tmp_path: Path) -> None:
+    path = tmp_path / "app.log.20261125T101500Z-0123abcd"
+    path.write_bytes(b"line\n" * 10_000)
+    path.chmod(0o640)
+    os.utime(path, (1e9, 1e9))
+    compress(path)
+    (packed,) = tmp_path.iterdir()
+    assert packed.name == f"{path.name}.gz"
+    assert gzip.decompress(packed.read_bytes()) == b"line\n" * 10_000
+    assert packed.stat().st_mtime == 1e9
+    assert packed.stat().st_mode & 0o777 == 0o640
+
+
+def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None:
+    now = time.time()
+    for age in (0.01, 1, 20, 40, 100):
+        for live in ("app.log", "audit.log"):
+            path = tmp_path / f"{live}.20261125T101500Z-{round(age * 100):08x}"
+            path.write_bytes(b"line\n" * 100)
+            os.utime(path, (now - age * 86_400,) * 2)
+    (tmp_path / ".app.log.20261125T101500Z-0123abcd.gz").write_bytes(b"half")
+    (tmp_path / "somebody-else.log").write_bytes(b"theirs")
+    kept = Kept({"app.log": 30, "audit.log": 90}, 10**9)
+    tidy(tmp_path, kept, ("app.log", "audit.log"), now)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    stamp = "20261125T101500Z"
+    assert names == [
+        f"app.log.{stamp}-00000001", f"app.log.{stamp}-00000064.gz", f"app.log.{stamp}-000007d0.gz",
+        f"audit.log.{stamp}-00000001", f"audit.log.{stamp}-00000064.gz",
+        f"audit.log.{stamp}-000007d0.gz", f"audit.log.{stamp}-00000fa0.gz", "somebody-else.log",
+    ]  # fmt: skip

@@ -179,9 +179,10 @@ class Service:
         drain = self._core.drain
         drain.active, drain.ends_at = True, time.monotonic() + self._settings.drain_seconds
         self._log.info("service.draining", seconds=self._settings.drain_seconds)
-        await self._audited("service.drain", signals=self._signals)
+        record = asyncio.create_task(self._audited("service.drain", signals=self._signals))
         if self._signals < 2:
             await finish_within(self._hurry.wait(), self._settings.drain_seconds)
+        await record
 
     async def _end(self) -> None:
         await self._server.close()
@@ -203,9 +204,12 @@ class Service:
         values = masked(self._settings) | {
             "plugins": {unit.name: masked(unit.options) for unit in self._host.units if unit.alive}
         }
-        await self._audited(
-            "configuration.apply", **{f"config_{key}": value for key, value in values.items()}
-        )
+        # All at once: a disk that does not answer delays the start by one deadline, not by many.
+        records = [
+            self._audited(
+                "configuration.apply", **{f"config_{key}": value for key, value in values.items()}
+            )
+        ]
         for candidate, rejection in (
             *((unit.candidate, unit.rejection) for unit in self._host.units),
             *((app.candidate, app.rejection) for app in self._apps),
@@ -216,10 +220,11 @@ class Service:
                 "distribution_version": candidate.version,
             }
             if rejection is None:
-                await self._audited("plugin.load", **fields)
+                records.append(self._audited("plugin.load", **fields))
             else:
                 fields |= {"stage": rejection.stage, "reason": rejection.reason}
-                await self._audited("plugin.load", outcome="failure", **fields)
+                records.append(self._audited("plugin.load", outcome="failure", **fields))
+        await asyncio.gather(*records)
 
     async def _audited(self, action: str, **fields: Any) -> None:
         """Record what happens whether or not it can be recorded."""

@@ -5,7 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from aliaport.logs.retention import Kept, Rotated, compress, expired, tidy
+from aliaport.logs.retention import Kept, Retention, Rotated, compress, expired, tidy
+from tests.support.postgres import until
 
 
 def rotated(name: str, days_old: float, size: int = 100, live: str = "app.log") -> Rotated:
@@ -68,3 +69,20 @@ def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None
         f"audit.log.{stamp}-00000001", f"audit.log.{stamp}-00000064.gz",
         f"audit.log.{stamp}-000007d0.gz", f"audit.log.{stamp}-00000fa0.gz", "somebody-else.log",
     ]  # fmt: skip
+
+
+def test_a_thread_does_so_by_itself_and_when_a_file_was_rotated(tmp_path: Path) -> None:
+    def old(number: int) -> Path:
+        path = tmp_path / f"app.log.20260101T101500Z-{number:08x}"
+        path.write_bytes(b"line\n")
+        os.utime(path, (number, number))
+        return path
+
+    (first, newest) = old(1), old(1_000)
+    retention = Retention(tmp_path, Kept({"app.log": 30}, 10**9), ("app.log",))
+    packed = newest.with_name(f"{newest.name}.gz")
+    until(lambda: packed.exists() and not first.exists(), "it looks when it begins")
+    second = old(2)
+    retention.look()
+    until(lambda: not second.exists(), "it looks when a file was rotated")
+    assert [path for path in tmp_path.iterdir() if path.suffix == ".gz"] == [packed]

@@ -30,7 +30,12 @@ def main(folder: Path) -> None:
             return found
 
         service.wait_for(lambda: row()["code"] == "disk_full", "the row says so")
-        story = {**row(), "metrics": service.get("/metrics").text}
+        story = dict(row())
+        # Each file fails only once its own last block is full.
+        failing = 'aliaport_log_failing{file="api.log"} 1'
+        service.wait_for(
+            lambda: row() and failing in service.get("/metrics").text, "so does its figure"
+        )
         story["health"] = service.get("/health").status
         story["ready"] = service.get("/ready").status
         filler.unlink()

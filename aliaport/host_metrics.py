@@ -2,6 +2,8 @@
 
 import platform
 import threading
+import time
+from collections.abc import Mapping
 
 from aliaport import __version__
 from aliaport.declarations import Metric, MetricKind, Status
@@ -15,6 +17,9 @@ PROBE_STATUS = Metric.gauge(
 )
 PROBE_SUCCESS = Metric.gauge(
     "aliaport_probe_success", "1 if the last answer was healthy or degraded, otherwise 0.", _PROBE
+)
+PROBE_CRITICAL = Metric.gauge(
+    "aliaport_probe_critical", "1 if /ready depends on the probe, otherwise 0.", _PROBE
 )
 PROBE_DURATION = Metric.gauge(
     "aliaport_probe_duration_seconds", "Duration of the last run.", _PROBE
@@ -34,6 +39,9 @@ PROBE_JOINED = Metric.counter(
 )
 PLUGIN_STATE = Metric(
     "aliaport_plugin_state", "1 for the state that the plugin is in.", ("plugin", "state")
+)
+APP_STATE = Metric(
+    "aliaport_app_state", "1 for the state that the mounted application is in.", ("app", "state")
 )
 PLUGIN_TASKS = Metric("aliaport_plugin_tasks", "Tasks that the plugin has alive.", ("plugin",))
 COLLECTOR_SUCCESS = Metric.gauge(
@@ -74,23 +82,34 @@ LOOP_LAG = Metric.gauge(
 )
 THREADS = Metric.gauge("aliaport_threads", "Threads of the process.")
 BUILD_INFO = Metric.gauge("aliaport_build_info", "Always 1.", ("version", "python"))
+STARTED = Metric.gauge("aliaport_start_timestamp_seconds", "When the process started.")
+_STARTED = time.time()
 
 FAMILIES = (
-    *(PROBE_STATUS, PROBE_SUCCESS, PROBE_DURATION, PROBE_RUNS, PROBE_TIMEOUTS),
-    *(PROBE_LAST_SUCCESS, PROBE_IN_FLIGHT, PROBE_JOINED, PLUGIN_STATE, PLUGIN_TASKS),
+    *(PROBE_STATUS, PROBE_SUCCESS, PROBE_CRITICAL, PROBE_DURATION, PROBE_RUNS, PROBE_TIMEOUTS),
+    *(PROBE_LAST_SUCCESS, PROBE_IN_FLIGHT, PROBE_JOINED, PLUGIN_STATE, APP_STATE, PLUGIN_TASKS),
     *(COLLECTOR_SUCCESS, COLLECTOR_DURATION, JOB_RUNS, JOB_LAST_SUCCESS, JOB_MISSED),
-    *(JOB_LAST_DUE, SERIES_DROPPED, LOOP_LAG, THREADS, BUILD_INFO),
+    *(JOB_LAST_DUE, SERIES_DROPPED, LOOP_LAG, THREADS, BUILD_INFO, STARTED),
 )
 _STATUS_FIGURES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
 
 
-def host_figures(host: Host, *, loop_lag: float) -> dict[str, Figures]:
-    """All figures of the host now, by family. They carry the label `plugin`, no plugin's may."""
+def host_figures(
+    host: Host, *, loop_lag: float, app_states: Mapping[str, str]
+) -> dict[str, Figures]:
+    """All figures of the host now, by family. They carry the label `plugin`, no plugin's may.
+
+    `app_states` has the state of each mounted application, by name.
+    """
     figures: dict[str, Figures] = {metric.name: {} for metric in FAMILIES}
     assert all(metric.kind is not MetricKind.HISTOGRAM for metric in FAMILIES)
     figures[LOOP_LAG.name][()] = loop_lag
     figures[THREADS.name][()] = float(threading.active_count())
     figures[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
+    figures[STARTED.name][()] = _STARTED
+    for name, app_state in app_states.items():
+        for each in (State.STARTING, State.RUNNING, State.REJECTED):
+            figures[APP_STATE.name][name, each.value] = float(each.value == app_state)
     for name, state in _states(host).items():
         for each in State:
             figures[PLUGIN_STATE.name][name, each.value] = float(each is state)
@@ -127,13 +146,13 @@ def _probe_figures(host: Host, figures: dict[str, Figures]) -> None:
         known = runner.figures
         for status in Status:
             figures[PROBE_RUNS.name][*labels, status.value] = float(known.runs[status])
+        figures[PROBE_CRITICAL.name][labels] = float(runner.critical)
         figures[PROBE_TIMEOUTS.name][labels] = float(known.timeouts)
         figures[PROBE_IN_FLIGHT.name][labels] = float(runner.in_flight)
         figures[PROBE_JOINED.name][labels] = float(runner.joined)
-        last = runner.last
-        status = last.status if last else Status.UNHEALTHY
-        figures[PROBE_STATUS.name][labels] = _STATUS_FIGURES[status]
-        figures[PROBE_SUCCESS.name][labels] = float(status is not Status.UNHEALTHY)
+        if (last := runner.known) is not None:
+            figures[PROBE_STATUS.name][labels] = _STATUS_FIGURES[last.status]
+            figures[PROBE_SUCCESS.name][labels] = float(last.status is not Status.UNHEALTHY)
         if known.last_duration is not None:
             figures[PROBE_DURATION.name][labels] = known.last_duration
         if known.last_success is not None:

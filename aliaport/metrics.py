@@ -1,7 +1,7 @@
 """The page of /metrics: what the host, the plugins and the requests give, capped per plugin."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aliaport.collecting import collect
 from aliaport.declarations import Metric
@@ -18,7 +18,7 @@ class Metrics:
     """Makes the page. Use it on the HTTP loop only.
 
     `loop_lag` tells the worst lag of that loop since it was last asked, in seconds; `log_figures`
-    the figures of the log, by family.
+    the figures of the log, by family; `app_states` the state of each mounted application, by name.
     """
 
     def __init__(
@@ -29,18 +29,22 @@ class Metrics:
         *,
         loop_lag: Callable[[], float],
         log_figures: Callable[[], dict[str, Figures]],
+        app_states: Callable[[], Mapping[str, str]],
     ) -> None:
         self._host = host
         self._http = http
         self._limits = limits
         self._loop_lag = loop_lag
         self._log_figures = log_figures
+        self._app_states = app_states
         self._exposition = Exposition()
 
     async def page(self, budget: float) -> bytes:
         """Return what is there after at most `budget` seconds of collecting."""
         gathered = await gather(self._host, self._limits, budget)
-        own = host_figures(self._host, loop_lag=self._loop_lag()) | self._log_figures()
+        own = self._log_figures() | host_figures(
+            self._host, loop_lag=self._loop_lag(), app_states=self._app_states()
+        )
         families: list[tuple[Metric, Figures]] = [*self._http.families()]
         for name, metric in sorted(dict(self._host.recorders.families).items()):
             if name not in (REQUESTS.name, DURATION.name):

@@ -106,6 +106,11 @@ class ProbeRunner:
         return self._flight.in_flight is not None
 
     @property
+    def known(self) -> Result | None:
+        """What is known of it without running it: why it cannot run, or its last answer."""
+        return self._closed_as() or self.last
+
+    @property
     def joined(self) -> int:
         """How many callers joined a run that another had begun."""
         return self._flight.joined

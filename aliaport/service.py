@@ -92,6 +92,7 @@ class Service:
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
                 log_figures=health.figures,
+                app_states=lambda: {app.name: app.row().state for app in self._apps},
             ),
             http=http,
             operators=Operators(settings, self._log),
@@ -147,7 +148,7 @@ class Service:
             raise ConfigError(problems)
         await self._audit_start()
         for app in self._apps:
-            app.begin(self._context(app.candidate, database_url))
+            app.begin(self._context(app.candidate, database_url), self._core.http.expect)
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
         if not self._host.units:
             self._log.warning(

@@ -6,15 +6,13 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from aliaport.http_metrics import UNMATCHED
+from aliaport.web.apps import AppNotRunning, endpoint_label
 from aliaport.web.core import Core
 from aliaport.web.correlation import IDENTITY
 from aliaport.web.operators import client_address
 
 QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"))
 """What balancers and Prometheus ask all the time: logged where there is something to say."""
-
-ENDPOINTS: dict[str, str] = {}
-"""The label of each route's template, once seen."""
 
 
 class AccessCounter(AbstractAccessLogger):
@@ -33,10 +31,14 @@ class AccessCounter(AbstractAccessLogger):
     def log(self, request: Any, response: web.StreamResponse, time: float) -> None:
         """Count one request, answered or given up, and log it if it is worth a line."""
         try:
-            resource = request.match_info.route.resource
+            match = request.match_info
+            resource = match.route.resource
         except (AssertionError, AttributeError):  # malformed: it never reached the router
-            resource = None
-        endpoint = UNMATCHED if resource is None else _endpoint(resource.canonical)
+            match = resource = None
+        if resource is not None:
+            endpoint = endpoint_label(resource.canonical)
+        else:
+            endpoint = match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
         self._core.http.record(request.method, endpoint, response.status, time)
         if endpoint not in QUIET or self._is_told(request.method, endpoint, response.status, time):
             self._log(request, endpoint, response, time)
@@ -67,10 +69,3 @@ class AccessCounter(AbstractAccessLogger):
             client_address(request, self._core.settings.trusted_proxies),
             request.headers.get("User-Agent", "")[:500],
         )
-
-
-def _endpoint(canonical: str) -> str:
-    endpoint = ENDPOINTS.get(canonical)
-    if endpoint is None:
-        endpoint = ENDPOINTS[canonical] = canonical.rstrip("/") or "/"
-    return endpoint

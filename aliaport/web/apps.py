@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -29,6 +29,20 @@ STOP_TIMEOUT = 3.0
 FIRST_RETRY = 1.0
 LAST_RETRY = 60.0
 """All in seconds."""
+
+
+ENDPOINTS: dict[str, str] = {}
+"""The label of each route's template, once seen."""
+
+Expect = Callable[[str, str, int], None]
+
+
+def endpoint_label(canonical: str) -> str:
+    """The label `endpoint` of the route with this template."""
+    endpoint = ENDPOINTS.get(canonical)
+    if endpoint is None:
+        endpoint = ENDPOINTS[canonical] = canonical.rstrip("/") or "/"
+    return endpoint
 
 
 class MountedApp:
@@ -96,10 +110,13 @@ class MountedApp:
             return tuple(problems)
         return ()
 
-    def begin(self, context: Context) -> None:
-        """Start it in the background, again and again until it succeeds."""
+    def begin(self, context: Context, expect: Expect) -> None:
+        """Start it in the background, again and again until it succeeds.
+
+        `expect` is then told of its routes and of the status whose first occurrence counts.
+        """
         if self.declared is not None:
-            self._task = asyncio.create_task(self._keep_starting(self.declared, context))
+            self._task = asyncio.create_task(self._keep_starting(self.declared, context, expect))
 
     async def stop(self) -> None:
         """Let it release what it has; takes at most STOP_TIMEOUT."""
@@ -127,7 +144,7 @@ class MountedApp:
         except ConfigError as error:
             return declared, self._config, error.problems
 
-    async def _keep_starting(self, declared: App, context: Context) -> None:
+    async def _keep_starting(self, declared: App, context: Context, expect: Expect) -> None:
         pause = FIRST_RETRY
         while True:
             try:
@@ -148,6 +165,9 @@ class MountedApp:
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311
             pause = min(LAST_RETRY, pause * 2)
         self._application, self.running, self.problem = application, resource, ""
+        for route in application.router.routes():
+            if route.resource is not None and route.method not in ("HEAD", "OPTIONS", "*"):
+                expect(route.method, endpoint_label(route.resource.canonical), 500)
         self._log.info("app.running", prefix=declared.prefix)
         self.attempted.set()
 
@@ -158,6 +178,15 @@ class MountedApp:
 
     def _notify(self, event: str, failure: Failure) -> None:
         self._log.error(event, reason=str(failure), where=failure.where)
+
+
+class AppNotRunning(MatchInfoError):
+    """No application answers under `prefix` now: 503, counted under the prefix."""
+
+    def __init__(self, app: MountedApp, prefix: str) -> None:
+        text = f"the application {app.name} is {app.row().state}"
+        super().__init__(web.HTTPServiceUnavailable(text=text))
+        self.prefix = prefix
 
 
 class Mounts(PrefixResource):
@@ -178,8 +207,7 @@ class Mounts(PrefixResource):
                 continue
             if app.running is not None:
                 return await app.running.resolve(request)
-            text = f"the application {app.name} is {app.row().state}"
-            return MatchInfoError(web.HTTPServiceUnavailable(text=text)), set()
+            return AppNotRunning(app, app.declared.prefix), set()
         return None, set()
 
     def url_for(self, *_args: str, **_kwargs: str) -> URL:

@@ -61,7 +61,7 @@ class Core:
     def known_rows(self, runners: Sequence[ProbeRunner]) -> list[ProbeRow]:
         """Return what is known of these probes, without running them."""
         unknown = Result(Status.UNHEALTHY, "starting")
-        return [_row(runner, runner.last or unknown) for runner in runners]
+        return [_row(runner, runner.known or unknown) for runner in runners]
 
     def view(self, rows: Sequence[ProbeRow]) -> View:
         """Return what an answer is made from."""

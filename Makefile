@@ -7,7 +7,7 @@ EDITABLE := $(foreach folder,. $(PLUGINS),-e $(folder))
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' --quiet
 
-.PHONY: help setup run test lock system-deps bench image
+.PHONY: help setup run test lock system-deps alerts-current bench image
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -34,14 +34,20 @@ test: setup  ## Run everything: lint, typing, tests, end to end, other Pythons
 system-deps:  ## Install the programs that some tests need (Debian, as root)
 	apt-get -q update
 	DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-		e2fsprogs fuse3 haproxy iproute2 openssl postgresql prometheus util-linux
+		e2fsprogs fuse3 haproxy iproute2 openssl postgresql prometheus prometheus-alertmanager \
+		prometheus-blackbox-exporter prometheus-node-exporter prometheus-postgres-exporter util-linux
 	command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends nodejs npm
 	npm ci --prefix tests/elk/types --no-audit --no-fund
+	npm ci --prefix tests/grafana/types --no-audit --no-fund
 
 lock:  ## Write the hash-pinned requirements files anew
 	$(COMPILE) pyproject.toml requirements/plugins.in -o requirements/runtime.txt
 	$(COMPILE) --group build -o requirements/build.txt
 	$(COMPILE) pyproject.toml requirements/plugins.in --extra embedded --group dev -o requirements/dev.txt
+
+alerts-current: setup  ## Test rules and Alertmanager's configuration with Debian's newest versions
+	tests/alerts/unpack-current .current
+	PATH="$(CURDIR)/.current/root/usr/bin:$$PATH" $(BIN)/python -m pytest -q tests/alerts/test_rules.py tests/alerts/test_alertmanager_*.py
 
 bench: setup  ## Measure speed against named rivals (a few minutes)
 	$(BIN)/python -m tests.benchmarks

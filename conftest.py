@@ -9,13 +9,25 @@ from typing import NoReturn
 import pytest
 
 ROOT = Path(__file__).parent
+EXPORTERS = ("node", "postgres", "blackbox")
+
+
+def _has(*programs: str) -> bool:
+    return all(shutil.which(program) for program in programs)
+
+
 NEEDS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "fuse": lambda: Path("/dev/fuse").exists(),
     "haproxy": lambda: shutil.which("haproxy") is not None,
     "promtool": lambda: shutil.which("promtool") is not None,
     "unshare": lambda: shutil.which("unshare") is not None,
+    "prometheus": lambda: shutil.which("prometheus") is not None,
+    "alertmanager": lambda: _has("prometheus-alertmanager", "amtool"),
+    "exporters": lambda: _has(*(f"prometheus-{each}-exporter" for each in EXPORTERS)),
+    "postgresql15": lambda: Path("/usr/lib/postgresql/15/bin/postgres").exists(),
     "tsc": lambda: (ROOT / "tests/elk/types/node_modules/.bin/tsc").exists(),
+    "tsc_grafana": lambda: (ROOT / "tests/grafana/types/node_modules/.bin/tsc").exists(),
     "mkfs": lambda: shutil.which("mkfs.ext4") is not None,
 }
 _not_run: dict[str, list[str]] = {}

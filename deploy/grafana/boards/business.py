@@ -1,0 +1,168 @@
+"""Are the exchange rates there, and does work go on?"""
+
+from . import baselines
+from .baselines import above
+from .board import Board, Section
+from .panels import Words, graph, heatmap, stat, states
+from .queries import Query, grown, of, rate, share
+
+SYNC = "aliaport_currency_sync"
+ROLE: Words = {0: ("Follower", "gray"), 1: ("Leader", "green")}
+
+
+def newest(name: str) -> str:
+    """A date in milliseconds, as whichever replica knows it best."""
+    return f"1000 * max({of(f'{SYNC}_{name}_timestamp_seconds')})"
+
+
+def by(name: str, label: str, over: str = "1h") -> Query:
+    """By how much a total grew. All replicas read the same totals, as in the overview."""
+    return Query(f"max by ({label}) ({grown(name, over=over)})", f"{{{{{label}}}}}")
+
+
+RATES = Section(
+    "Exchange rates",
+    (
+        stat(
+            "Missed Bulletins",
+            "Are rates missing? Business days whose bulletin should be stored and is not. One can"
+            " wait until the morning, two cannot.",
+            "short",
+            Query(f"max({of(f'{SYNC}_missed_bulletins')})", ""),
+            limits=above((1, "orange"), (2, "red")),
+            runbooks=("CurrencySyncFailed", "CurrencyBulletinsMissed"),
+        ),
+        stat(
+            "Newest Bulletin",
+            "Of which day are the rates that users get?",
+            "dateTimeAsLocalNoDateIfToday",
+            Query(newest("newest_bulletin"), ""),
+            no_value="None stored",
+            size=(5, 5),
+        ),
+        stat(
+            "Expected Bulletin",
+            "Of which day should they be by now, weekends and holidays considered?",
+            "dateTimeAsLocalNoDateIfToday",
+            Query(newest("expected_bulletin"), ""),
+            size=(5, 5),
+        ),
+        stat(
+            "Last Success",
+            "When was a bulletin last stored, by whichever replica?",
+            "dateTimeFromNow",
+            Query(newest("last_success"), ""),
+            no_value="Never",
+            size=(5, 5),
+        ),
+        stat(
+            "Jumped Rates",
+            "Is a stored rate plausible? Currencies that changed by more than is usual: a mistake"
+            " of the source, or a crisis.",
+            "short",
+            Query(f"max({of(f'{SYNC}_jumped_rates')})", ""),
+            limits=baselines.SOME,
+            size=(5, 5),
+            runbooks=("CurrencyRateJump",),
+            no_value="None stored",
+        ),
+        states(
+            "Leader",
+            "Does exactly one replica fetch bulletins? None: nobody does; two: one of them has"
+            " lost the database.",
+            ROLE,
+            Query(of(f"{SYNC}_leader"), "{{instance}}"),
+            size=(12, 7),
+            runbooks=("CurrencyNoLeader",),
+        ),
+        graph(
+            "Failures by Reason",
+            "Why does fetching fail? unreachable and source_timeout are the source or the"
+            " network; html_page, not_xml and the like are what it sent; database is ours.",
+            "short",
+            Query(f"sum by (reason) ({grown(f'{SYNC}_failures_total', over='1h')})", "{{reason}}"),
+            size=(12, 7),
+            stacked=True,
+            runbooks=("CurrencySourceFailing",),
+        ),
+        graph(
+            "Attempts",
+            "Does anybody try to fetch bulletins, and with which result? Within an hour each.",
+            "short",
+            Query(f"sum({grown(f'{SYNC}_success', over='1h')})", "succeeded"),
+            Query(f"sum({grown(f'{SYNC}_failure', over='1h')})", "failed"),
+            size=(12, 7),
+        ),
+        heatmap(
+            "Duration of Runs",
+            "Is the source slow? Runs that asked it, by how long they took.",
+            "s",
+            Query(f"sum by (le) ({rate(f'{SYNC}_run_duration_seconds_bucket')})", "{{le}}"),
+            size=(12, 7),
+        ),
+        graph(
+            "Cache Hit Rate",
+            "Do questions for rates reach the database? A day of rates is read once and kept.",
+            "percentunit",
+            Query(
+                share(
+                    rate(f"{SYNC}_cache_hits_total"),
+                    f"{rate(f'{SYNC}_cache_hits_total')} + {rate(f'{SYNC}_cache_misses_total')}",
+                ),
+                "hits",
+            ),
+            high=1,
+            size=(12, 7),
+            no_value="No questions",
+        ),
+        graph(
+            "Rates Stored",
+            "How many currencies came with the last bulletins? Far fewer than usual: the source"
+            " left some out.",
+            "short",
+            Query(f"sum({grown(f'{SYNC}_rates_stored_total', over='1h')})", "rates"),
+            size=(12, 7),
+        ),
+    ),
+)
+
+OPERATIONS = Section(
+    "Operations",
+    (
+        graph(
+            "Active Users",
+            "Is anybody there? Compare with the same hour of other days before calling it odd.",
+            "short",
+            Query(f"max({of('aliaport_active_users')})", "users"),
+            Query(f"max({of('aliaport_active_users')} offset 1w)", "a week ago"),
+            size=(8, 8),
+            no_value="Not measured",
+        ),
+        graph(
+            "Work Orders per Hour",
+            "Is work going on? Work orders created within an hour, by their first status.",
+            "short",
+            by("aliaport_work_orders_total", "status"),
+            size=(8, 8),
+            stacked=True,
+            no_value="Not measured",
+        ),
+        graph(
+            "Gate Logs per Hour",
+            "Is the gate in use? In without out, or the other way round, is a broken reader.",
+            "short",
+            by("aliaport_gate_logs_total", "direction"),
+            size=(8, 8),
+            no_value="Not measured",
+        ),
+    ),
+)
+
+BUSINESS = Board(
+    uid="aliaport-business",
+    title="Aliaport Business",
+    description="Are the exchange rates there, and does work go on?",
+    targets="aliaport_build_info",
+    sections=(RATES, OPERATIONS),
+    since="now-24h",
+)

@@ -1,0 +1,257 @@
+"""Is all well, and if not, where to look next?"""
+
+from . import baselines
+from .baselines import above, below
+from .board import Board, Section
+from .panels import (
+    DOWN_UP,
+    NO_YES,
+    dashed,
+    graph,
+    limits_of,
+    stat,
+)
+from .queries import USERS, Query, grown, of, quantile, rate, share
+from .tables import alerts
+
+FAILED = 'status=~"5.."'
+REFUSED = 'status=~"4.."'
+REQUESTS = "aliaport_http_requests_total"
+
+SERVICE = 'job="aliaport-backend"'
+"""Everything that Prometheus scrapes has an `up`, and "All" chooses everything."""
+
+
+def firing(severity: str) -> Query:
+    """How many alerts of a severity fire."""
+    selector = f'ALERTS{{alertstate="firing",severity="{severity}"}}'
+    return Query(f"count({selector}) or vector(0)", severity)
+
+
+def last_day(name: str, label: str) -> Query:
+    """By how much a total grew in a day.
+
+    Every replica reads the same totals from the database: the highest is the one that was watched
+    longest, and a sum would count each work order once a replica.
+    """
+    return Query(f"round(max by ({label}) ({grown(name, over='24h')}))", f"{{{{{label}}}}}")
+
+
+NOW = Section(
+    "Now",
+    (
+        stat(
+            "Service Up",
+            "Does every replica answer Prometheus? Down means dead, frozen or cut off.",
+            "none",
+            Query(of("up", SERVICE), "{{instance}}"),
+            words=DOWN_UP,
+            runbooks=("AliaportDown", "AliaportAbsent"),
+            no_value="No target",
+        ),
+        stat(
+            "Ready",
+            "Does /ready let users in? It does while every critical probe is at least degraded.",
+            "none",
+            Query(
+                f"min by (job, instance) ({of('aliaport_probe_success')}"
+                f" and on (job, instance, plugin, probe) {of('aliaport_probe_critical')} == 1)",
+                "{{instance}}",
+            ),
+            words=NO_YES,
+            runbooks=("AliaportNotReady",),
+            no_value="No critical probe",
+        ),
+        stat(
+            "Seen From Outside",
+            "Does the service give the right answers to blackbox exporter, the public name"
+            " included? If not while it is up here: name service, certificate, proxy, network.",
+            "none",
+            Query('probe_success{job="uptime"}', "{{monitor}}"),
+            words=DOWN_UP,
+            runbooks=("UptimeProbeFailing",),
+        ),
+        stat(
+            "Alerts by Severity",
+            "How bad is it? What Alertmanager mutes as a mere symptom counts, too.",
+            "none",
+            firing("critical"),
+            firing("warning"),
+            firing("info"),
+            size=(6, 5),
+            overrides=(
+                limits_of("critical", baselines.ANY),
+                limits_of("warning", baselines.SOME),
+                limits_of("info", above((1, "blue"))),
+            ),
+        ),
+        stat(
+            "Uptime",
+            "Which version runs, and since when? A few minutes only: somebody deploys, or it"
+            " dies and comes back.",
+            "dtdurations",
+            Query(
+                f"(time() - {of('aliaport_start_timestamp_seconds')}) * on (job, instance)"
+                f" group_left (version) {of('aliaport_build_info')}",
+                "{{version}} on {{instance}}",
+            ),
+            limits=((None, "orange"), (600, "green")),
+            size=(6, 5),
+            runbooks=("AliaportRestarting",),
+        ),
+        alerts(
+            "Firing Alerts",
+            "What is wrong, since when, and what is there to do? Each name leads to its runbook.",
+            (),
+            size=(24, 7),
+        ),
+    ),
+)
+
+TRAFFIC = Section(
+    "Requests",
+    (
+        graph(
+            "Request Rate",
+            "Is there traffic, and is it the usual one? What no user asked for is one line apart:"
+            " health checks, scrapes, and paths that do not exist. So silence of users shows.",
+            "reqps",
+            Query(
+                f"sum by (method, endpoint) ({rate(REQUESTS, USERS)})", "{{method}} {{endpoint}}"
+            ),
+            Query(
+                f"sum by (job) ({rate(REQUESTS, USERS.replace('!~', '=~'))})",
+                "not of users",
+            ),
+            stacked=True,
+        ),
+        graph(
+            "Response Time (p95)",
+            "How long do users wait? One request in twenty takes longer. Orange from the baseline"
+            " of the slowest route (400ms), red from where HighResponseTime fires (1s).",
+            "s",
+            Query(quantile(0.95, "aliaport_http_request_duration_seconds", USERS), "all"),
+            Query(
+                quantile(
+                    0.95, "aliaport_http_request_duration_seconds", USERS, by="method, endpoint"
+                ),
+                "{{method}} {{endpoint}}",
+            ),
+            limits=baselines.RESPONSE_TIME,
+            runbooks=("HighResponseTime",),
+            no_value="No requests",
+        ),
+        graph(
+            "Error Rate",
+            "Which share of requests fails by our fault (5xx)? Baseline below 1%; HighErrorRate"
+            " fires from 5% on. Health checks and scrapes are left out.",
+            "percentunit",
+            Query(share(rate(REQUESTS, USERS, FAILED), rate(REQUESTS, USERS)), "all"),
+            Query(
+                share(
+                    rate(REQUESTS, USERS, FAILED),
+                    rate(REQUESTS, USERS),
+                    by="method, endpoint",
+                )
+                + " > 0",
+                "{{method}} {{endpoint}}",
+            ),
+            limits=baselines.SERVER_ERRORS,
+            runbooks=("HighErrorRate",),
+            no_value="No requests",
+        ),
+        graph(
+            "Client Error Rate",
+            "Which share of requests is refused (4xx)? Baseline below 5%. More: a client's"
+            " mistake, an attack, or a release that broke a contract.",
+            "percentunit",
+            Query(share(rate(REQUESTS, USERS, REFUSED), rate(REQUESTS, USERS)), "all"),
+            limits=baselines.CLIENT_ERRORS,
+            runbooks=("HighClientErrorRate",),
+            no_value="No requests",
+        ),
+        graph(
+            "HTTP Loop Lag",
+            "Is the program itself held up? The worst wait between two scrapes. From 250ms on:"
+            " something blocks, or there is no CPU to be had.",
+            "s",
+            Query(of("aliaport_http_loop_lag_seconds"), "{{instance}}"),
+            limits=above((0.25, "orange")),
+            runbooks=("HttpLoopLagging",),
+        ),
+        graph(
+            "Answers by Status",
+            "What do users get, success or which error? Shows which code the errors have.",
+            "reqps",
+            Query(f"sum by (status) ({rate(REQUESTS, USERS)})", "{{status}}"),
+            stacked=True,
+            no_value="No requests",
+        ),
+    ),
+)
+
+OPERATIONS = Section(
+    "Users and operations",
+    (
+        graph(
+            "Active Users",
+            "Whom does it hurt? Users active now, as far as one replica can see them.",
+            "short",
+            Query(f"max by (job) ({of('aliaport_active_users')})", "users"),
+            size=(8, 7),
+            no_value="Not measured",
+        ),
+        graph(
+            "Database Connections",
+            "Is the database running out of connections? The dashed line is what it allows.",
+            "short",
+            Query(f"max by (state) ({of('aliaport_db_connections')})", "{{state}}"),
+            Query(f"max({of('aliaport_db_max_connections')})", "allowed"),
+            stacked=True,
+            overrides=(dashed("allowed"),),
+            size=(8, 7),
+        ),
+        stat(
+            "Currency Sync Success Rate",
+            "Do attempts to fetch the exchange rates succeed? Of those of the last 24 hours."
+            " Failures before a success are no harm; see Business whether rates are missing.",
+            "percent",
+            Query(
+                "100 * "
+                + share(
+                    grown("aliaport_currency_sync_success", over="24h"),
+                    f"{grown('aliaport_currency_sync_success', over='24h')}"
+                    f" + {grown('aliaport_currency_sync_failure', over='24h')}",
+                ),
+                "",
+            ),
+            limits=below((50, "orange"), (90, "green")),
+            size=(8, 7),
+            no_value="No attempt",
+        ),
+        stat(
+            "Work Orders (24h)",
+            "Is work going on? Work orders created in the last 24 hours, by their first status.",
+            "short",
+            last_day("aliaport_work_orders_total", "status"),
+            size=(12, 5),
+            no_value="Not measured",
+        ),
+        stat(
+            "Gate Logs (24h)",
+            "Is the gate in use? Passages in the last 24 hours, by direction.",
+            "short",
+            last_day("aliaport_gate_logs_total", "direction"),
+            size=(12, 5),
+            no_value="Not measured",
+        ),
+    ),
+)
+
+OVERVIEW = Board(
+    uid="aliaport-overview",
+    title="Aliaport Overview",
+    description="Is all well, and if not, where to look next?",
+    targets="aliaport_build_info",
+    sections=(NOW, TRAFFIC, OPERATIONS),
+)

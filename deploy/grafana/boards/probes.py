@@ -1,0 +1,268 @@
+"""Which part of the service is ill, and does it still watch itself?"""
+
+from . import baselines
+from .baselines import above
+from .board import Board, Section
+from .panels import FAILED_WELL, Words, graph, stat, states
+from .queries import Query, grown, of, rate
+
+PROBE = "{{plugin}} {{probe}} {{instance}}"
+PLUGIN = "{{plugin}} {{instance}}"
+JOB = "{{plugin}} {{name}} {{instance}}"
+ILL = 'status!="healthy"'
+FAILED = 'outcome=~"failed|timed_out"'
+COMPLAINTS = ('file="app.log"', 'level=~"warning|error"')
+STATUS: Words = {0: ("Unhealthy", "red"), 1: ("Degraded", "orange"), 2: ("Healthy", "green")}
+PHASE: Words = {
+    0: ("Starting", "orange"),
+    1: ("Running", "green"),
+    2: ("Stopped", "gray"),
+    3: ("Rejected", "red"),
+}
+
+
+def phase(name: str, label: str) -> str:
+    """The number of the state that something is in: one line a thing, not one a state."""
+    numbered = []
+    for number, (state, _) in PHASE.items():
+        selector = of(name, f'state="{state.lower()}"')
+        numbered.append(f"{number} * max by ({label}, instance) ({selector} == 1)")
+    return " or ".join(numbered)
+
+
+READY = Section(
+    "Readiness",
+    (
+        states(
+            "Critical Probes",
+            "Which probe keeps users out? /ready refuses while one of these is unhealthy.",
+            STATUS,
+            Query(
+                f"{of('aliaport_probe_status')} and on (job, instance, plugin, probe)"
+                f" {of('aliaport_probe_critical')} == 1",
+                PROBE,
+            ),
+            runbooks=("AliaportNotReady", "ReadinessFlapping"),
+        ),
+        states(
+            "Other Probes",
+            "What else is ill? These do not keep users out, but somebody should look.",
+            STATUS,
+            Query(
+                f"{of('aliaport_probe_status')} and on (job, instance, plugin, probe)"
+                f" {of('aliaport_probe_critical')} == 0",
+                PROBE,
+            ),
+            runbooks=("ProbeFailing", "ProbeDegraded"),
+        ),
+    ),
+)
+
+PROBES_SECTION = Section(
+    "Probes",
+    (
+        graph(
+            "Probe Duration",
+            "Which probe becomes slow? Often seen before it fails.",
+            "s",
+            Query(of("aliaport_probe_duration_seconds"), PROBE),
+            size=(8, 8),
+        ),
+        graph(
+            "Time Since Success",
+            "For how long has a probe not succeeded? Also grows if nobody runs it.",
+            "s",
+            Query(f"time() - {of('aliaport_probe_last_success_timestamp_seconds')}", PROBE),
+            limits=above((600, "orange")),
+            size=(8, 8),
+            runbooks=("ProbeNotRun",),
+        ),
+        graph(
+            "Runs in Flight",
+            "Does a probe hang? One that stays at 1 for minutes never came back.",
+            "short",
+            Query(of("aliaport_probe_in_flight"), PROBE),
+            size=(8, 8),
+            runbooks=("PluginStuck",),
+        ),
+        graph(
+            "Timeouts",
+            "Which probes do not answer in time? Within each step of the graph.",
+            "short",
+            Query(grown("aliaport_probe_timeouts_total"), PROBE),
+            size=(8, 8),
+        ),
+        graph(
+            "Answers Other Than Healthy",
+            "How often does a probe complain? A few now and then are flapping.",
+            "short",
+            Query(
+                f"sum by (plugin, probe, status) ({grown('aliaport_probe_runs_total', ILL)})",
+                "{{plugin}} {{probe}} {{status}}",
+            ),
+            size=(8, 8),
+        ),
+        graph(
+            "Callers per Run",
+            "Do many ask at once? Callers that joined another's run, a second: the service is"
+            " asked faster than it can probe.",
+            "reqps",
+            Query(rate("aliaport_probe_joined_total"), PROBE),
+            size=(8, 8),
+        ),
+    ),
+)
+
+PLUGINS = Section(
+    "Plugins",
+    (
+        states(
+            "Plugin State",
+            "Is every plugin at work? The reason for any other state is in its row in /status.",
+            PHASE,
+            Query(phase("aliaport_plugin_state", "plugin"), PLUGIN),
+            runbooks=("PluginRejected", "PluginNotStarted"),
+        ),
+        states(
+            "Mounted Applications",
+            "Are the applications that plugins bring reachable? Until they run, their routes"
+            " answer 503.",
+            PHASE,
+            Query(phase("aliaport_app_state", "app"), "{{app}} {{instance}}"),
+        ),
+        states(
+            "Collectors",
+            "Are the figures of the plugins fresh? A collector that failed leaves graphs empty.",
+            FAILED_WELL,
+            Query(of("aliaport_collector_success"), "{{plugin}} {{collector}} {{instance}}"),
+            runbooks=("CollectorFailing",),
+        ),
+        graph(
+            "Collector Duration",
+            "Why are scrapes slow? Each collector is waited for.",
+            "s",
+            Query(
+                of("aliaport_collector_duration_seconds"), "{{plugin}} {{collector}} {{instance}}"
+            ),
+        ),
+        graph(
+            "Series Dropped",
+            "Are figures left out? Samples that a plugin should not have given, and why.",
+            "short",
+            Query(
+                f"sum by (plugin, reason) ({grown('aliaport_plugin_series_dropped_total')})",
+                "{{plugin}} {{reason}}",
+            ),
+            runbooks=("PluginSeriesDropped",),
+            no_value="None",
+        ),
+        graph(
+            "Tasks",
+            "Does a plugin leak tasks? A line that only rises.",
+            "short",
+            Query(of("aliaport_plugin_tasks"), PLUGIN),
+        ),
+    ),
+)
+
+JOBS = Section(
+    "Jobs",
+    (
+        graph(
+            "Time Since Success of Jobs",
+            "Has a job not succeeded for longer than it should take? Compare with its schedule.",
+            "s",
+            Query(f"time() - {of('aliaport_job_last_success_timestamp_seconds')}", JOB),
+            size=(8, 8),
+        ),
+        graph(
+            "Failed Runs",
+            "Which jobs fail? Within an hour each; pending is no failure, only too early.",
+            "short",
+            Query(
+                "sum by (plugin, name, outcome)"
+                f" ({grown('aliaport_job_runs_total', FAILED, over='1h')})",
+                "{{plugin}} {{name}} {{outcome}}",
+            ),
+            size=(8, 8),
+            runbooks=("JobFailing",),
+        ),
+        stat(
+            "Missed Runs (24h)",
+            "Was scheduled work left undone? Times at which it was not done within its margin.",
+            "short",
+            Query(
+                f"sum by (plugin, name) ({grown('aliaport_job_missed_runs_total', over='24h')})",
+                "{{plugin}} {{name}}",
+            ),
+            limits=baselines.ANY,
+            size=(8, 8),
+            runbooks=("JobMissedRuns",),
+            no_value="No scheduled job",
+        ),
+    ),
+)
+
+LOGS = Section(
+    "Logs",
+    (
+        states(
+            "Log Files Written",
+            "Does the log reach the disk? Not while it is full, read-only or stuck.",
+            {0: ("Well", "green"), 1: ("Failing", "red")},
+            Query(of("aliaport_log_failing"), "{{file}} {{instance}}"),
+            runbooks=("LogWriteFailing",),
+        ),
+        graph(
+            "Log Events Dropped",
+            "Is the log incomplete? What the disk did not keep up with is counted here only.",
+            "short",
+            Query(
+                f"sum by (file, instance) ({grown('aliaport_log_events_dropped_total')})",
+                "{{file}} {{instance}}",
+            ),
+            Query(
+                f"sum by (instance) ({grown('aliaport_log_stdout_dropped_total')})",
+                "standard output {{instance}}",
+            ),
+            runbooks=("LogEventsDropped",),
+        ),
+        stat(
+            "Audit Actions Refused (24h)",
+            "Were actions refused since nothing could be recorded of them?",
+            "short",
+            Query(
+                f"sum by (instance) ({grown('aliaport_log_audit_refused_total', over='24h')})",
+                "{{instance}}",
+            ),
+            limits=baselines.ANY,
+            size=(6, 8),
+            runbooks=("AuditLogRefusing",),
+        ),
+        graph(
+            "Log Events Waiting",
+            "Does the disk keep up? A line that rises ends in dropped events.",
+            "short",
+            Query(of("aliaport_log_events_waiting"), "{{file}} {{instance}}"),
+            size=(9, 8),
+        ),
+        graph(
+            "Errors and Warnings Logged",
+            "Since when does the program complain? The text is in Kibana, or in error.log.",
+            "short",
+            Query(
+                f"sum by (level) ({grown('aliaport_log_events_written_total', *COMPLAINTS)})",
+                "{{level}}",
+            ),
+            size=(9, 8),
+        ),
+    ),
+)
+
+PROBES = Board(
+    uid="aliaport-probes",
+    title="Aliaport Probes and Plugins",
+    description="Which part of the service is ill, and does it still watch itself?",
+    targets="aliaport_build_info",
+    sections=(READY, PROBES_SECTION, PLUGINS, JOBS, LOGS),
+)

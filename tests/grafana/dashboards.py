@@ -1,0 +1,72 @@
+"""What the files of deploy/grafana/dashboards hold, for tests to ask about."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+GRAFANA = Path(__file__).parents[2] / "deploy/grafana"
+Json = dict[str, Any]
+
+VARIABLES = {
+    "$__rate_interval": "1m",
+    "$__interval": "15s",
+    "$__range": "1h",
+    "$job": ".+",
+    "$instance": ".+",
+}
+"""As Grafana fills them in for an hour of Prometheus' scrapes every 15 seconds, with all chosen."""
+
+
+def dashboards() -> dict[str, Json]:
+    """All of them, by their uid's file name."""
+    files = sorted((GRAFANA / "dashboards").glob("*.json"))
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def panels(dashboard: Json) -> Iterator[Json]:
+    """Those that show something, wherever they stand."""
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            yield from panel.get("panels", [])
+        else:
+            yield panel
+
+
+def targets(dashboard: Json) -> Iterator[tuple[Json, Json]]:
+    """Each panel with each of its queries."""
+    for panel in panels(dashboard):
+        for target in panel.get("targets", []):
+            yield panel, target
+
+
+def substituted(expr: str, values: dict[str, str] = VARIABLES) -> str:
+    """The expression as Prometheus gets it."""
+    for name in sorted(values, key=len, reverse=True):
+        expr = expr.replace(name, values[name]).replace(f"${{{name[1:]}}}", values[name])
+    return expr
+
+
+def queries(dashboard: Json) -> list[tuple[str, str]]:
+    """The title of each panel with each expression that Prometheus would get for it."""
+    return [(panel["title"], substituted(target["expr"])) for panel, target in targets(dashboard)]
+
+
+def surroundings(dashboard: Json) -> list[tuple[str, str]]:
+    """The same for annotations."""
+    return [
+        (mark["name"], substituted(mark["target"]["expr"]))
+        for mark in dashboard["annotations"]["list"]
+        if "target" in mark
+    ]
+
+
+def variable(dashboard: Json, name: str) -> Json | None:
+    """One of its variables."""
+    found = [each for each in dashboard["templating"]["list"] if each["name"] == name]
+    return found[0] if found else None
+
+
+def leaves_out_zeros(expr: str) -> bool:
+    """Whether a query has no answer while there is nothing to tell, though its series exist."""
+    return expr.endswith(" > 0")

@@ -1,0 +1,67 @@
+"""At three in the morning one thing leads to the next: alert, dashboard, panel, runbook."""
+
+import re
+
+import pytest
+
+from tests.grafana.dashboards import dashboards, panels
+from tests.grafana.known_metrics import alerts
+
+RUNBOOK = re.compile(r"\$\{prometheus:raw\}/user/runbooks/(\w+)\.md")
+
+
+def linked(uid: str) -> set[str]:
+    """The alerts whose runbooks panels of a dashboard lead to."""
+    return {
+        found[1]
+        for panel in panels(dashboards()[uid])
+        for link in panel.get("links", [])
+        if (found := RUNBOOK.fullmatch(link["url"]))
+    }
+
+
+def test_every_dashboard_that_an_alert_leads_to_is_there() -> None:
+    assert set(alerts().values()) == dashboards().keys()
+
+
+@pytest.mark.parametrize("uid", dashboards())
+def test_the_dashboard_of_an_alert_has_a_panel_on_it(uid: str) -> None:
+    assert {alert for alert, board in alerts().items() if board == uid} - linked(uid) == set()
+
+
+@pytest.mark.parametrize("uid", dashboards())
+def test_every_runbook_linked_is_of_an_alert(uid: str) -> None:
+    assert linked(uid) - alerts().keys() == set()
+
+
+@pytest.mark.parametrize("uid", dashboards())
+def test_dashboards_lead_to_each_other_and_to_runbooks(uid: str) -> None:
+    dashboard = dashboards()[uid]
+    assert dashboard["uid"] == uid
+    assert "aliaport" in dashboard["tags"]
+    others, runbooks, _ = dashboard["links"]
+    assert (others["type"], others["tags"]) == ("dashboards", ["aliaport"])
+    assert others["keepTime"], "the time chosen gets lost on the way"
+    assert others["includeVars"], "so does the data source, which is the environment"
+    assert runbooks["url"] == "${prometheus:raw}/user/runbooks/"
+
+
+@pytest.mark.parametrize("uid", dashboards())
+def test_every_description_asks_a_question(uid: str) -> None:
+    for panel in panels(dashboards()[uid]):
+        assert "?" in panel["description"], f"{panel['title']}: {panel['description']}"
+        assert panel["description"].endswith((".", "?")), panel["title"]
+
+
+def test_the_alerts_of_the_list_lead_to_their_runbooks() -> None:
+    (table,) = (
+        panel for panel in panels(dashboards()["aliaport-overview"]) if panel["type"] == "table"
+    )
+    links = [
+        link["url"]
+        for override in table["fieldConfig"]["overrides"]
+        if override["matcher"]["options"] == "Alert"
+        for change in override["properties"]
+        for link in change["value"]
+    ]
+    assert links == ["${prometheus:raw}/user/runbooks/${__value.raw}.md"]

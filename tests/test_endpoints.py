@@ -227,6 +227,8 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     first = service.get("/greeter/greet/x")
     if first.status != 200:
         assert (first.status, first.json["error"]["code"]) == (503, "service_unavailable")
+        counted = 'endpoint="/greeter",method="GET",status="503"} 1.0'
+        assert counted in service.get("/metrics").text
     service.wait_for(
         lambda: service.get("/greeter/greet/x").status == 200, "the second start succeeds"
     )
@@ -258,6 +260,10 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     given = service.get("/greeter/data")
     assert given.json == {"success": True, "data": ["ğ"]}
     assert given.headers["Cache-Control"] == "max-age=1"
+    page = service.get("/metrics").text
+    assert 'endpoint="/greeter/slow",method="GET",status="500"} 0.0' in page, "from 0 on"
+    assert 'aliaport_app_state{app="greeter",state="running"} 1.0' in page
+    assert 'aliaport_app_state{app="broken",state="rejected"} 1.0' in page
     assert service.get("/greeter/nothing").json["error"]["code"] == "not_found"
     page = service.get("/metrics").text
     assert 'endpoint="/greeter/greet/{name}",method="GET",status="200"}' in page

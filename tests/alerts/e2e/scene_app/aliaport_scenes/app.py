@@ -1,0 +1,39 @@
+"""Customers' accounts, in a good or a bad way."""
+
+import asyncio
+from itertools import count
+from pathlib import Path
+
+from aiohttp import web
+
+from aliaport.apps import App, Context, PluginConfig, data_answer
+
+
+class Options(PluginConfig):
+    folder: Path = Path()
+
+
+def create(context: Context, options: Options) -> web.Application:
+    asked = count(1)
+
+    async def accounts(request: web.Request) -> web.Response:
+        number, share = next(asked), _figure(options.folder / "fail")
+        # Evenly spread, since by chance a short window could have none.
+        if int(number * share) > int((number - 1) * share):
+            raise RuntimeError("the accounts cannot be read")
+        await asyncio.sleep(_figure(options.folder / "slow"))
+        return data_answer([{"code": "120.01", "name": "Ağrı Lojistik"}])
+
+    app = web.Application()
+    app.router.add_get("", accounts)
+    return app
+
+
+def _figure(file: Path) -> float:
+    try:
+        return float(file.read_text())
+    except FileNotFoundError:
+        return 0.0
+
+
+app = App(prefix="/api/cari", create=create, config=Options)

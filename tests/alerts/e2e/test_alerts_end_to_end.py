@@ -1,0 +1,189 @@
+"""What goes wrong in a real service is told to people: once, by the right channels, and its end too.
+
+Nothing is simulated but the ends of the channels, the outside world and the load of the machine. All
+durations of the shipped rules and configuration are a sixtieth. The scenes build on one stack and
+come in this order.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+
+from tests.alerts.e2e.inbox import Inbox, Notice
+from tests.alerts.e2e.scenes import Application, Rates
+from tests.alerts.stack.program import fetch
+from tests.alerts.stack.stack import RUNBOOKS, Stack
+from tests.support.tmpfs import fill
+
+pytestmark = [
+    pytest.mark.needs("root", "unshare", "prometheus", "alertmanager", "exporters", "postgresql15"),
+    pytest.mark.timeout(240),
+]
+
+CRITICAL = ("slack", "mail", "sms")
+CRITICAL_ENDS = ("slack", "mail")
+"""The end of it can wait until morning."""
+WARNING = ("slack",)
+PATIENCE = 30.0
+QUIET = 15.0
+SETTLED = 6.0
+"""Seconds in which a late message about a scene that has ended would come."""
+
+
+class Stage:
+    def __init__(self, stack: Stack, inbox: Inbox, failed_before: int) -> None:
+        self.failed_before = failed_before
+        self.stack = stack
+        self.inbox = inbox
+        self.application = Application(stack)
+        self.rates = Rates(stack)
+
+    def told(self, *, patience: float = PATIENCE, **alerts: Sequence[str]) -> None:
+        """Each of the alerts is told by its channels, in any order, and nothing else is."""
+        self.inbox.wait_for(*_notices("firing", alerts), patience=patience)
+
+    def ends(self, **alerts: Sequence[str]) -> None:
+        """Likewise their ends."""
+        self.inbox.wait_for(*_notices("resolved", alerts), patience=PATIENCE)
+
+    def settle(self) -> None:
+        """The scene has ended: no alert is left, and nothing more is told."""
+        self.wait_calm()
+        self.stay_silent(SETTLED)
+
+    def wait_calm(self) -> None:
+        """Until Prometheus has no alert, pending or firing, but the one that always fires."""
+        self.inbox.wait_until(lambda: self.alerts() == {"Watchdog"}, "no alert is left", PATIENCE)
+
+    def wait_firing(self, alert: str) -> None:
+        """Until Prometheus has the alert, whether or not anybody is told."""
+        self.inbox.wait_until(
+            lambda: alert in self.alerts("firing"), f"Prometheus has {alert} firing", PATIENCE
+        )
+
+    def alerts(self, *states: str) -> set[str]:
+        return {
+            alert["labels"]["alertname"]
+            for alert in self.stack.prometheus.alerts()
+            if not states or alert["state"] in states
+        }
+
+    def stay_silent(self, seconds: float) -> None:
+        """That nothing comes shows only while the heartbeat goes on."""
+        until_then = time.monotonic() + seconds
+        beats = self.inbox.heartbeats()
+        self.inbox.wait_until(
+            lambda: time.monotonic() > until_then and self.inbox.heartbeats() > beats,
+            f"{seconds:g} s pass and the heartbeat goes on",
+            seconds + PATIENCE,
+        )
+        self.inbox.assert_nothing_else()
+
+
+def _notices(state: str, alerts: Mapping[str, Sequence[str]]) -> list[Notice]:
+    return [
+        Notice(channel, state, alert) for alert, channels in alerts.items() for channel in channels
+    ]
+
+
+@pytest.fixture(scope="module")
+def theatre(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Stage]:
+    with Stack(tmp_path_factory.mktemp("stack")) as stack:
+        inbox = Inbox(stack.receivers, stack.describe)
+        yield Stage(stack, inbox, failed_before=request.session.testsfailed)
+
+
+@pytest.fixture
+def stage(theatre: Stage, request: pytest.FixtureRequest) -> Stage:
+    if request.session.testsfailed > theatre.failed_before:
+        pytest.fail("not played, since an earlier scene went wrong", pytrace=False)
+    return theatre
+
+
+def test_a_healthy_service_is_quiet(stage: Stage) -> None:
+    stage.inbox.wait_until(stage.stack.watched, "all targets are scraped", PATIENCE)
+    stage.wait_calm()
+    stage.stay_silent(QUIET)
+    stage.wait_calm()
+
+
+def test_a_stopped_database_is_one_alarm(stage: Stage) -> None:
+    stage.stack.database.stop()
+    stage.told(DatabaseDown=CRITICAL)
+    # Long enough for the symptoms to show, which must be muted.
+    stage.wait_firing("UptimeProbeFailing")
+    stage.stack.database.start()
+    stage.ends(DatabaseDown=CRITICAL_ENDS)
+    stage.settle()
+
+
+def test_the_runbook_is_one_click_away(stage: Stage) -> None:
+    """Of what the scene before has sent."""
+    attachment = stage.stack.receivers.slack.messages[0]["attachments"][0]
+    link = attachment["title_link"]
+    assert link.endswith("/user/runbooks/DatabaseDown.md"), attachment
+    assert f"<{link}|Runbook>" in attachment["text"], attachment
+    status, text = fetch(link)
+    assert (status, text) == (200, (RUNBOOKS / "DatabaseDown.md").read_text())
+
+
+def test_a_killed_service_is_one_alarm(stage: Stage) -> None:
+    stage.stack.backend.kill()
+    stage.told(AliaportDown=CRITICAL)
+    stage.wait_firing("UptimeProbeFailing")
+    stage.stack.backend.start()
+    stage.ends(AliaportDown=CRITICAL_ENDS)
+    stage.settle()
+
+
+def test_a_burst_of_errors_is_told(stage: Stage) -> None:
+    stage.application.fail(share=0.3)
+    stage.told(HighErrorRate=CRITICAL)
+    stage.application.be_well()
+    stage.ends(HighErrorRate=CRITICAL_ENDS)
+    stage.settle()
+
+
+def test_a_plugin_that_hangs_is_told(stage: Stage) -> None:
+    stage.application.hang()
+    stage.told(PluginStuck=WARNING)
+    stage.wait_firing("ProbeFailing")
+    stage.application.be_well()
+    stage.ends(PluginStuck=WARNING)
+    stage.settle()
+
+
+def test_full_disks_and_a_stuck_shipper_of_logs_are_told_together(stage: Stage) -> None:
+    fillers = [fill(stage.stack.backend.logs()), fill(stage.stack.machine.disk())]
+    stage.stack.filebeat.filled = 1.0
+    stage.told(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL, FilebeatFailing=WARNING)
+    for filler in fillers:
+        filler.unlink()
+    stage.stack.filebeat.filled = 0.0
+    stage.ends(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL_ENDS, FilebeatFailing=WARNING)
+    stage.settle()
+
+
+def test_slow_answers_and_old_rates_are_told_together(stage: Stage) -> None:
+    """Two faults at once, since each takes a while: one does not hide the other."""
+    stage.application.be_slow(1.5)
+    stage.rates.fall_behind(1)
+    stage.told(HighResponseTime=WARNING)
+    stage.application.be_slow(0.45)
+    stage.ends(HighResponseTime=WARNING)
+    stage.told(CurrencySyncFailed=WARNING, patience=60)
+    stage.rates.fall_behind(5)
+    stage.told(LatencyBudgetBurn=WARNING, patience=60)
+    stage.application.be_well()
+    stage.ends(LatencyBudgetBurn=WARNING)
+    stage.told(CurrencyBulletinsMissed=CRITICAL, patience=60)
+    stage.rates.catch_up()
+    stage.ends(CurrencyBulletinsMissed=CRITICAL_ENDS, CurrencySyncFailed=WARNING)
+    stage.settle()
+
+
+def test_nothing_else_was_told_in_all_that_time(stage: Stage) -> None:
+    stage.inbox.assert_nothing_else()

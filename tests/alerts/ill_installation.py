@@ -1,0 +1,146 @@
+"""The whole stack after a bad night, so that every command of the runbooks has something to show."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.alerts.runbooks import ROOT
+from tests.alerts.stack.program import Program, fetch
+from tests.alerts.stack.stack import Stack
+from tests.support.postgres import until
+from tests.support.service import free_port
+
+STALL = 5.3
+"""Seconds for which the service is frozen: from 5 on its log says so."""
+
+
+class Site(Program):
+    """A web server with a certificate of its own, in the place of the public address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        folder.mkdir()
+        key, certificate = folder / "key.pem", folder / "certificate.pem"
+        subprocess.run(
+            [
+                *(
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:P-256",
+                ),
+                *("-nodes", "-days", "30", "-subj", "/CN=site.test", "-keyout", str(key)),
+                *("-out", str(certificate)),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+        command = shlex.split(f"openssl s_server -quiet -accept {self.port} -www")
+        super().__init__(
+            "site", [*command, "-key", str(key), "-cert", str(certificate)], folder, ready=""
+        )
+
+
+@dataclass
+class IllInstallation:
+    """`shell` runs a command as an operator would; `stack` is what it runs against."""
+
+    stack: Stack
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def shell(
+        self, text: str, environ: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["sh", "-ec", text],
+            cwd=self.folder,
+            env=environ or self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+
+@contextmanager
+def ill_installation(folder: Path) -> Iterator[IllInstallation]:
+    """Start everything, let it suffer, and yield it with the operator's variables set."""
+    site = Site(folder / "site")
+    try:
+        site.start()
+        with Stack(folder / "stack") as stack:
+            _suffer(stack)
+            operator = folder / "operator"
+            operator.mkdir()
+            (operator / "deploy").symlink_to(ROOT / "deploy")
+            environ = _environ(stack, f"127.0.0.1:{site.port}", folder)
+            yield IllInstallation(stack, operator, environ)
+    finally:
+        site.end()
+
+
+def _suffer(stack: Stack) -> None:
+    """Requests fail, a probe hangs, the service freezes, the database goes and comes back."""
+    backend = stack.backend
+
+    def logged(file: str, *texts: str) -> bool:
+        known = (backend.logs() / file).read_text()
+        return all(text in known for text in texts)
+
+    (backend.scenes / "fail").write_text("1")
+    (backend.scenes / "hang").touch()
+    backend.status()
+    os.kill(backend.program.pid, signal.SIGSTOP)
+    frozen = time.monotonic()
+    stack.database.stop()
+    time.sleep(max(0.0, frozen + STALL - time.monotonic()))
+    os.kill(backend.program.pid, signal.SIGCONT)
+    until(
+        lambda: (
+            backend.status()
+            and logged("error.log", '"request.failed"', '"http_loop.stalled"', '"job.failed"')
+            and logged("app.log", '"probe.slow"', '"connection_refused"', '"collector.failed"')
+        ),
+        "the log tells of it all",
+    )
+    stack.database.start()
+    stack.database.wait_ready()
+    until(lambda: fetch(f"{backend.url}/ready")[0] == 200, "it is ready again")
+    until(lambda: logged("app.log", '"job.recovered"'), "its job works again")
+
+
+def _environ(stack: Stack, site: str, folder: Path) -> dict[str, str]:
+    backend = stack.backend
+    return {
+        **backend._environ,
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+        "HOME": str(folder),
+        "ALIAPORT": backend.url,
+        "ALERTMANAGER": stack.alertmanager.url,
+        "BLACKBOX": stack.blackbox.ready.removesuffix("/-/healthy"),
+        "DATABASE_URL": stack.database.dsn(),
+        "FILEBEAT": f"http://127.0.0.1:{stack.filebeat.port}",
+        "FILEBEAT_TARGET": f"http://127.0.0.1:{stack.filebeat.port}/stats",
+        "LOGS": str(backend.logs()),
+        "MOUNTPOINT": str(folder),
+        "NODE_EXPORTER": f"http://127.0.0.1:{stack.machine.port}",
+        "POSTGRES_EXPORTER": stack.postgres_exporter.ready.rstrip("/"),
+        "PROMETHEUS": stack.prometheus.url,
+        "SITE": site,
+        "SITE_NAME": "site.test",
+        "SOURCE": stack.tcmb.address,
+        "STATUS_TARGET": f"{backend.url}/status",
+        "TARGET": f"{backend.url}/ready",
+    }

@@ -1,0 +1,78 @@
+"""The real Alertmanager and all its receivers, with what they got found by its title."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.alerts.receivers.alertmanager import Alertmanager
+from tests.alerts.receivers.receivers import Receivers
+from tests.support.postgres import until
+
+T = TypeVar("T")
+FACTOR = 100
+"""A group with news is told again after three seconds."""
+
+
+@dataclass
+class Office:
+    """Everything that was sent and received."""
+
+    receivers: Receivers
+    alertmanager: Alertmanager
+
+    def slack(self, title: str) -> dict[str, Any]:
+        """The attachment with this title, once it has come."""
+        return self._wait(
+            f"Slack gets {title!r}",
+            lambda: [
+                payload["attachments"][0]
+                for payload in self.receivers.slack.messages
+                if payload["attachments"][0]["title"] == title
+            ],
+        )
+
+    def mail(self, subject: str) -> EmailMessage:
+        return self._wait(
+            f"a mail {subject!r} comes",
+            lambda: [mail for mail in self.receivers.smtp.messages if mail["Subject"] == subject],
+        )
+
+    def sms(self, name: str) -> str:
+        return self._wait(f"an SMS tells of {name}", lambda: self.texts(name))
+
+    def texts(self, name: str) -> list[str]:
+        return [each.text for each in self.receivers.sns.messages if f" {name} " in each.text]
+
+    def metric(self, pattern: str) -> float:
+        """The sum of Alertmanager's own series whose name and labels begin like this."""
+        found = re.findall(rf"^{pattern}.* (\S+)$", self.alertmanager.metrics(), re.MULTILINE)
+        return sum(map(float, found))
+
+    def _wait(self, what: str, find: Callable[[], list[T]]) -> T:
+        try:
+            return until(find, what)[0]  # type: ignore[no-any-return]
+        except AssertionError as error:
+            titles = [each["attachments"][0]["title"] for each in self.receivers.slack.messages]
+            subjects = [mail["Subject"] for mail in self.receivers.smtp.messages]
+            told = f"Slack: {titles}\nmails: {subjects}\nSMS: {self.receivers.sns.messages}"
+            raise AssertionError(f"{error}\n{told}\n{self.alertmanager.tail()}") from None
+
+
+def open_office(folder: Path, *, office_hours: bool = True, without: str = "") -> Iterator[Office]:
+    """Yields once; `without` names a secret that is missing."""
+    receivers = Receivers(folder)
+    if without:
+        (receivers.secrets / without).unlink()
+    try:
+        alertmanager = Alertmanager(
+            folder / "alertmanager", receivers, factor=FACTOR, office_hours=office_hours
+        )
+        try:
+            yield Office(receivers, alertmanager)
+        finally:
+            alertmanager.stop()
+    finally:
+        receivers.stop()

@@ -1,0 +1,19 @@
+"""Slack's incoming webhook, on loopback."""
+
+import json
+from typing import Any
+
+from tests.alerts.receivers.posts import Posts
+
+
+class Slack(Posts):
+    """`.messages`: the payloads, the oldest first; the text is in their only attachment.
+
+    A title begins with `🔴 CRITICAL: DatabaseDown (` or `✅ RESOLVED: DatabaseDown (`.
+    """
+
+    answer = b"ok"
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for body in self.bodies]

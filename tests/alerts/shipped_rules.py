@@ -1,0 +1,86 @@
+"""The shipped rule files and their promtool tests, as data."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy/prometheus"
+RULE_FILES = sorted(PROMETHEUS.glob("*.rules.yml"))
+TEST_FILES = sorted((Path(__file__).parent / "rules").glob("*.test.yml"))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of `file`; `text` is its mapping in YAML."""
+
+    file: Path
+    group: str
+    text: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.text.get("alert") or self.text["record"])
+
+    @property
+    def is_alert(self) -> bool:
+        return "alert" in self.text
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    return tuple(
+        Rule(file, group["name"], rule)
+        for file in RULE_FILES
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+    )
+
+
+def alerts() -> list[Rule]:
+    return [rule for rule in rules() if rule.is_alert]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One group of series in a test file, with what is expected of one alert."""
+
+    file: Path
+    evaluation_interval: str
+    alert: str
+    text: dict[str, Any]
+
+    @property
+    def fires(self) -> bool:
+        return any(check["exp_alerts"] for check in self.text["alert_rule_test"])
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    return tuple(_cases())
+
+
+def _cases() -> Iterator[Case]:
+    for file in TEST_FILES:
+        if file.name == "absent.test.yml":
+            continue
+        document = yaml.safe_load(file.read_text())
+        for group in document["tests"]:
+            names = {check["alertname"] for check in group["alert_rule_test"]}
+            assert len(names) == 1, f"{file.name}: {group['name']}: one alert for each group"
+            yield Case(file, document["evaluation_interval"], names.pop(), group)
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["promtool", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=PROMETHEUS,
+    )

@@ -1,0 +1,142 @@
+"""The real service, with its log on a small disk of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from tests.alerts.stack.program import Program, fetch
+from tests.support.distributions import install
+from tests.support.service import free_port
+from tests.support.tcmb import Tcmb
+
+SCENES = Path(__file__).parents[1] / "e2e/scene_app"
+_BUNDLED = ("cpu", "currency_sync", "db", "disk", "memory")
+_DAYS = 14
+"""How far back the rates are kept complete."""
+
+_CONFIG = """
+database_url = "{dsn}"
+[log]
+folder = "{logs}"
+[loading]
+allow = [{allow}]
+[plugins.currency_sync]
+source = "{source}"
+first_day = {first_day}
+request_interval = 0
+standby_interval = 1
+# How busy the machine of the tests is, and how full, is not what is tested.
+[plugins.cpu]
+warn_percent = 100
+critical_percent = 100
+[plugins.memory]
+warn_percent = 100
+critical_percent = 100
+[plugins.disk]
+warn_percent = 100
+critical_percent = 100
+[plugins.scenes]
+folder = "{scenes}"
+[apps.scenes]
+folder = "{scenes}"
+"""
+
+
+def istanbul_today() -> date:
+    return datetime.now(ZoneInfo("Europe/Istanbul")).date()
+
+
+def weekdays(last: date, days: int = _DAYS) -> list[date]:
+    """The weekdays of the `days` days up to `last`, the oldest first."""
+    each = (last - timedelta(days=ago) for ago in range(days, -1, -1))
+    return [day for day in each if day.weekday() < 5]
+
+
+class Backend:
+    """The service with all bundled plugins and the distribution of the scenes.
+
+    `scenes` is the folder by whose files the scenes are directed.
+    """
+
+    def __init__(self, folder: Path, dsn: str, tcmb: Tcmb) -> None:
+        self.scenes = folder / "scenes"
+        self.scenes.mkdir(parents=True)
+        self.first_day = istanbul_today() - timedelta(days=_DAYS)
+        self._logs = folder / "logs"
+        self._logs.mkdir()
+        site = folder / "site"
+        install(
+            site,
+            "aliaport-scenes",
+            {"scenes": "aliaport_scenes.plugin:ScenesPlugin"},
+            {"scenes": "aliaport_scenes.app:app"},
+        )
+        self._config = folder / "aliaport.toml"
+        self._config.write_text(
+            _CONFIG.format(
+                dsn=dsn,
+                logs=self._logs,
+                allow=", ".join(f'"{name}"' for name in (*_BUNDLED, "scenes")),
+                source=tcmb.address,
+                first_day=self.first_day.isoformat(),
+                scenes=self.scenes,
+            )
+        )
+        self.port = free_port()
+        self._environ = {
+            "PYTHONPATH": os.pathsep.join(map(str, (site, SCENES))),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "ALIAPORT_CONFIG": str(self._config),
+            "ALIAPORT_PORT": str(self.port),
+        }
+        self.url = f"http://127.0.0.1:{self.port}"
+        mount = f'mount -t tmpfs -o size=32m tmpfs {self._logs} && exec "$@"'
+        self.program = Program(
+            "aliaport",
+            ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-m", "aliaport", "serve"],
+            folder,
+            f"{self.url}/ready",
+            environ=self._environ,
+        )
+
+    def start(self) -> None:
+        self.program.start()
+
+    def kill(self) -> None:
+        """As the kernel kills a process that takes too much memory."""
+        self.program.end(signal.SIGKILL)
+
+    def logs(self) -> Path:
+        """The folder of the logs as the service sees it, reached from outside."""
+        return Path(f"/proc/{self.program.pid}/root{self._logs}")
+
+    def status(self) -> str:
+        return fetch(f"{self.url}/status", timeout=10)[1]
+
+    def command(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line of a plugin with the service's configuration."""
+        run = f"from {module} import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", run, *arguments],
+            env={"PATH": os.environ["PATH"], **self._environ},
+            cwd=self._config.parent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def tail(self, lines: int = 10) -> str:
+        """What its logs said last, of errors and of itself."""
+        if self.program.ended:
+            return "--- the logs of aliaport went with it"
+        shown = []
+        for name in ("error.log", "app.log"):
+            file = self.logs() / name
+            text = file.read_text(errors="replace") if file.exists() else ""
+            newest = [line[:300] for line in text.splitlines()[-lines:]]
+            shown.append("\n".join([f"--- {name}", *newest]))
+        return "\n".join(shown)

@@ -1,0 +1,86 @@
+"""The real Prometheus with the shipped rules and configuration, in fast motion, on loopback."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tests.alerts.stack.program import Program, fetch
+from tests.alerts.stack.shorten import shorten
+from tests.support.service import free_port
+
+SHIPPED = Path(__file__).parents[3] / "deploy/prometheus"
+GRAFANA = "http://grafana.test"
+
+
+def at_loopback(text: str, places: Mapping[str, str]) -> str:
+    """`text` with each place that it names, such as `backend:8000`, replaced by another.
+
+    A place that `text` names otherwise than as a whole word is left alone.
+    """
+    for shipped, here in places.items():
+        text = re.sub(rf"(?<![\w.-]){re.escape(shipped)}(?![\w.-])", here, text)
+    return text
+
+
+class Prometheus:
+    """`places` tells where the targets are: `{"backend:8000": "127.0.0.1:4711", …}`."""
+
+    def __init__(
+        self, folder: Path, places: Mapping[str, str], runbooks: Path, shipped: Path = SHIPPED
+    ) -> None:
+        self.port = free_port()
+        address = f"127.0.0.1:{self.port}"
+        self.url = f"http://{address}"
+        self.data = folder / "data"
+        config = folder / "config"
+        places = {**places, "localhost:9090": address}
+        for file in shipped.rglob("*.yml"):
+            target = config / file.relative_to(shipped)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(at_loopback(shorten(file.read_text()), places))
+        shown = (config / "prometheus.yml").read_text()
+        self.jobs = set(re.findall(r"job_name: ([\w-]+)", shown))
+        assets = folder / "assets"
+        assets.mkdir()
+        (assets / "runbooks").symlink_to(runbooks)
+        self.program = Program(
+            "prometheus",
+            [
+                "prometheus",
+                f"--config.file={config / 'prometheus.yml'}",
+                f"--storage.tsdb.path={self.data}",
+                f"--web.listen-address={address}",
+                f"--web.external-url={self.url}",
+                f"--web.user-assets={assets}",
+                "--enable-feature=expand-external-labels",
+                "--rules.alert.resend-delay=1s",
+                # Prometheus would show a series that ended for minutes, which are hours here.
+                "--query.lookback-delta=10s",
+            ],
+            folder,
+            f"{self.url}/-/ready",
+            environ={"ENVIRONMENT": "production", "GRAFANA_URL": GRAFANA},
+        )
+
+    def ask(self, path: str) -> Any:
+        """The data of an answer of the HTTP API."""
+        status, text = fetch(f"{self.url}/api/v1/{path}", timeout=10)
+        assert status == 200, f"Prometheus answers {status} to {path}: {text[:2000]}"
+        return json.loads(text)["data"]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The samples of an instant query."""
+        found: list[dict[str, Any]] = self.ask(f"query?query={quote(expression)}")["result"]
+        return found
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """The pending and firing alerts."""
+        found: list[dict[str, Any]] = self.ask("alerts")["alerts"]
+        return found
+
+    def targets(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("targets?state=active")["activeTargets"]
+        return found

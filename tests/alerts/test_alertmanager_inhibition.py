@@ -1,0 +1,207 @@
+"""Which alert mutes which: each with each, in the real Alertmanager, of which nothing is sent."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.alerts.receivers import Alertmanager, Receivers, alert
+from tests.alerts.shipped_rules import alerts
+from tests.support.postgres import until
+
+pytestmark = pytest.mark.needs("alertmanager")
+
+SEVERITY = {rule.name: rule.text["labels"]["severity"] for rule in alerts()}
+
+
+def of(*files: str) -> set[str]:
+    """The alerts of these rule files."""
+    names = {f"{file}.rules.yml" for file in files}
+    return {rule.name for rule in alerts() if rule.file.name in names}
+
+
+AWAY = {"AliaportDown", "AliaportAbsent"}
+PROBES = {"ProbeFailing", "ProbeDegraded"}
+USERS = {"HighErrorRate", "HighResponseTime", "UptimeProbeFailing"}
+OF_THE_SERVICE = (
+    of("service", "slo", "database", "log", "currency") | USERS | {"CurrencySyncFailed"}
+) - {*AWAY, "FilebeatFailing"}
+OF_THE_DATABASE = of("slo", "database") | USERS | PROBES | {
+    *("AliaportNotReady", "ReadinessFlapping", "PluginNotStarted", "CollectorFailing"),
+    *("JobFailing", "JobMissedRuns", "CurrencyNoLeader", "CurrencySourceFailing"),
+    "PostgresExporterFailing",
+}  # fmt: skip
+BURN_SLOW = {"AvailabilityBudgetBurnSlow"}
+MUTED: dict[str, set[str]] = {
+    "AliaportDown": OF_THE_SERVICE,
+    "AliaportAbsent": OF_THE_SERVICE,
+    "DatabaseDown": OF_THE_DATABASE,
+    "CertificateExpiresSoon": {"CertificateExpiring"},
+    "DiskAlmostFull": {"DiskUsageHigh", "DiskWillFill"},
+    "DiskUsageHigh": {"DiskWillFill"},
+    "CurrencyBulletinsMissed": {"CurrencySyncFailed"},
+    "AvailabilityBudgetBurnFast": BURN_SLOW,
+    "HighErrorRate": {"AvailabilityBudgetBurnFast"} | BURN_SLOW,
+    "PluginStuck": PROBES | {"ProbeNotRun"},
+    "LogWriteFailing": {"LogEventsDropped"},
+    "HighCPUUsage": {"CPUBaselineExceeded"},
+    "HighMemoryUsage": {"MemoryBaselineExceeded"},
+    "AliaportNotReady": {"ReadinessFlapping", "UptimeProbeFailing", "ProbeFailing"},
+}
+"""By what, which; whatever their other labels are, as long as they are the same."""
+SPECIAL: dict[tuple[str, str], set[str]] = {
+    ("probe", "log"): {"LogWriteFailing"},
+    ("probe", "currency_rates"): {"CurrencySyncFailed", "CurrencyBulletinsMissed"},
+    ("plugin", "disk"): {"DiskUsageHigh", "DiskAlmostFull"},
+    ("plugin", "cpu"): {"HighCPUUsage"},
+    ("plugin", "memory"): {"HighMemoryUsage"},
+}
+"""The sources that besides mute the probes with this label."""
+SAME = dict.fromkeys(
+    ("service", "job", "instance", "plugin", "probe", "mountpoint", "file"), "same"
+)
+PLACES: dict[str, tuple[str, ...]] = {
+    "CertificateExpiring": ("instance",),
+    "DiskUsageHigh": ("instance", "mountpoint"),
+    "DiskWillFill": ("instance", "mountpoint"),
+    "CPUBaselineExceeded": ("instance",),
+    "MemoryBaselineExceeded": ("instance",),
+    "LogEventsDropped": ("instance", "file"),
+    "ProbeNotRun": ("instance", "plugin", "probe"),
+}
+"""The labels that, where they differ, keep both apart that are not in AWAY."""
+
+
+@dataclass
+class Case:
+    """A source and a target in an environment of their own."""
+
+    source: str
+    target: str
+    muted: bool
+    source_labels: dict[str, str] = field(default_factory=dict)
+    target_labels: dict[str, str] = field(default_factory=dict)
+    env: str = ""
+
+    def alerts(self) -> list[dict[str, Any]]:
+        def one(name: str, role: str, labels: dict[str, str]) -> dict[str, Any]:
+            every = {"severity": SEVERITY[name], "env": self.env, **SAME, "role": role, **labels}
+            return alert(name, every, annotations={})
+
+        return [
+            one(self.source, "source", self.source_labels),
+            one(self.target, "target", self.target_labels),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.source_labels} and {self.target} {self.target_labels}"
+
+
+def cases() -> list[Case]:
+    names = sorted(SEVERITY)
+    found = [
+        Case(source, target, target in MUTED.get(source, ()))
+        for source in names
+        for target in names
+        if source != target
+    ]
+    for (label, value), sources in SPECIAL.items():
+        found += [
+            Case(
+                source,
+                target,
+                source in sources or target in MUTED.get(source, ()),
+                target_labels={
+                    label: value,
+                    **({"instance": "other"} if label == "plugin" else {}),
+                },
+            )
+            for source in names
+            for target in PROBES - {source}
+            # Its own rule is for the same plugin and probe.
+            if source != "PluginStuck"
+        ]
+    found += [
+        Case(source, target, False, {label: "other"})
+        for source, targets in MUTED.items()
+        for target in sorted(targets)
+        for label in ("env", "service")
+    ]
+    found += [
+        Case(source, target, False, {label: "other"})
+        for target, labels in PLACES.items()
+        for source in sorted(MUTED)
+        if target in MUTED[source] and source not in AWAY
+        for label in labels
+    ]
+    found += [
+        Case("LogWriteFailing", "ProbeFailing", False, {"instance": "other"}, {"probe": "log"}),
+        Case("LogWriteFailing", "ProbeFailing", True, {"plugin": "p"}, {"probe": "log"}),
+        # The milder form of the same alert.
+        Case("JobFailing", "JobFailing", True, {"severity": "critical"}, {"instance": "other"}),
+        Case("JobFailing", "JobFailing", True, {"severity": "critical"}, {"severity": "info"}),
+        Case("JobFailing", "JobFailing", False, {"severity": "critical"}, {"job": "other"}),
+        Case("JobFailing", "JobFailing", False, {"severity": "critical", "env": "other"}),
+        Case("JobFailing", "JobFailing", False, {"severity": "critical", "service": "other"}),
+        Case("JobFailing", "JobFailing", False, {"severity": "critical"}, {"severity": "critical"}),
+    ]
+    for number, case in enumerate(found):
+        case.env = f"env-{number}"
+        if case.source_labels.get("env"):
+            case.source_labels = {**case.source_labels, "env": f"other-{number}"}
+    return found
+
+
+CASES = cases()
+
+
+@pytest.fixture(scope="module")
+def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+    """The environments whose target is muted."""
+    folder = tmp_path_factory.mktemp("inhibition")
+    receivers = Receivers(folder)
+    # As slow as it is shipped, so that nothing of this is sent.
+    alertmanager = Alertmanager(folder / "alertmanager", receivers)
+    try:
+        alertmanager.post(*(each for case in CASES for each in case.alerts()))
+
+        def read() -> set[str]:
+            return {
+                each["labels"]["env"]
+                for each in alertmanager.alerts()
+                if each["labels"]["role"] == "target" and each["status"]["inhibitedBy"]
+            }
+
+        wanted = {case.env for case in CASES if case.muted}
+        last: set[str] = set()
+
+        def all_muted() -> bool:
+            last.clear()
+            last.update(read())
+            return last >= wanted
+
+        # Where it does not happen, each test tells of its own.
+        with suppress(AssertionError):
+            until(all_muted, "all that should be muted is", 15)
+        yield set(last)
+    finally:
+        alertmanager.stop()
+        receivers.stop()
+
+
+def test_the_tables_name_only_alerts_that_exist() -> None:
+    named = set(MUTED) | set().union(*MUTED.values(), *SPECIAL.values())
+    assert named <= set(SEVERITY), named - set(SEVERITY)
+
+
+@pytest.mark.parametrize("source", sorted(SEVERITY))
+def test_an_alert_mutes_what_it_explains_and_nothing_else(source: str, muted: set[str]) -> None:
+    own = [case for case in CASES if case.source == source]
+    wrong = [
+        f"{case} should {'' if case.muted else 'not '}be muted"
+        for case in own
+        if case.muted != (case.env in muted)
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,100 @@
+"""Every command that only looks, and every query, is run against an installation that is ill."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.alerts.ill_installation import IllInstallation, ill_installation
+from tests.alerts.runbooks import Block, distinct, filters, selectors
+from tests.alerts.stack.program import fetch
+from tests.support.postgres import until
+
+pytestmark = pytest.mark.needs(
+    "root", "unshare", "promtool", "prometheus", "alertmanager", "exporters", "postgresql15"
+)
+
+AT_ONCE = 4
+PATIENCE = 15.0
+"""Seconds within which a query must have an answer: rates need several scrapes."""
+NOT_HERE = {"probe_ssl_earliest_cert_expiry"}
+"""Blackbox exporter asks nothing by TLS here."""
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IllInstallation]:
+    with ill_installation(tmp_path_factory.mktemp("ill")) as found:
+        alerts = f"{found.environ['ALERTMANAGER']}/api/v2/alerts"
+        until(lambda: "Watchdog" in fetch(alerts)[1], "Alertmanager knows of an alert")
+        yield found
+
+
+def complaints(found: dict[str, Block], problem: Callable[[str], str]) -> list[str]:
+    """What `problem` says of each text, several at once; '' is nothing."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        said = pool.map(problem, found)
+    return [f"{block}\n{block.text}\n-> {text}" for block, text in zip(found.values(), said, strict=True) if text]  # fmt: skip
+
+
+def test_each_command_works_and_shows_something(installation: IllInstallation) -> None:
+    def problem(command: str) -> str:
+        done = installation.shell(command)
+        # The service's own programs log to standard error.
+        silent = command.startswith("aliaport") or not done.stderr.strip()
+        if done.returncode == 0 and done.stdout.strip() and silent:
+            return ""
+        return f"exit code {done.returncode}, output {done.stdout[-300:]!r}, complaint {done.stderr[-600:]!r}"
+
+    commands = distinct("sh")
+    assert len(commands) > 50
+    assert not (said := complaints(commands, problem)), "\n\n".join(said)
+
+
+def test_each_query_has_an_answer(installation: IllInstallation) -> None:
+    deadline = time.monotonic() + PATIENCE
+
+    def problem(query: str) -> str:
+        names = {each.name for each in selectors(query)}
+        while not (answer := installation.stack.prometheus.query(query)):
+            if filters(query) or names & NOT_HERE:
+                return ""
+            if time.monotonic() > deadline:
+                return "no answer"
+            time.sleep(0.2)
+        return "" if answer else "no answer"
+
+    queries = distinct("promql")
+    assert len(queries) > 50
+    assert not (said := complaints(queries, problem)), "\n\n".join(said)
+
+
+def test_the_page_of_an_alert_is_where_its_link_leads(installation: IllInstallation) -> None:
+    """Prometheus serves the folder itself."""
+    for alert in installation.stack.prometheus.alerts():
+        status, text = fetch(alert["annotations"]["runbook_url"])
+        assert status == 200, alert
+        assert text.startswith(f"# {alert['labels']['alertname']}\n")
+
+
+def test_what_changes_something_works_where_no_container_is_needed(
+    installation: IllInstallation,
+) -> None:
+    environ = installation.environ | {
+        "ALERT": "Watchdog",
+        "DATABASE_URL": installation.stack.database.dsn(user="postgres"),
+        "PID": "0",  # nobody's, which PostgreSQL answers with a warning
+    }
+    commands = [text for text in distinct("sh changes") if "docker" not in text]
+    # What is silenced first can be heard again afterwards.
+    commands.sort(key=lambda text: "silence add" not in text)
+    assert len(commands) > 8
+    for command in commands:
+        done = installation.shell(command, environ)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if "silence add" in command:
+            environ["SILENCE"] = done.stdout.strip()
+    kept = {
+        each.name for each in (installation.folder / "evidence").iterdir() if each.stat().st_size
+    }
+    assert kept >= {"status.json", "metrics.txt", "activity.txt", "threads.txt", "error.log"}

@@ -1,5 +1,6 @@
 """The log of the whole service: which event stands where, with whose identity, without secrets."""
 
+import http.client
 import json
 import os
 import pty
@@ -174,6 +175,24 @@ def test_every_request_is_logged_where_asked(launch: Launch) -> None:
     assert line["event.duration"] >= 0
     assert line["aliaport.endpoint"] == "/health"
     assert line["http.response.body.bytes"] > 50
+
+
+def test_a_caller_cannot_choose_the_address_before_the_proxy_s_line(launch: Launch) -> None:
+    """HAProxy leaves the caller's X-Forwarded-For alone and adds a line of its own."""
+    service = launch(
+        {"good": "aliaport_rogues.good:Good"}, config='trusted_proxies = ["127.0.0.0/8"]\n'
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+    connection.putrequest("GET", "/nothing")
+    for line in ("198.51.100.9", "192.0.2.7"):
+        connection.putheader("X-Forwarded-For", line)
+    connection.endheaders()
+    assert connection.getresponse().status == 404
+    connection.close()
+    (line,) = [
+        each for each in ended(service)["api.log"] if each.get("aliaport.endpoint") == "unmatched"
+    ]
+    assert line["client.ip"] == "192.0.2.7"
 
 
 def test_slow_probes_are_logged(launch: Launch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -31,18 +32,13 @@ LAST_RETRY = 60.0
 """All in seconds."""
 
 
-ENDPOINTS: dict[str, str] = {}
-"""The label of each route's template, once seen."""
-
 Expect = Callable[[str, str, int], None]
 
 
+@cache
 def endpoint_label(canonical: str) -> str:
-    """The label `endpoint` of the route with this template."""
-    endpoint = ENDPOINTS.get(canonical)
-    if endpoint is None:
-        endpoint = ENDPOINTS[canonical] = canonical.rstrip("/") or "/"
-    return endpoint
+    """The label `endpoint` of the route with this template, of which there are but a few."""
+    return canonical.rstrip("/") or "/"
 
 
 class MountedApp:

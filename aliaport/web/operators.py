@@ -63,9 +63,11 @@ class Operators:
 def client_address(request: web.Request, trusted: tuple[IPv4Network | IPv6Network, ...]) -> str:
     """The caller's address: the last in X-Forwarded-For that is no trusted proxy's."""
     address = request.remote or ""
-    if not trusted or "X-Forwarded-For" not in request.headers:
+    if not trusted:
         return address
-    chain = [part.strip() for part in request.headers["X-Forwarded-For"].split(",")]
+    # A proxy may add a line of its own: the caller's, which comes first, is not to be believed.
+    lines = request.headers.getall("X-Forwarded-For", ())
+    chain = [part.strip() for line in lines for part in line.split(",")]
     for hop in reversed([part for part in chain if part]):
         try:
             peer = ip_address(address)

@@ -2,12 +2,12 @@
 
 import copy
 import json
-import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.tsc import compiled
 
 HERE = Path(__file__).parent / "types"
 BODIES = Path(__file__).parents[2] / "deploy/elk/elasticsearch"
@@ -45,37 +45,6 @@ def literal(file: Path, body: dict[str, Any]) -> str:
     )
 
 
-def compiled(folder: Path, sources: dict[str, str]) -> dict[str, list[str]]:
-    """The compiler's complaints, by source file."""
-    (folder / "node_modules").symlink_to(HERE / "node_modules")
-    settings = {
-        "compilerOptions": {
-            "strict": True,
-            "noEmit": True,
-            "skipLibCheck": True,
-            "module": "nodenext",
-            "types": [],
-        },
-        "include": ["*.ts"],
-    }
-    (folder / "tsconfig.json").write_text(json.dumps(settings))
-    for name, text in sources.items():
-        (folder / f"{name}.ts").write_text(text)
-    done = subprocess.run(
-        [folder / "node_modules/.bin/tsc", "--project", folder, "--pretty", "false"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    found: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
-        if match := re.match(r"([\w.-]+)\.ts\(\d+,\d+\): error (.+)", line):
-            found.setdefault(match[1], []).append(match[2])
-    assert (done.returncode == 0) == (not found), done.stdout + done.stderr
-    return found
-
-
 def name(file: Path) -> str:
     return f"{file.parent.name}.{file.stem}"
 
@@ -94,7 +63,7 @@ def with_wrong_key(file: Path, body: dict[str, Any]) -> dict[str, Any]:
 def test_every_body_has_the_type_of_its_request(tmp_path: Path) -> None:
     assert FILES
     sources = {name(file): literal(file, json.loads(file.read_text())) for file in FILES}
-    assert compiled(tmp_path, sources) == {}
+    assert compiled(tmp_path, HERE / "node_modules", sources) == {}
 
 
 @pytest.mark.needs("tsc")
@@ -103,7 +72,7 @@ def test_a_wrong_key_in_any_body_is_noticed(tmp_path: Path) -> None:
         name(file): literal(file, with_wrong_key(file, json.loads(file.read_text())))
         for file in FILES
     }
-    found = compiled(tmp_path, sources)
+    found = compiled(tmp_path, HERE / "node_modules", sources)
     assert found.keys() == sources.keys()
     for where, told in found.items():
         assert "may only specify known properties" in told[0], f"{where}: {told}"

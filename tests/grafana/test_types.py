@@ -2,15 +2,14 @@
 
 import copy
 import json
-import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.grafana.dashboards import Json, dashboards
+from tests.support.tsc import compiled
 
 HERE = Path(__file__).parent / "types"
 Place = tuple[str | int, ...]
@@ -24,36 +23,11 @@ def literal(dashboard: Json) -> str:
     )
 
 
-def compiled(folder: Path, written: dict[str, Json]) -> dict[str, list[str]]:
+def complaints(folder: Path, written: dict[str, Json]) -> dict[str, list[str]]:
     """The compiler's complaints, by dashboard."""
-    (folder / "node_modules").symlink_to(HERE / "node_modules")
     shutil.copy(HERE / "aliaport.ts", folder)
-    settings = {
-        "compilerOptions": {
-            "strict": True,
-            "noEmit": True,
-            "skipLibCheck": True,
-            "module": "nodenext",
-            "types": [],
-        },
-        "include": ["*.ts"],
-    }
-    (folder / "tsconfig.json").write_text(json.dumps(settings))
-    for name, dashboard in written.items():
-        (folder / f"{name}.ts").write_text(literal(dashboard))
-    done = subprocess.run(
-        [folder / "node_modules/.bin/tsc", "--project", folder, "--pretty", "false"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    found: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
-        if match := re.match(r"([\w.-]+)\.ts\(\d+,\d+\): error (.+)", line):
-            found.setdefault(match[1], []).append(match[2])
-    assert (done.returncode == 0) == (not found), done.stdout + done.stderr
-    return found
+    sources = {name: literal(dashboard) for name, dashboard in written.items()}
+    return compiled(folder, HERE / "node_modules", sources)
 
 
 def changed(dashboard: Json, place: Place, value: Any) -> Json:
@@ -110,7 +84,7 @@ WRONG: dict[str, tuple[Place, Any]] = {
 
 @pytest.mark.needs("tsc_grafana")
 def test_every_dashboard_has_grafanas_type(tmp_path: Path) -> None:
-    assert compiled(tmp_path, {**dashboards(), "all": ALL}) == {}
+    assert complaints(tmp_path, {**dashboards(), "all": ALL}) == {}
 
 
 @pytest.mark.needs("tsc_grafana")
@@ -118,7 +92,7 @@ def test_anything_wrong_is_noticed(tmp_path: Path) -> None:
     written = {
         f"wrong-{number}": changed(ALL, *fault) for number, fault in enumerate(WRONG.values())
     }
-    found = compiled(tmp_path, written)
+    found = complaints(tmp_path, written)
     unnoticed = [name for number, name in enumerate(WRONG) if f"wrong-{number}" not in found]
     assert unnoticed == []
 

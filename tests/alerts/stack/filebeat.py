@@ -7,7 +7,7 @@ from typing import Any
 
 
 def statistics(filled: float) -> dict[str, Any]:
-    """What /stats answers, as documented, with a queue that is `filled` (0 to 1)."""
+    """What /stats answers as far as is known here, with a queue that is `filled` (0 to 1)."""
     return {
         "beat": {"info": {"name": "filebeat", "uptime": {"ms": 600_000}, "version": "9.5.1"}},
         "filebeat": {

@@ -28,6 +28,17 @@ USERS = {"HighErrorRate", "HighResponseTime", "UptimeProbeFailing"}
 OF_THE_SERVICE = (
     of("service", "slo", "database", "log", "currency") | USERS | {"CurrencySyncFailed"}
 ) - {*AWAY, "FilebeatFailing"}
+OF_ALL_REPLICAS = (
+    *(
+        "HighErrorRate",
+        "HighResponseTime",
+        "HighClientErrorRate",
+        "QueryLatencyHigh",
+        "SlowQueries",
+    ),
+    *("JobMissedRuns", "CurrencySyncFailed", *of("slo", "currency")),
+)
+"""Judged over all replicas: that one is down does not explain them."""
 OF_THE_DATABASE = of("slo", "database") | USERS | PROBES | {
     *("AliaportNotReady", "ReadinessFlapping", "PluginNotStarted", "CollectorFailing"),
     *("JobFailing", "JobMissedRuns", "CurrencyNoLeader", "CurrencySourceFailing"),
@@ -35,13 +46,15 @@ OF_THE_DATABASE = of("slo", "database") | USERS | PROBES | {
 }  # fmt: skip
 BURN_SLOW = {"AvailabilityBudgetBurnSlow"}
 MUTED: dict[str, set[str]] = {
-    "AliaportDown": OF_THE_SERVICE,
+    "AliaportDown": OF_THE_SERVICE - set(OF_ALL_REPLICAS),
     "AliaportAbsent": OF_THE_SERVICE,
     "DatabaseDown": OF_THE_DATABASE,
     "CertificateExpiresSoon": {"CertificateExpiring"},
     "DiskAlmostFull": {"DiskUsageHigh", "DiskWillFill"},
     "DiskUsageHigh": {"DiskWillFill"},
-    "CurrencyBulletinsMissed": {"CurrencySyncFailed"},
+    "CurrencySyncFailed": {"CurrencySourceFailing"},
+    "CurrencyBulletinsMissed": {"CurrencySyncFailed", "CurrencySourceFailing"},
+    "PluginNotStarted": {"ProbeFailing", "ProbeNotRun"},
     "AvailabilityBudgetBurnFast": BURN_SLOW,
     "HighErrorRate": {"AvailabilityBudgetBurnFast"} | BURN_SLOW,
     "PluginStuck": PROBES | {"ProbeNotRun"},
@@ -59,6 +72,8 @@ SPECIAL: dict[tuple[str, str], set[str]] = {
     ("plugin", "memory"): {"HighMemoryUsage"},
 }
 """The sources that besides mute the probes with this label."""
+OF_ONE_PLACE = {"PluginStuck", "PluginNotStarted", "AliaportDown"}
+"""What mutes the probes of its own instance or plugin only, tried on its own below."""
 SAME = dict.fromkeys(
     ("service", "job", "instance", "plugin", "probe", "mountpoint", "file"), "same"
 )
@@ -120,8 +135,7 @@ def cases() -> list[Case]:
             )
             for source in names
             for target in PROBES - {source}
-            # Its own rule is for the same plugin and probe.
-            if source != "PluginStuck"
+            if source not in OF_ONE_PLACE
         ]
     found += [
         Case(source, target, False, {label: "other"})
@@ -135,9 +149,16 @@ def cases() -> list[Case]:
         for source in sorted(MUTED)
         if target in MUTED[source] and source not in AWAY
         for label in labels
+        if (source, label) != ("PluginNotStarted", "probe")
     ]
     found += [
         Case("LogWriteFailing", "ProbeFailing", False, {"instance": "other"}, {"probe": "log"}),
+        Case("PluginNotStarted", "ProbeFailing", True, {"probe": ""}),
+        Case("PluginNotStarted", "ProbeFailing", False, {"plugin": "other"}),
+        *(
+            Case("AliaportDown", name, name == "UptimeProbeFailing", {"instance": "other"})
+            for name in sorted(OF_THE_SERVICE)
+        ),
         Case("LogWriteFailing", "ProbeFailing", True, {"plugin": "p"}, {"probe": "log"}),
         # The milder form of the same alert.
         Case("JobFailing", "JobFailing", True, {"severity": "critical"}, {"instance": "other"}),

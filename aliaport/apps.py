@@ -11,12 +11,22 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from aliaport.client import Networks, address_behind
 from aliaport.errors import AliaportError, DeclarationError
 from aliaport.plugin import API_VERSION, Context, PluginConfig
 
-__all__ = ["API_VERSION", "App", "Context", "PluginConfig", "Refusal", "data_answer"]
+__all__ = [
+    "API_VERSION",
+    "TRUSTED_PROXIES",
+    "App",
+    "Context",
+    "PluginConfig",
+    "Refusal",
+    "client_address",
+    "data_answer",
+]
 
-PREFIX = re.compile(r"(/[a-z0-9][a-z0-9_-]*)+")
+PREFIX = re.compile(r"(/[a-z0-9][a-z0-9_.-]*)+")
 TAKEN = ("/health", "/ready", "/status", "/metrics")
 
 
@@ -26,20 +36,34 @@ class App:
 
     `create(context, options)` returns a fresh `web.Application`; it is called again after a failed
     start. Resources belong into its `cleanup_ctx`: 10 s to start, 3 s to stop. `prefix` is the path
-    under which it answers, `config` the model of its options `[apps.<name>]`.
+    under which it answers, `config` the model of its options `[apps.<name>]`. One that answers
+    under several names them in `paths` instead; the paths of its routes are then whole ones.
     """
 
-    prefix: str
     create: Callable[[Context, Any], web.Application]
+    prefix: str = ""
+    paths: tuple[str, ...] = ()
     config: type[PluginConfig] = PluginConfig
     api: tuple[int, int] = API_VERSION
 
     def __post_init__(self) -> None:
         """Raise DeclarationError where the declaration breaks a rule of the contract."""
-        if PREFIX.fullmatch(self.prefix) is None:
-            raise DeclarationError(f"prefix {self.prefix!r}: write it like /operations, no final /")
-        if any(self.prefix == path or self.prefix.startswith(f"{path}/") for path in TAKEN):
-            raise DeclarationError(f"prefix {self.prefix!r} belongs to the service; choose another")
+        if bool(self.prefix) == bool(self.paths):
+            raise DeclarationError("an application has either one prefix or paths; declare one")
+        for root in self.roots:
+            if PREFIX.fullmatch(root) is None:
+                raise DeclarationError(f"prefix {root!r}: write it like /operations, no final /")
+            if any(root == path or root.startswith(f"{path}/") for path in TAKEN):
+                raise DeclarationError(f"prefix {root!r} belongs to the service; choose another")
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """All paths under which it answers."""
+        return self.paths or (self.prefix,)
+
+    def root_of(self, path: str) -> str:
+        """Under which of them `path` lies; '' where under none."""
+        return next((root for root in self.roots if f"{path}/".startswith(f"{root}/")), "")
 
 
 class Refusal(AliaportError):
@@ -64,6 +88,19 @@ class Refusal(AliaportError):
         self.message = message
         self.headers = dict(headers or {})
         self.details = details
+
+
+TRUSTED_PROXIES: web.AppKey[Networks] = web.AppKey("trusted_proxies", tuple)
+"""The service's setting of this name, which every mounted application can read."""
+
+
+def client_address(request: web.Request) -> str:
+    """The address of who asks, the service's trusted proxies left out; '' where there is none."""
+    return address_behind(
+        request.remote or "",
+        request.headers.getall("X-Forwarded-For", ()),
+        request.config_dict[TRUSTED_PROXIES],
+    )
 
 
 def data_answer(

@@ -10,7 +10,7 @@ import pytest
 CORE = Path(__file__).parents[1] / "aliaport"
 
 LAYERS = [
-    {"errors", "redaction", "cgroup", "healthcheck", "correlation"},
+    {"errors", "redaction", "cgroup", "healthcheck", "correlation", "client"},
     {"failures", "declarations"},
     {"families", "bulkhead", "answers"},
     {"plugin", "samples", "flight", "sentry"},

@@ -1,7 +1,7 @@
 """A pool with bounds: asyncpg's waits for ever for a free connection, and for ever when closing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,8 @@ class Pool:
     """Up to `size` connections of one component, opened when they are first needed.
 
     Call `start` and `stop` from the plugin's own, or from an application's `cleanup_ctx`. How many
-    are in use and at rest is exported in `aliaport_db_pool_*{component}`.
+    are in use and at rest is exported in `aliaport_db_pool_*{component}`. `settings` are further
+    ones of the server for its sessions.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Pool:
         component: str,
         size: int = 5,
         statement_timeout: float = STATEMENT_TIMEOUT,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._context = context
         self._component = component
         self._size = size
         self._statement_timeout = statement_timeout
+        self._settings = {**server_settings(component, statement_timeout), **(settings or {})}
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._used = context.gauge(DB_POOL_USED)
         self._idle = context.gauge(DB_POOL_IDLE)
@@ -57,7 +60,7 @@ class Pool:
             max_size=self._size,
             timeout=CONNECT_TIMEOUT,
             command_timeout=self._statement_timeout,
-            server_settings=server_settings(self._component, self._statement_timeout),
+            server_settings=self._settings,
             init=self._prepare,
         )
         work = asyncio.ensure_future(_opened(pool))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from aliaport.apps import TRUSTED_PROXIES
 from aliaport.web import handlers
 from aliaport.web.apps import Mounts
 from aliaport.web.core import CORE, Core
@@ -15,6 +16,7 @@ def make_app(core: Core, *, detailed: bool) -> web.Application:
     """Return the application. `detailed` tells whether it has /status and /metrics."""
     app = web.Application(middlewares=[shape_errors(core)])
     app[CORE] = core
+    app[TRUSTED_PROXIES] = core.settings.trusted_proxies
     routes: dict[str, Handler] = {
         "/": handlers.index,
         "/health": handlers.Health().answer,

@@ -41,6 +41,14 @@ def endpoint_label(canonical: str) -> str:
     return canonical.rstrip("/") or "/"
 
 
+class WholePaths(PrefixedSubAppResource):
+    """An application whose routes have their whole path, which aiohttp cannot mount."""
+
+    def __init__(self, application: web.Application) -> None:
+        PrefixResource.__init__(self, "")
+        self._app = application
+
+
 class MountedApp:
     """One application. Use it on the HTTP loop only; `attempted` as with plugins."""
 
@@ -145,7 +153,11 @@ class MountedApp:
         while True:
             try:
                 application = declared.create(context, self._config)
-                resource = PrefixedSubAppResource(declared.prefix, application)
+                resource = (
+                    PrefixedSubAppResource(declared.prefix, application)
+                    if declared.prefix
+                    else WholePaths(application)
+                )
                 application.freeze()
                 task = asyncio.ensure_future(application.startup())
                 done, _ = await asyncio.wait({task}, timeout=START_TIMEOUT)
@@ -164,7 +176,7 @@ class MountedApp:
         for route in application.router.routes():
             if route.resource is not None and route.method not in ("HEAD", "OPTIONS", "*"):
                 expect(route.method, endpoint_label(route.resource.canonical), 500)
-        self._log.info("app.running", prefix=declared.prefix)
+        self._log.info("app.running", prefix=" ".join(declared.roots))
         self.attempted.set()
 
     def _fail(self, problem: str, traceback: str) -> None:
@@ -199,11 +211,12 @@ class Mounts(PrefixResource):
         """Let the router of the application decide whose prefix it is."""
         path = request.rel_url.raw_path
         for app in self._apps:
-            if app.declared is None or not f"{path}/".startswith(f"{app.declared.prefix}/"):
+            root = app.declared and app.declared.root_of(path)
+            if not root:
                 continue
             if app.running is not None:
                 return await app.running.resolve(request)
-            return AppNotRunning(app, app.declared.prefix), set()
+            return AppNotRunning(app, root), set()
         return None, set()
 
     def url_for(self, *_args: str, **_kwargs: str) -> URL:
@@ -225,8 +238,8 @@ def reject_shared_prefixes(apps: Iterable[MountedApp]) -> None:
     """Reject all applications that want one and the same prefix."""
     wanted: dict[str, list[MountedApp]] = {}
     for app in apps:
-        if app.declared is not None:
-            wanted.setdefault(app.declared.prefix, []).append(app)
+        for root in app.declared.roots if app.declared else ():
+            wanted.setdefault(root, []).append(app)
     for prefix, rivals in wanted.items():
         if len(rivals) > 1:
             names = " and ".join(app.name for app in rivals)

@@ -110,7 +110,7 @@ async def metrics(request: web.Request) -> web.Response:
 async def index(request: web.Request) -> web.Response:
     """`GET /`: links to what there is."""
     core = request.config_dict[CORE]
-    mounted = [app.declared.prefix for app in core.apps if app.declared is not None]
+    mounted = [root for app in core.apps if app.declared for root in app.declared.roots]
     links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in (*LINKS, *mounted))
     return web.Response(
         text="<!doctype html><html lang=en><meta charset=utf-8><title>Aliaport</title>"

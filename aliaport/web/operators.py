@@ -2,11 +2,11 @@
 
 import hmac
 import time
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 
 from aiohttp import web
 
+from aliaport.client import Networks, address_behind
 from aliaport.plugin import Logger
 from aliaport.settings import Settings
 
@@ -60,23 +60,11 @@ class Operators:
         return self._file_tokens
 
 
-def client_address(request: web.Request, trusted: tuple[IPv4Network | IPv6Network, ...]) -> str:
-    """The caller's address: the last in X-Forwarded-For that is no trusted proxy's."""
-    address = request.remote or ""
-    if not trusted:
-        return address
-    # A proxy may add a line of its own: the caller's, which comes first, is not to be believed.
-    lines = request.headers.getall("X-Forwarded-For", ())
-    chain = [part.strip() for line in lines for part in line.split(",")]
-    for hop in reversed([part for part in chain if part]):
-        try:
-            peer = ip_address(address)
-        except ValueError:
-            return address
-        if not any(peer in network for network in trusted):
-            return address
-        address = hop[:64]
-    return address
+def client_address(request: web.Request, trusted: Networks) -> str:
+    """The caller's address, of a request that may have reached no application."""
+    return address_behind(
+        request.remote or "", request.headers.getall("X-Forwarded-For", ()), trusted
+    )
 
 
 def _tokens(file: Path) -> list[bytes]:

@@ -7,7 +7,7 @@ RUN python -m venv /opt/aliaport \
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY aliaport aliaport
 COPY plugins plugins
-RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . plugins/cpu plugins/currency-sync plugins/db plugins/disk plugins/memory \
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . plugins/cpu plugins/currency-sync plugins/db plugins/disk plugins/memory plugins/operations \
     && /opt/aliaport/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
 FROM python:3.11-slim-bookworm

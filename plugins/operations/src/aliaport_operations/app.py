@@ -1,0 +1,69 @@
+"""The application: its routes, and what they share."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from aliaport.apps import App, Context
+from aliaport_operations.accounts import Accounts
+from aliaport_operations.config import ApiConfig
+from aliaport_operations.database import Database
+from aliaport_operations.dispatch import Dispatch
+from aliaport_operations.gate_logs import GateLogs
+from aliaport_operations.openapi import PATH as OPENAPI
+from aliaport_operations.openapi import describe
+from aliaport_operations.passwords import Hashing
+from aliaport_operations.schema import prepare
+from aliaport_operations.sessions import Sessions
+from aliaport_operations.sign_in import SignIn
+from aliaport_operations.work_orders import WorkOrders
+
+
+def create(context: Context, options: ApiConfig) -> web.Application:
+    """A fresh application."""
+    database = Database(context, options)
+    sessions = Sessions(options)
+    hashing = Hashing(
+        options.hashing_threads, options.most_hashing, lambda: database.shed("hashing")
+    )
+    routes = [
+        *SignIn(context, options, database, sessions, hashing).routes(),
+        *Accounts(context).routes(),
+        *WorkOrders(context).routes(),
+        *GateLogs(context).routes(),
+    ]
+    dispatch = Dispatch(options, database, sessions)
+    application = web.Application()
+    for route in routes:
+        handler = dispatch.handler(route)
+        if route.method == "GET":
+            application.router.add_get(route.path, handler)  # and HEAD
+        else:
+            application.router.add_route(route.method, route.path, handler)
+    document = describe(routes)
+
+    async def openapi(_: web.Request) -> web.Response:
+        return web.Response(
+            body=document,
+            content_type="application/json",
+            headers={"Cache-Control": "public, max-age=60"},
+        )
+
+    application.router.add_get(OPENAPI, openapi)
+
+    async def resources(_: web.Application) -> AsyncIterator[None]:
+        await prepare(context)
+        await database.start()
+        yield
+        hashing.close()
+        await database.stop()
+
+    application.cleanup_ctx.append(resources)
+    return application
+
+
+APP = App(
+    paths=("/auth", "/api/cari", "/api/work-order", "/api/gate-log", OPENAPI),
+    create=create,
+    config=ApiConfig,
+)

@@ -1,0 +1,250 @@
+"""The plugin's own command: `aliaport-operations user …` and `aliaport-operations seed`."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from aliaport.commands import config_option, env_file_option, plugin_context, run_command
+from aliaport.errors import AliaportError
+from aliaport.plugin import Context
+from aliaport.postgres import FAULTS, Connection, close, connect
+from aliaport_operations import passwords
+from aliaport_operations.administration import Administration
+from aliaport_operations.config import OperationsConfig
+from aliaport_operations.roles import Role
+from aliaport_operations.schema import COMPONENT, prepare
+from aliaport_operations.seed import Size, seed_database
+from aliaport_operations.users import NAME
+
+ResultT = TypeVar("ResultT")
+
+_name = click.argument("name", metavar="NAME")
+_role = click.option(
+    "--role", type=click.Choice([str(role) for role in Role]), required=True, help="What NAME may."
+)
+_password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, one line."
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    run_command(cli)
+
+
+@click.group(name="aliaport-operations", context_settings={"help_option_names": ["-h", "--help"]})
+@config_option
+@env_file_option
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None, env_file: Path | None) -> None:
+    """Accounts, work orders and gate logs of a port operator."""
+    ctx.obj = (config, env_file)
+
+
+@cli.group()
+def user() -> None:
+    """Who may sign in, and as what."""
+
+
+@user.command()
+@_name
+@_role
+@_password_stdin
+@click.pass_obj
+def add(files: tuple[Path | None, Path | None], name: str, role: str, password_stdin: bool) -> None:
+    """Add a user; asks for the password."""
+    if not NAME.fullmatch(name):
+        raise click.BadParameter(
+            "write 2 to 32 characters: a letter, then a to z, digits, dot, hyphen, underscore",
+            param_hint="NAME",
+        )
+    password_hash = passwords.hashed(_new_password(name, password_stdin))
+    _administer(files, lambda users: users.add(name, Role(role), password_hash))
+    click.echo(f"{name} may sign in as {role}")
+
+
+@user.command(name="list")
+@click.pass_obj
+def list_users(files: tuple[Path | None, Path | None]) -> None:
+    """Show all users."""
+    rows = [
+        (each.name, each.role, _day(each.created_at), _day(each.disabled_at))
+        for each in _administer(files, lambda users: users.users())
+    ]
+    _show(("name", "role", "added", "disabled"), rows, "there is no user; `user add` adds one")
+
+
+@user.command()
+@_name
+@click.pass_obj
+def disable(files: tuple[Path | None, Path | None], name: str) -> None:
+    """Let a user sign in no more, and end the user's sessions."""
+    ended = _administer(files, lambda users: users.disable(name))
+    click.echo(f"{name} is disabled; {ended} sessions were ended")
+
+
+@user.command()
+@_name
+@click.pass_obj
+def enable(files: tuple[Path | None, Path | None], name: str) -> None:
+    """Let a disabled user sign in again."""
+    _administer(files, lambda users: users.enable(name))
+    click.echo(f"{name} may sign in again")
+
+
+@user.command()
+@_name
+@_role
+@click.pass_obj
+def role(files: tuple[Path | None, Path | None], name: str, role: str) -> None:
+    """Give a user another role, from the next request on."""
+    _administer(files, lambda users: users.set_role(name, Role(role)))
+    click.echo(f"{name} is a {role} now")
+
+
+@user.command()
+@_name
+@_password_stdin
+@click.pass_obj
+def reset(files: tuple[Path | None, Path | None], name: str, password_stdin: bool) -> None:
+    """Set a new password, and end the user's sessions; asks for the password."""
+    password_hash = passwords.hashed(_new_password(name, password_stdin))
+    ended = _administer(files, lambda users: users.reset(name, password_hash))
+    click.echo(f"{name} has a new password; {ended} sessions were ended")
+
+
+@user.command()
+@_name
+@click.option("--end", is_flag=True, help="End them.")
+@click.pass_obj
+def sessions(files: tuple[Path | None, Path | None], name: str, end: bool) -> None:
+    """Show a user's sessions, or end them."""
+    if end:
+        ended = _administer(files, lambda users: users.end_sessions(name))
+        click.echo(f"{ended} sessions of {name} were ended")
+        return
+    rows = [
+        (each.address, _time(each.created_at), _time(each.last_used_at), _time(each.expires_at))
+        for each in _administer(files, lambda users: users.sessions(name))
+    ]
+    _show(("address", "since", "last used", "ends"), rows, f"{name} has no session")
+
+
+@cli.command()
+@click.option("--accounts", type=click.IntRange(1), default=1_000, show_default=True)
+@click.option("--orders", type=click.IntRange(0), help="By default two for each account.")
+@click.option("--gate-logs", type=click.IntRange(0), help="By default four for each account.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
+@click.pass_obj
+def seed(
+    files: tuple[Path | None, Path | None],
+    accounts: int,
+    orders: int | None,
+    gate_logs: int | None,
+    seed: int,
+) -> None:
+    """Fill an empty database with data for trials; not in production."""
+    size = Size(
+        accounts,
+        2 * accounts if orders is None else orders,
+        4 * accounts if gate_logs is None else gate_logs,
+    )
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        tasks: dict[str, int] = {}
+
+        def show(table: str, done: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = bar.add_task(table, total=total)
+            bar.update(tasks[table], completed=done)  # type: ignore[arg-type]
+
+        _with_database(
+            files, lambda context, connection: seed_database(context, connection, size, seed, show)
+        )
+    click.echo(
+        f"{size.accounts} accounts, {size.orders} work orders, {size.gate_logs} gate logs "
+        f"from seed {seed}"
+    )
+
+
+def _administer(
+    files: tuple[Path | None, Path | None],
+    act: Callable[[Administration], Awaitable[ResultT]],
+) -> ResultT:
+    operator = getpass.getuser()
+    return _with_database(
+        files, lambda context, connection: act(Administration(context, connection, operator))
+    )
+
+
+def _with_database(
+    files: tuple[Path | None, Path | None],
+    act: Callable[[Context, Connection], Awaitable[ResultT]],
+) -> ResultT:
+    config, env_file = files
+
+    async def run(context: Context) -> ResultT:
+        await prepare(context)
+        connection = await connect(context, component=COMPONENT, statement_timeout=600.0)
+        try:
+            return await act(context, connection)
+        finally:
+            await close(connection)
+
+    with plugin_context("operations", OperationsConfig, config=config, env_file=env_file) as (
+        _,
+        context,
+    ):
+        try:
+            return asyncio.run(run(context))
+        except FAULTS as error:
+            raise AliaportError(
+                f"the database failed ({type(error).__name__}); nothing was changed"
+            ) from None
+
+
+def _new_password(name: str, from_stdin: bool) -> str:
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = click.prompt(
+            f"Password of {name}", hide_input=True, confirmation_prompt=True, err=True
+        )
+    else:
+        raise click.UsageError("there is no terminal to ask for the password; --password-stdin")
+    if problem := passwords.objection(password, name):
+        raise AliaportError(f"the password {problem}")
+    return password
+
+
+def _show(heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
+    if not rows:
+        click.echo(nothing)
+        return
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

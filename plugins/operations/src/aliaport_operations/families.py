@@ -1,0 +1,46 @@
+"""The metric families of the plugin and of its application, beside the shared ones."""
+
+from aliaport.plugin import Metric
+
+SIGN_INS = Metric.counter(
+    "aliaport_operations_sign_ins_total", "Attempts to sign in, by result.", ("result",)
+)
+TRANSITIONS = Metric.counter(
+    "aliaport_operations_transitions_total",
+    "Changes of the status of work orders by this process.",
+    ("from_status", "to_status"),
+)
+SHED = Metric.counter(
+    "aliaport_operations_shed_total",
+    "Requests refused with 503 to keep the others fast, by what was short.",
+    ("reason",),
+)
+REPLAYED = Metric.counter(
+    "aliaport_operations_replayed_total",
+    "Repeated requests that got the first one's answer by their Idempotency-Key.",
+)
+PURGED = Metric.counter(
+    "aliaport_operations_purged_total",
+    "Rows whose personal data this process removed, by table.",
+    ("table",),
+)
+ACCOUNTS = Metric.gauge(
+    "aliaport_operations_accounts", "Accounts in the database, by state.", ("state",)
+)
+WORK_ORDERS_NOW = Metric.gauge(
+    "aliaport_operations_work_orders",
+    "Work orders in the database, by their status now.",
+    ("status",),
+)
+WORK_ORDERS_CREATED = Metric.gauge(
+    "aliaport_operations_work_orders_created",
+    "Work orders in the database, by their first status: all that were ever created.",
+    ("status",),
+)
+GATE_LOG_ENTRIES = Metric.gauge(
+    "aliaport_operations_gate_logs",
+    "Gate logs in the database, by direction: all that were ever written.",
+    ("direction",),
+)
+
+TOTALS = (ACCOUNTS, WORK_ORDERS_NOW, WORK_ORDERS_CREATED, GATE_LOG_ENTRIES)

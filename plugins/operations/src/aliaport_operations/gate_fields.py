@@ -1,0 +1,95 @@
+"""The fields of gate logs, in requests and in answers."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
+
+from aliaport_operations.paging import DEFAULT_LIMIT, MOST
+from aliaport_operations.plates import normalised
+from aliaport_operations.reading import Fields
+from aliaport_operations.text import Id, PersonName
+
+
+class Direction(StrEnum):
+    """Which way through the gate."""
+
+    IN = "in"
+    OUT = "out"
+
+
+Plate = Annotated[
+    str,
+    StringConstraints(min_length=2, max_length=30),
+    AfterValidator(normalised),
+    Field(
+        description="In any spelling; kept as 34ABC123.",
+        json_schema_extra={"format": "plate"},
+    ),
+]
+
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Of what can have been logged."""
+
+
+def _clamped(moment: datetime) -> datetime:
+    return min(max(moment, EARLIEST), LATEST)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_clamped)]
+
+
+class NewGateLog(Fields):
+    """One passage; `corrects` names the wrong entry that it takes the place of."""
+
+    direction: Direction
+    plate: Plate
+    driver: PersonName | None = None
+    passed_at: AwareDatetime | None = Field(
+        default=None, description="Now where left out; not in the future."
+    )
+    work_order_id: Id | None = None
+    corrects: Id | None = None
+
+
+class GateLogsQuery(Fields):
+    """Which passages; the latest first."""
+
+    direction: Direction | None = None
+    plate: Plate | None = Field(default=None, description="Not for viewers.")
+    work_order_id: Id | None = None
+    since: Moment | None = Field(default=None, description="At this time or later.")
+    until: Moment | None = Field(default=None, description="Before this time.")
+    corrected: Literal["true", "false"] | None = Field(
+        default=None, description="Only wrong entries that were corrected, or only the others."
+    )
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST)
+    after: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = Field(
+        default=None,
+        description="`next` of the page before.",
+        json_schema_extra={"format": "cursor"},
+    )
+
+
+class GateLog(BaseModel):
+    """One entry; plate and driver are masked for viewers, and null when their time is over."""
+
+    id: int
+    direction: Direction
+    plate: str | None
+    driver: str | None
+    passed_at: datetime
+    work_order_id: int | None
+    corrects: int | None
+    corrected_by: int | None
+    created_by: str
+    created_at: datetime
+
+
+class GateLogPage(BaseModel):
+    """One page of entries; `next` is null on the last one."""
+
+    items: list[GateLog]
+    next: str | None

@@ -1,0 +1,127 @@
+"""The fields of work orders, in requests and in answers."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from aliaport_operations.paging import DEFAULT_LIMIT, MOST
+from aliaport_operations.reading import Fields
+from aliaport_operations.text import Description, Id, Reason, Title, Version
+
+
+class OrderStatus(StrEnum):
+    """Where a work order is on its way."""
+
+    DRAFT = "draft"
+    PLANNED = "planned"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS = (
+    (OrderStatus.DRAFT, OrderStatus.PLANNED),
+    (OrderStatus.DRAFT, OrderStatus.CANCELLED),
+    (OrderStatus.PLANNED, OrderStatus.IN_PROGRESS),
+    (OrderStatus.PLANNED, OrderStatus.CANCELLED),
+    (OrderStatus.IN_PROGRESS, OrderStatus.DONE),
+    (OrderStatus.IN_PROGRESS, OrderStatus.CANCELLED),
+)
+"""From and to; the database holds the same ones."""
+
+FIRST = (OrderStatus.DRAFT, OrderStatus.PLANNED)
+CHANGEABLE = (OrderStatus.DRAFT, OrderStatus.PLANNED, OrderStatus.IN_PROGRESS)
+"""In which what the order says may be changed."""
+
+
+class OrderContent(Fields):
+    """What a work order says."""
+
+    title: Title
+    description: Description = ""
+    planned_for: date | None = None
+
+
+class NewOrder(OrderContent):
+    """A work order for an account."""
+
+    account_id: Id
+    status: Literal["draft", "planned"] = "draft"
+
+
+class ChangedOrder(OrderContent):
+    """What the order says from now on, whole; what is left out gets its default."""
+
+    version: Version
+
+
+class OrderMove(Fields):
+    """The next status."""
+
+    status: OrderStatus
+    reason: Reason = ""
+    version: Version
+
+
+class OrdersQuery(Fields):
+    """Which work orders; the newest first."""
+
+    account_id: Id | None = None
+    status: OrderStatus | None = None
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST)
+    after: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = Field(
+        default=None,
+        description="`next` of the page before.",
+        json_schema_extra={"format": "cursor"},
+    )
+
+
+class OrderAccount(BaseModel):
+    """Whose order it is."""
+
+    id: int
+    code: str
+    title: str
+
+
+class Order(BaseModel):
+    """A work order; `next_statuses` are those that it may get."""
+
+    id: int
+    account: OrderAccount
+    title: str
+    description: str
+    planned_for: date | None
+    status: OrderStatus
+    next_statuses: list[OrderStatus]
+    version: int
+    created_by: str
+    created_at: datetime
+    changed_by: str
+    changed_at: datetime
+
+
+class OrderPage(BaseModel):
+    """One page of work orders; `next` is null on the last one."""
+
+    items: list[Order]
+    next: str | None
+
+
+class OrderChange(BaseModel):
+    """One change of the status."""
+
+    version: int
+    from_status: OrderStatus
+    to_status: OrderStatus
+    reason: str
+    changed_by: str
+    changed_at: datetime
+
+
+class OrderHistory(BaseModel):
+    """All changes of the status, in their order."""
+
+    items: list[OrderChange]

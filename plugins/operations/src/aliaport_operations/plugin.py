@@ -1,0 +1,98 @@
+"""The operations plugin: a probe, the figures from the database, and the purge of personal data."""
+
+from collections.abc import Sequence
+
+from aliaport.plugin import (
+    ACTIVE_USERS,
+    Check,
+    Collector,
+    Context,
+    Job,
+    Plugin,
+    Probe,
+)
+from aliaport.postgres import FAULTS, Link, QueryTimeout
+from aliaport_operations.config import OperationsConfig
+from aliaport_operations.families import TOTALS
+from aliaport_operations.load import LOAD
+from aliaport_operations.purge import Purge
+from aliaport_operations.schema import COMPONENT, MIGRATIONS, prepare
+from aliaport_operations.totals import Totals
+
+_SCHEMA = "SELECT coalesce(max(number), 0) AS n FROM aliaport_migrations WHERE component = $1"
+
+
+class OperationsPlugin(Plugin[OperationsConfig]):
+    """Accounts, work orders and gate logs of a port operator."""
+
+    api = (1, 0)
+    needs_database = True
+
+    def __init__(self, config: OperationsConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._purge = Purge(context, config)
+        self._probe_link = Link(
+            context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
+        )
+        self._link = Link(context, component=COMPONENT, connect_timeout=2.0, query_timeout=4.0)
+        self._totals = Totals(self._link, context.clock, config.totals_interval)
+
+    async def start(self) -> None:
+        """Bring the tables up to date."""
+        await prepare(self.context)
+
+    async def stop(self) -> None:
+        """Say goodbye to the database."""
+        await self._link.close()
+        await self._probe_link.close()
+
+    def probes(self) -> Sequence[Probe]:
+        """The probe `operations`."""
+        return [
+            Probe(
+                name="operations",
+                title="Operations API",
+                run=self._check,
+                timeout=1.0,
+                section="operations",
+                section_defaults={
+                    "schema_version": None,
+                    "pool_used": None,
+                    "pool_max": None,
+                    "refused_last_minute": None,
+                },
+            )
+        ]
+
+    def metrics(self) -> Sequence[Collector]:
+        """What the database has, and who is there."""
+        return [
+            Collector(TOTALS, self._totals.collect, name="totals", timeout=14),
+            Collector((ACTIVE_USERS,), self._totals.collect_users, name="users", timeout=7),
+        ]
+
+    def jobs(self) -> Sequence[Job]:
+        """The job `purge`."""
+        return [
+            Job(name="purge", run=self._purge.run, every=self.config.purge_interval, timeout=600)
+        ]
+
+    async def _check(self) -> Check:
+        try:
+            (row,) = await self._probe_link.fetch(_SCHEMA, COMPONENT)
+        except (QueryTimeout, *FAULTS) as error:
+            text = f"the database cannot be asked: {type(error).__name__}"
+            return Check.unhealthy(text, code="database")
+        data = {
+            "schema_version": row["n"],
+            "pool_used": LOAD.used if LOAD.running else None,
+            "pool_max": LOAD.most if LOAD.running else None,
+            "refused_last_minute": LOAD.recently_shed(),
+        }
+        if row["n"] != len(MIGRATIONS):
+            text = f"the tables are of version {row['n']}, this program needs {len(MIGRATIONS)}"
+            return Check.unhealthy(text, code="schema", **data)
+        if data["refused_last_minute"]:
+            text = f"{data['refused_last_minute']} requests were refused within the last minute"
+            return Check.degraded(text, code="overloaded", **data)
+        return Check.healthy("the tables are right and requests are served", **data)

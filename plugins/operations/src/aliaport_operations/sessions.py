@@ -1,0 +1,108 @@
+"""Who calls: random tokens, of which the database knows hashes only."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from aliaport.apps import Refusal
+from aliaport.postgres import Connection
+from aliaport_operations.config import ApiConfig
+from aliaport_operations.roles import Role
+
+SEEN_EVERY = 30
+"""Seconds to which the last use of a session is exact: not each request must write."""
+
+_BEGIN = """
+INSERT INTO aliaport_operations_sessions (token_hash, user_id, address, expires_at)
+SELECT $1, id, $3, now() + make_interval(secs => $4)
+FROM aliaport_operations_users WHERE id = $2 AND disabled_at IS NULL AND password_hash = $5
+RETURNING expires_at"""
+_FIND = """
+SELECT u.id, u.name, u.role, s.created_at, s.expires_at,
+       s.last_used_at < now() - make_interval(secs => $3) AS stale
+FROM aliaport_operations_sessions s JOIN aliaport_operations_users u ON u.id = s.user_id
+WHERE s.token_hash = $1 AND s.ended_at IS NULL AND s.expires_at > now()
+  AND s.last_used_at > now() - make_interval(secs => $2) AND u.disabled_at IS NULL"""
+_TOUCH = """
+UPDATE aliaport_operations_sessions SET last_used_at = now()
+WHERE token_hash = $1 AND last_used_at < now() - make_interval(secs => $2)"""
+_END = """
+UPDATE aliaport_operations_sessions SET ended_at = now()
+WHERE token_hash = $1 AND ended_at IS NULL"""
+_END_ALL = """
+UPDATE aliaport_operations_sessions SET ended_at = now()
+WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now() AND token_hash <> $2"""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A signed-in user; `token_hash` names the session."""
+
+    id: int
+    name: str
+    role: Role
+    token_hash: bytes
+    signed_in_at: datetime
+    expires_at: datetime
+
+
+class Sessions:
+    """Begins, finds and ends sessions, by the clock of the database, which all replicas share."""
+
+    def __init__(self, options: ApiConfig) -> None:
+        self.longest = options.session_hours * 3600
+        self.idle = options.idle_minutes * 60
+        """Seconds."""
+
+    async def begin(
+        self, connection: Connection, user: int, password_hash: str, address: str
+    ) -> tuple[str, datetime] | None:
+        """The new token and its end; None where the user was disabled or changed meanwhile."""
+        token = secrets.token_urlsafe(32)
+        expires = await connection.fetchval(
+            _BEGIN, _hash(token), user, address, self.longest, password_hash
+        )
+        return None if expires is None else (token, expires)
+
+    async def caller(self, connection: Connection, authorization: str) -> Caller:
+        """Whose token it is. Raises Refusal (401)."""
+        kind, _, token = authorization.partition(" ")
+        token = token.strip()
+        row = None
+        token_hash = b""
+        if kind.lower() == "bearer" and 0 < len(token) <= 200 and token.isascii():
+            token_hash = _hash(token)
+            row = await connection.fetchrow(_FIND, token_hash, self.idle, float(SEEN_EVERY))
+        if row is None:
+            raise Refusal(
+                401,
+                "not_signed_in",
+                "sign in by POST /auth/login and send Authorization: Bearer <token>",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if row["stale"]:
+            await connection.execute(_TOUCH, token_hash, float(SEEN_EVERY))
+        return Caller(
+            row["id"],
+            row["name"],
+            Role(row["role"]),
+            token_hash,
+            row["created_at"],
+            row["expires_at"],
+        )
+
+
+async def end_session(connection: Connection, caller: Caller) -> None:
+    """Sign the caller out."""
+    await connection.execute(_END, caller.token_hash)
+
+
+async def end_sessions(connection: Connection, user: int, *, but: bytes = b"") -> int:
+    """End a user's sessions, but the one whose hash is `but`; return how many were open."""
+    done = await connection.execute(_END_ALL, user, but)
+    return int(done.rpartition(" ")[2])
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,102 @@
+"""Slows down who guesses passwords: by user and address, by address, and by user."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from aliaport.postgres import Connection
+from aliaport_operations.config import ApiConfig
+
+# Counted before the password is checked, so that parallel guesses cannot all slip through.
+# A row counts no further than one beyond its limit, so that refused attempts prolong nothing.
+_COUNT = """
+INSERT INTO aliaport_operations_sign_in_failures AS f (key, failures, since)
+SELECT key, 1, now() FROM unnest($1::bytea[]) AS key ORDER BY key
+ON CONFLICT (key) DO UPDATE SET
+    failures = CASE WHEN f.since < now() - make_interval(secs => $2) THEN 1
+                    ELSE f.failures + 1 END,
+    since = CASE WHEN f.since < now() - make_interval(secs => $2) THEN now() ELSE f.since END
+RETURNING key, failures,
+    extract(epoch FROM since + make_interval(secs => $2) - now())::float8 AS rest"""
+_UNCOUNT = """
+WITH counted AS (
+    SELECT key FROM aliaport_operations_sign_in_failures
+    WHERE key = ANY($1) ORDER BY key FOR UPDATE
+)
+UPDATE aliaport_operations_sign_in_failures f
+SET failures = CASE WHEN f.key = $2 THEN 0 ELSE greatest(f.failures - 1, 0) END
+FROM counted WHERE f.key = counted.key"""
+_PURGE = """
+DELETE FROM aliaport_operations_sign_in_failures
+WHERE since < now() - make_interval(secs => $1)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to sign in, counted as failed until it succeeds.
+
+    `wait` are the seconds until another one is allowed, 0 where this one is. `first` tells whether
+    it is the first that is refused.
+    """
+
+    keys: tuple[bytes, ...]
+    wait: int
+    first: bool
+
+
+class Throttle:
+    """Counts failed attempts in the database, for all replicas."""
+
+    def __init__(self, options: ApiConfig) -> None:
+        self._seconds = options.throttle_minutes * 60
+        self._limits = (
+            options.failures_per_account_and_address,
+            options.failures_per_address,
+            options.failures_per_account,
+        )
+
+    async def count(self, connection: Connection, user: str, address: str) -> Attempt:
+        """Count an attempt, and say whether it may go on."""
+        network = _network(address)
+        keys = tuple(
+            hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()
+            for parts in (("both", user, network), ("address", network), ("user", user))
+        )
+        rows = await connection.fetch(_COUNT, list(keys), self._seconds)
+        found = {row["key"]: row for row in rows}
+        over = [
+            (found[key], limit)
+            for key, limit in zip(keys, self._limits, strict=True)
+            if found[key]["failures"] > limit
+        ]
+        if not over:
+            return Attempt(keys, 0, first=False)
+        await connection.execute(_UNCOUNT, list(keys), b"")
+        wait = max(1, math.ceil(max(row["rest"] for row, _ in over)))
+        return Attempt(keys, wait, first=all(row["failures"] == limit + 1 for row, limit in over))
+
+    async def succeeded(self, connection: Connection, attempt: Attempt) -> None:
+        """The attempt was none to guess: what it counted is taken back.
+
+        Call it outside of any transaction: all sign-ins from one address want the same row.
+        """
+        await connection.execute(_UNCOUNT, list(attempt.keys), attempt.keys[0])
+
+
+async def forget_old_failures(connection: Connection, seconds: float) -> None:
+    """Delete what does not count any more."""
+    await connection.execute(_PURGE, seconds)
+
+
+def _network(address: str) -> str:
+    """Whoever has one IPv6 address has 2**64 of them."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, IPv6Address):
+        if known.ipv4_mapped is not None:
+            return str(known.ipv4_mapped)
+        return str(int(known) >> 64)
+    return str(known)

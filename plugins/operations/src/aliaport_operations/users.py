@@ -1,0 +1,64 @@
+"""Users in the database."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from aliaport.errors import AliaportError
+from aliaport.postgres import Connection
+from aliaport_operations.roles import Role
+
+NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
+
+_BY_NAME = "SELECT * FROM aliaport_operations_users WHERE name = $1"
+_ADD = """
+INSERT INTO aliaport_operations_users (name, role, password_hash) VALUES ($1, $2, $3)
+RETURNING id"""
+_REPLACE_HASH = """
+UPDATE aliaport_operations_users SET password_hash = $2, password_changed_at = now()
+WHERE id = $1 AND ($3::text IS NULL OR password_hash = $3)"""
+_RENEW_HASH = """
+UPDATE aliaport_operations_users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as stored."""
+
+    id: int
+    name: str
+    role: Role
+    password_hash: str
+    disabled_at: datetime | None
+
+
+async def find_user(connection: Connection, name: str) -> User | None:
+    """The user of this name, if there is one."""
+    row = await connection.fetchrow(_BY_NAME, name)
+    if row is None:
+        return None
+    return User(row["id"], row["name"], Role(row["role"]), row["password_hash"], row["disabled_at"])
+
+
+async def add_user(connection: Connection, name: str, role: Role, password_hash: str) -> int:
+    """Add a user and return the number. Raises AliaportError where the name is taken."""
+    try:
+        number: int = await connection.fetchval(_ADD, name, role, password_hash)
+    except asyncpg.UniqueViolationError:
+        raise AliaportError(f"there is a user {name!r} already; choose another name") from None
+    return number
+
+
+async def set_password(
+    connection: Connection, user: int, password_hash: str, *, instead_of: str | None = None
+) -> bool:
+    """Set a password; False where it is not `instead_of` any more."""
+    done = await connection.execute(_REPLACE_HASH, user, password_hash, instead_of)
+    return done == "UPDATE 1"
+
+
+async def renew_hash(connection: Connection, user: User, password_hash: str) -> None:
+    """Store the same password hashed with today's parameters."""
+    await connection.execute(_RENEW_HASH, user.id, user.password_hash, password_hash)

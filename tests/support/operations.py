@@ -1,0 +1,179 @@
+"""The operations API as its callers have it: a real service with a user of each role."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from aliaport_operations.passwords import hashed
+
+from tests.support.postgres import TcpPostgres
+from tests.support.service import Answer, Service, start
+
+PASSWORD = "öyle bir parola 42"
+HASH = hashed(PASSWORD)
+ROLES = ("viewer", "clerk", "admin")
+CARI, ORDER, GATE = "/api/cari", "/api/work-order", "/api/gate-log"
+
+
+@dataclass
+class Operations:
+    """One service; `tokens` are those of its users, who are called by their roles."""
+
+    service: Service
+    server: TcpPostgres
+    database: str
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.service.port}"
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        role: str | None = "clerk",
+        headers: dict[str, str] | None = None,
+        timeout: float = 30.0,
+        **query: Any,
+    ) -> Answer:
+        """One request; `body` is sent as JSON unless it is bytes already."""
+        sent = dict(headers or {})
+        if role is not None:
+            sent.setdefault("Authorization", f"Bearer {self.tokens[role]}")
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        if query:
+            path = f"{path}?{urlencode(query)}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=timeout)
+        try:
+            connection.request(method, path, body=data, headers=sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read().decode())
+        finally:
+            connection.close()
+
+    def get(self, path: str, *, role: str | None = "clerk", **query: Any) -> Answer:
+        return self.call("GET", path, role=role, **query)
+
+    def data(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """The data of a request that must succeed."""
+        answer = self.call(method, path, body, **options)
+        assert answer.status in (200, 201), answer.text
+        return answer.json["data"]
+
+    def refused(self, status: int, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """The error of a request that must be refused with this status."""
+        answer = self.call(method, path, body, **options)
+        assert answer.status == status, answer.text
+        assert answer.json["success"] is False
+        return answer.json["error"]
+
+    def sql(self, statement: str) -> str:
+        return self.server.sql(statement, self.database)
+
+    def add_user(self, name: str, role: str = "clerk") -> str:
+        """Add a user with PASSWORD, and return the name."""
+        self.sql(
+            "INSERT INTO aliaport_operations_users (name, role, password_hash) "
+            f"VALUES ('{name}', '{role}', '{HASH}')"
+        )
+        return name
+
+    def sign_in(self, name: str, password: str = PASSWORD, **options: Any) -> Answer:
+        body = {"username": name, "password": password}
+        return self.call("POST", "/auth/login", body, role=None, **options)
+
+    def token(self, name: str) -> str:
+        answer = self.sign_in(name)
+        assert answer.status == 200, answer.text
+        token: str = answer.json["data"]["token"]
+        return token
+
+    def account(self, **fields: Any) -> Any:
+        """A new account."""
+        code = f"T-{uuid.uuid4().hex[:10].upper()}"
+        body = {"code": code, "title": f"Deneme {code}", "kind": "customer"} | fields
+        return self.data("POST", CARI, body)
+
+    def order(self, **fields: Any) -> Any:
+        """A new work order, of a new account unless told."""
+        account_id = fields.pop("account_id", None) or self.account()["id"]
+        return self.data("POST", ORDER, {"account_id": account_id, "title": "Tahliye"} | fields)
+
+    def metric(self, series: str) -> float:
+        """The value of one series such as `aliaport_gate_logs_total{direction="in"}`."""
+        for line in self.service.get("/metrics").text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name == series:
+                return float(value)
+        raise AssertionError(f"there is no series {series}")
+
+    def command(
+        self, *arguments: str, typed: str | None = None, **environ: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run `aliaport-operations` on the same database."""
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("aliaport-operations")), *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.service.folder),
+                "DATABASE_URL": self.server.dsn(database=self.database),
+                **environ,
+            },
+            cwd=self.service.folder,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+
+@contextmanager
+def serve(
+    server: TcpPostgres,
+    folder: Path,
+    *,
+    database: str | None = None,
+    config: str = "",
+    users: bool = True,
+    **environ: str,
+) -> Iterator[Operations]:
+    """Start the service on a fresh database (or this one) and sign a user of each role in."""
+    if database is None:
+        database = f"operations_{uuid.uuid4().hex[:12]}"
+        server.sql(f"CREATE DATABASE {database}", database="postgres")
+    service = start(
+        folder,
+        allow=["operations"],
+        environ={
+            "DATABASE_URL": server.dsn(database=database),
+            "ALIAPORT_PLUGINS__OPERATIONS__TOTALS_INTERVAL": "0",
+            **environ,
+        },
+        config=config,
+    )
+    operations = Operations(service, server, database)
+    try:
+        service.wait_started()
+        service.wait_for(lambda: service.get("/auth/me").status == 401, "the application answers")
+        if users:
+            for role in ROLES:
+                operations.tokens[role] = operations.token(operations.add_user(role, role))
+        yield operations
+    finally:
+        service.process.kill()
+        service.process.wait()

@@ -83,7 +83,9 @@ def test_the_leader_is_killed_in_mid_run(
     rates = "SELECT count(*) FROM aliaport_currency_rates"
     assert rows(rates) == [str(9 * len(days))], "no bulletin is half stored"
     asked = [path for path in tcmb.paths() if path in {archive_path(day) for day in days}]
-    assert sorted(set(asked)) == sorted({archive_path(day) for day in days})
+    # On a business day after 15:30 in Istanbul the newest one comes as today.xml.
+    older = {archive_path(day) for day in days[:-1]}
+    assert older <= set(asked), sorted(older - set(asked))
     assert len(asked) <= len(days) + 1, "only the held day was asked for twice"
     # All replicas show the same state, the standing by one too.
     for each in followers:

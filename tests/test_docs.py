@@ -3,12 +3,15 @@
 import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from aliaport_currency_sync import families
+from aliaport_currency_sync import families as currency_families
 from aliaport_currency_sync.bulletin import Fault
 from aliaport_currency_sync.source import Outage
 from aliaport_currency_sync.sync import DATABASE
+from aliaport_operations import app as operations_app
+from aliaport_operations import families as operations_families
 
 from aliaport.plugin import Metric, Plugin, PluginConfig
 from aliaport.settings import describe
@@ -38,7 +41,7 @@ def test_every_package_of_the_service_has_its_reason() -> None:
         assert f"| {line} |" in text
 
 
-@pytest.mark.parametrize("folder", ["cpu", "currency-sync", "db", "disk", "memory"])
+@pytest.mark.parametrize("folder", ["cpu", "currency-sync", "db", "disk", "memory", "operations"])
 def test_a_plugin_s_readme_names_its_options_codes_and_metrics(folder: str) -> None:
     readme = (ROOT / "plugins" / folder / "README.md").read_text()
     package = f"aliaport_{folder.replace('-', '_')}"
@@ -66,10 +69,33 @@ def test_a_plugin_s_readme_names_its_options_codes_and_metrics(folder: str) -> N
         assert f"| `{code}` |" in readme, code
 
 
-def test_the_currency_readme_names_every_reason_and_family() -> None:
+def test_the_currency_readme_names_every_reason() -> None:
     readme = (ROOT / "plugins" / "currency-sync" / "README.md").read_text()
     for name in (*Fault, *Outage, DATABASE):
         assert f"| `{name}` |" in readme
+
+
+@pytest.mark.parametrize(
+    ("folder", "families"),
+    [("currency-sync", currency_families), ("operations", operations_families)],
+)
+def test_a_readme_names_every_family(folder: str, families: ModuleType) -> None:
+    readme = (ROOT / "plugins" / folder / "README.md").read_text()
     for family in vars(families).values():
         if isinstance(family, Metric):
             assert f"| `{family.name}` | {family.kind} |" in readme
+
+
+def test_the_operations_readme_names_every_route_and_audit_event() -> None:
+    readme = (ROOT / "plugins" / "operations" / "README.md").read_text()
+    options = operations_app.ApiConfig()
+    application = operations_app.create(make_context("operations"), options)
+    for route in application.router.routes():
+        assert route.resource is not None
+        path = route.resource.canonical.replace("/activate", "/deactivate")
+        if route.method != "HEAD":
+            assert f"`{route.method} {path}`" in readme or path in readme.split("`"), path
+    source = Path(str(operations_app.__file__)).parent
+    text = "".join(file.read_text() for file in source.glob("*.py"))
+    for action in re.findall(r'"((?:user|account|personal_data|data)\.[a-z_]+)"', text):
+        assert f"`{action}`" in readme, action

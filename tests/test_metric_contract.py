@@ -18,11 +18,8 @@ from tests.support.tcmb import Tcmb
 LISTED: dict[str, dict[str, Any]] = tomllib.loads(
     (Path(__file__).parents[1] / "deploy/metrics.toml").read_text()
 )
-BUNDLED = ("cpu", "currency_sync", "db", "disk", "memory")
+BUNDLED = ("cpu", "currency_sync", "db", "disk", "memory", "operations")
 SILENT = {
-    "aliaport_active_users": "no bundled plugin contributes to it",
-    "aliaport_gate_logs_total": "no bundled plugin contributes to it",
-    "aliaport_work_orders_total": "no bundled plugin contributes to it",
     "aliaport_plugin_series_dropped_total": "nothing is dropped",
 }
 """What has no sample in a healthy service, so that its labels are read from its declaration."""

@@ -244,6 +244,8 @@ def reject_shared_prefixes(apps: Iterable[MountedApp]) -> None:
         if len(rivals) > 1:
             names = " and ".join(app.name for app in rivals)
             for app in rivals:
+                if app.rejection is not None:
+                    continue
                 app.declared = None
                 hint = "disable all but one of them"
                 app.reject(Rejection("collision", f"{names} both want {prefix}", hint))

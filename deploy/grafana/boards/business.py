@@ -4,7 +4,7 @@ from . import baselines
 from .baselines import above
 from .board import Board, Section
 from .panels import Words, graph, heatmap, stat, states
-from .queries import Query, grown, of, rate, share
+from .queries import Query, added, grown, of, rate, share
 
 SYNC = "aliaport_currency_sync"
 ROLE: Words = {0: ("Follower", "gray"), 1: ("Leader", "green")}
@@ -15,9 +15,9 @@ def newest(name: str) -> str:
     return f"1000 * max({of(f'{SYNC}_{name}_timestamp_seconds')})"
 
 
-def by(name: str, label: str, over: str = "1h") -> Query:
-    """By how much a total grew. All replicas read the same totals, as in the overview."""
-    return Query(f"max by ({label}) ({grown(name, over=over)})", f"{{{{{label}}}}}")
+def by(name: str, label: str) -> Query:
+    """By how much a total in the database grew in an hour."""
+    return Query(added(name, label, over="1h"), f"{{{{{label}}}}}")
 
 
 RATES = Section(
@@ -142,7 +142,7 @@ OPERATIONS = Section(
             "Work Orders per Hour",
             "Is work going on? Work orders created within an hour, by their first status.",
             "short",
-            by("aliaport_work_orders_total", "status"),
+            by("aliaport_operations_work_orders_created", "status"),
             size=(8, 8),
             stacked=True,
             no_value="Not measured",
@@ -151,7 +151,46 @@ OPERATIONS = Section(
             "Gate Logs per Hour",
             "Is the gate in use? In without out, or the other way round, is a broken reader.",
             "short",
-            by("aliaport_gate_logs_total", "direction"),
+            by("aliaport_operations_gate_logs", "direction"),
+            size=(8, 8),
+            no_value="Not measured",
+        ),
+        graph(
+            "Work Orders Now",
+            "Does work pile up? Those that wait or are in progress, by their status now.",
+            "short",
+            Query(
+                "max by (status) ("
+                + of("aliaport_operations_work_orders", 'status=~"draft|planned|in_progress"')
+                + ")",
+                "{{status}}",
+            ),
+            size=(8, 8),
+            stacked=True,
+            no_value="Not measured",
+        ),
+        graph(
+            "Sign-ins per Hour",
+            "Does somebody guess passwords, or can nobody get in? Failed and throttled ones should"
+            " be few beside those that succeeded.",
+            "short",
+            Query(
+                f"sum by (result) ({grown('aliaport_operations_sign_ins_total', over='1h')})",
+                "{{result}}",
+            ),
+            size=(8, 8),
+            stacked=True,
+            no_value="Not measured",
+        ),
+        graph(
+            "Refused for Want of Capacity",
+            "Do users get 503 because the service protects itself? By what was short: database"
+            " connections (pool) or threads that check passwords (hashing).",
+            "reqps",
+            Query(
+                f"sum by (reason) ({rate('aliaport_operations_shed_total')})",
+                "{{reason}}",
+            ),
             size=(8, 8),
             no_value="Not measured",
         ),

@@ -44,6 +44,16 @@ def grown(name: str, *matchers: str, over: str = "$__rate_interval") -> str:
     return f"increase({of(name, *matchers)}[{over}])"
 
 
+def added(name: str, label: str, *, over: str) -> str:
+    """By how much a total in the database grew.
+
+    Every replica reads the same total, which never falls: its least value within the time is that
+    of the beginning, whichever replica was there then. Restarts do not matter, and no fractions
+    come out, as they do from the counters of the processes.
+    """
+    return f"max by ({label}) ({of(name)}) - min by ({label}) (min_over_time({of(name)}[{over}]))"
+
+
 def share(part: str, whole: str, by: str = "job") -> str:
     """A ratio of sums that is 0, not missing, while no series of the part exists yet.
 

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from aliaport.apps import App, PluginConfig, Refusal, data_answer
+from aliaport.apps import App, PluginConfig, Refusal, client_address, data_answer
 
 
 class Options(PluginConfig):
@@ -49,3 +49,17 @@ def create(context, config):
 
 
 app = App(prefix="/greeter", create=create, config=Options)
+
+
+def create_places(context, config):
+    async def address(request):
+        return data_answer(client_address(request))
+
+    app = web.Application()
+    app.router.add_get("/here/address", address)
+    app.router.add_get("/far/away/{name}", address)
+    app.router.add_get("/far/list.json", address)
+    return app
+
+
+places = App(paths=("/here", "/far/away", "/far/list.json"), create=create_places)

@@ -21,7 +21,7 @@ REPLAYED = Metric.counter(
 )
 PURGED = Metric.counter(
     "aliaport_operations_purged_total",
-    "Rows whose personal data this process removed, by table.",
+    "Rows that this process deleted or freed of personal data, by table.",
     ("table",),
 )
 ACCOUNTS = Metric.gauge(

@@ -1,0 +1,104 @@
+"""Applications mounted beside the core's routes, asked over real sockets of the real process."""
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from aliaport.apps import App
+from aliaport.errors import DeclarationError
+from tests.support.fixtures import Launch
+
+GOOD = {"good": "aliaport_rogues.good:Good"}
+
+
+def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch) -> None:
+    service = launch(
+        GOOD,
+        apps={"greeter": "aliaport_rogues.mounted:app", "broken": "aliaport_rogues.good:Good"},
+        config='trusted_proxies = ["127.0.0.0/8"]\n[apps.greeter]\ngreeting = "late"\n',
+    )
+    first = service.get("/greeter/greet/x")
+    if first.status != 200:
+        assert (first.status, first.json["error"]["code"]) == (503, "service_unavailable")
+        counted = 'endpoint="/greeter",method="GET",status="503"} 1.0'
+        assert counted in service.get("/metrics").text
+    service.wait_for(
+        lambda: service.get("/greeter/greet/x").status == 200, "the second start succeeds"
+    )
+    assert service.get("/greeter/greet/x").json == {"text": "late", "from": "greeter"}
+    failed = service.get("/greeter/fail")
+    assert (failed.status, failed.json["error"]["code"]) == (500, "internal_error")
+    (event,) = service.events("request.failed")
+    assert event["http.request.id"] == failed.headers["X-Request-ID"]
+    headers = {"X-Request-ID": "abc-123", "X-Forwarded-For": "192.0.2.7"}
+    assert service.get("/greeter/greet/y", headers=headers).headers["X-Request-ID"] == "abc-123"
+    answered = service.wait_for(
+        lambda: [e for e in service.events("request.answered") if e["url.path"].endswith("/y")],
+        "the request is logged",
+    )[0]
+    assert (answered["http.request.id"], answered["http.response.status_code"]) == ("abc-123", 200)
+    assert answered["aliaport.endpoint"] == "/greeter/greet/{name}"
+    assert answered["client.ip"] == "192.0.2.7", "the proxy on loopback is trusted"
+    assert "abcdefghijkl" not in json.dumps(event)
+    refused = service.get("/greeter/refuse")
+    assert (refused.status, refused.headers["Retry-After"]) == (409, "7")
+    assert refused.json["success"] is False
+    assert refused.json["error"] == {
+        "code": "taken",
+        "message": "somebody was faster",
+        "version": 3,
+        "request_id": refused.headers["X-Request-ID"],
+        "trace_id": refused.headers["traceparent"].split("-")[1],
+    }
+    given = service.get("/greeter/data")
+    assert given.json == {"success": True, "data": ["ğ"]}
+    assert given.headers["Cache-Control"] == "max-age=1"
+    page = service.get("/metrics").text
+    assert 'endpoint="/greeter/slow",method="GET",status="500"} 0.0' in page, "from 0 on"
+    assert 'aliaport_app_state{app="greeter",state="running"} 1.0' in page
+    assert 'aliaport_app_state{app="broken",state="rejected"} 1.0' in page
+    assert service.get("/greeter/nothing").json["error"]["code"] == "not_found"
+    page = service.get("/metrics").text
+    assert 'endpoint="/greeter/greet/{name}",method="GET",status="200"}' in page
+    rows = {row["name"]: row for row in service.get("/status").json["data"]["plugins"]}
+    assert rows["greeter"] | {"distribution": 0, "version": 0} == {
+        "name": "greeter", "kind": "app", "state": "running", "distribution": 0, "version": 0
+    }  # fmt: skip
+    assert (rows["broken"]["state"], rows["broken"]["stage"]) == ("rejected", "type")
+
+
+def test_an_application_answers_under_several_paths(launch: Launch) -> None:
+    service = launch(
+        GOOD,
+        apps={"greeter": "aliaport_rogues.mounted:app", "places": "aliaport_rogues.mounted:places"},
+        config='trusted_proxies = ["127.0.0.0/8"]\n',
+    )
+    headers = {"X-Forwarded-For": "198.51.100.9, 192.0.2.7"}
+    for path in ("/here/address", "/far/away/x", "/far/list.json"):
+        answer = service.get(path, headers=headers)
+        assert (answer.status, answer.json["data"]) == (200, "192.0.2.7"), path
+    assert service.get("/far/other").status == 404
+    assert service.get("/greeter/greet/x").status == 200
+    refused = service.get("/far/away/x", method="PUT")
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET,HEAD")
+    page = service.get("/metrics").text
+    assert 'endpoint="/far/away/{name}",method="GET",status="200"} 1.0' in page
+    listed = service.get("/", headers={"Accept": "application/json"}).text
+    assert "/far/list.json" in listed
+    assert "/here" in listed
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ({}, "either one prefix or paths"),
+        ({"prefix": "/a", "paths": ("/b",)}, "either one prefix or paths"),
+        ({"paths": ("/a", "b/")}, "write it like /operations"),
+        ({"paths": ("/a", "/health/x")}, "belongs to the service"),
+    ],
+)
+def test_places_that_an_application_cannot_have(places: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeclarationError, match=message):
+        App(create=lambda context, options: web.Application(), **places)

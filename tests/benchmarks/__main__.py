@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.benchmarks import currency, logs
+from tests.benchmarks import currency, logs, operations
 from tests.benchmarks.load import Load, load
 from tests.benchmarks.rows import head, row
 from tests.support.distributions import install
@@ -148,6 +148,7 @@ def main() -> None:
     start_up()
     memory()
     currency.main()
+    operations.main()
     logs.main()
 
 

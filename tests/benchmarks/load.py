@@ -22,21 +22,36 @@ class Load:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def load(port: int, path: str, *, connections: int, seconds: float, pause: float = 0.0) -> Load:
-    """Ask from a process of its own, so that the server's interpreter lock is its own."""
+def load(
+    port: int,
+    path: str,
+    *,
+    connections: int,
+    seconds: float,
+    pause: float = 0.0,
+    headers: str = "",
+) -> Load:
+    """Ask from a process of its own, so that the server's interpreter lock is its own.
+
+    `headers` are further lines, each with its end.
+    """
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_run, (port, path, connections, seconds, pause))
+        return pool.apply(_run, (port, path, connections, seconds, pause, headers))
 
 
-def _run(port: int, path: str, connections: int, seconds: float, pause: float) -> Load:
+def _run(
+    port: int, path: str, connections: int, seconds: float, pause: float, headers: str
+) -> Load:
     import uvloop
 
-    return uvloop.run(_measure(port, path, connections, seconds, pause))
+    return uvloop.run(_measure(port, path, connections, seconds, pause, headers))
 
 
-async def _measure(port: int, path: str, connections: int, seconds: float, pause: float) -> Load:
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+async def _measure(
+    port: int, path: str, connections: int, seconds: float, pause: float, headers: str
+) -> Load:
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode()
     latencies: list[float] = []
     deadline = time.perf_counter() + seconds
 

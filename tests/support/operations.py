@@ -123,7 +123,7 @@ class Operations:
         raise AssertionError(f"there is no series {series}")
 
     def command(
-        self, *arguments: str, typed: str | None = None, **environ: str
+        self, *arguments: str, typed: str | None = None, patience: float = 60.0, **environ: str
     ) -> "subprocess.CompletedProcess[str]":
         """Run `aliaport-operations` on the same database."""
         return subprocess.run(
@@ -138,7 +138,7 @@ class Operations:
             input=typed,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience,
         )
 
 

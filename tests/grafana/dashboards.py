@@ -65,8 +65,3 @@ def variable(dashboard: Json, name: str) -> Json | None:
     """One of its variables."""
     found = [each for each in dashboard["templating"]["list"] if each["name"] == name]
     return found[0] if found else None
-
-
-def leaves_out_zeros(expr: str) -> bool:
-    """Whether a query has no answer while there is nothing to tell, though its series exist."""
-    return expr.endswith(" > 0")

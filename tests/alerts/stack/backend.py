@@ -39,10 +39,16 @@ critical_percent = 100
 [plugins.disk]
 warn_percent = 100
 critical_percent = 100
+"""
+_SCENES = """
 [plugins.scenes]
 folder = "{scenes}"
 [apps.scenes]
 folder = "{scenes}"
+"""
+_OPERATIONS = """
+[plugins.operations]
+totals_interval = 0
 """
 
 
@@ -57,12 +63,14 @@ def weekdays(last: date, days: int = _DAYS) -> list[date]:
 
 
 class Backend:
-    """The service with all bundled plugins and the distribution of the scenes.
+    """The service with the bundled plugins and either the distribution of the scenes or operations.
 
-    `scenes` is the folder by whose files the scenes are directed.
+    Both answer below /api/cari. `scenes` is the folder by whose files the scenes are directed.
     """
 
-    def __init__(self, folder: Path, dsn: str, tcmb: Tcmb) -> None:
+    def __init__(
+        self, folder: Path, dsn: str, tcmb: Tcmb, *, with_operations: bool = False
+    ) -> None:
         self.scenes = folder / "scenes"
         self.scenes.mkdir(parents=True)
         self.first_day = istanbul_today() - timedelta(days=_DAYS)
@@ -76,11 +84,12 @@ class Backend:
             {"scenes": "aliaport_scenes.app:app"},
         )
         self._config = folder / "aliaport.toml"
+        own = "operations" if with_operations else "scenes"
         self._config.write_text(
-            _CONFIG.format(
+            (_CONFIG + (_OPERATIONS if with_operations else _SCENES)).format(
                 dsn=dsn,
                 logs=self._logs,
-                allow=", ".join(f'"{name}"' for name in (*_BUNDLED, "scenes")),
+                allow=", ".join(f'"{name}"' for name in (*_BUNDLED, own)),
                 source=tcmb.address,
                 first_day=self.first_day.isoformat(),
                 scenes=self.scenes,
@@ -117,13 +126,16 @@ class Backend:
     def status(self) -> str:
         return fetch(f"{self.url}/status", timeout=10)[1]
 
-    def command(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, module: str, *arguments: str, typed: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run the command line of a plugin with the service's configuration."""
         run = f"from {module} import main; main()"
         return subprocess.run(
             [sys.executable, "-c", run, *arguments],
             env={"PATH": os.environ["PATH"], **self._environ},
             cwd=self._config.parent,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=60,

@@ -47,13 +47,18 @@ class Machine:
             shutil.copy("/proc/self/mountinfo", self._proc / place / "mountinfo")
         (self._proc / "meminfo").write_text(_MEMORY)
         (self._proc / "vmstat").write_text("oom_kill 0\npgfault 1000\n")
+        (self._proc / "loadavg").write_text("0.10 0.20 0.30 1/100 1000\n")
+        (self._proc / "diskstats").write_text(f" 254 0 vda {' '.join(['1'] * 17)}\n")
         (texts / "clock.prom").write_text(_CLOCK)
         self._began = time.monotonic()
         self._write_stat()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._idle, name="idle machine")
         self.port = free_port()
-        collectors = ("cpu", "filesystem", "meminfo", "stat", "textfile", "uname", "vmstat")
+        collectors = (
+            *("cpu", "diskstats", "filesystem", "loadavg", "meminfo", "stat", "textfile"),
+            *("uname", "vmstat"),
+        )
         address = f"127.0.0.1:{self.port}"
         command = [
             "prometheus-node-exporter",

@@ -28,12 +28,14 @@ PER_SECOND = 20.0
 class Stack:
     """Enter it to start everything; `folder` takes files and output of all programs.
 
-    Each part is an attribute: `database`, `backend`, `machine`, `prometheus` and so on.
+    Each part is an attribute: `database`, `backend`, `machine`, `prometheus` and so on. Whoever
+    has the service with operations brings the traffic too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_operations: bool = False) -> None:
         self._ends: list[Callable[[], None]] = []
         self._folder = folder
+        self._with_operations = with_operations
 
     def __enter__(self) -> Self:
         try:
@@ -73,7 +75,12 @@ class Stack:
         self.blackbox, blackbox_port = blackbox_exporter(
             folder / "exporters", SHIPPED / "blackbox.yml"
         )
-        self.backend = Backend(folder / "backend", self.database.dsn(), self.tcmb)
+        self.backend = Backend(
+            folder / "backend",
+            self.database.dsn(),
+            self.tcmb,
+            with_operations=self._with_operations,
+        )
         for program in (self.postgres_exporter, self.blackbox, self.backend.program):
             self._ends.append(program.end)
             program.start()
@@ -105,7 +112,8 @@ class Stack:
         ]
         for program in self.programs:
             program.wait_ready()
-        self.traffic = Traffic(self.backend.port, ROUTE, PER_SECOND)
+        route = "/api/currency/rates" if self._with_operations else ROUTE
+        self.traffic = Traffic(self.backend.port, route, PER_SECOND)
         self._ends.append(self.traffic.end)
         self.traffic.start()
         until(self._is_well, "the service has all rates and answers people")

@@ -1,0 +1,147 @@
+"""Every query of every dashboard, asked of a real Prometheus that watches a service in use."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.alerts.stack.stack import Stack
+from tests.grafana.dashboards import (
+    VARIABLES,
+    Json,
+    dashboards,
+    substituted,
+    surroundings,
+    targets,
+    variable,
+)
+from tests.support.postgres import until
+
+pytestmark = [
+    pytest.mark.needs("root", "unshare", "prometheus", "alertmanager", "exporters", "postgresql15"),
+    pytest.mark.timeout(240),
+]
+
+PASSWORD = "öyle bir parola 42"
+HERE = {**VARIABLES, "$__rate_interval": "20s", "$__interval": "5s", "$__range": "60s"}
+"""Scrapes are 1.25 s apart here."""
+
+PATIENCE = 60.0
+ABSENT = {
+    "Certificate Expires In": "the service of the tests has no certificate",
+    "Series Dropped": "nothing is dropped",
+    "CPU Throttled": "the tests have no quota of the processor",
+    "Active Users": "nobody used it a week ago",
+}
+"""Panels with a query whose series cannot be there, each with the reason."""
+
+
+class Users(threading.Thread):
+    """Use each route that has an objective, and one that fails, again and again."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(name="users", daemon=True)
+        self._stack = stack
+        self._ended = threading.Event()
+        self._token = ""
+        self.answered: set[tuple[str, str, int]] = set()
+
+    def run(self) -> None:
+        number = 0
+        while not self._ended.wait(0.1):
+            number += 1
+            account = {"code": f"A-{number}", "title": f"Deneme {number}", "kind": "customer"}
+            made = self._ask("POST", "/api/cari", account)
+            for status in ("draft", "planned"):
+                order = {"account_id": made["data"]["id"], "title": "Tahliye", "status": status}
+                self._ask("POST", "/api/work-order", order)
+            for direction in ("in", "out"):
+                passage = {"direction": direction, "plate": f"34 ABC {number}"}
+                self._ask("POST", "/api/gate-log", passage)
+            for path in ("/api/cari", "/api/work-order", "/api/gate-log", "/health", "/nothing"):
+                self._ask("GET", path)
+
+    def sign_in(self) -> None:
+        done = self._stack.backend.command(
+            "aliaport_operations.cli", "user", "add", "clerk", "--role", "clerk",
+            "--password-stdin", typed=f"{PASSWORD}\n",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        body = {"username": "clerk", "password": PASSWORD}
+        self._token = self._ask("POST", "/auth/login", body)["data"]["token"]
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join(30)
+
+    def _ask(self, method: str, path: str, body: Json | None = None) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self._stack.backend.port, timeout=10)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            self.answered.add((method, path, answer.status))
+            return json.loads(answer.read())
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack"), with_operations=True) as stack:
+        until(stack.watched, "every target is scraped", PATIENCE)
+        users = Users(stack)
+        users.sign_in()
+        users.start()
+        try:
+            yield stack
+        finally:
+            users.end()
+        refused = {each for each in users.answered if each[2] >= 400}
+        assert refused == {("GET", "/nothing", 404)}
+
+
+def unfiltered(expr: str) -> str:
+    """Without the filters that let a panel be empty in good times: its series must be there."""
+    return expr.replace(" > 0", "").replace(',alertname!="Watchdog"', "")
+
+
+def test_every_query_of_a_panel_has_an_answer(stack: Stack) -> None:
+    asked = [
+        (f"{uid}, {panel['title']}", panel["title"], unfiltered(substituted(target["expr"], HERE)))
+        for uid, board in dashboards().items()
+        for panel, target in targets(board)
+    ]
+    assert len(asked) > 100
+    waiting = list(asked)
+
+    def all_answered() -> bool:
+        waiting[:] = [each for each in waiting if not stack.prometheus.query(each[2])]
+        return {title for _, title, _ in waiting} <= ABSENT.keys()
+
+    try:
+        until(all_answered, "every query has an answer", PATIENCE)
+    except AssertionError:
+        lines = [f"{where}: {expr}" for where, title, expr in waiting if title not in ABSENT]
+        pytest.fail("\n".join(["no answer to:", *lines]))
+    assert ABSENT.keys() <= {title for _, title, _ in asked}, "an exception of no panel"
+
+
+def test_every_variable_has_a_choice(stack: Stack) -> None:
+    for uid, board in dashboards().items():
+        for name in ("job", "instance"):
+            found = variable(board, name)
+            assert found is not None
+            selector = found["query"].removeprefix("label_values(").rpartition(",")[0]
+            assert stack.prometheus.query(substituted(selector, HERE)), f"{uid}: {name}"
+
+
+def test_every_annotation_can_be_asked_for(stack: Stack) -> None:
+    """Nothing is deployed and nothing fires here, so that they may be empty, but not be refused."""
+    asked = [mark for board in dashboards().values() for mark in surroundings(board)]
+    assert asked
+    for _, expr in asked:
+        stack.prometheus.query(expr)

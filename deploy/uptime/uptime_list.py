@@ -1,0 +1,82 @@
+"""The list of monitors, `monitors.toml`."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class Problem(Exception):
+    """What stops the script: one line that says what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """One page that is asked for; the file says what its fields mean."""
+
+    name: str
+    url: str
+    monitor: str = ""
+    module: str = ""
+    interval: int = 0
+    timeout: int = 30
+    statuses: tuple[int, ...] = (200,)
+    keyword: str = ""
+    contacts: tuple[str, ...] = ()
+
+    @property
+    def inside(self) -> bool:
+        """Whether blackbox exporter asks."""
+        return bool(self.module)
+
+    @property
+    def outside(self) -> bool:
+        """Whether UptimeRobot asks."""
+        return self.interval > 0
+
+
+def read(file: Path) -> list[Monitor]:
+    """The monitors. Raises Problem."""
+    try:
+        rows = tomllib.loads(file.read_text(encoding="utf-8")).get("monitors", [])
+    except (OSError, ValueError) as error:
+        raise Problem(f"{file}: cannot be read: {error}") from error
+    monitors = [_monitor(file, number, row) for number, row in enumerate(rows, 1)]
+    if not monitors:
+        raise Problem(f"{file}: has no [[monitors]]")
+    for key in ("name", "monitor"):
+        values = [value for each in monitors if (value := getattr(each, key))]
+        for value in values:
+            if values.count(value) > 1:
+                raise Problem(f"{file}: {key} {value!r} stands twice; give each its own")
+    return monitors
+
+
+def _monitor(file: Path, number: int, row: dict[str, Any]) -> Monitor:
+    where = f"{file}, monitor {number} ({row.get('name', 'without a name')})"
+    known = {field.name: field for field in fields(Monitor)}
+    for key, value in row.items():
+        if key not in known:
+            raise Problem(f"{where}: {key} is unknown; there are {', '.join(known)}")
+        wanted = type(getattr(Monitor, key, ""))
+        if not isinstance(value, list if wanted is tuple else wanted) or isinstance(value, bool):
+            raise Problem(f"{where}: {key} has the wrong kind of value: {value!r}")
+    try:
+        monitor = Monitor(
+            **{key: tuple(each) if isinstance(each, list) else each for key, each in row.items()}
+        )
+    except TypeError:
+        raise Problem(f"{where}: needs a name and a url") from None
+    parts = urlsplit(monitor.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise Problem(f"{where}: write the url as https://host/path, without a password")
+    if bool(monitor.module) != bool(monitor.monitor):
+        raise Problem(f"{where}: monitor and module belong together")
+    if not (monitor.inside or monitor.outside):
+        raise Problem(f"{where}: nobody asks for it; give it a module or an interval")
+    if monitor.outside and not 30 <= monitor.interval <= 86_400:
+        raise Problem(f"{where}: interval is from 30 to 86400 seconds")
+    if monitor.outside and not 1 <= monitor.timeout <= 60:
+        raise Problem(f"{where}: timeout is from 1 to 60 seconds")
+    return monitor

@@ -1,0 +1,168 @@
+"""UptimeRobot's API of version 3, as `sync` asks it.
+
+Addresses, limits and the names of the fields are those of its documentation and of other programs
+that use it; the real server was never asked where this was written.
+"""
+
+import http.client
+import json
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from uptime_list import Problem
+
+LONGEST_WAIT = 120.0
+"""Seconds that the server may ask to wait; longer is a problem to be told."""
+
+MOST_TRIES = 5
+_MOST_PAGES = 100
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Robot:
+    """Asks the API below `url` with `key`, at most `per_minute` times a minute.
+
+    `sleep` waits so many seconds; a test may look at it.
+    """
+
+    url: str
+    key: str
+    timeout: float = 30.0
+    per_minute: int = 10
+    context: ssl.SSLContext | None = None
+    sleep: Callable[[float], None] = time.sleep
+    _asked: deque[float] = field(default_factory=deque)
+
+    def monitors(self) -> list[Json]:
+        """All monitors of the account."""
+        return self._pages("monitors?limit=50")
+
+    def contacts(self) -> list[Json]:
+        """Whom it can tell."""
+        return self._pages("user/alert-contacts")
+
+    def create(self, body: Json) -> None:
+        """Add a monitor."""
+        self._ask("POST", "monitors", body)
+
+    def change(self, number: object, body: Json) -> None:
+        """Change some fields of a monitor."""
+        self._ask("PATCH", f"monitors/{number}", body)
+
+    def delete(self, number: object) -> None:
+        """Remove a monitor with its history."""
+        self._ask("DELETE", f"monitors/{number}", None)
+
+    def _pages(self, path: str) -> list[Json]:
+        found: list[Json] = []
+        for _ in range(_MOST_PAGES):
+            answer = self._ask("GET", path, None)
+            rows = answer.get("data") if isinstance(answer, dict) else answer
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise Problem(f"{self.url}/{path}: answers no list of objects; is it version 3?")
+            found += rows
+            following = answer.get("nextLink") if isinstance(answer, dict) else None
+            if not following:
+                return found
+            path = self._below(str(following))
+        raise Problem(f"{self.url}: has more than {_MOST_PAGES} pages of monitors")
+
+    def _below(self, link: str) -> str:
+        """Of a link to the next page what follows our own address: the key goes nowhere else."""
+        ours, theirs = urlsplit(self.url), urlsplit(link)
+        base = f"{ours.path.rstrip('/')}/"
+        if theirs.netloc not in ("", ours.netloc) or not theirs.path.startswith(base):
+            raise Problem(f"{self.url}: its next page is at another place ({theirs.netloc})")
+        return f"{theirs.path.removeprefix(base)}?{theirs.query}"
+
+    def _ask(self, method: str, path: str, body: Json | None) -> Any:
+        for _ in range(MOST_TRIES):
+            self._keep_the_pace()
+            status, headers, raw = self._exchange(method, path, body)
+            if status != 429:
+                break
+            wait = _seconds(headers.get("Retry-After"))
+            if wait > LONGEST_WAIT:
+                raise Problem(f"{self.url}: wants {wait:g} s of patience; run this again later")
+            self.sleep(wait)
+        if status >= 300:
+            raise Problem(
+                f"{self.url}: {status} to {method} {path}: {_reason(raw)}{_advice(status)}"
+            )
+        try:
+            return json.loads(raw) if raw.strip() else {}
+        except ValueError:
+            raise Problem(f"{self.url}: answers no JSON to {method} {path}") from None
+
+    def _keep_the_pace(self) -> None:
+        now = time.monotonic()
+        while self._asked and now - self._asked[0] >= 60:
+            self._asked.popleft()
+        if len(self._asked) >= self.per_minute:
+            self.sleep(60 - (now - self._asked.popleft()))
+        self._asked.append(time.monotonic())
+
+    def _exchange(
+        self, method: str, path: str, body: Json | None
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        parts = urlsplit(self.url)
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            connection = http.client.HTTPSConnection(
+                parts.hostname or "", parts.port, timeout=self.timeout, context=self.context
+            )
+        else:
+            connection = http.client.HTTPConnection(
+                parts.hostname or "", parts.port, timeout=self.timeout
+            )
+        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, f"{parts.path.rstrip('/')}/{path}", data, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        except TimeoutError as error:
+            raise Problem(
+                f"{self.url}: no answer to {method} {path} within {self.timeout:g} s; run it again"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Problem(
+                f"{self.url}: cannot be reached ({str(error) or type(error).__name__}); "
+                "is there a way to it?"
+            ) from error
+        finally:
+            connection.close()
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return max(1.0, float(text or ""))
+    except ValueError:
+        return 60.0
+
+
+def _reason(raw: bytes) -> str:
+    try:
+        answer = json.loads(raw)
+        text = answer.get("message") or answer.get("error") or answer
+    except (ValueError, AttributeError):
+        text = raw.decode(errors="replace")
+    return " ".join(str(text).split())[:300]
+
+
+def _advice(status: int) -> str:
+    return {
+        401: "; is this the account's main API key?",
+        403: "; the key may only read, or the plan does not allow it",
+        429: "; too many requests, run this again later",
+    }.get(status, "")

@@ -1,0 +1,1 @@
+"""The list of monitors, and what is made of it."""

@@ -1,0 +1,184 @@
+"""`sync` brings UptimeRobot to what the list says, and touches nothing else."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.uptime.stand_in import KEY, Robot
+
+UPTIME = Path(__file__).parents[2] / "deploy/uptime"
+OUTSIDE = ["Production Health", "Production Ready", "Production API", "Staging Health"]
+MINE = {"friendlyName": "A page of somebody else", "url": "https://example.com", "interval": 60}
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    robot = Robot()
+    yield robot
+    robot.stop()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    return file
+
+
+def sync(
+    robot: Robot, key: Path, *options: str, code: int = 0
+) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, str(UPTIME / "sync"), "--key-file", str(key), "--url", robot.url,
+         "--per-minute", "1000", *options],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    assert KEY not in done.stdout + done.stderr
+    return done
+
+
+def outcomes(done: "subprocess.CompletedProcess[str]") -> list[tuple[str, str]]:
+    lines = [line.partition("  [aliaport] ") for line in done.stdout.splitlines()]
+    return [(outcome, name) for outcome, _, name in lines]
+
+
+def test_the_first_run_creates_all_and_the_second_changes_nothing(robot: Robot, key: Path) -> None:
+    robot.add(**MINE)
+    assert outcomes(sync(robot, key)) == [("created", name) for name in OUTSIDE]
+    assert len(robot.monitors) == 1 + len(OUTSIDE)
+    robot.requests.clear()
+    assert outcomes(sync(robot, key)) == [("unchanged", name) for name in OUTSIDE]
+    assert robot.changes() == []
+
+
+def test_what_a_monitor_looks_like(robot: Robot, key: Path) -> None:
+    sync(robot, key)
+    (api,) = [each for each in robot.monitors.values() if each["url"].endswith("/api/cari")]
+    assert api == {
+        "id": api["id"],
+        "status": "UP",
+        "friendlyName": "[aliaport] Production API",
+        "url": "https://aliaport.com/api/cari",
+        "type": "KEYWORD",
+        "interval": 300,
+        "timeout": 10,
+        "httpMethodType": "GET",
+        "successHttpResponseCodes": ["401"],
+        "keywordType": "ALERT_NOT_EXISTS",
+        "keywordValue": '"code":"not_signed_in"',
+        "assignedAlertContacts": [
+            {"alertContactId": number, "threshold": 0, "recurrence": 0} for number in (11, 12, 13)
+        ],
+    }
+
+
+def test_a_change_by_hand_is_undone_and_nothing_else_is_sent(robot: Robot, key: Path) -> None:
+    sync(robot, key)
+    number = next(iter(robot.monitors))
+    robot.monitors[number] |= {"interval": 60, "keywordValue": "x", "tags": ["by hand"]}
+    robot.requests.clear()
+    done = sync(robot, key)
+    assert outcomes(done)[0] == ("changed", "Production Health (interval, keywordValue)")
+    body = {"interval": 300, "keywordValue": '"status":"healthy"'}
+    assert robot.changes() == [("PATCH", f"monitors/{number}", body)]
+
+
+def test_more_in_the_servers_answer_about_a_contact_is_no_change(robot: Robot, key: Path) -> None:
+    sync(robot, key)
+    for monitor in robot.monitors.values():
+        for contact in monitor["assignedAlertContacts"]:
+            contact["alertContactId"] = str(contact["alertContactId"])
+            contact["type"] = "EMAIL"
+    assert {outcome for outcome, _ in outcomes(sync(robot, key))} == {"unchanged"}
+
+
+def test_a_dry_run_only_reads(robot: Robot, key: Path) -> None:
+    done = sync(robot, key, "--dry-run")
+    assert outcomes(done) == [("would be created", name) for name in OUTSIDE]
+    assert robot.changes() == []
+
+
+def test_surplus_ones_of_ours_are_told_and_deleted_only_when_asked(robot: Robot, key: Path) -> None:
+    mine = robot.add(**MINE)
+    robot.add(friendlyName="[aliaport] Old page", url="https://aliaport.com/old")
+    sync(robot, key)
+    robot.add(**robot.monitors[max(robot.monitors)] | {"id": max(robot.monitors) + 1})
+    surplus = {("surplus", "Staging Health"), ("surplus", "Old page")}
+    assert surplus <= set(outcomes(sync(robot, key))), "a second one of a name is surplus too"
+    assert robot.changes()[len(OUTSIDE) :] == []
+    done = sync(robot, key, "--delete", "--dry-run")
+    assert ("would be deleted", "Old page") in outcomes(done)
+    assert ("deleted", "Old page") in outcomes(sync(robot, key, "--delete"))
+    assert mine in robot.monitors
+    assert len(robot.monitors) == 1 + len(OUTSIDE)
+
+
+def test_the_servers_limit_is_waited_for(robot: Robot, key: Path) -> None:
+    robot.refusals = [(429, {"Retry-After": "1"}), (429, {"Retry-After": "1"})]
+    assert outcomes(sync(robot, key)) == [("created", name) for name in OUTSIDE]
+
+
+def test_too_long_a_limit_is_told(robot: Robot, key: Path) -> None:
+    robot.refusals = [(429, {"Retry-After": "3600"})]
+    assert "wants 3600 s of patience; run this again later" in sync(robot, key, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(403, "403 to GET user/alert-contacts: not now; the key may only read"), (500, "500 to GET")],
+)
+def test_a_refusal_is_one_line(robot: Robot, key: Path, status: int, told: str) -> None:
+    robot.refusals = [(status, {})]
+    done = sync(robot, key, code=1)
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
+    robot: Robot, key: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "monitors.toml"
+    listed.write_text((UPTIME / "monitors.toml").read_text().replace('"SMS"', '"Pager"'))
+    done = sync(robot, key, "--list", str(listed), code=1)
+    assert (
+        "UptimeRobot has no contact 'Pager'; it has: Operators, #aliaport-alerts, SMS"
+        in done.stderr
+    )
+    robot.next_link = "https://elsewhere.example.com/v3/monitors?cursor=1"
+    assert "its next page is at another place" in sync(robot, key, code=1).stderr
+    key.write_text("another-key")
+    assert "401 to GET user/alert-contacts" in sync(robot, key, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("interval = 600", "interval = 5", "interval is from 30 to 86400 seconds"),
+        ("interval = 600", "intervall = 600", "intervall is unknown"),
+        ("interval = 600", 'interval = "600"', "interval has the wrong kind of value: '600'"),
+        ("interval = 600\n", "", "nobody asks for it"),
+        ('"Staging Health"', '"Production API"', "name 'Production API' stands twice"),
+        ("https://staging.", "staging.", "write the url as https://host/path"),
+        ('monitor = "ready"\n', "", "monitor and module belong together"),
+        ("[[monitors]]", "[[monitors]", "cannot be read"),
+    ],
+)
+def test_a_wrong_list_is_told_before_anything_is_asked(
+    robot: Robot, key: Path, tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    listed = tmp_path / "monitors.toml"
+    text = (UPTIME / "monitors.toml").read_text()
+    assert old in text
+    listed.write_text(text.replace(old, new, 1) if "[[" in old else text.replace(old, new))
+    assert told in sync(robot, key, "--list", str(listed), code=2).stderr
+    assert robot.requests == []
+
+
+def test_wrong_commands(robot: Robot, key: Path, tmp_path: Path) -> None:
+    key.write_text("two words")
+    assert "has to hold the API key alone" in sync(robot, key, code=2).stderr
+    assert "cannot be read" in sync(robot, tmp_path / "absent", code=2).stderr

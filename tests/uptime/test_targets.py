@@ -1,0 +1,55 @@
+"""What blackbox exporter is asked by comes from the list, and is what there is."""
+
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from uptime_list import read
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+MONITORS = read(DEPLOY / "uptime/monitors.toml")
+SPECIFIED = {
+    "Production Health": ("https://aliaport.com/health", 300),
+    "Production API": ("https://aliaport.com/api/cari", 300),
+    "Staging Health": ("https://staging.aliaport.com/health", 600),
+}
+
+
+def test_the_targets_are_generated() -> None:
+    file = DEPLOY / "prometheus/targets/uptime.yml"
+    before = file.read_text()
+    done = subprocess.run(
+        [sys.executable, str(DEPLOY / "uptime/generate")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert file.read_text() == before, "run deploy/uptime/generate and commit what it wrote"
+    listed = [each["targets"] for each in yaml.safe_load(before)]
+    assert listed == [[each.url] for each in MONITORS if each.inside]
+
+
+def test_their_modules_are_blackbox_exporters() -> None:
+    modules = yaml.safe_load((DEPLOY / "prometheus/blackbox.yml").read_text())["modules"]
+    assert {each.module for each in MONITORS if each.inside} <= modules.keys()
+
+
+@pytest.mark.parametrize("name", SPECIFIED)
+def test_the_monitors_of_the_specification(name: str) -> None:
+    (found,) = [each for each in MONITORS if each.name == name]
+    assert (found.url, found.interval) == SPECIFIED[name]
+
+
+def test_text_messages_are_for_production_only() -> None:
+    for each in MONITORS:
+        assert ("SMS" in each.contacts) == (each.outside and "staging" not in each.url), each.name
+
+
+def test_outside_is_only_asked_what_can_be_reached_there() -> None:
+    for each in MONITORS:
+        if each.outside:
+            assert urlsplit(each.url).scheme == "https"

@@ -1,0 +1,1 @@
+"""The guides of deploy/guides, tried out."""

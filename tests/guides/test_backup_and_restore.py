@@ -1,0 +1,80 @@
+"""The commands of the guide, in their order, as they stand there, against a real PostgreSQL."""
+
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+from tests.alerts.runbooks import blocks, guides
+from tests.support.operations import GATE, ORDER, PASSWORD, Operations, serve
+from tests.support.postgres import TcpPostgres
+from tests.support.tcmb import Tcmb
+
+STEPS = [
+    block.text
+    for block in blocks("backup-and-restore", guides()["backup-and-restore"])
+    if block.kind == "sh changes"
+]
+
+
+def run(operations: Operations, restored: str, step: str) -> str:
+    programs = (operations.server._programs, Path(sys.executable).parent)
+    done = subprocess.run(
+        ["sh", "-ec", step],
+        cwd=operations.service.folder,
+        env={
+            "PATH": os.pathsep.join((*map(str, programs), os.environ["PATH"])),
+            "HOME": str(operations.service.folder),
+            "DATABASE_URL": operations.server.dsn(database=operations.database),
+            "RESTORE_URL": operations.server.dsn(database=restored),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{step}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def fill(operations: Operations) -> None:
+    order = operations.order(status="planned")
+    operations.data(
+        "POST", f"{ORDER}/{order['id']}/status", {"status": "in_progress", "version": 1}
+    )
+    wrong = operations.data("POST", GATE, {"direction": "in", "plate": "34 ABC 123"})
+    operations.data(
+        "POST", GATE, {"direction": "out", "plate": "34ABC123", "corrects": wrong["id"]}
+    )
+
+
+def test_what_was_dumped_is_there_after_the_restore(
+    server: TcpPostgres, tcmb: Tcmb, tmp_path: Path
+) -> None:
+    today = date.today()
+    tcmb.publish(*(today - timedelta(days=back) for back in range(5)))
+    options = {
+        "ALIAPORT_LOADING__ALLOW": '["operations", "currency_sync"]',
+        "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
+        "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(today - timedelta(days=4)),
+    }
+    server.sql("CREATE DATABASE restored", database="postgres")
+    with serve(server, tmp_path / "first", **options) as operations:
+        fill(operations)
+        figures = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)
+        seen = [run(operations, "restored", step) for step in STEPS]
+    listed, compared, probed = seen[1], seen[4], seen[5]
+    assert "aliaport_operations_gate_logs" in listed
+    before, after = (line for line in compared.splitlines() if line.strip())
+    assert before == after
+    assert before.split("|")[0].strip() == "1"
+    assert '"code": "ok"' in probed or " ok" in probed, probed
+    with serve(
+        server, tmp_path / "second", database="restored", users=False, **options
+    ) as operations:
+        answer = operations.sign_in("clerk", PASSWORD)
+        assert answer.status == 200, "who could sign in still can"
+        operations.tokens["clerk"] = answer.json["data"]["token"]
+        again = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)
+        assert again == figures
+        assert operations.order()["id"] > figures[1]["items"][0]["id"], "numbers go on"

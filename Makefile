@@ -7,7 +7,7 @@ EDITABLE := $(foreach folder,. $(PLUGINS),-e $(folder))
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' --quiet
 
-.PHONY: help setup run test lock system-deps alerts-current bench image
+.PHONY: help setup run test lock system-deps alerts-current kubernetes-current bench image
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -48,6 +48,10 @@ lock:  ## Write the hash-pinned requirements files anew
 alerts-current: setup  ## Test rules and Alertmanager's configuration with Debian's newest versions
 	tests/alerts/unpack-current .current
 	PATH="$(CURDIR)/.current/root/usr/bin:$$PATH" $(BIN)/python -m pytest -q tests/alerts/test_rules.py tests/alerts/test_alertmanager_*.py
+
+kubernetes-current: setup  ## Build the Kubernetes overlays with Debian's newest Kustomize and test the result
+	tests/compose/unpack-current .current kustomize
+	ALIAPORT_KUSTOMIZE="$(CURDIR)/.current/root/usr/bin/kustomize" $(BIN)/python -m pytest -q tests/kubernetes
 
 bench: setup  ## Measure speed against named rivals (a few minutes)
 	$(BIN)/python -m tests.benchmarks

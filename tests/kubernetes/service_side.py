@@ -1,0 +1,77 @@
+"""What the service makes of a pod: its environment, its configuration, its budgets."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from aliaport.settings import Settings, core_settings, read_sources
+from tests.kubernetes.render import KUBERNETES, build, one, pod_spec
+
+DOCKERFILE = (KUBERNETES.parents[1] / "Dockerfile").read_text()
+SECRETS = {
+    "database-url": "postgresql://aliaport:secret@db:5432/aliaport",
+    "sentry-dsn": "https://key@sentry.example.org/1",
+    "status-token": "a-token-of-sixteen-or-more",
+}
+"""The keys of the Secret `backend`, with values for tests."""
+
+
+def container(overlay: str) -> dict[str, Any]:
+    (found,) = pod_spec(one(build(overlay), "Deployment"))["containers"]
+    result: dict[str, Any] = found
+    return result
+
+
+def image_environment() -> dict[str, str]:
+    """The variables that the image sets."""
+    text = DOCKERFILE.rpartition("\nENV ")[2].partition("\nVOLUME")[0]
+    pairs = re.findall(r"(\w+)=(\S+)", text)
+    return {name: value for name, value in pairs if name != "PATH"}
+
+
+class Mounted:
+    """A pod's container on this machine: each of its mounts is a folder below `folder`."""
+
+    def __init__(self, overlay: str, folder: Path, **secrets: str) -> None:
+        resources = build(overlay)
+        spec = pod_spec(one(resources, "Deployment"))
+        self.container = container(overlay)
+        self.secrets = SECRETS | secrets
+        self.places: dict[str, Path] = {}
+        by_name = {each["name"]: each for each in spec["volumes"]}
+        for mount in self.container["volumeMounts"]:
+            volume = by_name[mount["name"]]
+            place = folder / "volumes" / mount["name"]
+            if "emptyDir" in volume:  # as the kubelet lays it out
+                place = folder / "volumes/kubernetes.io~empty-dir" / mount["name"]
+            place.mkdir(parents=True)
+            self.places[mount["mountPath"]] = place
+            if "configMap" in volume:
+                data = one(resources, "ConfigMap", volume["configMap"]["name"])["data"]
+                for name, text in data.items():
+                    (place / name).write_text(text.replace("/app/logs", str(self.of("/app/logs"))))
+            for item in volume.get("secret", {}).get("items", []):
+                (place / item["path"]).write_text(self.secrets[item["key"]])
+
+    def of(self, path: str) -> Path:
+        """Where a path of the container is on this machine."""
+        for mount, place in self.places.items():
+            if path == mount or path.startswith(f"{mount}/"):
+                return place / path.removeprefix(mount).lstrip("/")
+        # A mount that comes later.
+        return Path(path)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of the container, with the paths of this machine."""
+        given = image_environment()
+        given |= {each["name"]: each["value"] for each in self.container["env"]}
+        return {
+            name: str(self.of(value)) if value.startswith("/") else value
+            for name, value in given.items()
+        }
+
+
+def settings(overlay: str, folder: Path) -> Settings:
+    """The settings that a pod of the overlay runs with."""
+    return core_settings(read_sources(Mounted(overlay, folder).environment))

@@ -1,0 +1,125 @@
+"""The numbers: probes, grace and sizes against what the service itself promises."""
+
+import inspect
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aliaport import host, loop_watch
+from aliaport.logs import audit, backlog, pipeline
+from aliaport.sentry import tracking
+from aliaport.settings import Settings
+from aliaport.web import apps, server
+from tests.kubernetes.pods import quantity
+from tests.kubernetes.render import build, one, pod_spec
+from tests.kubernetes.service_side import container, settings
+
+pytestmark = pytest.mark.parametrize("overlay", ["staging", "production"])
+Probe = dict[str, Any]
+
+LOG_CLOSE = inspect.signature(pipeline.Logs.close).parameters["seconds"].default
+SERVER_CLOSE = server.FINISH_TIMEOUT + 1
+"""What Server.close waits for, beyond the drain."""
+
+
+def probes(overlay: str) -> dict[str, Probe]:
+    found = container(overlay)
+    return {name: found[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
+
+
+def patience(probe: Probe) -> float:
+    """Seconds at most from a fault to the last of the failures that count."""
+    return float(probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"])
+
+
+def stop_budget(given: Settings) -> float:
+    """Seconds from SIGTERM to the exit, at most: drain, requests, plugins, Sentry, log."""
+    return float(
+        max(given.drain_seconds, audit.RECORD_TIMEOUT)
+        + SERVER_CLOSE
+        + max(host.STOP_BUDGET, apps.STOP_TIMEOUT)
+        + tracking.LAST_FLUSH
+        + LOG_CLOSE
+    )
+
+
+def test_each_probe_asks_what_it_is_for(overlay: str) -> None:
+    assert {name: probe["httpGet"]["path"] for name, probe in probes(overlay).items()} == {
+        "startup": "/health",
+        "liveness": "/health",  # never /ready: a dead database must restart nothing
+        "readiness": "/ready",
+    }
+
+
+def test_readiness_waits_as_long_as_ready_may_take(overlay: str, tmp_path: Path) -> None:
+    given = settings(overlay, tmp_path)
+    readiness = probes(overlay)["readiness"]
+    assert readiness["timeoutSeconds"] >= math.ceil(given.ready_budget) + 1
+    assert readiness["periodSeconds"] > readiness["timeoutSeconds"], "runs would pile up"
+
+
+def test_liveness_kills_only_after_the_log_has_named_a_stall(overlay: str) -> None:
+    liveness = probes(overlay)["liveness"]
+    soonest = liveness["periodSeconds"] * (liveness["failureThreshold"] - 1)
+    assert soonest >= loop_watch.STALL + 2 * loop_watch.EVERY + LOG_CLOSE
+    assert patience(liveness) <= 60, "a dead process would stay for longer than a minute"
+
+
+def test_a_start_gets_a_minute(overlay: str) -> None:
+    startup = probes(overlay)["startup"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
+    assert startup["periodSeconds"] <= 2, "a replica would be started and not be seen"
+
+
+def test_the_drain_outlasts_what_notices_that_a_replica_leaves(
+    overlay: str, tmp_path: Path
+) -> None:
+    given = settings(overlay, tmp_path)
+    assert given.drain_seconds >= patience(probes(overlay)["readiness"])
+
+
+def test_the_grace_period_holds_drain_and_stop(overlay: str, tmp_path: Path) -> None:
+    spec = pod_spec(one(build(overlay), "Deployment"))
+    hook = container(overlay).get("lifecycle", {}).get("preStop", {})
+    pause = hook.get("sleep", {}).get("seconds", 0)
+    assert set(hook) <= {"sleep"}, "a hook whose length is not known here"
+    needed = pause + stop_budget(settings(overlay, tmp_path))
+    grace = spec["terminationGracePeriodSeconds"]
+    assert grace >= needed + 5, f"{grace} s, but up to {needed:g} s are needed"
+    assert grace <= 2 * needed, "a frozen replica would hold up a rollout"
+
+
+def test_the_sum_that_the_manifest_gives_is_right(overlay: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "deploy/kubernetes/base/deployment.yaml").read_text()
+    assert f"log: {stop_budget(settings(overlay, tmp_path)):g} s at most" in text
+
+
+def test_logs_fit_their_volume_and_the_volume_its_limit(overlay: str, tmp_path: Path) -> None:
+    given = settings(overlay, tmp_path)
+    spec = pod_spec(one(build(overlay), "Deployment"))
+    sizes = {
+        each["name"]: quantity(each["emptyDir"]["sizeLimit"])
+        for each in spec["volumes"]
+        if "emptyDir" in each
+    }
+    # Files are removed once a minute: in between all four may have grown by a whole file.
+    most = (given.log.max_total_mb + 4 * given.log.rotate_mb) * 1e6
+    assert sizes["aliaport-logs"] >= most, "the kubelet would evict the pod"
+    limits = container(overlay)["resources"]["limits"]
+    # What is printed too is kept by the kubelet: 5 files of 10 MiB, where nobody changed that.
+    assert quantity(limits["ephemeral-storage"]) >= sum(sizes.values()) + 50 * 2**20
+
+
+def test_memory_holds_a_full_backlog(overlay: str) -> None:
+    # 62 MB after 100,000 requests (README.md), and what waits for a disk that stands still.
+    resources = container(overlay)["resources"]
+    assert quantity(resources["limits"]["memory"]) >= 4 * backlog.MOST_WEIGHT + 110e6
+    assert quantity(resources["requests"]["memory"]) >= 110e6
+
+
+def test_requests_are_within_limits(overlay: str) -> None:
+    resources = container(overlay)["resources"]
+    for name, request in resources["requests"].items():
+        assert quantity(request) <= quantity(resources["limits"][name]), name

@@ -1,0 +1,67 @@
+"""The small reading of Kustomize: its hash is Kustomize's, and it guesses nothing."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.kubernetes.render import OVERLAYS, UnsupportedError, build, content_hash, merge, read
+
+
+def test_the_hash_is_kustomizes() -> None:
+    # What Kustomize 5.8.1 made of this file.
+    assert content_hash({"f.txt": 'a < b & "c"\nğ\n'}) == "4ttt9k27d2"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_is_built_whole(overlay: str) -> None:
+    resources = build(overlay)
+    named = {each["kind"] for each in resources}
+    expected = {"logging": {"DaemonSet", "ServiceAccount", "ServiceMonitor", "ConfigMap"}}.get(
+        overlay,
+        {
+            "Deployment", "Service", "Ingress", "ConfigMap", "PodDisruptionBudget",
+            "HorizontalPodAutoscaler", "NetworkPolicy", "ServiceMonitor", "PrometheusRule",
+            "Probe", "Namespace", "ServiceAccount",
+        },
+    )  # fmt: skip
+    assert expected <= named, f"missing: {expected - named}"
+    for each in resources:
+        namespace = each["metadata"].get("namespace") or each["metadata"]["name"]
+        assert namespace == f"aliaport-{overlay}", each["metadata"]["name"]
+
+
+def test_a_base_names_no_namespace_and_no_host() -> None:
+    for each in read(Path(__file__).parents[2] / "deploy/kubernetes/base"):
+        assert "namespace" not in each["metadata"], each["metadata"]["name"]
+        if each["kind"] == "Ingress":
+            assert "host" not in str(each["spec"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("namePrefix", "a-"),
+        ("patches", [{"patch": "[]", "target": {"kind": "Service"}}]),
+        ("configMapGenerator", [{"name": "x", "literals": ["a=b"]}]),
+        ("images", [{"name": "x", "digest": "sha256:0"}]),
+    ],
+)
+def test_what_is_not_read_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({key: value}))
+    with pytest.raises(UnsupportedError):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"ports": [{"port": 1}]},
+        {"selector": None},
+        {"containers": [{"name": "another", "image": "x"}]},
+    ],
+)
+def test_a_patch_that_is_not_read_is_refused(patch: dict[str, object]) -> None:
+    target = {"ports": [{"port": 2}], "selector": {"a": "b"}, "containers": [{"name": "backend"}]}
+    with pytest.raises(UnsupportedError):
+        merge(target, patch)

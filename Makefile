@@ -47,7 +47,7 @@ lock:  ## Write the hash-pinned requirements files anew
 
 alerts-current: setup  ## Test rules and Alertmanager's configuration with Debian's newest versions
 	tests/alerts/unpack-current .current
-	PATH="$(CURDIR)/.current/root/usr/bin:$$PATH" $(BIN)/python -m pytest -q tests/alerts/test_rules.py tests/alerts/test_alertmanager_*.py
+	PATH="$(CURDIR)/.current/root/usr/bin:$$PATH" $(BIN)/python -m pytest -q tests/alerts/test_rules.py tests/alerts/test_alertmanager_*.py tests/doctor/test_watchers.py
 
 kubernetes-current: setup  ## Build the Kubernetes overlays with Debian's newest Kustomize and test the result
 	tests/compose/unpack-current .current kustomize

@@ -1,4 +1,4 @@
-"""The command line: serve · config · plugins."""
+"""The command line: serve · config · plugins · doctor."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from aliaport import __version__
 from aliaport.commands import config_option, env_file_option, run_command
+from aliaport.doctor.command import doctor
 from aliaport.inspection import Listed, inspect_plugins, run_once
 from aliaport.settings import (
     Settings,
@@ -175,6 +176,9 @@ def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: 
         click.echo(outcome.exposition, nl=False)
     sys.stdout.flush()
     os._exit(0 if outcome.healthy else 1)
+
+
+cli.add_command(doctor)
 
 
 def _cells(row: Listed) -> tuple[str, ...]:

@@ -24,5 +24,12 @@ def address_behind(peer: str, forwarded_for: Iterable[str], trusted: Networks) -
             return address
         if not any(known in network for network in trusted):
             return address
-        address = hop[:64]
+        address = _host(hop[:64])
     return address
+
+
+def _host(hop: str) -> str:
+    """Some balancers add the port, which would make each connection another caller."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

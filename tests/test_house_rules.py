@@ -21,12 +21,12 @@ LAYERS = [
     {"host_metrics", "testing"},
     {"metrics"},
     {"web"},
-    {"inspection", "service"},
+    {"inspection", "service", "doctor"},
     {"cli"},
     {"__main__"},
 ]
 OWNERS = {
-    "aiohttp": ("web", "apps"),
+    "aiohttp": ("web", "apps", "doctor"),
     "aioprometheus": ("exposition",),
     "asyncpg": ("postgres",),
     "psutil": (),
@@ -34,7 +34,7 @@ OWNERS = {
 }
 BULKHEADS = {
     *("bulkhead", "failures", "discovery", "web/middleware", "web/apps", "sentry/tracking"),
-    *("logs/values", "logs/lines", "logs/writer", "logs/standard"),
+    *("logs/values", "logs/lines", "logs/writer", "logs/standard", "doctor/running"),
 }
 
 

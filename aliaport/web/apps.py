@@ -20,6 +20,7 @@ from aliaport.bulkhead import Bulkhead, finish_within
 from aliaport.discovery import Candidate, RejectedError, Rejection, check_api, load
 from aliaport.errors import ConfigError
 from aliaport.failures import Failure, describe
+from aliaport.http_metrics import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
 from aliaport.report import PluginRow
 from aliaport.settings import Sources, plugin_config
@@ -217,6 +218,9 @@ class Mounts(PrefixResource):
             if app.running is not None:
                 return await app.running.resolve(request)
             return AppNotRunning(app, root), set()
+        for app in self._apps:
+            if app.declared is None and app.rejection is None:  # it may be the one: not imported
+                return AppNotRunning(app, UNMATCHED), set()
         return None, set()
 
     def url_for(self, *_args: str, **_kwargs: str) -> URL:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from aliaport.client import Networks, address_behind
 from aliaport.plugin import Logger
@@ -62,9 +63,11 @@ class Operators:
 
 def client_address(request: web.Request, trusted: Networks) -> str:
     """The caller's address, of a request that may have reached no application."""
-    return address_behind(
-        request.remote or "", request.headers.getall("X-Forwarded-For", ()), trusted
-    )
+    if not trusted:
+        return request.remote or ""
+    # Of one that could not be read aiohttp makes a plain dict of headers.
+    headers = CIMultiDict(request.headers)
+    return address_behind(request.remote or "", headers.getall("X-Forwarded-For", ()), trusted)
 
 
 def _tokens(file: Path) -> list[bytes]:

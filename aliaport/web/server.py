@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from aliaport.errors import StartupError
-from aliaport.web.access import AccessCounter
+from aliaport.web.connection import Connection
 from aliaport.web.core import Core
 
 FINISH_TIMEOUT = 5.0
@@ -40,30 +40,28 @@ class Server:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._runners: list[web.AppRunner] = []
-        self._sites: list[web.SockSite] = []
+        self._listeners: list[asyncio.Server] = []
         self._ports: set[int] = set()
         os.register_at_fork(after_in_child=self._close_in_child)
 
     async def listen(self, app: web.Application, opened: socket.socket) -> None:
         """Answer on a bound socket."""
-        runner = web.AppRunner(
-            app,
-            handle_signals=False,
-            access_log_class=AccessCounter,
-            access_log=self._core,
-            shutdown_timeout=FINISH_TIMEOUT,
-        )
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_TIMEOUT)
         await runner.setup()
+        manager = runner.server
+        assert manager is not None
+        loop = asyncio.get_running_loop()
         self._ports.add(opened.getsockname()[1])
-        site = web.SockSite(runner, opened, backlog=BACKLOG)
-        await site.start()
+        listener = await loop.create_server(
+            lambda: Connection(self._core, manager, loop), sock=opened, backlog=BACKLOG
+        )
         self._runners.append(runner)
-        self._sites.append(site)
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Stop accepting, let requests finish, and close the connections."""
-        for site in self._sites:
-            await site.stop()
+        for listener in self._listeners:
+            listener.close()
         cleanups = {asyncio.ensure_future(runner.cleanup()) for runner in self._runners}
         if cleanups:
             await asyncio.wait(cleanups, timeout=FINISH_TIMEOUT + 1)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -57,7 +58,8 @@ class Operations:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
         if query:
-            path = f"{path}?{urlencode(query)}"
+            plain = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in query.items()}
+            path = f"{path}?{urlencode(plain)}"
         connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=timeout)
         try:
             connection.request(method, path, body=data, headers=sent)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -107,12 +108,15 @@ class TcpPostgres:
         return [self.leader, *map(int, children)]
 
     def freeze(self) -> None:
-        for pid in self.everyone():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
         for pid in self.everyone():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a backend may end meanwhile
+                os.kill(pid, number)
 
     def remove(self) -> None:
         if (self.data / "postmaster.pid").exists():

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from stdnum.exceptions import ValidationError
 from stdnum.tr import tckimlik, vkn
 
-from aliaport_operations.paging import DEFAULT_LIMIT, MOST
+from aliaport_operations.paging import DEFAULT_LIMIT, After, Limit
 from aliaport_operations.reading import Fields
 from aliaport_operations.text import TAX_NUMBER, Code, Email, PersonName, Phone, Title, Version
 
@@ -50,6 +50,7 @@ TaxNumber = Annotated[
     AfterValidator(check_tax_number),
     Field(
         description="Turkish tax number (10 digits) or identity number (11), check digits right.",
+        examples=["10000000146"],
         json_schema_extra={"format": "tr-tax-number"},
     ),
 ]
@@ -100,12 +101,8 @@ class AccountsQuery(Fields):
     state: Literal["active", "deactivated"] | None = None
     tax_number: TaxNumber | None = Field(default=None, description="Not for viewers.")
     sort: Literal["code", "title"] = "code"
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST)
-    after: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = Field(
-        default=None,
-        description="`next` of the page before.",
-        json_schema_extra={"format": "cursor"},
-    )
+    limit: Limit = DEFAULT_LIMIT
+    after: After | None = None
 
 
 class Contact(BaseModel):

@@ -66,6 +66,7 @@ class Accounts:
                 role=Role.VIEWER,
                 query=AccountsQuery,
                 answer=AccountPage,
+                errors=(403,),
             ),
             Route(
                 method="POST",
@@ -173,12 +174,14 @@ class Accounts:
         """`PUT /api/cari/{id}`."""
         body: ChangedAccount = call.body
         try:
-            done = await call.connection.execute(
-                _UPDATE, call.caller.id, *_columns(body), call.number, body.version
-            )
+            # So that the answer does not show a later change of somebody else.
+            async with call.connection.transaction():
+                done = await call.connection.execute(
+                    _UPDATE, call.caller.id, *_columns(body), call.number, body.version
+                )
+                account = await _find(call, call.number)
         except asyncpg.UniqueViolationError:
             raise _taken(body.code) from None
-        account = await _find(call, call.number)
         if done == "UPDATE 0":
             raise version_conflict("account", account)
         return Outcome(account)

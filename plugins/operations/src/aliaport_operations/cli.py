@@ -1,7 +1,8 @@
 """The plugin's own command: `aliaport-operations user …` and `aliaport-operations seed`."""
 
 import asyncio
-import getpass
+import os
+import pwd
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import TypeVar
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from aliaport.commands import config_option, env_file_option, plugin_context, run_command
 from aliaport.errors import AliaportError
@@ -22,8 +23,8 @@ from aliaport_operations.administration import Administration
 from aliaport_operations.config import OperationsConfig
 from aliaport_operations.roles import Role
 from aliaport_operations.schema import COMPONENT, prepare
-from aliaport_operations.seed import Size, seed_database
-from aliaport_operations.users import NAME
+from aliaport_operations.seed import SEEDER, Size, seed_database
+from aliaport_operations.users import NAME, NOBODY
 
 ResultT = TypeVar("ResultT")
 
@@ -67,6 +68,10 @@ def add(files: tuple[Path | None, Path | None], name: str, role: str, password_s
             "write 2 to 32 characters: a letter, then a to z, digits, dot, hyphen, underscore",
             param_hint="NAME",
         )
+    if name in (NOBODY, SEEDER):
+        raise click.BadParameter(
+            f"{name} has a meaning of its own; choose another", param_hint="NAME"
+        )
     password_hash = passwords.hashed(_new_password(name, password_stdin))
     _administer(files, lambda users: users.add(name, Role(role), password_hash))
     click.echo(f"{name} may sign in as {role}")
@@ -108,7 +113,7 @@ def enable(files: tuple[Path | None, Path | None], name: str) -> None:
 def role(files: tuple[Path | None, Path | None], name: str, role: str) -> None:
     """Give a user another role, from the next request on."""
     _administer(files, lambda users: users.set_role(name, Role(role)))
-    click.echo(f"{name} is a {role} now")
+    click.echo(f"{name} has the role {role} now")
 
 
 @user.command()
@@ -186,10 +191,18 @@ def _administer(
     files: tuple[Path | None, Path | None],
     act: Callable[[Administration], Awaitable[ResultT]],
 ) -> ResultT:
-    operator = getpass.getuser()
+    operator = _operator()
     return _with_database(
         files, lambda context, connection: act(Administration(context, connection, operator))
     )
+
+
+def _operator() -> str:
+    # Not getpass: its environment variables say whatever the caller likes.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _with_database(
@@ -220,7 +233,10 @@ def _with_database(
 
 def _new_password(name: str, from_stdin: bool) -> str:
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise AliaportError("the password must be in UTF-8") from None
     elif sys.stdin.isatty():
         password = click.prompt(
             f"Password of {name}", hide_input=True, confirmation_prompt=True, err=True
@@ -236,10 +252,10 @@ def _show(heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> 
     if not rows:
         click.echo(nothing)
         return
-    table = Table(*heads)
+    table = Table(*(Column(head, overflow="fold") for head in heads))
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _day(moment: datetime | None) -> str:

@@ -14,8 +14,8 @@ from aliaport_operations.load import LOAD
 from aliaport_operations.schema import COMPONENT
 
 _RETRY_AFTER = {"Retry-After": "2"}
-_FLEETING = ("08", "40", "53", "57", "58")
-"""Classes of SQLSTATE that say nothing about the statement: ask again later."""
+_FLEETING = ("08", "25006", "40", "53", "57", "58")
+"""SQLSTATEs, or their classes, that say nothing about the statement: ask again later."""
 
 
 class StatementFault(AliaportError):
@@ -82,7 +82,7 @@ class Database:
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise self._unavailable(error) from None
         except asyncpg.PostgresError as error:
-            if (error.sqlstate or "").startswith(_FLEETING):
+            if not inside or (error.sqlstate or "").startswith(_FLEETING):
                 raise self._unavailable(error) from None
             constraint = getattr(error, "constraint_name", None) or "no constraint"
             raise StatementFault(f"{type(error).__name__} ({constraint})") from None

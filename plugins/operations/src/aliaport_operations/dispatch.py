@@ -81,7 +81,8 @@ class Dispatch:
 def _read(route: Route, request: web.Request, raw: bytes, unread: Refusal | None) -> Call:
     if unread is not None:
         raise unread
-    call = Call(address=client_address(request))
+    # A header's bytes that are no UTF-8 could be neither stored nor logged.
+    call = Call(address=client_address(request).encode(errors="replace").decode())
     if "id" in request.match_info:
         call.number = number_of(request)
     if route.idempotent:

@@ -3,7 +3,10 @@
 import re
 import unicodedata
 
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"[^\W_]{1,500}")
+"""In pieces of at most 2,000 bytes: a longer one would spoil the whole row's tsvector."""
+_LONGEST_KEY = 350
+"""Characters, so that it fits into an index and a cursor: some ligatures fold to 18 of them."""
 _AFTER = {"ç": "c~", "ğ": "g~", "ı": "h~", "ö": "o~", "ş": "s~", "ü": "u~"}
 """`~` follows all letters and digits in the order of bytes: ç comes after cz and before d."""
 
@@ -31,4 +34,4 @@ def prefix_query(text: str) -> str | None:
 def sort_key(text: str) -> str:
     """What sorts by its bytes as `text` does in the Turkish alphabet."""
     text = unicodedata.normalize("NFC", text).replace("I", "ı").replace("İ", "i").lower()
-    return "".join(_AFTER.get(each) or fold(each) for each in text)
+    return "".join(_AFTER.get(each) or fold(each) for each in text)[:_LONGEST_KEY]

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from aliaport_operations.paging import DEFAULT_LIMIT, MOST
+from aliaport_operations.paging import DEFAULT_LIMIT, After, Limit
 from aliaport_operations.plates import normalised
 from aliaport_operations.reading import Fields
-from aliaport_operations.text import Id, PersonName
+from aliaport_operations.text import Id, Moment, PersonName
 
 
 class Direction(StrEnum):
@@ -25,6 +25,7 @@ Plate = Annotated[
     AfterValidator(normalised),
     Field(
         description="In any spelling; kept as 34ABC123.",
+        examples=["34 ABC 123"],
         json_schema_extra={"format": "plate"},
     ),
 ]
@@ -38,7 +39,7 @@ def _clamped(moment: datetime) -> datetime:
     return min(max(moment, EARLIEST), LATEST)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_clamped)]
+ClampedMoment = Annotated[Moment, AfterValidator(_clamped)]
 
 
 class NewGateLog(Fields):
@@ -47,7 +48,7 @@ class NewGateLog(Fields):
     direction: Direction
     plate: Plate
     driver: PersonName | None = None
-    passed_at: AwareDatetime | None = Field(
+    passed_at: Moment | None = Field(
         default=None, description="Now where left out; not in the future."
     )
     work_order_id: Id | None = None
@@ -60,17 +61,13 @@ class GateLogsQuery(Fields):
     direction: Direction | None = None
     plate: Plate | None = Field(default=None, description="Not for viewers.")
     work_order_id: Id | None = None
-    since: Moment | None = Field(default=None, description="At this time or later.")
-    until: Moment | None = Field(default=None, description="Before this time.")
+    since: ClampedMoment | None = Field(default=None, description="At this time or later.")
+    until: ClampedMoment | None = Field(default=None, description="Before this time.")
     corrected: Literal["true", "false"] | None = Field(
         default=None, description="Only wrong entries that were corrected, or only the others."
     )
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST)
-    after: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = Field(
-        default=None,
-        description="`next` of the page before.",
-        json_schema_extra={"format": "cursor"},
-    )
+    limit: Limit = DEFAULT_LIMIT
+    after: After | None = None
 
 
 class GateLog(BaseModel):

@@ -12,6 +12,7 @@ from aliaport_operations.calls import Call, Outcome, Route, missing
 from aliaport_operations.families import REPLAYED
 from aliaport_operations.gate_fields import (
     EARLIEST,
+    LATEST,
     Direction,
     GateLog,
     GateLogPage,
@@ -59,6 +60,7 @@ class GateLogs:
                 role=Role.VIEWER,
                 query=GateLogsQuery,
                 answer=GateLogPage,
+                errors=(403,),
             ),
             Route(
                 method="POST",
@@ -123,7 +125,8 @@ class GateLogs:
             body: NewGateLog = call.body
             connection = call.connection
             if body.passed_at is not None and (
-                body.passed_at < EARLIEST or await connection.fetchval(_IS_FUTURE, body.passed_at)
+                not EARLIEST <= body.passed_at < LATEST
+                or await connection.fetchval(_IS_FUTURE, body.passed_at)
             ):
                 raise wrong_field("body.passed_at", "must be since 2000 and not in the future")
             if body.work_order_id is not None:
@@ -140,7 +143,9 @@ class GateLogs:
             except asyncpg.UniqueViolationError:
                 text = "this entry is corrected already; correct the correction"
                 raise Refusal(409, "already_corrected", text) from None
-            except (asyncpg.ForeignKeyViolationError, asyncpg.CheckViolationError):
+            except (asyncpg.ForeignKeyViolationError, asyncpg.CheckViolationError) as error:
+                if "corrects" not in (error.constraint_name or ""):
+                    raise
                 raise wrong_field("body.corrects", "there is no such gate log") from None
             entry = await _find(call, number)
             counted = partial(self._written.inc, direction=entry.direction)

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from aliaport import __version__
 from aliaport_operations.calls import Route
 from aliaport_operations.idempotency import HEADER, REPLAYED
+from aliaport_operations.roles import Role
 
 PATH = "/api/openapi.json"
 
@@ -20,7 +21,7 @@ _PHRASES = {
     201: "Created",
     400: "The body is no JSON",
     401: "Nobody is signed in, or the credentials are wrong",
-    403: "The role does not allow it",
+    403: "The role does not allow it, or the current password is wrong",
     404: "There is no such row",
     408: "The body came too slowly",
     409: "It does not fit to the state now; `code` says why",
@@ -29,6 +30,11 @@ _PHRASES = {
     422: "A field is wrong; `fields` says which and why",
     429: "Too many failed sign-ins; `Retry-After` says how long to wait",
     503: "Too busy, or the database does not answer; `Retry-After` says how long to wait",
+}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
+    429: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
+    503: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
 }
 _ERROR = {
     "type": "object",
@@ -43,6 +49,14 @@ _ERROR = {
                 "message": {"type": "string", "description": "A sentence for people."},
                 "request_id": {"type": "string"},
                 "trace_id": {"type": "string"},
+                "version": {"type": "integer", "description": "What it is now (409)."},
+                "changed_by": {"type": "string", "description": "Who was faster (409)."},
+                "changed_at": {"type": "string", "format": "date-time"},
+                "next_statuses": {
+                    "type": "array",
+                    "items": {"$ref": _REF.format(model="OrderStatus")},
+                    "description": "What is allowed instead (409).",
+                },
                 "fields": {
                     "type": "array",
                     "items": {
@@ -59,6 +73,19 @@ _ERROR = {
                 },
             },
         },
+    },
+}
+_OWN = {
+    "operationId": "get_api_openapi_json",
+    "summary": "Read this document",
+    "description": "For everybody.",
+    "responses": {
+        "200": {
+            "description": "Done",
+            "content": {
+                "application/json": {"schema": {"type": "object", "required": ["openapi"]}}
+            },
+        }
     },
 }
 
@@ -78,6 +105,7 @@ def describe(routes: Sequence[Route]) -> bytes:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    paths[PATH] = {"get": _OWN}
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -135,7 +163,9 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": _ref(route.body)}},
         }
     if route.role is not None:
-        errors |= {401, 403}
+        errors.add(401)
+        if route.role is not Role.VIEWER:
+            errors.add(403)
         operation["security"] = [{"token": []}]
     answer = {
         "type": "object",
@@ -147,7 +177,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         responses[str(status)] = _response(status, {"$ref": _REF.format(model="Error")})
     if route.status == 201:
         responses["201"]["headers"] = {
-            "Location": {"required": True, "schema": {"type": "string"}},
+            "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference"}},
         }
         if route.idempotent:
             responses["201"]["headers"][REPLAYED] = {"schema": {"const": "true"}}
@@ -162,6 +192,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 def _response(status: int, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "description": _PHRASES[status],
+        "headers": _HEADERS.get(status, {}),
         "content": {"application/json": {"schema": schema}},
     }
 

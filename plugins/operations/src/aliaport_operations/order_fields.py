@@ -2,13 +2,13 @@
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel
 
-from aliaport_operations.paging import DEFAULT_LIMIT, MOST
+from aliaport_operations.paging import DEFAULT_LIMIT, After, Limit
 from aliaport_operations.reading import Fields
-from aliaport_operations.text import Description, Id, Reason, Title, Version
+from aliaport_operations.text import Day, Description, Id, Reason, Title, Version
 
 
 class OrderStatus(StrEnum):
@@ -41,7 +41,7 @@ class OrderContent(Fields):
 
     title: Title
     description: Description = ""
-    planned_for: date | None = None
+    planned_for: Day | None = None
 
 
 class NewOrder(OrderContent):
@@ -70,12 +70,8 @@ class OrdersQuery(Fields):
 
     account_id: Id | None = None
     status: OrderStatus | None = None
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST)
-    after: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = Field(
-        default=None,
-        description="`next` of the page before.",
-        json_schema_extra={"format": "cursor"},
-    )
+    limit: Limit = DEFAULT_LIMIT
+    after: After | None = None
 
 
 class OrderAccount(BaseModel):

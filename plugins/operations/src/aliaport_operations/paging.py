@@ -4,13 +4,23 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
 
 from aliaport_operations.reading import wrong_field
+from aliaport_operations.text import DIGITS
 
 DEFAULT_LIMIT = 50
 MOST = 200
 """Rows of one page."""
+
+Limit = Annotated[int, Field(ge=1, le=MOST), DIGITS]
+After = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2000),
+    Field(description="`next` of the page before.", json_schema_extra={"format": "cursor"}),
+]
 
 
 def write_cursor(order: str, key: Sequence[Any]) -> str:

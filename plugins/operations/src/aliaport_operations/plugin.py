@@ -95,4 +95,5 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         if data["refused_last_minute"]:
             text = f"{data['refused_last_minute']} requests were refused within the last minute"
             return Check.degraded(text, code="overloaded", **data)
-        return Check.healthy("the tables are right and requests are served", **data)
+        served = "requests are served" if LOAD.running else "the application does not run here"
+        return Check.healthy(f"the tables are right, {served}", **data)

@@ -60,9 +60,10 @@ class Purge:
     def __init__(self, context: Context, config: OperationsConfig) -> None:
         self._context = context
         self._counter = context.counter(PURGED)
-        keys = timedelta(hours=config.idempotency_hours)
+        plates = timedelta(days=config.gate_log_personal_days)
+        # The stored answers have plates too.
+        keys = min(plates, timedelta(hours=config.idempotency_hours))
         self._tasks: Sequence[_Task] = (
-            # The stored answers have plates too, so they go first.
             _Task("idempotency_keys", _KEYS, keys),
             _Task(
                 "gate_logs", _GATE_LOGS, timedelta(days=config.gate_log_personal_days), audited=True

@@ -30,11 +30,16 @@ FieldsT = TypeVar("FieldsT", bound=Fields)
 
 
 async def read_body(request: web.Request, timeout: float) -> bytes:
-    """The body, which must be JSON by its name. Raises Refusal (408, 413, 415)."""
-    if request.content_type != "application/json" or (request.charset or "utf-8") != "utf-8":
+    """The body, which must be JSON by its name. Raises Refusal (400, 408, 413, 415)."""
+    if (
+        request.content_type != "application/json"
+        or (request.charset or "utf-8").lower() != "utf-8"
+    ):
         raise Refusal(
             415, "unsupported_media_type", "send JSON in UTF-8: Content-Type: application/json"
         )
+    if "Content-Encoding" in request.headers:
+        raise Refusal(415, "unsupported_media_type", "send the body as it is, not compressed")
     too_large = Refusal(413, "too_large", f"a body has at most {MOST_BODY} bytes")
     if request.content_length is not None and request.content_length > MOST_BODY:
         raise too_large
@@ -45,6 +50,8 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
                 body += chunk
                 if len(body) > MOST_BODY:
                     raise too_large
+    except (web.RequestPayloadError, ConnectionError):
+        raise Refusal(400, "malformed", "the body did not arrive whole") from None
     except TimeoutError:
         text = f"the body did not arrive within {timeout:g} s"
         raise Refusal(408, "timeout", text, headers={"Connection": "close"}) from None
@@ -54,7 +61,12 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
 def body_as(model: type[FieldsT], body: bytes) -> FieldsT:
     """The validated body. Raises Refusal (400, 422)."""
     try:
-        data = json.loads(body.decode(), object_pairs_hook=_without_doubles, parse_constant=_no)
+        data = json.loads(
+            body.decode(),
+            object_pairs_hook=_without_doubles,
+            parse_constant=_no,
+            parse_float=_number,
+        )
     except (ValueError, RecursionError) as error:
         reason = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
         raise Refusal(400, "malformed", f"the body is no valid JSON: {reason}") from None
@@ -123,6 +135,12 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
 
 def _no(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _number(text: str) -> float | int:
+    number = float(text)
+    # To JSON 5.0 is an integer as 5 is.
+    return int(number) if number.is_integer() else number
 
 
 def _encoded(data: Any) -> bytes:

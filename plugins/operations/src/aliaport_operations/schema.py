@@ -146,7 +146,8 @@ CREATE TABLE aliaport_operations_gate_logs (
     passed_at timestamptz NOT NULL,
     work_order_id bigint REFERENCES aliaport_operations_work_orders,
     corrects bigint CONSTRAINT aliaport_operations_gate_logs_corrects UNIQUE
-        REFERENCES aliaport_operations_gate_logs CHECK (corrects < id),
+        REFERENCES aliaport_operations_gate_logs
+        CONSTRAINT aliaport_operations_gate_logs_corrects_older CHECK (corrects < id),
     created_by bigint NOT NULL REFERENCES aliaport_operations_users,
     created_at timestamptz NOT NULL DEFAULT now(),
     purged_at timestamptz,
@@ -183,7 +184,8 @@ CREATE TABLE aliaport_operations_idempotency_keys (
     key text COLLATE "C" NOT NULL CHECK (char_length(key) BETWEEN 1 AND 100),
     request_hash bytea NOT NULL,
     status smallint,
-    answer jsonb,
+    -- Not jsonb, which has an order of names of its own: the answer is to be the same one.
+    answer json,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, key)
 );

@@ -23,6 +23,9 @@ BATCH = 5_000
 BEGIN = datetime(2025, 1, 6, 6, tzinfo=UTC)
 """From when on the rows are dated: fixed, so that the same seed gives the same rows."""
 
+SPAN = timedelta(days=50)
+"""From the first order to the last, however many: none is in the future, or of an ended account."""
+
 SEEDER = "seed"
 """The user who made the rows: disabled, so that nobody signs in by that name."""
 
@@ -92,7 +95,6 @@ async def seed_database(
     """
     if context.environment == "production":
         raise AliaportError("seed is for trials; this is production: nothing was changed")
-    await context.audit.arecord("data.seeded", seed=seed, rows=size.rows)
     async with connection.transaction():
         await connection.execute("LOCK aliaport_operations_accounts IN SHARE ROW EXCLUSIVE MODE")
         if await connection.fetchval("SELECT EXISTS (SELECT FROM aliaport_operations_accounts)"):
@@ -106,6 +108,7 @@ async def seed_database(
             await connection.execute(_MOVE, version)
         await writer.write("gate_logs", rows.passages(), size.gate_logs)
         await connection.execute(_GO_ON)
+        await context.audit.arecord("data.seeded", seed=seed, rows=size.rows)
     await connection.execute(_VACUUM)
 
 
@@ -124,7 +127,7 @@ class _Rows:
                 f"{chance.choice(_TOWNS)} {chance.choice(_TRADES)} {number} {chance.choice(_FORMS)}"
             )
             code = f"{chance.choice('MT')}-{number:07}"
-            made = BEGIN + timedelta(minutes=chance.randrange(60 * 24 * 30))
+            made = BEGIN - timedelta(minutes=chance.randrange(60 * 24 * 30))
             gone = made + timedelta(days=90) if chance.random() < 0.05 else None
             person = chance.random() < 0.1
             yield {
@@ -152,7 +155,7 @@ class _Rows:
             status = chance.choices(ends, weights)[0]
             first = OrderStatus.DRAFT if status == OrderStatus.DRAFT else _first(chance)
             way = _way(first, status)
-            made = BEGIN + timedelta(seconds=number * 30 + chance.randrange(30))
+            made = BEGIN + SPAN * ((number - chance.random()) / self._size.orders)
             for step, (before, after) in enumerate(way):
                 moment = made + timedelta(hours=step + 1)
                 self.moves.append((number, step + 2, str(before), str(after), moment))
@@ -182,8 +185,10 @@ class _Rows:
         chance = self._chance
         for number in range(1, self._size.gate_logs + 1):
             letters = "".join(chance.choices(_LETTERS, k=3))
-            passed = BEGIN + timedelta(seconds=number * 15 + chance.randrange(15))
-            order = chance.randrange(1, self._size.orders + 1) if self._size.orders else None
+            passed = BEGIN + SPAN * ((number - chance.random()) / self._size.gate_logs)
+            # Of the orders that are there by then.
+            newest = (number - 1) * self._size.orders // self._size.gate_logs
+            order = chance.randrange(1, newest + 1) if newest else None
             yield {
                 "id": number,
                 "direction": str(Direction.IN if number % 2 else Direction.OUT),

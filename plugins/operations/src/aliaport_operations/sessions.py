@@ -13,10 +13,12 @@ from aliaport_operations.roles import Role
 SEEN_EVERY = 30
 """Seconds to which the last use of a session is exact: not each request must write."""
 
+# The lock lets whoever disables the user or sets a password wait, and see this session then.
 _BEGIN = """
 INSERT INTO aliaport_operations_sessions (token_hash, user_id, address, expires_at)
 SELECT $1, id, $3, now() + make_interval(secs => $4)
-FROM aliaport_operations_users WHERE id = $2 AND disabled_at IS NULL AND password_hash = $5
+FROM aliaport_operations_users WHERE id = $2 AND disabled_at IS NULL AND password_changed_at = $5
+FOR NO KEY UPDATE
 RETURNING expires_at"""
 _FIND = """
 SELECT u.id, u.name, u.role, s.created_at, s.expires_at,
@@ -56,12 +58,12 @@ class Sessions:
         """Seconds."""
 
     async def begin(
-        self, connection: Connection, user: int, password_hash: str, address: str
+        self, connection: Connection, user: int, changed_at: datetime, address: str
     ) -> tuple[str, datetime] | None:
         """The new token and its end; None where the user was disabled or changed meanwhile."""
         token = secrets.token_urlsafe(32)
         expires = await connection.fetchval(
-            _BEGIN, _hash(token), user, address, self.longest, password_hash
+            _BEGIN, _hash(token), user, address, self.longest, changed_at
         )
         return None if expires is None else (token, expires)
 

@@ -1,6 +1,7 @@
 """Sign-in and what a user may do to the own sign-in: below `/auth`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
@@ -16,8 +17,9 @@ from aliaport_operations.passwords import Hashing
 from aliaport_operations.reading import Fields, wrong_field
 from aliaport_operations.roles import Role
 from aliaport_operations.sessions import Sessions, end_session, end_sessions
-from aliaport_operations.throttle import Throttle
-from aliaport_operations.users import find_user, renew_hash, set_password
+from aliaport_operations.text import CLEAN
+from aliaport_operations.throttle import Attempt, Throttle
+from aliaport_operations.users import NOBODY, find_user, renew_hash, set_password
 
 PATH = "/auth"
 
@@ -27,7 +29,7 @@ _Typed = Annotated[str, StringConstraints(min_length=1, max_length=passwords.LON
 class Credentials(Fields):
     """Who wants to sign in."""
 
-    username: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    username: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=CLEAN)]
     password: _Typed
 
 
@@ -134,7 +136,7 @@ class SignIn:
                 role=Role.VIEWER,
                 body=PasswordChange,
                 answer=PasswordChanged,
-                errors=(409, 429),
+                errors=(403, 409, 429),
                 detached=True,
             ),
         ]
@@ -149,23 +151,27 @@ class SignIn:
         if attempt.wait:
             raise await self._throttled(attempt.wait, address, tell=attempt.first)
         known = passwords.UNKNOWN if user is None else user.password_hash
-        right = await self._hashing.matches(known, body.password)
+        right = await self._matches(attempt, known, body.password)
         if user is None or not right or user.disabled_at is not None:
             # A name that is no user's may be a password by mistake: it is not written down.
-            raise await self._failed("unknown" if user is None else user.name, address)
+            raise await self._failed(NOBODY if user is None else user.name, address)
         renewed = None
         if passwords.outdated(user.password_hash):
-            renewed = await self._hashing.hashed(body.password)
+            with suppress(Refusal):  # the next sign-in may have more luck
+                renewed = await self._hashing.hashed(body.password)
         async with self._database.connection() as connection, connection.transaction():
-            begun = await self._sessions.begin(connection, user.id, user.password_hash, address)
+            begun = await self._sessions.begin(
+                connection, user.id, user.password_changed_at, address
+            )
             if begun is not None:
                 if renewed is not None:
                     await renew_hash(connection, user, renewed)
                 await self._audit.arecord("user.signed_in", user=user.name, address=address)
         if begun is None:
             raise await self._failed(user.name, address)
-        async with self._database.connection() as connection:
-            await self._throttle.succeeded(connection, attempt)
+        with suppress(Refusal):  # the session has begun: the count may fade by itself
+            async with self._database.connection() as connection:
+                await self._throttle.succeeded(connection, attempt)
         token, expires_at = begun
         data = SignedIn(
             token=token,
@@ -204,7 +210,7 @@ class SignIn:
         if attempt.wait:
             raise await self._throttled(attempt.wait, address, tell=attempt.first)
         assert user is not None
-        if not await self._hashing.matches(user.password_hash, body.current_password):
+        if not await self._matches(attempt, user.password_hash, body.current_password):
             await self._audit.arecord(
                 "user.password_change", outcome="failure", user=user.name, address=address
             )
@@ -224,10 +230,24 @@ class SignIn:
             await self._throttle.succeeded(connection, attempt)
         return Outcome(PasswordChanged(ended_sessions=ended))
 
+    async def _matches(self, attempt: Attempt, password_hash: str, password: str) -> bool:
+        try:
+            return await self._hashing.matches(password_hash, password)
+        except Refusal:
+            # Who is turned away has guessed nothing, and follows Retry-After into no lock.
+            async with self._database.connection() as connection:
+                await self._throttle.take_back(connection, attempt)
+            raise
+
     async def _failed(self, user: str, address: str) -> Refusal:
         self._counter.inc(result="failed")
         await self._audit.arecord("user.signed_in", outcome="failure", user=user, address=address)
-        return Refusal(401, "wrong_credentials", "user name or password is wrong")
+        return Refusal(
+            401,
+            "wrong_credentials",
+            "user name or password is wrong",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
 
     async def _throttled(self, wait: int, address: str, *, tell: bool) -> Refusal:
         self._counter.inc(result="throttled")

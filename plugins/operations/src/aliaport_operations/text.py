@@ -1,20 +1,28 @@
 """The kinds of fields that requests have."""
 
+import re
 import unicodedata
-from typing import Annotated
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
-_CLEAN = r"^[^\x00-\x1f\x7f]*$"
-_VISIBLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f\s][^\x00-\x1f\x7f]*$"
-_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+CLEAN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+# Blanks by their numbers, since each kind of regular expression has another opinion on \s.
+_VISIBLE = (
+    r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
+    r"[^\x00-\x20\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+)
+_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 _PHONE = r"^\+?[0-9][0-9 ()/-]{3,28}[0-9]$"
 _EMAIL = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 _CODE = r"^[A-Z0-9][A-Z0-9._-]{0,31}$"
 TAX_NUMBER = r"^([0-9]{10}|[1-9][0-9]{10})$"
 
 HINTS = {
-    _CLEAN: "write one line without control characters",
+    CLEAN: "write one line without control characters",
     _VISIBLE: "write one line, with something to be seen in it",
     _LINES: "write text without control characters",
     _PHONE: "write 5 to 30 digits and blanks, like +90 212 555 00 00",
@@ -41,16 +49,51 @@ Title = Annotated[
 PersonName = Annotated[
     str, StringConstraints(min_length=1, max_length=100, pattern=_VISIBLE), _tidy(100)
 ]
-Reason = Annotated[str, StringConstraints(max_length=500, pattern=_CLEAN), _tidy(500)]
+Reason = Annotated[str, StringConstraints(max_length=500, pattern=CLEAN), _tidy(500)]
 Description = Annotated[str, StringConstraints(max_length=4000, pattern=_LINES), _tidy(4000)]
-Phone = Annotated[str, StringConstraints(pattern=_PHONE)]
-Email = Annotated[str, StringConstraints(max_length=254, pattern=_EMAIL)]
+Phone = Annotated[str, StringConstraints(pattern=_PHONE), Field(examples=["+90 212 555 00 00"])]
+Email = Annotated[
+    str,
+    StringConstraints(max_length=254, pattern=_EMAIL),
+    Field(examples=["name@example.com"]),
+]
 Code = Annotated[
     str,
     StringConstraints(pattern=_CODE),
-    Field(description="A to Z, digits, dot, hyphen and underscore; unique."),
+    Field(description="A to Z, digits, dot, hyphen and underscore; unique.", examples=["TR-00042"]),
 ]
-Id = Annotated[int, Field(ge=1, le=2**53 - 1)]
+
+
+def _spelt(pattern: str, what: str, read: Callable[[str], Any]) -> BeforeValidator:
+    whole = re.compile(pattern, re.ASCII)
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if whole.fullmatch(value) is None:
+            raise ValueError(f"write {what}")
+        try:
+            return read(value)
+        except ValueError as error:
+            raise ValueError(f"write {what}: {error}") from None
+
+    return BeforeValidator(check)
+
+
+# In its one spelling each, where pydantic takes `0` for a day of 1970 and 1_0 for a number.
+Day = Annotated[date, _spelt(r"\d{4}-\d\d-\d\d", "a day like 2026-01-02", date.fromisoformat)]
+Moment = Annotated[
+    AwareDatetime,
+    _spelt(
+        r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
+        "a time with its zone, like 2026-01-02T06:04:05+03:00 (in a query, %2B stands for +)",
+        lambda text: datetime.fromisoformat(text.upper()),
+    ),
+]
+DIGITS = _spelt(r"-?\d{1,40}(\.0+)?", "a whole number, in digits", str)
+"""For numbers in queries, where all is text; a number in a body is none that is text."""
+
+Id = Annotated[int, Field(ge=1, le=2**53 - 1), DIGITS]
 """A row's number; larger ones would not survive JavaScript."""
 
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]

@@ -72,9 +72,11 @@ class Throttle:
         ]
         if not over:
             return Attempt(keys, 0, first=False)
-        await connection.execute(_UNCOUNT, list(keys), b"")
+        first = all(row["failures"] == limit + 1 for row, limit in over)
+        kept = {row["key"] for row, _ in over} if first else set()
+        await connection.execute(_UNCOUNT, [key for key in keys if key not in kept], b"")
         wait = max(1, math.ceil(max(row["rest"] for row, _ in over)))
-        return Attempt(keys, wait, first=all(row["failures"] == limit + 1 for row, limit in over))
+        return Attempt(keys, wait, first=first)
 
     async def succeeded(self, connection: Connection, attempt: Attempt) -> None:
         """The attempt was none to guess: what it counted is taken back.
@@ -82,6 +84,10 @@ class Throttle:
         Call it outside of any transaction: all sign-ins from one address want the same row.
         """
         await connection.execute(_UNCOUNT, list(attempt.keys), attempt.keys[0])
+
+    async def take_back(self, connection: Connection, attempt: Attempt) -> None:
+        """The attempt was turned away before its password was checked: it counts for nothing."""
+        await connection.execute(_UNCOUNT, list(attempt.keys), b"")
 
 
 async def forget_old_failures(connection: Connection, seconds: float) -> None:

@@ -11,6 +11,8 @@ from aliaport.postgres import Connection
 from aliaport_operations.roles import Role
 
 NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
+NOBODY = "unknown"
+"""As whom the audit log knows those who are no users: not a name to be had."""
 
 _BY_NAME = "SELECT * FROM aliaport_operations_users WHERE name = $1"
 _ADD = """
@@ -31,6 +33,7 @@ class User:
     name: str
     role: Role
     password_hash: str
+    password_changed_at: datetime
     disabled_at: datetime | None
 
 
@@ -39,7 +42,14 @@ async def find_user(connection: Connection, name: str) -> User | None:
     row = await connection.fetchrow(_BY_NAME, name)
     if row is None:
         return None
-    return User(row["id"], row["name"], Role(row["role"]), row["password_hash"], row["disabled_at"])
+    return User(
+        row["id"],
+        row["name"],
+        Role(row["role"]),
+        row["password_hash"],
+        row["password_changed_at"],
+        row["disabled_at"],
+    )
 
 
 async def add_user(connection: Connection, name: str, role: Role, password_hash: str) -> int:

@@ -189,12 +189,14 @@ class WorkOrders:
     async def change(self, call: Call) -> Outcome:
         """`PUT /api/work-order/{id}`."""
         body: ChangedOrder = call.body
-        done = await call.connection.execute(
-            _UPDATE,
-            *(call.number, body.version, body.title, body.description, body.planned_for),
-            *(call.caller.id, list(CHANGEABLE)),
-        )
-        order = await _find(call, call.number)
+        # In one transaction, so that the answer does not show a later change of somebody else.
+        async with call.connection.transaction():
+            done = await call.connection.execute(
+                _UPDATE,
+                *(call.number, body.version, body.title, body.description, body.planned_for),
+                *(call.caller.id, list(CHANGEABLE)),
+            )
+            order = await _find(call, call.number)
         if done == "UPDATE 0":
             if order.version == body.version:
                 text = f"a work order that is {order.status} is not changed any more"

@@ -1,0 +1,1 @@
+"""`aliaport doctor`: the production checklist, asked of a running installation."""

@@ -1,0 +1,103 @@
+"""What deploy/ ships and must be loaded: rule groups with their alerts, and dashboards.
+
+A test holds this equal to deploy/prometheus and deploy/grafana, which no wheel has.
+"""
+
+RULES: dict[str, tuple[str, ...]] = {
+    "aliaport": (
+        "HighErrorRate",
+        "HighResponseTime",
+        "DatabaseDown",
+        "HighCPUUsage",
+        "HighMemoryUsage",
+        "CurrencySyncFailed",
+    ),
+    "aliaport-currency": (
+        "CurrencyBulletinsMissed",
+        "CurrencySourceFailing",
+        "CurrencyRateJump",
+        "CurrencyNoLeader",
+    ),
+    "aliaport-database": (
+        "QueryLatencyHigh",
+        "SlowQueries",
+        "DatabasePoolNearlyFull",
+        "DatabaseConnectionsNearlyFull",
+    ),
+    "aliaport-log": (
+        "LogWriteFailing",
+        "LogEventsDropped",
+        "AuditLogRefusing",
+        "FilebeatFailing",
+    ),
+    "aliaport-machine": (
+        "CPUBaselineExceeded",
+        "MemoryBaselineExceeded",
+        "DiskUsageHigh",
+        "DiskAlmostFull",
+        "DiskWillFill",
+        "OutOfMemoryKills",
+        "CPUThrottled",
+        "ClockSkewed",
+    ),
+    "aliaport-pipeline": (
+        "Watchdog",
+        "TargetDown",
+        "TargetAbsent",
+        "PrometheusConfigReloadFailed",
+        "PrometheusRulesFailing",
+        "PrometheusNotificationsFailing",
+        "PrometheusAlertmanagerMissing",
+        "PrometheusStorageFailing",
+        "PrometheusScrapesRejected",
+        "AlertmanagerConfigReloadFailed",
+        "AlertmanagerNotificationsFailing",
+        "UptimeProbeFailing",
+        "CertificateExpiring",
+        "CertificateExpiresSoon",
+        "PostgresExporterFailing",
+    ),
+    "aliaport-service": (
+        "AliaportDown",
+        "AliaportAbsent",
+        "AliaportNotReady",
+        "AliaportRestarting",
+        "ReadinessFlapping",
+        "ProbeFailing",
+        "ProbeDegraded",
+        "ProbeNotRun",
+        "PluginStuck",
+        "PluginRejected",
+        "PluginNotStarted",
+        "PluginSeriesDropped",
+        "CollectorFailing",
+        "JobFailing",
+        "JobMissedRuns",
+        "HttpLoopLagging",
+        "HighClientErrorRate",
+    ),
+    "aliaport-slo-5m": (),
+    "aliaport-slo-30m": (),
+    "aliaport-slo-1h": (),
+    "aliaport-slo-2h": (),
+    "aliaport-slo-6h": (),
+    "aliaport-slo-1d": (),
+    "aliaport-slo-3d": (),
+    "aliaport-slo": (
+        "AvailabilityBudgetBurnFast",
+        "AvailabilityBudgetBurnSlow",
+        "LatencyBudgetBurn",
+    ),
+}
+"""The alerts of each group; a group without any records what others use."""
+
+DATA_SOURCE = "aliaport-prometheus"
+DASHBOARDS = (
+    "aliaport-business",
+    "aliaport-database",
+    "aliaport-monitoring",
+    "aliaport-overview",
+    "aliaport-probes",
+    "aliaport-slo",
+    "aliaport-system",
+)

@@ -1,0 +1,152 @@
+"""Does Prometheus watch the service, with all rules, and does it know whom to tell?"""
+
+from typing import Any
+from urllib.parse import quote
+
+from aliaport.doctor.checks import PROMETHEUS, Check, Visit
+from aliaport.doctor.essentials import RULES
+from aliaport.doctor.findings import Finding, Trouble, passed
+from aliaport.doctor.metrics_page import BUILD_INFO
+
+MOST_SHOWN = 5
+
+
+async def is_ready(visit: Visit) -> Finding:
+    """It serves queries."""
+    site = visit.prometheus()
+    await site.good("/-/ready")
+    version = (await _data(visit, "status/buildinfo"))["version"]
+    return passed(f"ready, version {version}")
+
+
+async def scrapes(visit: Visit) -> Finding:
+    """Every target of the service's job is up, and is the service."""
+    job = visit.places.job
+    up = await _query(visit, f'up{{job="{job}"}}')
+    builds = await _query(visit, f'{BUILD_INFO}{{job="{job}"}}')
+    if not up:
+        raise Trouble(
+            f"no target of the job {job}",
+            "let prometheus.yml scrape the service, or name its job by --job",
+            "AliaportAbsent",
+        )
+    down = [each["metric"]["instance"] for each in up if each["value"][1] != "1"]
+    if down:
+        raise Trouble(
+            f"{len(down)} of {len(up)} targets down: {_some(down)}",
+            "repair them; the line prometheus.targets has the errors",
+            "AliaportDown",
+        )
+    versions = {each["metric"]["instance"]: each["metric"]["version"] for each in builds}
+    strange = [name for each in up if (name := each["metric"]["instance"]) not in versions]
+    if strange:
+        raise Trouble(
+            f"up, but without {BUILD_INFO}: {_some(strange)}",
+            f"see what answers there: it is not Aliaport; or {job} was started this minute",
+        )
+    return passed(f"{len(up)} up, version {', '.join(sorted(set(versions.values())))}")
+
+
+async def targets(visit: Visit) -> Finding:
+    """Every target of every job is up."""
+    active = (await _data(visit, "targets?state=active"))["activeTargets"]
+    down = [f"{each['scrapePool']} {_place(each)}" for each in active if each["health"] != "up"]
+    if active and not down:
+        jobs = {each["scrapePool"] for each in active}
+        return passed(f"{len(active)} targets of {len(jobs)} jobs are up")
+    raise Trouble(
+        f"{len(down)} of {len(active)} targets are not up: {_some(down)}",
+        "start them, or correct their addresses in prometheus.yml",
+        "TargetDown",
+    )
+
+
+def _place(target: dict[str, Any]) -> str:
+    instance = target["labels"].get("instance", target["scrapeUrl"].partition("?")[0])
+    return f"{instance} ({target['lastError'] or target['health']})"
+
+
+async def rules_loaded(visit: Visit) -> Finding:
+    """All groups and alerts that are shipped are there; others may be beside them."""
+    groups = (await _data(visit, "rules"))["groups"]
+    there = {rule["name"] for group in groups for rule in group["rules"]}
+    names = {group["name"] for group in groups}
+    missing_groups = [name for name in RULES if name not in names]
+    missing = [
+        alert
+        for group, alerts in RULES.items()
+        if group not in missing_groups
+        for alert in alerts
+        if alert not in there
+    ]
+    if not missing_groups and not missing:
+        count = sum(len(alerts) for alerts in RULES.values())
+        return passed(f"all {len(RULES)} groups with {count} alerts are loaded")
+    parts = [
+        f"{what} {_some(names)}"
+        for what, names in (("groups", missing_groups), ("alerts", missing))
+        if names
+    ]
+    raise Trouble(
+        f"missing: {'; '.join(parts)}",
+        "mount deploy/prometheus/*.rules.yml beside prometheus.yml and reload Prometheus",
+        "PrometheusConfigReloadFailed",
+    )
+
+
+async def rules_work(visit: Visit) -> Finding:
+    """Every rule was evaluated without an error."""
+    groups = (await _data(visit, "rules"))["groups"]
+    rules = [(group["name"], rule) for group in groups for rule in group["rules"]]
+    bad = [
+        f"{group}/{rule['name']}: {rule.get('lastError') or 'not evaluated yet'}"
+        for group, rule in rules
+        if rule["health"] != "ok"
+    ]
+    if rules and not bad:
+        return passed(f"all {len(rules)} rules are evaluated without error")
+    raise Trouble(
+        f"{len(bad)} of {len(rules)} rules are not well: {_some(bad)}"
+        if rules
+        else "Prometheus has no rules",
+        "correct these rules; right after a start, wait for a minute and ask again",
+        "PrometheusRulesFailing",
+    )
+
+
+async def alertmanagers(visit: Visit) -> Finding:
+    """It has somewhere to send alerts to."""
+    active = (await _data(visit, "alertmanagers"))["activeAlertmanagers"]
+    if active:
+        return passed(", ".join(each["url"].partition("?")[0] for each in active))
+    raise Trouble(
+        "Prometheus knows no Alertmanager: alerts reach nobody",
+        "add `alerting.alertmanagers` as in deploy/prometheus/prometheus.yml",
+        "PrometheusAlertmanagerMissing",
+    )
+
+
+async def _query(visit: Visit, expression: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await _data(visit, f"query?query={quote(expression)}"))["result"]
+    return found
+
+
+async def _data(visit: Visit, path: str) -> dict[str, Any]:
+    answer = await visit.prometheus().json(f"/api/v1/{path}")
+    found: dict[str, Any] = answer["data"]
+    return found
+
+
+def _some(names: list[str]) -> str:
+    left = len(names) - MOST_SHOWN
+    return ", ".join(names[:MOST_SHOWN]) + (f" and {left} more" if left > 0 else "")
+
+
+CHECKS = (
+    Check("prometheus.ready", "Prometheus is ready", is_ready, PROMETHEUS),
+    Check("prometheus.scrape", "Prometheus scrapes the service", scrapes, PROMETHEUS),
+    Check("prometheus.targets", "Every target is up", targets, PROMETHEUS),
+    Check("prometheus.rules", "Alert rules are loaded", rules_loaded, PROMETHEUS),
+    Check("prometheus.evaluation", "Rules are evaluated without error", rules_work, PROMETHEUS),
+    Check("prometheus.alertmanager", "Prometheus knows Alertmanager", alertmanagers, PROMETHEUS),
+)

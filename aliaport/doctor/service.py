@@ -1,0 +1,98 @@
+"""Does the service answer as it should, and fast enough?"""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from aliaport.doctor.checks import Check, Visit
+from aliaport.doctor.findings import Finding, Trouble, passed
+from aliaport.doctor.http import Reply
+from aliaport.settings.service import SERVICE
+
+SAMPLES = 20
+BASELINE = 0.05
+"""Seconds: the specification's baseline for the p95 of GET /health."""
+
+MOST_SKEW = 2.0
+_HEALTH_KEYS = {"status", "service", "version", "timestamp"}
+
+
+async def health(visit: Visit) -> Finding:
+    """200, and the body that the specification gives."""
+    site = visit.service()
+    reply = await site.good("/health")
+    body = site.parsed(reply)
+    if not isinstance(body, dict) or not body.keys() >= _HEALTH_KEYS:
+        raise site.trouble(f"{reply.url} answers 200, but not as Aliaport does: {reply.begin}")
+    if body["service"] != SERVICE or body["status"] != "healthy":
+        raise site.trouble(f"{reply.url} is of another service: {reply.begin}")
+    return passed(f"200, version {body['version']}")
+
+
+async def ready(visit: Visit) -> Finding:
+    """200; else which probe fails."""
+    site = visit.service()
+    reply = await site.get("/ready")
+    body = site.parsed(reply)
+    data: dict[str, Any] = body["data"]
+    if reply.status == 200 and data["status"] == "ready":
+        probes = [f"{name} {word}" for name, word in data.items() if name not in _NOT_PROBES]
+        return passed(f"200, {', '.join(probes) or 'no critical probe'}")
+    error = body.get("error", {})
+    raise Trouble(
+        f"{reply.status}, {error.get('code', 'no code')}: {error.get('message', reply.begin)}",
+        "see what the probes that are named here say in /status, and repair what they watch",
+        "AliaportNotReady",
+    )
+
+
+_NOT_PROBES = ("status", "timestamp", "omitted")
+
+
+async def latency(visit: Visit) -> Finding:
+    """The p95 of /health, measured from where doctor runs."""
+    site = visit.service()
+    seconds = sorted([(await site.good("/health")).seconds for _ in range(SAMPLES)])
+    p95 = seconds[math.ceil(0.95 * SAMPLES) - 1]
+    seen = (
+        f"p95 of {SAMPLES} requests {p95 * 1000:.1f} ms, median "
+        f"{seconds[SAMPLES // 2] * 1000:.1f} ms, measured from here"
+    )
+    if p95 < BASELINE:
+        return passed(seen)
+    raise Trouble(
+        f"{seen}; the baseline is {BASELINE * 1000:.0f} ms",
+        "run doctor beside the service, to leave out the network; if it stays, see what is slow",
+        "HighResponseTime",
+    )
+
+
+async def clock(visit: Visit) -> Finding:
+    """The service's time against this machine's, as exactly as its whole seconds allow."""
+    site = visit.service()
+    reply = await site.good("/health")
+    skew = _least_skew(reply, site.parsed(reply)["timestamp"])
+    if abs(skew) < MOST_SKEW:
+        return passed(f"within {MOST_SKEW:g} s of this machine's clock")
+    way = "ahead of" if skew > 0 else "behind"
+    raise Trouble(
+        f"at least {abs(skew):.1f} s {way} this machine's clock",
+        "let both machines keep their time by NTP (timedatectl, chronyc tracking)",
+        "ClockSkewed",
+    )
+
+
+def _least_skew(reply: Reply, timestamp: str) -> float:
+    """Seconds by which the clocks differ at the least; the timestamp leaves out the fraction."""
+    told = datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    earliest, latest = told - reply.received, told + 1 - reply.sent
+    return 0.0 if earliest <= 0 <= latest else min(earliest, latest, key=abs)
+
+
+LATENCY = Check("service.latency", "/health is fast: p95 below 50 ms", latency)
+CHECKS = (
+    Check("service.health", "/health answers 200", health),
+    Check("service.ready", "/ready answers 200", ready),
+    LATENCY,
+    Check("service.clock", "Clocks agree within 2 s", clock),
+)

@@ -1,0 +1,173 @@
+"""Lets schemathesis send what is valid beyond its schema: check digits, rows that exist.
+
+Each change makes valid values of other valid ones, so that what is invalid on purpose stays so.
+"""
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import requests
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import AuthContext, Case, HookContext, Response
+from stdnum.tr import tckimlik, vkn
+
+FACTS: dict[str, Any] = json.loads(os.environ["OPERATIONS_UNDER_TEST"])
+"""`url`, `password`, `tokens` by role, and the ids of rows: `accounts`, `orders`, `entries`."""
+
+_TAX_NUMBER = re.compile(r"[0-9]{10}|[1-9][0-9]{10}")
+_TIME = re.compile(r"([0-9]{4})(-[0-9]{2}-)([0-9]{2})(T.+(?:Z|[+-][0-9]{2}:[0-9]{2}))")
+_KEY = re.compile(r"[!-~]{1,100}")
+_SOME_CURSOR = "a-cursor"
+_REFERENCES = {"account_id": "accounts", "work_order_id": "orders", "corrects": "entries"}
+_LISTS = {"/api/cari": "accounts", "/api/work-order": "orders", "/api/gate-log": "entries"}
+
+_session = requests.Session()
+_keys = itertools.count()
+_passwords = [FACTS["password"]]
+
+
+def _checked(digits: str) -> str:
+    """The tax or identity number with these digits, but for those that check the others."""
+    if len(digits) == 10:
+        return digits[:9] + str(vkn.calc_check_digit(digits[:9]))
+    return digits[:9] + str(tckimlik.calc_check_digits(digits[:9]))
+
+
+schemathesis.openapi.format(
+    "tr-tax-number", st.from_regex(_TAX_NUMBER, fullmatch=True).map(_checked)
+)
+schemathesis.openapi.format(
+    "plate", st.from_regex(r"[ ._-]?(?:[A-Za-z0-9ÇĞİÖŞÜçğıöşü][ ._/-]?){2,14}", fullmatch=True)
+)
+schemathesis.openapi.format("cursor", st.just(_SOME_CURSOR))
+
+
+def _ask(method: str, path: str, token: str = FACTS["tokens"]["admin"], **options: Any) -> Any:
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = _session.request(
+        method, FACTS["url"] + path, headers=headers, timeout=30, **options
+    )
+    return answer.json().get("data")
+
+
+def _sign_in(name: str, password: str) -> str:
+    body = {"username": name, "password": password}
+    token: str = _ask("POST", "/auth/login", json=body)["token"]
+    return token
+
+
+class _Token:
+    """Sends a token that is asked for once each request."""
+
+    def set(self, case: Case, data: str, context: AuthContext) -> None:
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+@schemathesis.auth(refresh_interval=None).skip_for(path_regex="^/auth/(login|logout|password)$")
+class Admin(_Token):
+    """Who may reach all routes."""
+
+    def get(self, case: Case, context: AuthContext) -> str:
+        token: str = FACTS["tokens"]["admin"]
+        return token
+
+
+@schemathesis.auth(refresh_interval=None).apply_to(path="/auth/logout")
+class Leaving(_Token):
+    """Who signs out does so once."""
+
+    def get(self, case: Case, context: AuthContext) -> str:
+        return _sign_in("viewer", FACTS["password"])
+
+
+@schemathesis.auth(refresh_interval=None).apply_to(path="/auth/password")
+class Changing(_Token):
+    """Whose other sessions end has no other ones."""
+
+    def get(self, case: Case, context: AuthContext) -> str:
+        token: str = FACTS["tokens"]["changing"]
+        return token
+
+
+def _whole(value: Any, most: int) -> bool:
+    return type(value) in (int, float) and value == int(value) and 1 <= value <= most
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    """Make what is valid by its schema valid indeed, and let it find rows."""
+    root = "/".join(case.path.split("/")[:3])
+    number = _row(case, root)
+    if case.headers and _KEY.fullmatch(str(case.headers.get("Idempotency-Key", ""))):
+        # Another request with the same key is refused, and each of these is another one.
+        key = f"{next(_keys)}-{case.headers['Idempotency-Key']}"[:100]
+        case.headers["Idempotency-Key"] = key
+    if isinstance(case.query, dict) and case.query.get("after") == _SOME_CURSOR:
+        sort = case.query.get("sort")
+        params = {"limit": 1} | ({"sort": sort} if sort in ("code", "title") else {})
+        case.query["after"] = _ask("GET", root, params=params)["next"]
+    if isinstance(case.body, dict):
+        _body(case, case.body, root, number)
+
+
+def _row(case: Case, root: str) -> int:
+    """The id in the path, 0 where there is none; most are made one of a row."""
+    text = str((case.path_parameters or {}).get("id", ""))
+    if not re.fullmatch(r"[1-9][0-9]{0,15}", text):
+        return 0
+    number = int(text)
+    if 1000 < number < 2**53 and number % 8:
+        rows = FACTS[_LISTS[root]]
+        number = case.path_parameters["id"] = rows[number % len(rows)]
+    return number
+
+
+def _body(case: Case, body: dict[str, Any], root: str, number: int) -> None:
+    for name, of in _REFERENCES.items():
+        if _whole(value := body.get(name), 2**53 - 1) and value not in FACTS[of]:
+            body[name] = type(value)(FACTS[of][int(value) % len(FACTS[of])])
+    if _whole(version := body.get("version"), 2**31 - 1) and number and int(version) % 4:
+        now = _ask("GET", f"{root}/{number}")
+        body["version"] = now["version"] if now else version
+    _change(body, "tax_number", lambda text: _TAX_NUMBER.fullmatch(text) and _checked(text))
+    _change(body, "passed_at", _past)
+    if case.path == "/auth/login" and _typed(body, "username") and _typed(body, "password"):
+        if len(body["password"]) % 2:
+            body |= {"username": "viewer", "password": FACTS["password"]}
+    if case.path == "/auth/password":
+        if _typed(body, "current_password") and len(body["current_password"]) % 2:
+            body["current_password"] = _passwords[-1]
+        if _typed(body, "new_password", least=12):
+            body["new_password"] = "vwxyz" + body["new_password"][5:]
+
+
+@schemathesis.hook
+def after_call(context: HookContext, case: Case, response: Response) -> None:
+    """Remember a password that was changed."""
+    if case.path == "/auth/password" and response.status_code == 200:
+        _passwords.append(case.body["new_password"])
+
+
+def _change(body: dict[str, Any], name: str, change: Callable[[str], Any]) -> None:
+    value = body.get(name)
+    if isinstance(value, str) and (changed := change(value)):
+        body[name] = changed
+
+
+def _past(text: str) -> str:
+    """The same time of a year that is over."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return text
+    year, month, day, rest = found.groups()
+    return f"{2001 + int(year) % 24}{month}{'28' if day == '29' else day}{rest}"
+
+
+def _typed(body: dict[str, Any], name: str, least: int = 1) -> bool:
+    value = body.get(name)
+    return isinstance(value, str) and least <= len(value) <= 1024

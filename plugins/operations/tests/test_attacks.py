@@ -1,0 +1,602 @@
+"""Hostile requests: nothing breaks, nothing is changed, nothing is told."""
+
+import base64
+import gzip
+import json
+import re
+import select
+import socket
+import unicodedata
+import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.operations import CARI, GATE, ORDER, PASSWORD, Operations, serve
+from tests.support.postgres import TcpPostgres, until
+from tests.support.service import Answer
+
+POOL = 'aliaport_db_pool_used{component="operations_api"}'
+TABLES = "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'aliaport_operations_%'"
+CANARY = "canary7f3a"
+"""Stands in each hostile value; no log may have it."""
+
+INJECTIONS = [
+    f"{CANARY}' OR '1'='1",
+    f"{CANARY}'; DROP TABLE aliaport_operations_accounts CASCADE; --",
+    f"{CANARY}\\'; SELECT pg_sleep(9); --",
+    f"{CANARY}$$; DELETE FROM aliaport_operations_users; $$",
+    f"{CANARY}:* & !a | (b <-> c)",
+    f"{CANARY}%_\\%",
+    f'{CANARY}{{"$gt": ""}}',
+    f"{CANARY} %s %(a)s {{}} {{0.__class__}} $1 ${{jndi:ldap://x}}",
+    f"../../{CANARY}/../etc/passwd",
+    f"<script>{CANARY}</script>",
+]
+NASTY = [
+    *INJECTIONS,
+    "\"double\" 'single' `back` \\ \\\\ \\n \\u0000",
+    "🚢⚓️ 👩\u200d👩\u200d👧 𝔘𝔫𝔦",
+    "שלום مرحبا \u202eolleh\u202c",
+    "zero\u200bwidth\u200d\ufeff\u00ad\u2060",
+    "İstanbul ılık ÇĞÖŞÜ ậ x\u0323",
+    "㌖" * 200,
+    "ﷺ" * 200,
+    "\ufffe\uffff\U0010ffff",
+    "null",
+    "0",
+]
+
+
+@pytest.fixture(scope="module")
+def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
+    """A service with one connection, so that a leak of it cannot stay unnoticed."""
+    settings = {
+        "POOL_SIZE": "1",
+        "BODY_TIMEOUT": "1",
+        "ACQUIRE_TIMEOUT": "10",
+        "FAILURES_PER_ACCOUNT_AND_ADDRESS": "100000",
+        "FAILURES_PER_ACCOUNT": "100000",
+        "FAILURES_PER_ADDRESS": "100000",
+    }
+    environ: dict[str, Any] = {
+        f"ALIAPORT_APPS__OPERATIONS__{name}": value for name, value in settings.items()
+    }
+    environ["ALIAPORT_PLUGINS__OPERATIONS__TOTALS_INTERVAL"] = "3600"
+    folder = tmp_path_factory.mktemp("attacks") / "run"
+    config = 'trusted_proxies = ["127.0.0.0/8"]\n'
+    with serve(server, folder, config=config, **environ) as operations:
+        yield operations
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_our_fault(api: Operations) -> Iterator[None]:
+    """Each answer of 5xx would be ours, and so would be a connection that is not given back."""
+    yield
+    page = api.service.get("/metrics").text
+    counts = re.findall(r'^aliaport_http_requests_total\{.*status="5.*', page, re.MULTILINE)
+    faults = [each for each in counts if not each.endswith(" 0.0")]
+    assert not faults, api.service.events("request.failed")
+    if f"{POOL} 0.0" not in page:
+        until(lambda: api.metric(POOL) == 0, "the connection is given back")
+    assert api.get(CARI, limit=1).status == 200
+
+
+def harmless(answer: Answer) -> bool:
+    """Whether it is done, or refused in the one shape without a word about the inside."""
+    if answer.status in (200, 201):
+        return True
+    told = answer.text.lower()
+    inside = (
+        "traceback",
+        "select ",
+        "insert ",
+        "aliaport_operations",
+        "asyncpg",
+        "postgres",
+        ".py",
+    )
+    return (
+        400 <= answer.status < 500
+        and set(answer.json) == {"success", "error"}
+        and not [word for word in inside if word in told]
+    )
+
+
+@pytest.fixture(scope="module")
+def bodies(api: Operations) -> dict[tuple[str, str], dict[str, Any]]:
+    """A right body for each route that takes one, all fields filled."""
+    contact = {"person": "Deneme Kişi", "phone": "+90 212 555 00 00", "email": "a@example.com"}
+    account = {
+        "code": "ATTACKED",
+        "title": "Deneme",
+        "kind": "customer",
+        "tax_number": "10000000146",
+        "currency": "TRY",
+        "contact": contact,
+    }
+    number = api.data("POST", CARI, account)["id"]
+    text = {"title": "Tahliye", "description": "", "planned_for": "2026-01-02"}
+    order = api.data("POST", ORDER, {"account_id": number, **text})["id"]
+    gate = {
+        "direction": "in",
+        "plate": "34 ABC 1",
+        "driver": "Deneme Kişi",
+        "passed_at": "2024-01-02T03:04:05Z",
+        "work_order_id": order,
+    }
+    entry = api.data("POST", GATE, gate)["id"]
+    return {
+        ("POST", "/auth/login"): {"username": "clerk", "password": PASSWORD},
+        ("POST", "/auth/password"): {"current_password": "wrong", "new_password": "wrong"},
+        ("POST", CARI): account,
+        ("PUT", f"{CARI}/{number}"): account | {"version": 1},
+        ("POST", f"{CARI}/{number}/deactivate"): {"version": 999},
+        ("POST", f"{CARI}/{number}/activate"): {"version": 999},
+        ("POST", ORDER): {"account_id": number, "status": "draft", **text},
+        ("PUT", f"{ORDER}/{order}"): {"version": 1, **text},
+        ("POST", f"{ORDER}/{order}/status"): {"status": "done", "reason": "", "version": 1},
+        ("POST", GATE): gate | {"corrects": entry},
+    }
+
+
+def leaves(body: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, value in body.items():
+        yield (*path, name)
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, name))
+
+
+def replaced(body: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    name, *rest = path
+    return body | {name: replaced(body[name], tuple(rest), value) if rest else value}
+
+
+def test_the_bodies_of_this_test_have_all_fields_there_are(
+    api: Operations, bodies: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    document = api.get("/api/openapi.json").json
+    schemas = document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if "requestBody" not in operation:
+                continue
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            wanted = schemas[schema["$ref"].rpartition("/")[2]]["properties"]
+            pattern = re.sub(r"\{\w+\}", r"\\d+", path)
+            (ours,) = [
+                set(body)
+                for (verb, place), body in bodies.items()
+                if verb == method.upper() and re.fullmatch(pattern, place)
+            ]
+            assert ours == set(wanted), (method, path)
+
+
+def test_injections_into_each_field_change_nothing(
+    api: Operations, bodies: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    wrong = {}
+    before = api.sql(TABLES)
+    for (method, path), body in bodies.items():
+        for leaf in leaves(body):
+            for value in INJECTIONS[:4] if path.startswith("/auth") else INJECTIONS:
+                answer = api.call(method, path, replaced(body, leaf, value), role="admin")
+                if not harmless(answer):
+                    wrong[path, leaf, value] = answer.text
+    assert not wrong
+    assert api.sql(TABLES) == before
+
+
+def test_injections_into_each_query_parameter_find_nothing(api: Operations) -> None:
+    api.account()
+    wrong = {}
+    rubbish = ["%00", "%ff", "%ed%a0%80", "%zz", "%", "9" * 30, "-1", "1e9", "NaN", "%D9%A1"]
+    for path in (CARI, ORDER, GATE):
+        operation = api.get("/api/openapi.json").json["paths"][path]["get"]
+        for parameter in operation["parameters"]:
+            for value in [*map(quote, INJECTIONS), *rubbish]:
+                answer = api.call("GET", f"{path}?{parameter['name']}={value}")
+                found = answer.status == 200 and "DROP" in value and answer.json["data"]["items"]
+                if not harmless(answer) or found:
+                    wrong[path, parameter["name"], value] = answer.text
+        for query in ("q=a&q=b", "limit=1&limit=1", "unknown=1", "&&=&=1"):
+            answer = api.call("GET", f"{path}?{query}")
+            if not harmless(answer) or answer.status != 422:
+                wrong[path, query, ""] = answer.text
+    assert not wrong
+
+
+def cursor(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def test_forged_cursors_are_refused_or_find_a_page(api: Operations) -> None:
+    numbers: list[Any] = [
+        0,
+        2**63 - 1,
+        -(2**63) + 1,
+        2**63,
+        -(2**63),
+        10**1000,
+        True,
+        1.5,
+        None,
+        "1",
+        [],
+        {},
+    ]
+    forged: list[Any] = [["latest", number, 1] for number in numbers]
+    forged += [["latest", 1, number] for number in numbers]
+    forged += [["newest", number] for number in numbers]
+    texts = [*INJECTIONS, "\0", "\ud800", "\uffff", "x" * 1000]
+    forged += [["code", text] for text in texts] + [["title", text, 1] for text in texts]
+    tokens = [cursor(each) for each in [*forged, [], {}, None, 1, "code", ["code"], [[[]]]]]
+    tokens += ["a", "=", "====", "%00", "%ff", "ş", "..", "null", cursor("x") + "!", "W" * 2000]
+    for path, query in ((CARI, ""), (CARI, "sort=title&"), (ORDER, ""), (GATE, "")):
+        for token in tokens:
+            answer = api.call("GET", f"{path}?{query}after={quote(token, safe='%')}")
+            assert answer.status in (200, 422), (path, query, token, answer.text)
+            assert harmless(answer)
+
+
+def test_rubbish_in_the_path_is_404(api: Operations) -> None:
+    numbers = ["0", "-1", "+1", "1.0", "1e3", "0x1", "9" * 16, "9" * 17, "9" * 5000, "%D9%A1"]
+    numbers += ["%00", "1%00", "%ff", "1%0a", "%zz", "..%2f..", "1%2fstatus", "1;a", "%27", "1%20"]
+    numbers += [quote(each, safe="") for each in INJECTIONS]
+    for path in (CARI, ORDER, GATE):
+        for number in numbers:
+            answer = api.get(f"{path}/{number}")
+            assert answer.status == 404, (path, number, answer.text)
+            assert harmless(answer)
+
+
+def test_rubbish_in_headers_does_no_harm(api: Operations) -> None:
+    body = {"direction": "in", "plate": "34 ABC 1"}
+    rubbish = [*INJECTIONS, "ÿþ", "\t", " ", "x" * 8000, "999.1.1.1", "::ffff:1.2.3.4%eth0", ",,,,"]
+    for value in rubbish:
+        for name in ("Idempotency-Key", "X-Request-ID", "traceparent", "User-Agent", "Accept"):
+            answer = api.call("POST", GATE, body, headers={name: value})
+            assert answer.status == 201 or (name, answer.status) == ("Idempotency-Key", 422)
+        for name in ("Forwarded", "X-Forwarded-Host", "X-HTTP-Method-Override"):
+            answer = api.call("GET", "/auth/me", headers={name: value})
+            assert answer.status == 200, (name, value)
+        # The one that is stored and logged, since the service trusts its proxy.
+        answer = api.sign_in("clerk", headers={"X-Forwarded-For": value})
+        assert answer.status == 200, (value, answer.text)
+    assert api.sign_in("clerk", "wrong", headers={"X-Forwarded-For": "ÿ'"}).status == 401
+
+
+def test_nasty_text_comes_back_as_it_was_sent(api: Operations) -> None:
+    wrong = []
+    for text in NASTY:
+        title, short = text[:200], text[:100]
+        assert unicodedata.normalize("NFC", title) == title, "this test sends what stays as it is"
+        contact = {"person": short}
+        account = api.account(title=title, contact=contact)
+        order = api.order(account_id=account["id"], title=title, description=f"{title}\n\t{title}")
+        move = {"status": "planned", "reason": title, "version": 1}
+        api.data("POST", f"{ORDER}/{order['id']}/status", move)
+        body = {"direction": "in", "plate": "34 ABC 1", "driver": short}
+        entry = api.data("POST", GATE, body)
+        (change,) = api.data("GET", f"{ORDER}/{order['id']}/history")["items"]
+        entry = api.data("GET", f"{GATE}/{entry['id']}")
+        account = api.data("GET", f"{CARI}/{account['id']}")
+        order = api.data("GET", f"{ORDER}/{order['id']}")
+        stored = bytes.fromhex(
+            api.sql(
+                "SELECT encode(convert_to(title, 'UTF8'), 'hex') "
+                f"FROM aliaport_operations_accounts WHERE id = {account['id']}"
+            )
+        ).decode()
+        got = [
+            account["title"],
+            order["title"],
+            order["account"]["title"],
+            change["reason"],
+            stored,
+        ]
+        shorts = [account["contact"]["person"], entry["driver"]]
+        lines = f"{title}\n\t{title}"
+        if got != [title] * 5 or shorts != [short] * 2 or order["description"] != lines:
+            wrong.append((title, got, shorts, order["description"]))
+    assert not wrong
+    assert {each["title"] for each in pages(api, sort="title")} >= {text[:200] for text in NASTY}
+
+
+def pages(api: Operations, **query: Any) -> Iterator[Any]:
+    """All accounts, a few a page, so that each of them is a cursor's once."""
+    after: dict[str, str] = {}
+    while True:
+        page = api.data("GET", CARI, limit=3, **query, **after)
+        yield from page["items"]
+        if page["next"] is None:
+            return
+        after = {"after": page["next"]}
+
+
+@pytest.mark.parametrize("character", ["\0", "\x01", "\x1b", "\x7f", "\x85", "\x9f", "\u2028"])
+def test_control_characters_are_refused_by_the_fields_path(
+    api: Operations, bodies: dict[tuple[str, str], dict[str, Any]], character: str
+) -> None:
+    texts = {
+        "username",
+        "description",
+        "code",
+        "title",
+        "person",
+        "phone",
+        "email",
+        "reason",
+        "plate",
+        "driver",
+    }
+    texts |= {"tax_number", "currency", "kind", "direction", "status", "planned_for", "passed_at"}
+    if character == "\u2028":
+        texts.remove("description")  # which may have lines
+    if character.isspace():
+        texts.remove("plate")  # which is written in any spelling
+    for (method, path), body in bodies.items():
+        for leaf in leaves(body):
+            if leaf[-1] in texts:
+                changed = replaced(body, leaf, f"A{character}1")
+                error = api.refused(422, method, path, changed, role="admin")
+                assert error["fields"][0]["path"] == ".".join(("body", *leaf)), (path, leaf)
+
+
+WELL = b'{"code": "WELL", "title": "Deneme", "kind": "both"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (WELL[:-1], 400),
+        (WELL + b"x", 400),
+        (b"\xef\xbb\xbf" + WELL, 400),
+        (WELL.decode().encode("utf-16"), 400),
+        (WELL.decode().encode("utf-32-le"), 400),
+        (WELL.replace(b"Deneme", b"\xff"), 400),
+        (WELL.replace(b"Deneme", b"\xed\xa0\x80"), 400),
+        (WELL.replace(b"Deneme", b"\\ud800"), 400),
+        (WELL.replace(b"Deneme", b"\\udc00\\ud800"), 400),
+        (WELL.replace(b"title", b"\\ud800"), 400),
+        (WELL.replace(b"Deneme", b"a\tb"), 400),
+        (WELL.replace(b"}", b', "code": "OTHER"}'), 400),
+        (WELL.replace(b"}", b', "contact": {"person": "a", "person": "b"}}'), 400),
+        (WELL.replace(b'"Deneme"', b"NaN"), 400),
+        (WELL.replace(b'"Deneme"', b"-Infinity"), 400),
+        (WELL.replace(b'"Deneme"', b"9" * 5000), 400),
+        (b"[" * 60_000, 400),
+        (b'{"code":' * 8_000, 400),
+        (b"[" * 30_000 + b"]" * 30_000, 400),
+        (b"[" * 100_000, 413),
+        (WELL.replace(b'"Deneme"', b"[" * 400 + b"]" * 400), 422),
+        (WELL.replace(b'"Deneme"', b"1e999"), 422),
+        (WELL.replace(b'"Deneme"', b"9" * 4000), 422),
+        (WELL.replace(b'"Deneme"', b"null"), 422),
+        (WELL.replace(b'"Deneme"', b"[]"), 422),
+        (WELL.replace(b'"Deneme"', b"{}"), 422),
+        (WELL.replace(b"}", b', "version": 1}'), 422),
+        (WELL.replace(b"}", b', "__proto__": {}}'), 422),
+        (WELL.replace(b"}", b', "' + b"x" * 9000 + b'": 1}'), 422),
+        (b"{" + b",".join(b'"%d":1' % each for each in range(6000)) + b"}", 422),
+        (b"null", 422),
+        (b"[]", 422),
+        (b'"text"', 422),
+        (b"1", 422),
+        (b"[" + WELL + b"]", 422),
+    ],
+)
+def test_a_body_that_is_none_is_refused(api: Operations, body: bytes, status: int) -> None:
+    answer = api.call("POST", CARI, body)
+    assert answer.status == status, answer.text
+    assert harmless(answer)
+    assert len(answer.text) < 4000
+
+
+@pytest.mark.parametrize("value", ["1.5", '"1"', "true", "null", "[1]", '{"a":1}', "0", "-1"])
+def test_a_number_is_neither_text_nor_broken_nor_boundless(api: Operations, value: str) -> None:
+    for name in ("account_id", "version"):
+        path, method = (ORDER, "POST") if name == "account_id" else (f"{ORDER}/1", "PUT")
+        for each in (value, "9" * 19, "9" * 400):
+            body = f'{{"title": "Deneme", "{name}": {each}}}'.encode()
+            error = api.refused(422, method, path, body)
+            assert [fault["path"] for fault in error["fields"]] == [f"body.{name}"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 422),
+        ("Application/JSON", 422),
+        ("application/json; charset=utf-8", 422),
+        ("application/json; charset=UTF-8", 422),
+        ('application/json;charset="UTF-8"', 422),
+        ("application/json; charset=latin-1", 415),
+        ("application/json; charset=utf-16", 415),
+        ("application/json; charset=", 422),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("text/plain", 415),
+        ("text/json", 415),
+        ("application/jsonx", 415),
+        ("application/json, text/plain", 415),
+        ("", 415),
+        ("ÿ", 415),
+    ],
+)
+def test_only_json_in_utf8_is_read(api: Operations, kind: str, status: int) -> None:
+    answer = api.call("POST", CARI, b"{}", headers={"Content-Type": kind})
+    assert answer.status == status, answer.text
+    assert harmless(answer)
+
+
+def test_a_body_without_a_type_is_refused(api: Operations) -> None:
+    with sending(api, "Content-Length: 2", kind="") as connection:
+        connection.sendall(b"{}")
+        assert b" 415 " in first_line(connection)
+
+
+def sending(api: Operations, *headers: str, kind: str = "application/json") -> socket.socket:
+    """A connection on which the head of a request for a new account was sent."""
+    lines = [f"POST {CARI} HTTP/1.1", "Host: x", f"Authorization: Bearer {api.tokens['clerk']}"]
+    lines += [f"Content-Type: {kind}"] if kind else []
+    connection = socket.create_connection(("127.0.0.1", api.service.port), timeout=20)
+    connection.sendall("\r\n".join([*lines, *headers, "", ""]).encode())
+    return connection
+
+
+def first_line(connection: socket.socket) -> bytes:
+    with connection.makefile("rb") as stream:
+        return stream.readline()
+
+
+def test_an_oversize_body_is_refused_without_being_read(api: Operations) -> None:
+    with sending(api, "Content-Length: 10000000000") as connection:
+        assert b" 413 " in first_line(connection), "by its length, nothing of it was sent"
+    with sending(api, "Transfer-Encoding: chunked") as connection:
+        connection.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
+        for _ in range(16):
+            connection.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
+        assert b" 413 " in first_line(connection), "it never ends"
+    answer = api.call("POST", CARI, WELL.ljust(65_537))
+    assert answer.status == 413
+    assert api.call("POST", CARI, b"{}".ljust(65_536)).status == 422, "the limit itself is allowed"
+
+
+def peak(api: Operations) -> int:
+    """The most memory that the service ever had, in kB."""
+    status = Path(f"/proc/{api.service.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
+
+
+def test_a_compressed_bomb_is_not_inflated(api: Operations) -> None:
+    bomb = b"\0" * 60_000_000
+    before = peak(api)
+    for encoding, body in (("gzip", gzip.compress(bomb)), ("deflate", zlib.compress(bomb))):
+        assert len(body) < 65_536, "so that its length does not give it away"
+        for role, status in (("clerk", 415), (None, 401)):
+            headers = {"Content-Encoding": encoding}
+            answer = api.call("POST", CARI, body, role=role, headers=headers)
+            assert answer.status == status, answer.text
+    assert peak(api) - before < 20_000, "the bombs have 60,000 kB each"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "compress"])
+def test_a_body_compressed_wrongly_is_the_callers_fault(api: Operations, encoding: str) -> None:
+    answer = api.call("POST", CARI, b"no such thing", headers={"Content-Encoding": encoding})
+    assert 400 <= answer.status < 500, answer.text
+
+
+@pytest.mark.parametrize("late", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n0\r\n\r\n", b""])
+def test_a_body_that_breaks_off_is_the_callers_fault(api: Operations, late: bytes) -> None:
+    """Answers of 500 would wake somebody up; the fixture looks for them."""
+    series = f'aliaport_http_requests_total{{endpoint="{CARI}",method="POST",status="400"}}'
+    api.call("POST", CARI, b"")
+    before = api.metric(series)
+    for headers in (["Transfer-Encoding: chunked"], ["Content-Length: 100"]):
+        with sending(api, *headers) as connection:
+            connection.sendall(b"1\r\n{\r\n")
+            # The first part has arrived, so the request is being handled.
+            assert not select.select([connection], [], [], 0.1)[0]
+            connection.sendall(late)
+    until(lambda: api.metric(series) == before + 2, "both are counted as the caller's fault")
+
+
+def test_slow_bodies_are_given_up_and_hinder_nobody(api: Operations) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(sending(api, "Content-Length: 100")) for _ in range(30)]
+        waiting = set(slow)
+        answered: dict[socket.socket, bytes] = {}
+        served = 0
+        while waiting:
+            for each in waiting:
+                each.sendall(b" ")
+            if not answered:
+                # The pool has one connection: it would not be free if a slow caller had it.
+                assert api.get(CARI, limit=1).status == 200, "others are served meanwhile"
+                served += 1
+            for each in select.select(list(waiting), [], [], 0.1)[0]:
+                answered[each] = each.recv(4096)
+                waiting.discard(each)
+        assert served
+        for text in answered.values():
+            assert b" 408 " in text.splitlines()[0], text
+            assert b'"code":"timeout"' in text
+            assert b"connection: close" in text.lower()
+
+
+def test_a_crowd_of_query_parameters_is_refused(api: Operations) -> None:
+    many = "&".join(f"{each:x}" for each in range(1900))
+    answer = api.get(f"{CARI}?{many}")
+    assert answer.status == 422
+    assert len(answer.json["error"]["fields"]) == 20, "not all of them are listed"
+    answer = api.get(f"{CARI}?{'&'.join(f'a{each}=1' for each in range(10_000))}")
+    assert answer.status in (400, 414)
+
+
+def test_no_log_has_what_hostile_requests_contained(api: Operations) -> None:
+    secret = f"{CANARY}-{uuid.uuid4().hex}"
+    for body in ({"code": secret}, {secret: secret}, [secret], secret):
+        api.call("POST", CARI, body)
+    api.sign_in(secret, secret)
+    api.get(CARI, q=secret)
+    api.get(CARI, after=secret)
+    api.call("GET", CARI, role=None, headers={"Authorization": f"Bearer {secret}"})
+    api.call("POST", GATE, {"direction": "in"}, headers={"Idempotency-Key": secret})
+    last = api.get("/auth/me").headers["X-Request-ID"]
+    api.service.wait_for(
+        lambda: [e for e in api.service.events() if e.get("http.request.id") == last],
+        "the last request is logged",
+    )
+    for log in (api.service.folder / "logs").iterdir():
+        assert secret not in log.read_text(), log.name
+    for token in api.tokens.values():
+        for log in (api.service.folder / "logs").iterdir():
+            assert token not in log.read_text(), log.name
+    for event in api.service.events():
+        assert event["log.level"] != "error", event
+
+
+MALFORMED = [
+    b"GET /auth/me HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET /auth/me HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+]
+
+
+def test_a_malformed_request_is_counted_and_no_fault_of_ours(api: Operations) -> None:
+    for request in MALFORMED:
+        with socket.create_connection(("127.0.0.1", api.service.port), timeout=20) as connection:
+            connection.sendall(request)
+            assert b" 400 " in first_line(connection)
+    series = 'aliaport_http_requests_total{endpoint="unmatched",method="OTHER",status="400"}'
+    assert api.metric(series) >= len(MALFORMED)
+    assert "AttributeError" not in (api.service.folder / "logs" / "error.log").read_text()
+
+
+@pytest.mark.parametrize("place", ["query", "header"])
+def test_a_request_line_that_is_too_long_is_not_repeated(api: Operations, place: str) -> None:
+    secret = f"secret{uuid.uuid4().hex}"
+    long = f"{secret}{'x' * 9000}"
+    if place == "query":
+        answer = api.get(f"{CARI}?tax_number={long}")
+    else:
+        answer = api.call("GET", CARI, role=None, headers={"Authorization": f"Bearer {long}"})
+    assert answer.status in (400, 414, 431)
+    assert secret not in answer.text
+    last = api.get("/auth/me").headers["X-Request-ID"]
+    api.service.wait_for(
+        lambda: [e for e in api.service.events() if e.get("http.request.id") == last],
+        "the last request is logged",
+    )
+    for log in (api.service.folder / "logs").iterdir():
+        assert secret not in log.read_text(), log.name

@@ -1,0 +1,246 @@
+"""Too many requests, and a database that hangs or is gone: refused in time, and healed."""
+
+import os
+import signal
+import socket
+import struct
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from aliaport_operations import load
+
+from tests.support.operations import CARI, ORDER, Operations, serve
+from tests.support.operations_locks import held, wait_for_blocked
+from tests.support.postgres import TcpPostgres, until
+from tests.support.service import Answer
+
+POOL = 'aliaport_db_pool_used{component="operations_api"}'
+SHED = 'aliaport_operations_shed_total{reason="pool"}'
+OURS = "application_name = 'aliaport-operations_api'"
+
+
+@pytest.fixture(scope="module")
+def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
+    """A service with one connection, for which two requests may wait."""
+    folder = tmp_path_factory.mktemp("load") / "run"
+    settings = {
+        "POOL_SIZE": "1",
+        "MOST_WAITING": "2",
+        "ACQUIRE_TIMEOUT": "1",
+        "STATEMENT_TIMEOUT": "2",
+    }
+    environ: dict[str, Any] = {
+        f"ALIAPORT_APPS__OPERATIONS__{name}": value for name, value in settings.items()
+    }
+    # A scrape must not wait for a table that a test has locked.
+    environ["ALIAPORT_PLUGINS__OPERATIONS__TOTALS_INTERVAL"] = "3600"
+    with serve(server, folder, **environ) as operations:
+        operations.metric(SHED)
+        yield operations
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_lost(api: Operations) -> Iterator[None]:
+    """After each test the one connection is free, and the service says so everywhere."""
+    yield
+    until(lambda: api.get("/auth/me").status == 200, "requests are served again")
+    until(lambda: api.metric(POOL) == 0, "the pool's gauge is back at 0")
+    until(lambda: section(api)["pool_used"] == 0, "the probe counts no connection as used")
+    assert section(api)["pool_max"] == 1
+
+
+def section(api: Operations) -> Any:
+    return api.service.get("/status").json["data"]["operations"]
+
+
+def probe(api: Operations) -> Any:
+    return api.service.get("/status/operations").json["data"]
+
+
+def locked(api: Operations) -> AbstractContextManager[None]:
+    return held(api, "LOCK TABLE aliaport_operations_accounts IN ACCESS EXCLUSIVE MODE")
+
+
+def assert_refused(answer: Answer, code: str) -> None:
+    assert (answer.status, answer.json["error"]["code"]) == (503, code), answer.text
+    assert int(answer.headers["Retry-After"]) >= 1
+    told = answer.text.lower()
+    assert not [word for word in ("select", "postgres", "asyncpg", "traceback") if word in told]
+
+
+def assert_works(api: Operations) -> None:
+    """What balancers ask does not depend on how busy the API is."""
+    assert api.service.get("/health").status == 200
+    assert api.service.get("/ready").status == 200
+
+
+def eventually_works(api: Operations) -> None:
+    until(lambda: api.get(CARI).status == 200, "the API heals without a restart")
+
+
+def test_who_finds_no_connection_is_refused_and_nobody_queues_without_end(api: Operations) -> None:
+    before = api.metric(SHED)
+    with ThreadPoolExecutor(7) as threads, locked(api):
+        hanging = threads.submit(api.get, CARI)
+        wait_for_blocked(api, 1)
+        further = {threads.submit(api.get, "/auth/me") for _ in range(6)}
+        done: set[Future[Answer]] = set()
+        while len(done) < 4:
+            done |= wait(further - done, return_when=FIRST_COMPLETED).done
+        assert len(done) == 4, "two may wait for the connection, the others hear at once"
+        assert_works(api)
+        for each in further:
+            assert_refused(each.result(), "overloaded")
+        # The hanging one ends by the timeout of statements, though the lock is still held.
+        assert_refused(hanging.result(), "database_unavailable")
+    assert api.metric(SHED) == before + 6
+    told = probe(api)
+    assert (told["status"], told["code"]) == ("degraded", "overloaded"), told
+    assert told["data"]["refused_last_minute"] >= 6
+    assert section(api)["refused_last_minute"] >= 6
+    assert_works(api)
+    eventually_works(api)
+
+
+def test_a_refusal_is_recent_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    counted = load.Load()
+    counted.shed()
+    now += 30
+    counted.shed()
+    assert counted.recently_shed() == 2
+    now += 29.9
+    assert counted.recently_shed() == 2
+    now += 0.2
+    assert counted.recently_shed() == 1
+    now += 30
+    assert counted.recently_shed() == 0
+
+
+def test_a_statement_that_times_out_leaves_nothing_behind(api: Operations) -> None:
+    account = api.account()
+    body = {"account_id": account["id"], "title": "Tahliye"}
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    with held(
+        api, f"SELECT FROM aliaport_operations_accounts WHERE id = {account['id']} FOR UPDATE"
+    ):
+        assert_refused(api.call("POST", ORDER, body, headers=key), "database_unavailable")
+    count = "SELECT count(*) FROM aliaport_operations_work_orders"
+    of_account = f"{count} WHERE account_id = {account['id']}"
+    assert api.sql(of_account) == "0"
+    answer = api.call("POST", ORDER, body, headers=key)
+    assert (answer.status, answer.headers.get("Idempotent-Replayed")) == (201, None), answer.text
+    assert api.sql(of_account) == "1"
+
+
+def send_and_go(api: Operations, body: bytes, *, reset: bool) -> None:
+    """Send a whole request, and hang up without hearing the answer."""
+    head = (
+        f"POST {ORDER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.tokens['clerk']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", api.service.port)) as connection:
+        connection.sendall(head.encode() + body)
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+def test_callers_that_hang_up_during_a_write_leak_no_connection(api: Operations) -> None:
+    number = api.account()["id"]
+    body = f'{{"account_id": {number}, "title": "Tahliye"}}'.encode()
+    row = f"SELECT FROM aliaport_operations_accounts WHERE id = {number} FOR UPDATE"
+    for reset in (False, True):
+        with held(api, row):
+            send_and_go(api, body, reset=reset)
+            wait_for_blocked(api, 1)
+        eventually_works(api)
+    for turn in range(10):
+        send_and_go(api, body, reset=turn % 2 == 0)
+    until(lambda: api.metric(POOL) == 0, "no connection is left in use")
+    eventually_works(api)
+    halves = api.sql(
+        "SELECT count(*) FROM aliaport_operations_work_orders "
+        f"WHERE account_id = {number} AND (version <> 1 OR status <> 'draft')"
+    )
+    assert halves == "0"
+
+
+def test_a_frozen_database_is_told_in_time_and_healed(api: Operations) -> None:
+    api.server.freeze()
+    try:
+        # The first has a connection that hangs, the second cannot open one.
+        for _ in range(2):
+            assert_refused(api.call("GET", CARI, timeout=15), "database_unavailable")
+        assert_works(api)
+        until(lambda: probe(api)["code"] == "database", "the probe notices")
+    finally:
+        api.server.thaw()
+    eventually_works(api)
+    until(lambda: probe(api)["code"] != "database", "the probe heals")
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_stopped_database_is_told_and_its_return_noticed(api: Operations, mode: str) -> None:
+    api.server.stop(mode)
+    try:
+        for _ in range(3):
+            assert_refused(api.call("GET", CARI, timeout=15), "database_unavailable")
+        assert_refused(api.sign_in("clerk", timeout=15), "database_unavailable")
+        assert_works(api)
+    finally:
+        api.server.start()
+    eventually_works(api)
+
+
+def unavailable_or(status: int) -> Callable[[Answer], bool]:
+    """Either of both, and nothing else."""
+
+    def right(answer: Answer) -> bool:
+        if answer.status == status:
+            return True
+        assert_refused(answer, "database_unavailable")
+        return False
+
+    return right
+
+
+def test_a_killed_database_process_costs_503s_only(api: Operations) -> None:
+    eventually_works(api)
+    os.kill(int(api.sql(f"SELECT pid FROM pg_stat_activity WHERE {OURS}")), signal.SIGKILL)
+    right = unavailable_or(200)
+    until(lambda: right(api.get(CARI)), "the API heals while PostgreSQL recovers by itself")
+
+
+def test_a_database_that_admits_nobody_is_no_fault_of_a_statement(api: Operations) -> None:
+    switch = f"ALTER DATABASE {api.database} WITH ALLOW_CONNECTIONS"
+    api.server.sql(f"{switch} false", "postgres")
+    try:
+        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS}"
+        api.server.sql(end, "postgres")
+        right = unavailable_or(200)
+        until(lambda: not right(api.get(CARI)), "the ended connection is missed")
+        assert_refused(api.get(CARI), "database_unavailable")
+    finally:
+        api.server.sql(f"{switch} true", "postgres")
+    eventually_works(api)
+
+
+def test_writing_to_a_server_that_is_read_only_now_is_told_as_unavailable(api: Operations) -> None:
+    account = {"code": f"RO-{uuid.uuid4().hex[:8].upper()}", "title": "Deneme", "kind": "both"}
+    switch = f"ALTER DATABASE {api.database} SET default_transaction_read_only"
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS}"
+    api.server.sql(f"{switch} = on; {end}", "postgres")
+    try:
+        right = unavailable_or(200)
+        until(lambda: right(api.get(CARI)), "a connection to what is read-only now")
+        assert_refused(api.call("POST", CARI, account), "database_unavailable")
+    finally:
+        api.server.sql(f"{switch} = off; {end}", "postgres")
+    until(lambda: api.call("POST", CARI, account).status == 201, "it is written in the end")

@@ -1,0 +1,329 @@
+"""Personal data: who sees them, how long they stay, and that no log has them."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.support.operations import CARI, GATE, ORDER, Operations, serve
+from tests.support.postgres import TcpPostgres
+
+INTERVAL = {"ALIAPORT_PLUGINS__OPERATIONS__PURGE_INTERVAL": "1"}
+ACCOUNTS, GATE_LOGS = "aliaport_operations_accounts", "aliaport_operations_gate_logs"
+SECRETS = {
+    "plate": "77XQJ7731",
+    "driver": "Gizlisurucu Xqdriver",
+    "tax_number": "4837261558",
+    "person": "Gizlikisi Xqperson",
+    "phone": "+90 532 7731 7732",
+    "email": "xqmail.gizli@example.com",
+}
+CONTACT = {name: SECRETS[name] for name in ("person", "phone", "email")}
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+
+@pytest.fixture(scope="module")
+def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
+    folder = tmp_path_factory.mktemp("personal") / "run"
+    with serve(server, folder, **INTERVAL) as operations:
+        yield operations
+
+
+def secret_account(api: Operations, **fields: Any) -> Any:
+    return api.account(tax_number=SECRETS["tax_number"], contact=CONTACT, **fields)
+
+
+def secret_passage(api: Operations, **fields: Any) -> Any:
+    body = {"direction": "in", "plate": SECRETS["plate"], "driver": SECRETS["driver"]} | fields
+    return api.data("POST", GATE, body)
+
+
+def has_secret(text: str) -> list[str]:
+    """Which of them are in the text, in whatever spelling."""
+    plain = "".join(text.lower().split())
+    return [name for name, secret in SECRETS.items() if "".join(secret.lower().split()) in plain]
+
+
+@pytest.mark.parametrize("role", ["clerk", "admin"])
+def test_clerks_and_admins_see_personal_data(api: Operations, role: str) -> None:
+    account, passage = secret_account(api), secret_passage(api)
+    for path, made in ((f"{CARI}/{account['id']}", account), (f"{GATE}/{passage['id']}", passage)):
+        assert api.data("GET", path, role=role) == made
+    assert account["contact"] == CONTACT
+    assert account["tax_number"] == SECRETS["tax_number"]
+    assert (passage["plate"], passage["driver"]) == (SECRETS["plate"], SECRETS["driver"])
+    for path, query in (
+        (CARI, {"tax_number": SECRETS["tax_number"]}),
+        (GATE, {"plate": SECRETS["plate"]}),
+    ):
+        assert api.data("GET", path, role=role, **query)["items"] != []
+
+
+def test_viewers_see_them_masked_one_by_one_and_in_lists(api: Operations) -> None:
+    account, passage = secret_account(api), secret_passage(api)
+    mask = {
+        "tax_number": "***58",
+        "contact": {"person": "G***", "phone": "***32", "email": "***"},
+    }
+    shown = api.data("GET", f"{CARI}/{account['id']}", role="viewer")
+    assert shown == account | mask
+    assert shown in api.data("GET", CARI, role="viewer", q=account["code"])["items"]
+    shown = api.data("GET", f"{GATE}/{passage['id']}", role="viewer")
+    assert shown == passage | {"plate": "77***", "driver": "G***"}
+    assert shown in api.data("GET", GATE, role="viewer")["items"]
+
+
+def test_a_mask_does_not_tell_the_length(api: Operations) -> None:
+    for driver in ("G", "Ge", "Gizli" * 20):
+        number = secret_passage(api, driver=driver)["id"]
+        shown = api.data("GET", f"{GATE}/{number}", role="viewer")["driver"]
+        assert shown == ("***" if driver == "G" else "G***")
+
+
+def test_what_is_not_known_is_null_for_viewers_too(api: Operations) -> None:
+    account, passage = api.account(), secret_passage(api, driver=None)
+    assert api.data("GET", f"{CARI}/{account['id']}", role="viewer") == account
+    assert api.data("GET", f"{GATE}/{passage['id']}", role="viewer")["driver"] is None
+
+
+def test_viewers_cannot_guess_by_searching(api: Operations) -> None:
+    secret_account(api)
+    secret_passage(api)
+    for path, query in (
+        (CARI, {"tax_number": SECRETS["tax_number"]}),
+        (CARI, {"tax_number": "1234567890"}),
+        (GATE, {"plate": SECRETS["plate"]}),
+        (GATE, {"plate": "34 ABC 123"}),
+    ):
+        answer = api.get(path, role="viewer", **query)
+        assert answer.status == 403
+        assert answer.json["error"]["code"] == "forbidden"
+        assert has_secret(answer.text) == []
+    for name in ("driver", "tax_number", "person", "phone", "email"):
+        assert api.data("GET", CARI, role="viewer", q=SECRETS[name])["items"] == [], name
+
+
+def test_no_error_repeats_what_was_sent(api: Operations) -> None:
+    wrong = {"code": "t-1", "title": "x", "kind": "enemy", "tax_number": SECRETS["tax_number"]}
+    for role, method, path, body in (
+        ("viewer", "POST", CARI, wrong | {"contact": CONTACT}),
+        ("clerk", "POST", CARI, wrong | {"contact": CONTACT}),
+        ("clerk", "POST", CARI, wrong | {"contact": {"person": CONTACT, "email": "@@"}}),
+        ("clerk", "POST", GATE, {"direction": "x", "plate": SECRETS["plate"] * 2}),
+        ("clerk", "POST", GATE, {"direction": 1, "driver": [SECRETS["driver"]]}),
+        ("clerk", "POST", GATE, f'{{"plate": "{SECRETS["plate"]}", x'.encode()),
+    ):
+        answer = api.call(method, path, body, role=role)
+        assert answer.status in (400, 403, 422)
+        assert has_secret(answer.text) == [], (role, path, body)
+
+
+@contextmanager
+def broken(api: Operations, table: str) -> Iterator[None]:
+    """Let the database refuse rows of a table, with all that they have in its message."""
+    api.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE EXCEPTION 'cannot write %', NEW; END$$;"
+        f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} "
+        "FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    try:
+        yield
+    finally:
+        api.sql("DROP FUNCTION refuse() CASCADE")
+
+
+def test_no_log_has_personal_data_whatever_goes_wrong(api: Operations) -> None:
+    account, passage = secret_account(api), secret_passage(api)
+    account_body = {
+        "title": "Deneme",
+        "kind": "both",
+        "tax_number": SECRETS["tax_number"],
+        "contact": CONTACT,
+    }
+    passage_body = {"direction": "in", "plate": SECRETS["plate"], "driver": SECRETS["driver"]}
+    path, taken = f"{CARI}/{account['id']}", {"code": account["code"]}
+    key = {"Idempotency-Key": SECRETS["driver"]}
+    seen = set()
+
+    def ask(method: str, path: str, body: Any = None, **options: Any) -> None:
+        seen.add(api.call(method, path, body, **options).status)
+
+    ask("GET", CARI, tax_number=SECRETS["tax_number"])
+    ask("GET", CARI, tax_number=SECRETS["tax_number"], role="viewer")
+    ask("GET", CARI, tax_number=SECRETS["tax_number"], limit=0)
+    ask("GET", CARI, q=SECRETS["person"])
+    ask("GET", GATE, plate=SECRETS["plate"])
+    ask("GET", GATE, plate=SECRETS["plate"], role="viewer")
+    ask("GET", GATE, plate=SECRETS["plate"], after="x")
+    ask("GET", GATE, driver=SECRETS["driver"])
+    ask("GET", GATE, plate=SECRETS["plate"], role=None)
+    ask("POST", CARI, account_body | taken)
+    ask("POST", CARI, account_body | {"code": SECRETS["plate"].lower()})
+    ask("PUT", path, account_body | taken | {"version": 1})
+    ask("PUT", path, account_body | taken | {"version": 1})
+    ask("POST", f"{path}/deactivate", {"version": 2}, role="admin")
+    ask("POST", GATE, passage_body, headers=key)
+    ask("POST", GATE, passage_body, headers=key)
+    ask("POST", GATE, passage_body | {"direction": "out"}, headers=key)
+    ask("POST", GATE, passage_body | {"corrects": passage["id"]})
+    ask("POST", GATE, passage_body | {"corrects": passage["id"]})
+    ask("POST", GATE, passage_body | {"corrects": 999_999_999})
+    ask("POST", GATE, passage_body | {SECRETS["plate"]: SECRETS["driver"]})
+    ask("POST", GATE, f'{{"plate": "{SECRETS["plate"]}", x'.encode())
+    with broken(api, ACCOUNTS):
+        ask("POST", CARI, account_body | {"code": "GIZLI-1"})
+        ask("PUT", path, account_body | taken | {"version": 3})
+    with broken(api, GATE_LOGS):
+        ask("POST", GATE, passage_body)
+        ask("POST", GATE, passage_body, headers={"Idempotency-Key": SECRETS["plate"]})
+    assert seen == {200, 201, 400, 401, 403, 409, 422, 500}
+    last = api.get(ORDER).headers["X-Request-ID"]
+    api.service.wait_for(
+        lambda: [
+            each
+            for each in api.service.events("request.answered")
+            if each["http.request.id"] == last
+        ],
+        "all requests are logged",
+    )
+    assert len(api.service.events("request.failed")) == 4
+    for file in (*(api.service.folder / "logs").iterdir(), api.service.folder / "output.txt"):
+        text = file.read_text()
+        assert has_secret(text) == [], f"{file.name} has personal data"
+    assert has_secret(api.service.get("/metrics").text) == []
+    assert has_secret(api.service.get("/status").text) == []
+
+
+def purged(api: Operations, table: str) -> float:
+    return api.metric(f'aliaport_operations_purged_total{{table="{table}"}}')
+
+
+def recorded(api: Operations, table: str) -> int:
+    """Rows that the audit log tells of."""
+    events = api.service.events("personal_data.removed")
+    return sum(int(each["rows"]) for each in events if each["table"] == table)
+
+
+def old_passages(api: Operations, number: int, age: str) -> list[int]:
+    rows = api.sql(
+        f"INSERT INTO {GATE_LOGS} (direction, plate, driver, passed_at, created_by, created_at) "
+        f"SELECT 'out', '{SECRETS['plate']}', 'Gizli', now() - interval '{age}', "
+        f"(SELECT min(id) FROM aliaport_operations_users), now() - interval '{age}' "
+        f"FROM generate_series(1, {number}) RETURNING id"
+    )
+    return [int(each) for each in rows.splitlines()]
+
+
+def wait_purged(api: Operations, table: str, number: float) -> None:
+    api.service.wait_for(lambda: purged(api, table) >= number, f"{number:g} {table} are purged")
+
+
+def test_gate_logs_lose_plate_and_driver_when_their_time_is_over(api: Operations) -> None:
+    before, audited = purged(api, "gate_logs"), recorded(api, "gate_logs")
+    (young,) = old_passages(api, 1, "729 days 23 hours")
+    old = old_passages(api, 3, "730 days 1 second")
+    wait_purged(api, "gate_logs", before + 3)
+    assert purged(api, "gate_logs") == before + 3
+    assert recorded(api, "gate_logs") == audited + 3
+    assert api.data("GET", f"{GATE}/{young}")["plate"] == SECRETS["plate"]
+    for number in old:
+        for role in ("viewer", "clerk"):
+            shown = api.data("GET", f"{GATE}/{number}", role=role)
+            assert (shown["plate"], shown["driver"], shown["direction"]) == (None, None, "out")
+    listed = {each["id"] for each in api.data("GET", GATE, direction="out", limit=200)["items"]}
+    assert set(old) <= listed, "the rows stay"
+    by_plate = api.data("GET", GATE, plate=SECRETS["plate"], direction="out", limit=200)["items"]
+    assert young in {each["id"] for each in by_plate}
+    assert not set(old) & {each["id"] for each in by_plate}
+
+
+def test_accounts_lose_contact_and_tax_number_long_after_their_deactivation(
+    api: Operations,
+) -> None:
+    before, audited = purged(api, "accounts"), recorded(api, "accounts")
+    made = {}
+    for age in ("3650 days 1 second", "3649 days 23 hours", "0 days", ""):
+        account = made[age] = secret_account(api)
+        if age:
+            path = f"{CARI}/{account['id']}"
+            made[age] = api.data("POST", f"{path}/deactivate", {"version": 1}, role="admin")
+            api.sql(
+                f"UPDATE {ACCOUNTS} SET deactivated_at = now() - interval '{age}' "
+                f"WHERE id = {account['id']}"
+            )
+    wait_purged(api, "accounts", before + 1)
+    assert purged(api, "accounts") == before + 1
+    assert recorded(api, "accounts") == audited + 1
+    old = made.pop("3650 days 1 second")
+    for account in made.values():
+        assert api.data("GET", f"{CARI}/{account['id']}") == account
+    path = f"{CARI}/{old['id']}"
+    gone = {"tax_number": None, "contact": dict.fromkeys(CONTACT)}
+    for role in ("viewer", "clerk"):
+        shown = api.data("GET", path, role=role)
+        assert shown == old | gone | {"version": 3, "changed_at": shown["changed_at"]}
+    assert old["id"] in {each["id"] for each in api.data("GET", CARI, q=old["code"])["items"]}
+    body = {name: old[name] for name in ("code", "title", "kind", "tax_number", "contact")}
+    error = api.refused(409, "PUT", path, body | {"version": 2})
+    assert error["code"] == "version_conflict", "what was purged does not come back by an old PUT"
+
+
+def test_nothing_is_removed_that_cannot_be_recorded(api: Operations) -> None:
+    before = purged(api, "gate_logs")
+    log = api.service.folder / "logs" / "audit.log"
+    aside = log.with_name("aside")
+    failed = 'aliaport_job_runs_total{name="purge",outcome="failed",plugin="operations"}'
+    failures = api.metric(failed)
+    log.rename(aside)
+    log.mkdir()
+    try:
+        (number,) = old_passages(api, 1, "731 days")
+        api.service.wait_for(lambda: api.metric(failed) > failures, "the purge has failed")
+        assert api.sql(f"SELECT plate FROM {GATE_LOGS} WHERE id = {number}") == SECRETS["plate"]
+        assert purged(api, "gate_logs") == before
+    finally:
+        log.rmdir()
+        aside.rename(log)
+    wait_purged(api, "gate_logs", before + 1)
+    assert api.sql(f"SELECT plate FROM {GATE_LOGS} WHERE id = {number}") == ""
+
+
+async def test_two_replicas_that_purge_at_once_remove_each_row_once(
+    api: Operations, tmp_path: Path
+) -> None:
+    before, audited = purged(api, "gate_logs"), recorded(api, "gate_logs")
+    options = {"database": api.database, "users": False, **INTERVAL}
+    with serve(api.server, tmp_path / "second", **options) as second:
+        connection = await asyncpg.connect(api.server.dsn(database=api.database))
+        try:
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(f"LOCK TABLE {GATE_LOGS} IN SHARE ROW EXCLUSIVE MODE")
+            await connection.execute(
+                f"INSERT INTO {GATE_LOGS} "
+                "(direction, plate, driver, passed_at, created_by, created_at) "
+                "SELECT 'in', '34ABC123', 'Gizli', now() - interval '731 days', "
+                "(SELECT min(id) FROM aliaport_operations_users), now() - interval '731 days' "
+                "FROM generate_series(1, 5500)"
+            )
+            async with asyncio.timeout(20):
+                while await connection.fetchval(WAITING) < 2:
+                    await asyncio.sleep(0.01)
+            await transaction.commit()
+        finally:
+            await connection.close()
+        left = f"SELECT count(*) FROM {GATE_LOGS} WHERE driver = 'Gizli' AND plate = '34ABC123'"
+        api.service.wait_for(lambda: api.sql(left) == "0", "all rows are purged")
+
+        def counted() -> tuple[float, int]:
+            metrics = purged(api, "gate_logs") + purged(second, "gate_logs")
+            return metrics - before, recorded(api, "gate_logs") + recorded(second, "gate_logs")
+
+        api.service.wait_for(lambda: counted() >= (5500, audited + 5500), "all rows are counted")
+        assert counted() == (5500, audited + 5500), "a row was purged twice"
+        assert second.service.events("job.failed") == []

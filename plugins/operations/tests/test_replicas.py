@@ -1,0 +1,182 @@
+"""Three replicas on one database: started at once, restarted one by one."""
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.operations import GATE, ORDER, ROLES, Operations
+from tests.support.operations_clerks import Clerks, check_gauges, series_of
+from tests.support.operations_locks import held, wait_for_blocked
+from tests.support.postgres import TcpPostgres
+from tests.support.service import Service, start
+
+FROM_THE_DATABASE = (
+    "aliaport_operations_accounts",
+    "aliaport_operations_work_orders",
+    "aliaport_operations_work_orders_created",
+    "aliaport_operations_gate_logs",
+    "aliaport_active_users",
+)
+COUNTED = ("aliaport_work_orders_total", "aliaport_gate_logs_total")
+
+
+@contextmanager
+def started_at_once(server: TcpPostgres, folder: Path, number: int) -> Iterator[list[Operations]]:
+    """Replicas on an empty database, with a user of each role."""
+    database = f"replicas_{number}"
+    server.sql(f"CREATE DATABASE {database}", database="postgres")
+    services = [begin(server, database, folder / str(each)) for each in range(number)]
+    replicas = [Operations(each, server, database) for each in services]
+    try:
+        for each in services:
+            wait_ready(each)
+        for role in ROLES:
+            replicas[0].tokens[role] = replicas[0].token(replicas[0].add_user(role, role))
+        for each in replicas:
+            each.tokens = replicas[0].tokens
+        yield replicas
+    finally:
+        for each in replicas:
+            each.service.process.kill()
+            each.service.process.wait()
+
+
+def begin(server: TcpPostgres, database: str, folder: Path) -> Service:
+    """A replica whose start is not waited for."""
+    return start(
+        folder,
+        allow=["operations"],
+        environ={
+            "DATABASE_URL": server.dsn(database=database),
+            "ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "3",
+            "ALIAPORT_APPS__OPERATIONS__ACQUIRE_TIMEOUT": "10",
+            "ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "30",
+            "ALIAPORT_PLUGINS__OPERATIONS__TOTALS_INTERVAL": "0",
+        },
+    )
+
+
+def wait_ready(service: Service) -> None:
+    service.wait_started()
+    service.wait_for(lambda: service.get("/ready").status == 200, "/ready answers 200")
+    service.wait_for(lambda: service.get("/auth/me").status == 401, "the application answers")
+
+
+@pytest.fixture(scope="module")
+def replicas(
+    server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Operations]]:
+    with started_at_once(server, tmp_path_factory.mktemp("replicas"), 3) as replicas:
+        yield replicas
+
+
+def test_all_start_at_once_on_an_empty_database(replicas: list[Operations]) -> None:
+    applied = "SELECT count(*), count(DISTINCT number), max(number) FROM aliaport_migrations"
+    steps = replicas[0].sql(f"{applied} WHERE component = 'operations'")
+    assert len(set(steps.split("|"))) == 1, f"each migration is applied once: {steps}"
+    for each in replicas:
+        assert each.service.events("app.start_failed") == []
+        section = each.service.get("/status").json["data"]["operations"]
+        assert section["schema_version"] == int(steps.split("|")[0])
+
+
+def test_each_shows_the_same_totals_and_counts_what_it_did_itself(
+    replicas: list[Operations],
+) -> None:
+    first, second, idle = replicas
+    account = first.account()["id"]
+    for _ in range(3):
+        first.order(account_id=account)
+    second.order(account_id=account, status="planned")
+    second.data("POST", GATE, {"direction": "out", "plate": "34ABC123"})
+    totals = [series_of(each, *FROM_THE_DATABASE) for each in replicas]
+    assert totals[0] == totals[1] == totals[2]
+    assert totals[0]["aliaport_active_users"] == 1 + len({"viewer", "admin"})
+    check_gauges(idle)
+    own = [{series: n for series, n in series_of(each, *COUNTED).items() if n} for each in replicas]
+    assert own == [
+        {'aliaport_work_orders_total{status="draft"}': 3},
+        {
+            'aliaport_work_orders_total{status="planned"}': 1,
+            'aliaport_gate_logs_total{direction="out"}': 1,
+        },
+        {},
+    ]
+    assert set(series_of(idle, *COUNTED).values()) == {0.0}, "counters begin at 0"
+
+
+def test_what_one_has_written_the_others_show_at_once(replicas: list[Operations]) -> None:
+    first, second, third = replicas
+    order = first.order()
+    path = f"{ORDER}/{order['id']}"
+    moved = second.data("POST", f"{path}/status", {"version": 1, "status": "planned"})
+    assert third.data("GET", path) == moved
+    refused = first.refused(409, "PUT", path, {"version": 1, "title": "başka"})
+    assert (refused["code"], refused["version"]) == ("version_conflict", 2)
+    assert third.call("POST", "/auth/logout", role="viewer").status == 200
+    assert first.get("/auth/me", role="viewer").status == 401
+    first.tokens["viewer"] = first.token("viewer")
+
+
+def test_a_request_on_its_way_is_finished_before_the_end(replicas: list[Operations]) -> None:
+    leaving = replicas[2]
+    account = leaving.account()["id"]
+    body = {"account_id": account, "title": "yolda"}
+    with ThreadPoolExecutor(1) as threads, ExitStack() as locks:
+        locks.enter_context(held(leaving, "LOCK aliaport_operations_work_orders IN SHARE MODE"))
+        answer = threads.submit(leaving.call, "POST", ORDER, body)
+        wait_for_blocked(leaving, 1)
+        leaving.service.signal(signal.SIGTERM)
+        leaving.service.wait_for(
+            lambda: leaving.service.events("service.draining"), "the service is about to leave"
+        )
+        locks.close()
+        assert answer.result(30).status == 201, answer.result().text
+    assert leaving.service.wait_ended() == 0
+    titles = [each["title"] for each in replicas[0].data("GET", ORDER, account_id=account)["items"]]
+    assert titles == ["yolda"]
+
+
+def test_a_starting_replica_never_says_that_there_is_no_such_route(
+    replicas: list[Operations], tmp_path: Path
+) -> None:
+    service = begin(replicas[0].server, replicas[0].database, tmp_path)
+    try:
+        statuses = {0}
+
+        def answers() -> bool:
+            statuses.add(service.get(ORDER).status)
+            return 401 in statuses
+
+        service.wait_for(answers, "the application answers")
+        assert statuses <= {0, 503, 401}
+    finally:
+        service.process.kill()
+        service.process.wait()
+
+
+def test_a_rolling_restart_loses_nothing(server: TcpPostgres, tmp_path: Path) -> None:
+    with started_at_once(server, tmp_path, 2) as pair:
+        clerks = Clerks(1, pair[0].account()["id"], pair)
+        with clerks.at_work():
+            for number, leaving in enumerate(pair):
+                clerks.wait_for_answers(50)
+                leaving.service.signal(signal.SIGTERM)
+                assert leaving.service.wait_ended() == 0
+                assert leaving.service.events("request.failed") == []
+                staying = pair[1 - number]
+                clerks.replicas = [staying]
+                clerks.wait_for_answers(50)
+                service = begin(server, leaving.database, leaving.service.folder)
+                pair[number] = replace(leaving, service=service)
+                wait_ready(service)
+                clerks.replicas = pair
+            clerks.wait_for_answers(50)
+            clerks.finish()
+        clerks.check(pair[0])
+        assert clerks.shed == 0, "nobody was refused"

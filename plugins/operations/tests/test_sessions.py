@@ -1,0 +1,365 @@
+"""Sessions: how long they last, what ends them, and how many users are active."""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.support.operations import CARI, PASSWORD, Operations, serve
+from tests.support.postgres import until
+
+NEW = "ganz andere Worte 7"
+WRONG = "some other words 42"
+ACTIVE = "aliaport_active_users"
+
+SHORT = {
+    "ALIAPORT_APPS__OPERATIONS__SESSION_HOURS": str(1 / 3600),
+    "ALIAPORT_APPS__OPERATIONS__IDLE_MINUTES": "1",
+    "ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "3",
+}
+
+
+@pytest.fixture(scope="module")
+def short(api: Operations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
+    """A replica whose sessions last for a second, or one minute without a request."""
+    folder = tmp_path_factory.mktemp("short") / "run"
+    with serve(api.server, folder, database=api.database, users=False, **SHORT) as operations:
+        yield operations
+
+
+@pytest.fixture
+def name(api: Operations) -> str:
+    return api.add_user(f"u{uuid.uuid4().hex[:10]}")
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_throttled(api: Operations) -> None:
+    """All tests call from one address, and many type wrong passwords on purpose."""
+    api.sql("DELETE FROM aliaport_operations_sign_in_failures")
+
+
+def call(api: Operations, token: str, method: str, path: str, body: Any = None) -> Any:
+    bearer = {"Authorization": f"Bearer {token}"}
+    return api.call(method, path, body, role=None, headers=bearer)
+
+
+def me(api: Operations, token: str) -> int:
+    return int(call(api, token, "GET", "/auth/me").status)
+
+
+def change(api: Operations, token: str, current: str = PASSWORD, new: str = NEW) -> Any:
+    body = {"current_password": current, "new_password": new}
+    return call(api, token, "POST", "/auth/password", body)
+
+
+def move(api: Operations, token: str, column: str, change: str) -> None:
+    """Move a time of the session, such as `- interval '1 hour'`."""
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    api.sql(
+        f"UPDATE aliaport_operations_sessions SET {column} = {column} {change} "
+        f"WHERE token_hash = decode('{hashed}', 'hex')"
+    )
+
+
+def lasting(api: Operations, token: str) -> float:
+    """The seconds between a session's beginning and its end."""
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    return float(
+        api.sql(
+            "SELECT extract(epoch FROM expires_at - created_at) FROM aliaport_operations_sessions "
+            f"WHERE token_hash = decode('{hashed}', 'hex')"
+        )
+    )
+
+
+def idle_seconds(api: Operations, token: str) -> float:
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    return float(
+        api.sql(
+            "SELECT extract(epoch FROM now() - last_used_at) FROM aliaport_operations_sessions "
+            f"WHERE token_hash = decode('{hashed}', 'hex')"
+        )
+    )
+
+
+def recorded(api: Operations, action: str, user: str) -> list[dict[str, Any]]:
+    return [each for each in api.service.events(action) if each["user"] == user]
+
+
+def test_signing_out_ends_this_session_and_no_other(api: Operations, name: str) -> None:
+    here, there = api.token(name), api.token(name)
+    answer = call(api, here, "POST", "/auth/logout")
+    assert (answer.status, answer.json["data"]) == (200, {"signed_out": True})
+    assert (me(api, here), me(api, there)) == (401, 200)
+    assert call(api, here, "POST", "/auth/logout").status == 401
+    assert [each["outcome"] for each in recorded(api, "user.signed_out", name)] == ["success"]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic {token}",
+        "{token}",
+        "Bearer {token}x",
+        "Bearer x{token}",
+        "Bearer {hash}",
+        "Bearer {token} {token}",
+        "Bearer " + "x" * 201,
+    ],
+)
+def test_what_is_no_token_signs_nobody_in(api: Operations, name: str, authorization: str) -> None:
+    token = api.tokens["clerk"]
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    headers = {"Authorization": authorization.format(token=token, hash=hashed)}
+    answer = api.call("GET", "/auth/me", role=None, headers=headers)
+    assert answer.status == 401, answer.text
+    assert answer.json["error"]["code"] == "not_signed_in"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert token not in answer.text
+
+
+def test_a_session_ends_however_busy_it_is(api: Operations, name: str) -> None:
+    token = api.token(name)
+    for column in ("created_at", "expires_at"):
+        move(api, token, column, "- interval '11 hours 59 minutes'")
+    assert me(api, token) == 200
+    for column in ("created_at", "expires_at"):
+        move(api, token, column, "- interval '1 minute'")
+    assert me(api, token) == 401
+
+
+def test_an_idle_session_ends(api: Operations, name: str) -> None:
+    token = api.token(name)
+    move(api, token, "last_used_at", "- interval '29 minutes'")
+    assert me(api, token) == 200, "half an hour is allowed"
+    assert idle_seconds(api, token) < 60, "this request counts"
+    move(api, token, "last_used_at", "- interval '30 minutes'")
+    assert me(api, token) == 401
+    assert idle_seconds(api, token) > 1800, "a refused request revives nothing"
+
+
+def test_the_last_use_is_written_twice_a_minute_at_most(api: Operations, name: str) -> None:
+    token = api.token(name)
+    move(api, token, "last_used_at", "- interval '20 seconds'")
+    assert me(api, token) == 200
+    assert idle_seconds(api, token) >= 20
+    move(api, token, "last_used_at", "- interval '11 seconds'")
+    assert me(api, token) == 200
+    assert idle_seconds(api, token) < 20
+
+
+def test_the_options_say_how_long_sessions_last(
+    api: Operations, short: Operations, name: str
+) -> None:
+    token = short.token(name)
+    assert lasting(api, token) == 1
+    until(lambda: me(short, token) == 401, "the session of one second ends")
+    longer = api.token(name)
+    assert short.sign_in(name).json["data"]["idle_seconds"] == 60
+    move(api, longer, "last_used_at", "- interval '61 seconds'")
+    assert (me(short, longer), me(api, longer)) == (401, 200)
+
+
+def test_a_session_is_known_to_all_replicas(api: Operations, short: Operations, name: str) -> None:
+    token = api.token(name)
+    assert me(short, token) == 200
+    assert call(short, token, "POST", "/auth/logout").status == 200
+    assert me(api, token) == 401
+
+
+def test_a_disabled_user_is_out_at_once_and_stays_out(api: Operations, name: str) -> None:
+    token = api.token(name)
+    disable = "UPDATE aliaport_operations_users SET disabled_at = {} WHERE name = '{}'"
+    api.sql(disable.format("now()", name))
+    assert me(api, token) == 401
+    assert call(api, token, "POST", CARI, {}).status == 401
+    assert change(api, token).status == 401
+    assert api.sign_in(name).status == 401
+    api.sql(disable.format("NULL", name))
+    assert api.sign_in(name).status == 200
+
+
+def test_another_role_counts_from_the_next_request_on(api: Operations, name: str) -> None:
+    token = api.token(name)
+    code = f"T-{uuid.uuid4().hex[:10].upper()}"
+    body = {"code": code, "title": "Deneme 1", "kind": "customer"}
+    path = f"{CARI}/{call(api, token, 'POST', CARI, body).json['data']['id']}/deactivate"
+    version = {"version": 1}
+    for role, status in (("viewer", 403), ("clerk", 403), ("admin", 200)):
+        api.sql(f"UPDATE aliaport_operations_users SET role = '{role}' WHERE name = '{name}'")
+        assert call(api, token, "GET", "/auth/me").json["data"]["user"]["role"] == role
+        answer = call(api, token, "POST", path, version)
+        assert answer.status == status, answer.text
+
+
+def test_a_changed_password_ends_all_other_sessions(api: Operations, name: str) -> None:
+    here, *others = [api.token(name) for _ in range(3)]
+    stranger = api.token(api.add_user(f"{name}.other"))
+    answer = change(api, here)
+    assert (answer.status, answer.json["data"]) == (200, {"ended_sessions": 2}), answer.text
+    assert [me(api, each) for each in (here, *others, stranger)] == [200, 401, 401, 200]
+    assert [api.sign_in(name, each).status for each in (PASSWORD, NEW)] == [401, 200]
+    (event,) = recorded(api, "user.password_change", name)
+    assert (event["outcome"], event["ended_sessions"]) == ("success", 2)
+    assert event["address"] == "127.0.0.1"
+
+
+def test_a_wrong_current_password_changes_nothing_and_counts_as_a_guess(
+    api: Operations, name: str
+) -> None:
+    token, other = api.token(name), api.token(name)
+    for _ in range(5):
+        answer = change(api, token, WRONG)
+        assert answer.status == 403, answer.text
+        assert answer.json["error"]["code"] == "wrong_password"
+    refused = change(api, token)
+    assert refused.status == 429, refused.text
+    assert int(refused.headers["Retry-After"]) > 0
+    assert api.sign_in(name).status == 429, "signing in is guessing too"
+    assert (me(api, token), me(api, other)) == (200, 200)
+    api.sql("DELETE FROM aliaport_operations_sign_in_failures")
+    assert api.sign_in(name).status == 200, "the password is the old one"
+    outcomes = [each["outcome"] for each in recorded(api, "user.password_change", name)]
+    assert outcomes == ["failure"] * 5
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("elf Zeichen", "12 characters"),
+        ("ababababababab", "5 different characters"),
+        ("x{name} 12345", "user's name"),
+        ("X{NAME} 12345", "user's name"),
+        ("abcdef" * 171, "1024 characters"),
+        ("", "12 characters"),
+    ],
+)
+def test_a_weak_new_password_is_refused_by_its_field(
+    api: Operations, name: str, new: str, message: str
+) -> None:
+    token, other = api.token(name), api.token(name)
+    answer = change(api, token, new=new.format(name=name, NAME=name.upper()))
+    assert answer.status == 422, answer.text
+    (field,) = answer.json["error"]["fields"]
+    assert field["path"] == "body.new_password"
+    assert message in field["message"]
+    assert me(api, other) == 200
+    assert api.sign_in(name).status == 200
+
+
+def test_of_two_changes_at_once_one_wins(api: Operations, name: str) -> None:
+    tokens = [api.token(name) for _ in range(2)]
+    news = [f"{NEW} {number}" for number in range(2)]
+    with ThreadPoolExecutor(2) as callers:
+        answers = list(
+            callers.map(
+                lambda pair: change(api, pair[0], new=pair[1]), zip(tokens, news, strict=True)
+            )
+        )
+    won = [each.status == 200 for each in answers]
+    assert sorted(won) == [False, True], [each.text for each in answers]
+    lost = answers[won.index(False)]
+    # Whoever comes a moment later has a wrong password already, or no session any more.
+    assert lost.status in (401, 403, 409), lost.text
+    assert [me(api, token) == 200 for token in tokens] == won
+    assert [api.sign_in(name, new).status == 200 for new in news] == won
+
+
+def test_what_cannot_be_recorded_ends_and_changes_nothing(api: Operations, name: str) -> None:
+    token, other = api.token(name), api.token(name)
+    log = api.service.folder / "logs" / "audit.log"
+    aside = log.rename(log.with_name("aside"))
+    log.mkdir()  # not even root can write into it as into a file
+    try:
+        answers = [change(api, token), call(api, token, "POST", "/auth/logout")]
+    finally:
+        log.rmdir()
+        aside.rename(log)
+    for answer in answers:
+        assert answer.status == 503, answer.text
+        assert answer.json["error"]["code"] == "audit_unavailable"
+    assert (me(api, token), me(api, other)) == (200, 200)
+    assert api.sign_in(name).status == 200, "the password is the old one"
+
+
+@asynccontextmanager
+async def lock_on_sessions_of(api: Operations, name: str) -> AsyncIterator[None]:
+    """Hold the rows of a user's sessions, so that whoever wants to end them must wait."""
+    connection = await asyncpg.connect(api.server.dsn(database=api.database))
+    try:
+        async with connection.transaction():
+            await connection.fetch(
+                "SELECT FROM aliaport_operations_sessions s "
+                "JOIN aliaport_operations_users u ON u.id = s.user_id WHERE u.name = $1 "
+                "FOR UPDATE OF s",
+                name,
+            )
+            yield
+    finally:
+        await connection.close()
+
+
+def waiting_for_locks(api: Operations) -> int:
+    return int(
+        api.sql(
+            "SELECT count(*) FROM pg_stat_activity "
+            f"WHERE datname = '{api.database}' AND wait_event_type = 'Lock'"
+        )
+    )
+
+
+async def test_no_sign_in_with_the_old_password_outlives_its_reset(
+    api: Operations, name: str
+) -> None:
+    before = api.token(name)
+    async with lock_on_sessions_of(api, name):
+        reset = asyncio.create_task(
+            asyncio.to_thread(api.command, "user", "reset", name, "--password-stdin", typed=NEW)
+        )
+        # It has written the new password, waits for the session's row and has yet to commit.
+        await asyncio.to_thread(until, lambda: waiting_for_locks(api) == 1, "the reset waits")
+        sign_in = asyncio.create_task(asyncio.to_thread(api.sign_in, name))
+        await asyncio.to_thread(
+            until,
+            lambda: sign_in.done() or waiting_for_locks(api) == 2,
+            "the sign-in is through, or waits for the reset",
+        )
+    done, answer = await reset, await sign_in
+    assert done.returncode == 0, done.stderr
+    assert me(api, before) == 401
+    if answer.status == 200:
+        token = answer.json["data"]["token"]
+        assert me(api, token) == 401, "a session begun with the old password is still open"
+    else:
+        assert answer.status == 401, answer.text
+    assert [api.sign_in(name, each).status for each in (PASSWORD, NEW)] == [401, 200]
+
+
+def test_active_users_are_counted_over_all_replicas(
+    api: Operations, short: Operations, name: str
+) -> None:
+    # Not so long ago that the sessions of the other tests end.
+    everybody = "UPDATE aliaport_operations_sessions SET last_used_at = now() - interval '{}'"
+    api.sql(everybody.format("16 minutes"))
+    assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (0, 0)
+    mine, mine_too = api.token(name), short.token(name)
+    assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (1, 1), "one user with two sessions"
+    other = api.add_user(f"{name}.other")
+    theirs = api.token(other)
+    assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (2, 2)
+    for token in (mine, mine_too, theirs):
+        move(api, token, "last_used_at", "- interval '15 minutes'")
+    assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (0, 0)
+    assert me(api, theirs) == 200
+    assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (1, 1), "a request makes active again"
+    assert call(api, theirs, "POST", "/auth/logout").status == 200
+    assert api.metric(ACTIVE) == 1, "who has just signed out was here"

@@ -1,0 +1,376 @@
+"""`aliaport-operations user`: who may sign in, managed on the command line."""
+
+import fcntl
+import json
+import os
+import pty
+import pwd
+import select
+import signal
+import subprocess
+import sys
+import termios
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.operations import PASSWORD, Operations
+from tests.support.service import free_port
+
+NEW = "ganz andere Worte 7"
+OPERATOR = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.fixture
+def name() -> str:
+    return f"u{uuid.uuid4().hex[:10]}"
+
+
+def user(api: Operations, *arguments: str, typed: str | None = None, **environ: str) -> str:
+    """What `user …` prints; it must succeed."""
+    done = api.command("user", *arguments, typed=typed, **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def add(api: Operations, name: str, role: str = "clerk") -> str:
+    return user(api, "add", name, "--role", role, "--password-stdin", typed=f"{PASSWORD}\n")
+
+
+def rows(api: Operations) -> str:
+    """Everything there is to change."""
+    return api.sql("SELECT u::text FROM aliaport_operations_users u ORDER BY id") + api.sql(
+        "SELECT s::text FROM aliaport_operations_sessions s ORDER BY token_hash"
+    )
+
+
+def recorded(api: Operations, user: str) -> list[dict[str, Any]]:
+    """What the audit logs of commands have about a user, in the order of its happening."""
+    lines = [
+        json.loads(line)
+        for path in (api.service.folder / "logs").glob("audit.log.*")
+        for line in path.read_text().splitlines()
+    ]
+    about = [each for each in lines if each.get("user.name") == user]
+    return sorted(about, key=lambda each: str(each["@timestamp"]))
+
+
+def me(api: Operations, token: str) -> int:
+    bearer = {"Authorization": f"Bearer {token}"}
+    return api.call("GET", "/auth/me", role=None, headers=bearer).status
+
+
+def test_a_user_is_added_listed_disabled_and_enabled(api: Operations, name: str) -> None:
+    assert add(api, name, "viewer") == f"{name} may sign in as viewer\n"
+    token = api.token(name)
+    assert user(api, "disable", name) == f"{name} is disabled; 1 sessions were ended\n"
+    assert (me(api, token), api.sign_in(name).status) == (401, 401)
+    today = api.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
+    (line,) = [each for each in user(api, "list").splitlines() if name in each]
+    assert [each.strip() for each in line.split("│")[1:-1]] == [name, "viewer", today, today]
+    assert user(api, "enable", name) == f"{name} may sign in again\n"
+    assert me(api, token) == 401, "a session that was ended stays so"
+    assert api.sign_in(name).status == 200
+    added, disabled, enabled = recorded(api, name)
+    assert (added["message"], added["labels.role"]) == ("user.added", "viewer")
+    assert disabled["message"] == "user.disabled"
+    assert disabled["aliaport.numbers.ended_sessions"] == 1
+    assert enabled["message"] == "user.enabled"
+    assert {each["event.outcome"] for each in (added, disabled, enabled)} == {"success"}
+    assert {each["labels.operator"] for each in (added, disabled, enabled)} == {OPERATOR}
+
+
+def test_another_role_is_given_while_the_user_works(api: Operations, name: str) -> None:
+    api.add_user(name, "viewer")
+    token = api.token(name)
+    assert user(api, "role", name, "--role", "admin") == f"{name} has the role admin now\n"
+    bearer = {"Authorization": f"Bearer {token}"}
+    told = api.data("GET", "/auth/me", role=None, headers=bearer)
+    assert told["user"] == {"name": name, "role": "admin"}
+    (event,) = recorded(api, name)
+    assert (event["message"], event["labels.role"]) == ("user.role_changed", "admin")
+    assert event["labels.operator"] == OPERATOR
+
+
+def test_a_reset_password_ends_the_sessions(api: Operations, name: str) -> None:
+    api.add_user(name)
+    tokens = [api.token(name) for _ in range(2)]
+    told = user(api, "reset", name, "--password-stdin", typed=f"{NEW}\n")
+    assert told == f"{name} has a new password; 2 sessions were ended\n"
+    assert [me(api, each) for each in tokens] == [401, 401]
+    assert [api.sign_in(name, each).status for each in (PASSWORD, NEW)] == [401, 200]
+    (event,) = recorded(api, name)
+    assert event["message"] == "user.password_reset"
+    assert event["labels.operator"] == OPERATOR
+    assert event["aliaport.numbers.ended_sessions"] == 2
+    assert NEW not in str(event)
+    assert "argon2" not in str(event)
+
+
+def test_sessions_are_shown_and_ended(api: Operations, name: str) -> None:
+    api.add_user(name)
+    tokens = [api.token(name) for _ in range(2)]
+    long = "2001:db8:1111:2222:3333:4444:5555:6666"
+    of_user = f"user_id = (SELECT id FROM aliaport_operations_users WHERE name = '{name}')"
+    api.sql(f"UPDATE aliaport_operations_sessions SET address = '{long}' WHERE {of_user}")
+    shown = user(api, "sessions", name)
+    ends = api.sql(
+        "SELECT to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') "
+        f"FROM aliaport_operations_sessions WHERE {of_user} ORDER BY created_at"
+    )
+    lines = [line for line in shown.splitlines() if long in line]
+    assert len(lines) == 2, shown
+    for line, end in zip(lines, ends.splitlines(), strict=True):
+        assert f"{end} UTC" in line, shown
+    assert not [each for each in tokens if each in shown]
+    assert recorded(api, name) == [], "looking changes nothing"
+    assert user(api, "sessions", name, "--end") == f"2 sessions of {name} were ended\n"
+    assert [me(api, each) for each in tokens] == [401, 401]
+    assert user(api, "sessions", name) == f"{name} has no session\n"
+    assert api.sign_in(name).status == 200
+    (event,) = recorded(api, name)
+    assert event["message"] == "user.sessions_ended"
+    assert event["labels.operator"] == OPERATOR
+    assert event["aliaport.numbers.ended_sessions"] == 2
+
+
+def test_the_operator_is_who_the_system_says_and_no_variable(api: Operations, name: str) -> None:
+    api.add_user(name)
+    user(api, "enable", name, LOGNAME="somebody", USER="somebody")
+    assert [each["labels.operator"] for each in recorded(api, name)] == [OPERATOR]
+
+
+@pytest.mark.needs("root", "unshare")
+def test_an_operator_without_a_name_is_recorded_by_number(api: Operations, name: str) -> None:
+    # In a container the command may run under a number that no file has a name for.
+    api.add_user(name)
+    as_nobody = ["unshare", "--user", "--map-user=54321", _command()]
+    done = subprocess.run(
+        [*as_nobody, "user", "disable", name],
+        cwd=api.service.folder,
+        env=_environ(api),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [each["labels.operator"] for each in recorded(api, name)] == ["54321"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "code", "told"),
+    [
+        (("add", "{new}", "--role", "clerk"), "elf Zeichen\n", 1, "at least 12 characters"),
+        (("add", "{new}", "--role", "clerk"), "\n" + PASSWORD, 1, "at least 12 characters"),
+        (("add", "{new}", "--role", "clerk"), "x {new} 12", 1, "must not contain the user's name"),
+        (("add", "clerk", "--role", "admin"), PASSWORD, 1, "there is a user 'clerk' already"),
+        (("reset", "clerk"), "elf Zeichen", 1, "at least 12 characters"),
+        (("reset", "{new}"), PASSWORD, 1, "there is no user '{new}'"),
+    ],
+)
+def test_a_wrong_password_or_name_changes_nothing(
+    api: Operations, name: str, arguments: tuple[str, ...], typed: str, code: int, told: str
+) -> None:
+    before = rows(api)
+    words = [each.format(new=name) for each in arguments]
+    done = api.command("user", *words, "--password-stdin", typed=typed.replace("{new}", name))
+    assert done.returncode == code
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("aliaport-operations: ")
+    assert told.format(new=name) in line
+    assert rows(api) == before
+    assert recorded(api, name) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("disable", "{new}"),
+        ("role", "{new}", "--role", "clerk"),
+        ("sessions", "{new}", "--end"),
+    ],
+)
+def test_who_is_no_user_is_told_so(api: Operations, name: str, arguments: tuple[str, ...]) -> None:
+    done = api.command("user", *(each.format(new=name) for each in arguments))
+    assert done.returncode == 1
+    expected = f"there is no user '{name}'; `user list` shows those that there are"
+    assert done.stderr == f"aliaport-operations: {expected}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("add", "Deneme", "--role", "clerk", "--password-stdin"), "Invalid value for NAME"),
+        (("add", "deneme\n", "--role", "clerk", "--password-stdin"), "Invalid value for NAME"),
+        (("role", "clerk", "--role", "Admin"), "'Admin' is not one of"),
+        (("add", "deneme", "--role", "clerk"), "there is no terminal to ask for the password"),
+    ],
+)
+def test_wrong_arguments_change_nothing(
+    api: Operations, arguments: tuple[str, ...], told: str
+) -> None:
+    before = rows(api)
+    done = api.command("user", *arguments, typed=PASSWORD)
+    assert done.returncode == 2
+    assert "\nError: " in done.stderr
+    assert told in done.stderr
+    assert rows(api) == before
+
+
+def test_a_password_in_no_known_encoding_is_refused_in_one_line(api: Operations, name: str) -> None:
+    done = subprocess.run(
+        [_command(), "user", "add", name, "--role", "clerk", "--password-stdin"],
+        cwd=api.service.folder,
+        env=_environ(api),
+        input="öyle bir parola".encode("iso8859-9"),
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("dsn", "reason"),
+    [
+        ("postgresql://aliaport:geheim42@127.0.0.1:{closed}/service", "ConnectionRefusedError"),
+        ("postgresql://aliaport:geheim42@127.0.0.1:{port}/service", "InvalidPasswordError"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_one_clear_line(
+    api: Operations, dsn: str, reason: str
+) -> None:
+    url = dsn.format(closed=free_port(), port=api.server.port)
+    done = api.command("user", "list", DATABASE_URL=url)
+    assert done.returncode == 1
+    expected = f"the database failed ({reason}); nothing was changed"
+    assert done.stderr == f"aliaport-operations: {expected}\n"
+    assert "geheim42" not in done.stdout
+
+
+def test_what_cannot_be_recorded_is_not_done(api: Operations, name: str) -> None:
+    # A file where the folder of the logs should be stops root too.
+    file = api.service.folder / "no-folder"
+    file.write_text("")
+    before = rows(api)
+    arguments = ("add", name, "--role", "clerk", "--password-stdin")
+    folder = {"ALIAPORT_LOG__FOLDER": str(file / "logs")}
+    done = api.command("user", *arguments, typed=PASSWORD, **folder)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "the action is not done, since the audit log cannot record it" in line
+    assert rows(api) == before
+
+
+def _command() -> str:
+    return str(Path(sys.executable).with_name("aliaport-operations"))
+
+
+def _environ(api: Operations) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(api.service.folder),
+        "TERM": "xterm",
+        "DATABASE_URL": api.server.dsn(database=api.database),
+    }
+
+
+class Terminal:
+    """A command on a terminal of its own, as somebody sits before it."""
+
+    def __init__(self, leader: int, process: "subprocess.Popen[bytes]") -> None:
+        self._leader = leader
+        self.process = process
+        self.shown = ""
+        self._at = 0
+
+    def wait_for(self, text: str) -> None:
+        """Read until this text is shown, after the last one that was waited for."""
+        while (found := self.shown.find(text, self._at)) < 0:
+            ready, _, _ = select.select([self._leader], [], [], 30)
+            assert ready, f"{text!r} was never shown: {self.shown!r}"
+            self.shown += os.read(self._leader, 4096).decode()
+        self._at = found + len(text)
+
+    def type(self, text: str) -> None:
+        os.write(self._leader, text.encode())
+
+    def read_to_end(self) -> int:
+        """Read what is left, and return the exit code."""
+        while True:
+            try:
+                more = os.read(self._leader, 4096)
+            except OSError:  # the command has ended and closed its side
+                more = b""
+            if not more:
+                return self.process.wait(30)
+            self.shown += more.decode()
+
+
+@contextmanager
+def terminal(api: Operations, *arguments: str) -> Iterator[Terminal]:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [_command(), "user", *arguments],
+        cwd=api.service.folder,
+        env=_environ(api),
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+        # The password is asked from the terminal of the session, wherever the input comes from.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(follower)
+    try:
+        yield Terminal(leader, process)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+
+
+def test_the_password_is_asked_for_twice_and_not_shown(api: Operations, name: str) -> None:
+    with terminal(api, "add", name, "--role", "clerk") as screen:
+        screen.wait_for(f"Password of {name}: ")
+        screen.type("elf Zeichen\n")
+        screen.wait_for("Repeat for confirmation: ")
+        screen.type(f"{PASSWORD}\n")
+        screen.wait_for("The two entered values do not match.")
+        screen.wait_for(f"Password of {name}: ")
+        screen.type(f"{PASSWORD}\n")
+        screen.wait_for("Repeat for confirmation: ")
+        screen.type(f"{PASSWORD}\n")
+        screen.wait_for(f"{name} may sign in as clerk")
+        assert screen.read_to_end() == 0
+    assert PASSWORD not in screen.shown
+    assert "elf Zeichen" not in screen.shown
+    assert api.sign_in(name).status == 200
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_who_gives_up_has_changed_nothing(api: Operations, name: str, key: str) -> None:
+    before = rows(api)
+    with terminal(api, "reset", "clerk") as screen:
+        screen.wait_for("Password of clerk: ")
+        screen.type(key)
+        assert screen.read_to_end() in (130, -signal.SIGINT)
+    assert "Traceback" not in screen.shown
+    assert rows(api) == before
+
+
+def test_the_first_user_is_added_before_the_service_ever_ran(api: Operations, name: str) -> None:
+    empty = f"empty_{name}"
+    api.server.sql(f"CREATE DATABASE {empty}", database="postgres")
+    environ = {"DATABASE_URL": api.server.dsn(database=empty)}
+    assert user(api, "list", **environ) == "there is no user; `user add` adds one\n"
+    arguments = ("add", name, "--role", "admin", "--password-stdin")
+    assert user(api, *arguments, typed=PASSWORD, **environ) == f"{name} may sign in as admin\n"
+    users = "SELECT name, role FROM aliaport_operations_users"
+    assert api.server.sql(users, empty) == f"{name}|admin"

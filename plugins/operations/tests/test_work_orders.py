@@ -1,0 +1,383 @@
+"""Work orders: their status machine, who was faster, and what is counted."""
+
+import asyncio
+from itertools import product
+from typing import Any
+
+import asyncpg
+import pytest
+from aliaport_operations.order_fields import TRANSITIONS, OrderStatus
+
+from tests.support.operations import CARI, ORDER, Operations
+
+ALLOWED = {(str(before), str(after)) for before, after in TRANSITIONS}
+WAYS = {
+    "draft": (),
+    "planned": ("planned",),
+    "in_progress": ("planned", "in_progress"),
+    "done": ("planned", "in_progress", "done"),
+    "cancelled": ("cancelled",),
+}
+"""How a draft comes to each status."""
+
+COUNTERS = [f'aliaport_work_orders_total{{status="{each}"}}' for each in ("draft", "planned")]
+
+
+def moved(api: Operations, order: Any, status: str, **options: Any) -> Any:
+    body = {"status": status, "version": order["version"]}
+    return api.data("POST", f"{ORDER}/{order['id']}/status", body, **options)
+
+
+def order_in(api: Operations, status: str) -> Any:
+    order = api.order()
+    for step in WAYS[status]:
+        order = moved(api, order, step)
+    return order
+
+
+def transition(before: str, after: str) -> str:
+    return f'aliaport_operations_transitions_total{{from_status="{before}",to_status="{after}"}}'
+
+
+def gauge(status: str, family: str = "work_orders") -> str:
+    return f'aliaport_operations_{family}{{status="{status}"}}'
+
+
+def test_all_counters_begin_at_zero(api: Operations) -> None:
+    assert [api.metric(each) for each in COUNTERS] == [0, 0]
+    assert [api.metric(transition(*each)) for each in sorted(ALLOWED)] == [0] * 6
+    for status in OrderStatus:
+        assert api.metric(gauge(status)) == 0
+
+
+def test_an_order_is_created_read_and_listed(api: Operations) -> None:
+    account = api.account(title="Deneme 1")
+    body = {
+        "account_id": account["id"],
+        "title": "  Tahliye ",
+        "description": "iki\nsatır",
+        "planned_for": "2027-02-28",
+        "status": "planned",
+    }
+    answer = api.call("POST", ORDER, body)
+    assert answer.status == 201, answer.text
+    made = answer.json["data"]
+    assert answer.headers["Location"] == f"{ORDER}/{made['id']}"
+    assert {
+        name: made[name] for name in made if name not in ("id", "created_at", "changed_at")
+    } == {
+        "account": {"id": account["id"], "code": account["code"], "title": "Deneme 1"},
+        "title": "Tahliye",
+        "description": "iki\nsatır",
+        "planned_for": "2027-02-28",
+        "status": "planned",
+        "next_statuses": ["in_progress", "cancelled"],
+        "version": 1,
+        "created_by": "clerk",
+        "changed_by": "clerk",
+    }
+    assert api.data("GET", answer.headers["Location"]) == made
+    assert api.data("GET", ORDER, account_id=account["id"])["items"] == [made]
+    assert api.data("GET", f"{ORDER}/{made['id']}/history") == {"items": []}
+
+
+def test_what_is_left_out_has_its_default(api: Operations) -> None:
+    made = api.order()
+    assert (made["status"], made["description"], made["planned_for"]) == ("draft", "", None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("status", "in_progress"),
+        ("status", "done"),
+        ("status", "cancelled"),
+        ("title", ""),
+        ("title", "a" * 201),
+        ("description", "a" * 4001),
+        ("description", "\0"),
+        ("description", None),
+        ("planned_for", "2027-02-29"),
+        ("planned_for", "tomorrow"),
+        ("planned_for", 20270228),
+        ("account_id", 0),
+        ("account_id", 2**53),
+        ("account_id", "1"),
+        ("version", 1),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(api: Operations, field: str, value: Any) -> None:
+    body = {"account_id": api.account()["id"], "title": "Tahliye", field: value}
+    error = api.refused(422, "POST", ORDER, body)
+    assert [each["path"] for each in error["fields"]] == [f"body.{field}"]
+
+
+def test_an_unknown_account_is_named_by_its_path(api: Operations) -> None:
+    for number in (999_999_999, 2**53 - 1):
+        error = api.refused(422, "POST", ORDER, {"account_id": number, "title": "Tahliye"})
+        assert error["fields"] == [
+            {"path": "body.account_id", "message": "there is no account of this number"}
+        ]
+
+
+@pytest.mark.parametrize("before", WAYS)
+def test_an_order_goes_the_allowed_ways_only(api: Operations, before: str) -> None:
+    for after in WAYS:
+        order = order_in(api, before)
+        path = f"{ORDER}/{order['id']}"
+        if (before, after) in ALLOWED:
+            done = moved(api, order, after)
+            assert done["status"] == after
+            assert done["version"] == order["version"] + 1
+            assert api.data("GET", path) == done
+            continue
+        body = {"status": after, "version": order["version"]}
+        error = api.refused(409, "POST", f"{path}/status", body)
+        assert error["code"] == "transition_not_allowed"
+        assert error["next_statuses"] == order["next_statuses"]
+        assert {(before, each) for each in error["next_statuses"]} == {
+            each for each in ALLOWED if each[0] == before
+        }
+        assert api.data("GET", path) == order
+
+
+def test_the_history_tells_each_move_in_order(api: Operations) -> None:
+    order = api.order()
+    path = f"{ORDER}/{order['id']}"
+    order = moved(api, order, "planned")
+    order = api.data("PUT", path, {"title": "Yükleme", "version": order["version"]})
+    body = {"status": "cancelled", "reason": " gemi gelmedi ", "version": order["version"]}
+    api.data("POST", f"{path}/status", body, role="admin")
+    history = api.data("GET", f"{path}/history", role="viewer")["items"]
+    moments = [each.pop("changed_at") for each in history]
+    assert order["created_at"] < moments[0] < moments[1]
+    assert history == [
+        {
+            "version": 2,
+            "from_status": "draft",
+            "to_status": "planned",
+            "reason": "",
+            "changed_by": "clerk",
+        },
+        {
+            "version": 4,
+            "from_status": "planned",
+            "to_status": "cancelled",
+            "reason": "gemi gelmedi",
+            "changed_by": "admin",
+        },
+    ]
+
+
+def test_who_has_an_old_version_is_told_who_was_faster(api: Operations) -> None:
+    order = api.order()
+    path = f"{ORDER}/{order['id']}"
+    newest = moved(api, order, "planned", role="admin")
+    for method, place, body in (
+        ("PUT", path, {"title": "Yükleme", "version": 1}),
+        ("POST", f"{path}/status", {"status": "planned", "version": 1}),
+        ("POST", f"{path}/status", {"status": "cancelled", "version": 3}),
+    ):
+        error = api.refused(409, method, place, body)
+        assert error["code"] == "version_conflict"
+        assert (error["changed_by"], error["version"]) == ("admin", 2)
+        assert "admin has changed this work order" in error["message"]
+        assert error["changed_at"].replace("+00:00", "Z") == newest["changed_at"]
+    assert api.data("GET", path) == newest
+    assert len(api.data("GET", f"{path}/history")["items"]) == 1
+
+
+@pytest.mark.parametrize("status", WAYS)
+def test_what_an_order_says_is_changed_before_its_end_only(api: Operations, status: str) -> None:
+    order = order_in(api, status)
+    path = f"{ORDER}/{order['id']}"
+    body = {"title": "Yükleme", "planned_for": "2027-01-01", "version": order["version"]}
+    if status in ("done", "cancelled"):
+        error = api.refused(409, "PUT", path, body)
+        assert error["code"] == "work_order_ended"
+        assert status in error["message"]
+        assert api.data("GET", path) == order
+        return
+    changed = api.data("PUT", path, body, role="admin")
+    assert changed == order | body | {
+        "version": order["version"] + 1,
+        "changed_by": "admin",
+        "changed_at": changed["changed_at"],
+    }
+    again = api.data("PUT", path, {"title": "Tartım", "version": changed["version"]})
+    assert (again["planned_for"], again["description"]) == (None, ""), "a change is a whole one"
+
+
+def test_the_status_is_changed_on_its_own_path_only(api: Operations) -> None:
+    order = api.order()
+    body = {"title": "Yükleme", "version": 1, "status": "done"}
+    error = api.refused(422, "PUT", f"{ORDER}/{order['id']}", body)
+    assert error["fields"] == [{"path": "body.status", "message": "is unknown"}]
+
+
+def test_what_is_not_there_is_not_found(api: Operations) -> None:
+    path = f"{ORDER}/999999999"
+    move = {"status": "planned", "version": 1}
+    assert api.refused(404, "GET", path)["code"] == "not_found"
+    assert api.refused(404, "GET", f"{path}/history")["code"] == "not_found"
+    assert api.refused(404, "PUT", path, {"title": "x", "version": 1})["code"] == "not_found"
+    assert api.refused(404, "POST", f"{path}/status", move)["code"] == "not_found"
+
+
+def test_a_deactivated_account_gets_no_more_orders_but_those_it_has_go_on(api: Operations) -> None:
+    account = api.account()
+    order = api.order(account_id=account["id"])
+    switch = f"{CARI}/{account['id']}"
+    api.data("POST", f"{switch}/deactivate", {"version": 1}, role="admin")
+    body = {"account_id": account["id"], "title": "Tahliye"}
+    assert api.refused(409, "POST", ORDER, body)["code"] == "account_deactivated"
+    assert moved(api, order, "planned")["status"] == "planned"
+    api.data("POST", f"{switch}/activate", {"version": 2}, role="admin")
+    assert api.data("POST", ORDER, body)["account"]["id"] == account["id"]
+
+
+async def waiting_for_a_lock(connection: "asyncpg.Connection[Any]") -> None:
+    """Until a request waits for what the connection's transaction has locked."""
+    async with asyncio.timeout(20):
+        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_an_order_waits_for_whoever_deactivates_its_account(
+    api: Operations, committed: bool
+) -> None:
+    account = api.account()["id"]
+    body = {"account_id": account, "title": "Tahliye"}
+    connection = await asyncpg.connect(api.server.dsn(database=api.database))
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "UPDATE aliaport_operations_accounts SET deactivated_at = now() WHERE id = $1", account
+        )
+        asked = asyncio.create_task(asyncio.to_thread(api.call, "POST", ORDER, body))
+        await waiting_for_a_lock(connection)
+        assert not asked.done()
+        await (transaction.commit() if committed else transaction.rollback())
+        answer = await asked
+    finally:
+        await connection.close()
+    made = api.data("GET", ORDER, account_id=account)["items"]
+    if committed:
+        assert (answer.status, answer.json["error"]["code"]) == (409, "account_deactivated")
+        assert made == []
+    else:
+        assert answer.status == 201
+        assert made == [answer.json["data"]]
+
+
+async def test_whoever_deactivates_an_account_waits_for_an_order_that_is_being_made(
+    api: Operations,
+) -> None:
+    account = api.account()["id"]
+    path = f"{CARI}/{account}/deactivate"
+    connection = await asyncpg.connect(api.server.dsn(database=api.database))
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        # As the creation of an order does.
+        await connection.execute(
+            "SELECT FROM aliaport_operations_accounts WHERE id = $1 FOR SHARE", account
+        )
+        # Another creation does not wait for the first one.
+        assert (await asyncio.to_thread(api.order, account_id=account))["status"] == "draft"
+        call = asyncio.to_thread(api.call, "POST", path, {"version": 1}, role="admin")
+        asked = asyncio.create_task(call)
+        await waiting_for_a_lock(connection)
+        assert not asked.done()
+        await transaction.commit()
+        assert (await asked).status == 200
+    finally:
+        await connection.close()
+
+
+def test_creations_are_counted_by_their_first_status(api: Operations) -> None:
+    before = [api.metric(each) for each in COUNTERS]
+    made = [api.metric(gauge(each, "work_orders_created")) for each in ("draft", "planned")]
+    api.order()
+    moved(api, api.order(), "planned")
+    api.order(status="planned")
+    assert [api.metric(each) for each in COUNTERS] == [before[0] + 2, before[1] + 1]
+    assert [api.metric(gauge(each, "work_orders_created")) for each in ("draft", "planned")] == [
+        made[0] + 2,
+        made[1] + 1,
+    ]
+
+
+def test_nothing_is_counted_that_was_refused(api: Operations) -> None:
+    account, order = api.account()["id"], api.order()
+    moves = [transition(*each) for each in sorted(ALLOWED)]
+    before = [api.metric(each) for each in (*COUNTERS, *moves)]
+    path = f"{ORDER}/{order['id']}/status"
+    api.refused(422, "POST", ORDER, {"account_id": 999_999_999, "title": "Tahliye"})
+    api.refused(422, "POST", ORDER, {"account_id": account, "title": ""})
+    api.refused(403, "POST", ORDER, {"account_id": account, "title": "x"}, role="viewer")
+    api.refused(409, "POST", path, {"status": "done", "version": 1})
+    api.refused(409, "POST", path, {"status": "planned", "version": 2})
+    assert [api.metric(each) for each in (*COUNTERS, *moves)] == before
+
+
+def test_nothing_is_counted_that_the_database_refuses_at_the_commit(api: Operations) -> None:
+    order, account = api.order(), api.account()["id"]
+    names = [*COUNTERS, transition("draft", "planned")]
+    before = [api.metric(each) for each in names]
+    rows = int(api.sql("SELECT count(*) FROM aliaport_operations_work_orders"))
+    api.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE EXCEPTION 'not now'; END$$;"
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON aliaport_operations_work_orders "
+        "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    try:
+        body = {"account_id": account, "title": "Tahliye"}
+        assert api.refused(500, "POST", ORDER, body)["code"] == "internal_error"
+        path = f"{ORDER}/{order['id']}"
+        api.refused(500, "POST", f"{path}/status", {"status": "planned", "version": 1})
+    finally:
+        api.sql("DROP FUNCTION refuse() CASCADE")
+    assert [api.metric(each) for each in names] == before
+    assert api.data("GET", path) == order
+    assert int(api.sql("SELECT count(*) FROM aliaport_operations_work_orders")) == rows
+
+
+def test_each_transition_has_a_counter(api: Operations) -> None:
+    for before, after in sorted(ALLOWED):
+        order = order_in(api, before)
+        counted = api.metric(transition(before, after))
+        moved(api, order, after)
+        assert api.metric(transition(before, after)) == counted + 1
+
+
+def test_the_gauges_say_what_the_database_has(api: Operations) -> None:
+    for status in WAYS:
+        order_in(api, status)
+    for family, column in (("work_orders", "status"), ("work_orders_created", "first_status")):
+        rows = api.sql(
+            f"SELECT {column}, count(*) FROM aliaport_operations_work_orders GROUP BY 1"
+        ).splitlines()
+        counted = dict(row.split("|") for row in rows)
+        statuses = WAYS if family == "work_orders" else ("draft", "planned")
+        for status in statuses:
+            assert api.metric(gauge(status, family)) == float(counted.get(status, 0))
+
+
+def test_lists_are_filtered_by_account_and_status(api: Operations) -> None:
+    account = api.account()["id"]
+    made = {}
+    for status in WAYS:
+        order = api.order(account_id=account)
+        for step in WAYS[status]:
+            order = moved(api, order, step)
+        made[status] = order
+    for status, other in product(WAYS, repeat=2):
+        listed = api.data("GET", ORDER, account_id=account, status=status)["items"]
+        assert (made[other] in listed) is (status == other)
+    assert api.data("GET", ORDER, account_id=999_999_999)["items"] == []
+    error = api.refused(422, "GET", f"{ORDER}?status=lost")
+    assert [each["path"] for each in error["fields"]] == ["query.status"]

@@ -1,0 +1,86 @@
+"""Certificates that are good, end soon, have ended, are strange or of another host."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from aliaport.doctor.findings import Verdict
+from aliaport.doctor.places import Places
+from tests.doctor.asking import found
+from tests.doctor.conftest import StandIn
+from tests.doctor.test_stand_ins import health
+
+
+def tls(authority: trustme.CA, days: float, name: str = "127.0.0.1") -> ssl.SSLContext:
+    now = datetime.now(UTC)
+    begin = now - timedelta(days=400)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(
+        name, not_before=begin, not_after=now + timedelta(days=days)
+    ).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    return authority
+
+
+@pytest.mark.parametrize(
+    ("days", "name", "said"),
+    [
+        (14.5, "127.0.0.1", ""),
+        (13.5, "127.0.0.1", "days left; 14 are wanted"),
+        (-1, "127.0.0.1", "certificate has expired"),
+        (90, "elsewhere.test", "IP address mismatch"),
+    ],
+)
+async def test_how_long_it_is_good(
+    stand_in: StandIn, authority: trustme.CA, tmp_path: Path, days: float, name: str, said: str
+) -> None:
+    url = await stand_in({"/health": health()}, ssl=tls(authority, days, name))
+    assert url.startswith("https://")
+    places = Places(url, ca_file=tmp_path / "authority.pem")
+    finding = await found("certificates", places)
+    assert finding.verdict is (Verdict.FAIL if said else Verdict.PASS), finding
+    assert said in finding.seen
+    if days < 0:
+        refused = await found("service.health", places)
+        assert "certificate refused: certificate has expired" in refused.seen
+
+
+async def test_an_authority_that_nobody_knows_is_refused(
+    stand_in: StandIn, authority: trustme.CA
+) -> None:
+    url = await stand_in({"/health": health()}, ssl=tls(authority, 90))
+    for check in ("certificates", "service.health"):
+        finding = await found(check, Places(url))
+        assert finding.verdict is Verdict.FAIL
+        assert "unable to get local issuer certificate" in finding.seen
+
+
+async def test_every_https_address_is_looked_at(
+    stand_in: StandIn, authority: trustme.CA, tmp_path: Path
+) -> None:
+    good = await stand_in({}, ssl=tls(authority, 90))
+    short = await stand_in({}, ssl=tls(authority, 5))
+    places = Places("http://127.0.0.1:1", sites=(good, short), ca_file=tmp_path / "authority.pem")
+    finding = await found("certificates", places)
+    assert finding.verdict is Verdict.FAIL
+    assert "90 days left" in finding.seen
+    assert "5 days left" in finding.seen
+    none = await found("certificates", Places("http://127.0.0.1:1"))
+    assert none.verdict is Verdict.NOT_CHECKED
+
+
+async def test_what_speaks_no_tls_or_is_closed_is_told(stand_in: StandIn) -> None:
+    plain = (await stand_in({})).replace("http://", "https://")
+    finding = await found("certificates", Places("http://a", sites=(plain,), timeout=2))
+    assert (finding.verdict, ": no TLS" in finding.seen) == (Verdict.FAIL, True), finding
+    closed = await found("certificates", Places("http://a", sites=("https://127.0.0.1:1",)))
+    assert (closed.verdict, "Connection refused" in closed.seen) == (Verdict.FAIL, True)

@@ -1,0 +1,135 @@
+"""What is printed: on a terminal, in a pipe, as JSON."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from aliaport.doctor.checks import Check, Visit
+from aliaport.doctor.findings import Finding, Verdict, passed
+from aliaport.doctor.places import Places
+from aliaport.doctor.running import CHECKS, Line, clean, line_of
+from aliaport.doctor.showing import as_json, failed, plain
+from tests.doctor.asking import doctor
+
+LINES = [
+    Line("a.good", "Good", passed("all is well")),
+    Line("a.bad", "Bad", Finding(Verdict.FAIL, "it is not", "repair it", "AliaportDown")),
+    Line("a.open", "Open", Finding(Verdict.NOT_CHECKED, "not asked for")),
+]
+
+
+def test_the_shape_of_the_json_is_stable() -> None:
+    body = as_json(LINES, "http://a")
+    at = body.pop("at")
+    assert len(at) == len("2026-11-24T12:05:15Z")
+    assert body.pop("doctor")
+    assert body == {
+        "form": 1,
+        "url": "http://a",
+        "result": "fail",
+        "counts": {"pass": 1, "fail": 1, "not_checked": 1},
+        "lines": [
+            {
+                "id": "a.good",
+                "title": "Good",
+                "result": "pass",
+                "seen": "all is well",
+                "todo": "",
+                "runbook": "",
+            },
+            {
+                "id": "a.bad",
+                "title": "Bad",
+                "result": "fail",
+                "seen": "it is not",
+                "todo": "repair it",
+                "runbook": "deploy/runbooks/AliaportDown.md",
+            },
+            {
+                "id": "a.open",
+                "title": "Open",
+                "result": "not_checked",
+                "seen": "not asked for",
+                "todo": "",
+                "runbook": "",
+            },
+        ],
+    }
+    assert as_json([LINES[0], LINES[2]], "http://a")["result"] == "pass"
+    assert failed(LINES)
+    assert not failed([LINES[0], LINES[2]])
+
+
+def test_plain_lines_say_what_to_do() -> None:
+    assert list(plain(LINES)) == [
+        "pass        a.good                   Good - all is well",
+        "FAIL        a.bad                    Bad - it is not",
+        "            → repair it (deploy/runbooks/AliaportDown.md)",
+        "not checked a.open                   Open - not asked for",
+        "1 passed, 1 failed, 1 not checked",
+    ]
+
+
+def test_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
+    outcome = doctor(tmp_path, "--url", "http://127.0.0.1:1")
+    assert outcome.code == 1
+    assert "\x1b" not in outcome.output
+    for check in CHECKS:
+        assert f" {check.id} " in outcome.output
+    assert outcome.output.splitlines()[-1].endswith("not checked")
+
+
+def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aliaport", "doctor", "--url", "http://127.0.0.1:1"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "100"},
+        stdout=terminal,
+        stderr=terminal,
+        stdin=terminal,
+    )
+    os.close(terminal)
+    text = ""
+    try:
+        while chunk := os.read(controller, 65_536):
+            text += chunk.decode("utf-8", "replace")
+    except OSError:
+        pass  # how a terminal says that its other end is closed
+    finally:
+        os.close(controller)
+    assert process.wait(30) == 1
+    assert "\x1b[" in text, "it has colours"
+    assert "FAIL" in text
+    assert "Connection refused" in text.replace("\r\n", "")
+
+
+async def test_a_check_that_breaks_fails_its_line_alone() -> None:
+    async def broken(visit: Visit) -> Finding:
+        raise RuntimeError("with a-long-token in it")
+
+    visit = Visit(Places("http://a", status_token="a-long-token"), None, None)  # type: ignore[arg-type]
+    line = await line_of(Check("a.b", "Broken", broken), visit)
+    assert line.finding.verdict is Verdict.FAIL
+    assert line.finding.seen.endswith("RuntimeError: with *** in it")
+
+
+async def test_a_check_that_does_not_end_is_ended() -> None:
+    import asyncio
+
+    async def endless(visit: Visit) -> Finding:
+        await asyncio.sleep(3600)
+        return passed("")
+
+    visit = Visit(Places("http://a", timeout=0.02), None, None)  # type: ignore[arg-type]
+    line = await line_of(Check("a.b", "Endless", endless), visit)
+    assert (line.finding.verdict, line.finding.seen) == (Verdict.FAIL, "not done within 0.12 s")
+
+
+def test_what_servers_answer_is_made_harmless() -> None:
+    text = "a\x1b[2J\tb\nc postgresql://user:geheim@host [bold]"
+    assert clean(text, ()) == "a?[2J b c postgresql://user:***@host [bold]"
+    assert clean("x" * 2000, ()).endswith("x…")
+    assert len(clean("x" * 2000, ())) == 501

@@ -1,0 +1,232 @@
+"""Against stand-ins for the service that are slow, strange or hostile, as the real one never is."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from aliaport.doctor import http, service
+from aliaport.doctor.findings import Verdict
+from aliaport.doctor.places import Places
+from tests.doctor.asking import answering, found
+from tests.doctor.conftest import StandIn
+from tests.support.service import free_port
+
+TOKEN = "a-token-of-the-operators"
+BUILD = 'aliaport_build_info{version="3.1.0"} 1\n'
+
+
+def health(ahead: float = 0) -> dict[str, str]:
+    at = datetime.now(UTC) + timedelta(seconds=ahead)
+    return {
+        "status": "healthy",
+        "service": "aliaport-api",
+        "version": "3.1.0",
+        "timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def status(**more: Any) -> dict[str, Any]:
+    probe = {"name": "good", "status": "healthy", "code": "ok", **more}
+    data = {"status": "healthy", "environment": "production", "probes": [probe], "plugins": []}
+    return {"success": True, "data": data}
+
+
+async def test_a_hanging_server_meets_the_deadline(stand_in: StandIn) -> None:
+    async def hang(request: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    url = await stand_in({"/health": hang})
+    began = time.monotonic()
+    finding = await found("service.health", Places(url, timeout=0.3))
+    assert time.monotonic() - began < 5
+    assert finding.verdict is Verdict.FAIL
+    assert finding.seen == f"{url}/health: no whole answer within 0.3 s"
+    assert finding.todo
+
+
+async def test_a_server_that_drips_meets_the_deadline(stand_in: StandIn) -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+
+    finding = await found("service.health", Places(await stand_in({"/health": drip}), timeout=0.4))
+    assert "no whole answer within 0.4 s" in finding.seen
+
+
+async def test_an_endless_answer_is_not_read(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MOST_BYTES", 1000)
+    url = await stand_in({"/metrics": lambda request: web.Response(text=BUILD * 100)})
+    finding = await found("service.metrics", Places(url))
+    assert (finding.verdict, "longer than 1000 bytes" in finding.seen) == (Verdict.FAIL, True)
+
+
+async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -> None:
+    asked: list[str] = []
+
+    async def other(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Authorization", ""))
+        return web.json_response(status())
+
+    elsewhere = await stand_in({"/status": other})
+    moved = web.HTTPFound(f"{elsewhere}/status?ticket=geheim")
+
+    async def move(request: web.Request) -> web.Response:
+        raise moved
+
+    url = await stand_in({"/status": move})
+    finding = await found("service.status", Places(url, status_token=TOKEN))
+    assert finding.verdict is Verdict.FAIL
+    assert f"redirects to {elsewhere}/status, which was not followed" in finding.seen
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({**health(), "service": "nginx"}, "is of another service"),
+        ({"status": "UP"}, "not as Aliaport does"),
+        (["healthy"], "not as Aliaport does"),
+    ],
+)
+async def test_another_service_s_health_is_no_pass(stand_in: StandIn, body: Any, said: str) -> None:
+    finding = await found("service.health", Places(await stand_in({"/health": body})))
+    assert (finding.verdict, said in finding.seen) == (Verdict.FAIL, True), finding
+
+
+async def test_what_is_no_json_or_of_another_form_fails_its_line_alone(stand_in: StandIn) -> None:
+    url = await stand_in({"/health": lambda _: web.Response(text="<html>\x1b[2J"), "/ready": {}})
+    finding = await found("service.health", Places(url))
+    assert finding.seen == f"{url}/health answers something else than JSON: <html>?[2J"
+    broken = await found("service.ready", Places(url))
+    assert broken.verdict is Verdict.FAIL
+    assert "has not the form that doctor knows: KeyError" in broken.seen
+
+
+async def test_the_baseline_is_measured(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.06)
+        return web.json_response(health())
+
+    places = Places(await stand_in({"/health": slow}))
+    finding = await found("service.latency", places)
+    assert finding.verdict is Verdict.FAIL
+    assert finding.seen.endswith("measured from here; the baseline is 50 ms")
+    monkeypatch.setattr(service, "BASELINE", 5.0)
+    assert (await found("service.latency", places)).verdict is Verdict.PASS
+
+
+async def test_one_outlier_of_twenty_is_no_failure(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delays = [0.4, *[0.0] * 19, 0.4, 0.4, *[0.0] * 18]
+
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(delays.pop(0))
+        return web.json_response(health())
+
+    monkeypatch.setattr(service, "BASELINE", 0.35)
+    places = Places(await stand_in({"/health": answer}))
+    assert (await found("service.latency", places)).verdict is Verdict.PASS
+    assert (await found("service.latency", places)).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict", "said"),
+    [
+        (0, Verdict.PASS, "within 2 s"),
+        (1.5, Verdict.PASS, "within 2 s"),
+        (10, Verdict.FAIL, "s ahead of this machine's clock"),
+        (-10, Verdict.FAIL, "s behind this machine's clock"),
+    ],
+)
+async def test_clocks_are_compared(
+    stand_in: StandIn, ahead: float, verdict: Verdict, said: str
+) -> None:
+    url = await stand_in({"/health": lambda _: web.json_response(health(ahead))})
+    finding = await found("service.clock", Places(url))
+    assert (finding.verdict, said in finding.seen) == (verdict, True), finding
+    assert finding.runbook == ("ClockSkewed" if verdict is Verdict.FAIL else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        (BUILD, "text/plain; version=0.0.4; charset=utf-8", ""),
+        (BUILD, "text/plain; charset=utf-8", "Content-Type is"),
+        (BUILD, "application/json", "Content-Type is"),
+        ("up 1\n", "text/plain; version=0.0.4", "aliaport_build_info is missing"),
+        (f"{BUILD}a b c d\n", "text/plain; version=0.0.4", "not a sample"),
+        (f'{BUILD}x{{a="b"}} nothing\n', "text/plain; version=0.0.4", "not a sample"),
+    ],
+)
+async def test_the_page_of_metrics(stand_in: StandIn, text: str, kind: str, said: str) -> None:
+    def page(request: web.Request) -> web.Response:
+        return web.Response(body=text.encode(), headers={"Content-Type": kind})
+
+    finding = await found("service.metrics", Places(await stand_in({"/metrics": page})))
+    assert finding.verdict is (Verdict.FAIL if said else Verdict.PASS), finding
+    assert said in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("page", "verbose", "said"),
+    [
+        (status(), "[+]good ok\n", ""),
+        (status(summary="5 of 9"), "[+]good ok\n", "good.summary"),
+        (status(data={}), "[+]good ok\n", "good.data"),
+        (status(), "[+]good ok (PostgreSQL 16)\n", "summaries in /ready?verbose"),
+    ],
+)
+async def test_a_leak_of_details_is_found(
+    stand_in: StandIn, page: Any, verbose: str, said: str
+) -> None:
+    asked: list[str] = []
+
+    def strangers(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Authorization", ""))
+        return web.json_response(page)
+
+    routes = {"/status": strangers, "/ready": lambda _: web.Response(text=verbose)}
+    places = Places(await stand_in(routes), status_token=TOKEN)
+    finding = await found("service.status_hidden", places)
+    assert finding.verdict is (Verdict.FAIL if said else Verdict.PASS), finding
+    assert said in finding.seen
+    assert asked == [""], "a stranger brings no token"
+
+
+async def test_an_answer_that_shows_the_token_is_not_repeated(stand_in: StandIn) -> None:
+    def echo(request: web.Request) -> web.Response:
+        return web.Response(text=f"you sent {request.headers['Authorization']}")
+
+    places = Places(await stand_in({"/status": echo}), status_token=TOKEN)
+    finding = await found("service.status", places)
+    assert finding.verdict is Verdict.FAIL
+    assert TOKEN not in str(finding)
+    assert TOKEN not in repr(places)
+
+
+async def test_a_closed_second_listener_is_a_failure(stand_in: StandIn) -> None:
+    url = await stand_in({"/health": health()})
+    places = Places(url, internal_url=f"http://127.0.0.1:{free_port()}")
+    assert "Connection refused" in (await found("service.metrics", places)).seen
+    assert (await found("service.metrics_private", places)).verdict is Verdict.PASS
+
+
+async def test_not_ready_names_the_probe(stand_in: StandIn) -> None:
+    body = {
+        "data": {"status": "not_ready", "database": "disconnected"},
+        "error": {"code": "probe_failed", "message": "database: connection_refused"},
+    }
+    finding = await found("service.ready", Places(await stand_in({"/ready": answering(body, 503)})))
+    assert finding.seen == "503, probe_failed: database: connection_refused"
+    assert finding.runbook == "AliaportNotReady"

@@ -1,0 +1,87 @@
+"""A real Prometheus and Alertmanager, and one web server in the place of all exporters."""
+
+import signal
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from tests.alerts.stack.program import Program
+from tests.alerts.stack.prometheus import Prometheus
+from tests.support.service import free_port
+
+RUNBOOKS = Path(__file__).parents[2] / "deploy/runbooks"
+
+
+class Exporters:
+    """Answers every scrape and probe with one good sample."""
+
+    def __init__(self) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = b"probe_success 1\n"
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def shipped_prometheus(folder: Path, places: Mapping[str, str], exporters: str) -> Prometheus:
+    """The shipped configuration and rules; all exporters are at one address."""
+    names = ("node-exporter:9100", "postgres-exporter:9187", "blackbox-exporter:9115")
+    everywhere = dict.fromkeys(names, exporters)
+    return Prometheus(folder, {**everywhere, **places}, RUNBOOKS)
+
+
+class BarePrometheus:
+    """Without the shipped rules and without Alertmanager: one rule that fails, one dead target."""
+
+    def __init__(self, folder: Path, dead: str) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        folder.mkdir()
+        # A graph of both sides many to many cannot be evaluated once both have series.
+        (folder / "broken.rules.yml").write_text(
+            "groups: [{name: broken, interval: 1s, rules: [{alert: Broken, "
+            'expr: \'label_replace(up, "a", "", "", "") '
+            "+ ignoring (instance, job) up'}]}]\n"
+        )
+        own = self.url.removeprefix("http://")
+        (folder / "prometheus.yml").write_text(
+            "global: {scrape_interval: 1s}\n"
+            "rule_files: [broken.rules.yml]\n"
+            "scrape_configs:\n"
+            f"  - {{job_name: strange, static_configs: [{{targets: ['{own}']}}]}}\n"
+            f"  - {{job_name: aliaport-backend, static_configs: [{{targets: ['{dead}']}}]}}\n"
+        )
+        self.program = Program(
+            "prometheus",
+            [
+                "prometheus",
+                "--config.file=prometheus.yml",
+                "--storage.tsdb.path=data",
+                f"--web.listen-address={own}",
+            ],
+            folder,
+            f"{self.url}/-/ready",
+        )
+
+    def start(self) -> None:
+        self.program.start()
+        self.program.wait_ready()
+
+    def stop(self) -> None:
+        self.program.end(signal.SIGKILL)

@@ -1,0 +1,318 @@
+"""Clerks who write without a pause, and what the database must hold whatever happened to them."""
+
+import http.client
+import random
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aliaport_operations.order_fields import TRANSITIONS
+
+from tests.support.operations import GATE, ORDER, Operations
+from tests.support.postgres import until
+from tests.support.service import PATIENCE, Answer
+
+LOST = (OSError, http.client.HTTPException)
+"""No answer came."""
+
+GIVES_UP = 0.2
+"""How likely it is that a clerk does not repeat a creation that got no answer."""
+
+BROKEN_HISTORIES = """
+SELECT o.id, o.version, o.first_status, o.status, h.froms, h.tos
+FROM aliaport_operations_work_orders o CROSS JOIN LATERAL (
+    SELECT count(*) AS n, max(version) AS newest,
+           string_agg(from_status, ' ' ORDER BY version) AS froms,
+           string_agg(to_status, ' ' ORDER BY version) AS tos
+    FROM aliaport_operations_work_order_changes WHERE work_order_id = o.id) h
+WHERE concat_ws(' ', h.froms, o.status) <> concat_ws(' ', o.first_status, h.tos)
+   OR o.version < 1 + h.n OR o.version < h.newest"""
+"""Orders whose changes do not lead from the first status to that of now."""
+
+_KEYS_WITHOUT_ROWS = """
+WITH answered AS (
+    SELECT answer -> 'headers' ->> 'Location' AS place, status, count(*) AS n
+    FROM aliaport_operations_idempotency_keys GROUP BY 1, 2),
+made AS (
+    SELECT '/api/work-order/' || id AS place FROM aliaport_operations_work_orders
+    UNION ALL SELECT '/api/gate-log/' || id FROM aliaport_operations_gate_logs)
+SELECT answered.*, made.* FROM answered FULL JOIN made ON answered.place = made.place
+WHERE answered.place IS NULL OR made.place IS NULL OR status <> 201 OR n <> 1"""
+_DOUBLES = """
+SELECT title FROM aliaport_operations_work_orders GROUP BY 1 HAVING count(*) > 1
+UNION ALL SELECT driver FROM aliaport_operations_gate_logs GROUP BY 1 HAVING count(*) > 1"""
+_ORDERS = """
+SELECT o.id, title, description, status, o.version,
+       (SELECT count(*) FROM aliaport_operations_work_order_changes WHERE work_order_id = o.id)
+FROM aliaport_operations_work_orders o"""
+_GATE_LOGS = "SELECT id, driver FROM aliaport_operations_gate_logs"
+
+
+@dataclass
+class KeptOrder:
+    """An order as its clerk was told that it is."""
+
+    id: int
+    title: str
+    status: str
+    version: int = 1
+    moves: int = 0
+    description: str = ""
+
+
+@dataclass
+class Clerks:
+    """Threads that ask any of `replicas`; each has orders of its own.
+
+    What got no answer, or 503, is asked again: with the same key where there is one. `answered` are
+    the first answers that each process gave, by the series that counts them.
+    """
+
+    seed: int
+    account: int
+    replicas: Sequence[Operations]
+    orders: dict[int, KeptOrder] = field(default_factory=dict)
+    gate_logs: dict[int, str] = field(default_factory=dict)
+    answered: dict[int, "Counter[str]"] = field(default_factory=dict)
+    lost: int = 0
+    shed: int = 0
+    replayed: int = 0
+    given_up: int = 0
+    answers: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _dismissed: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _work: "list[Future[None]]" = field(default_factory=list)
+
+    @contextmanager
+    def at_work(self, number: int = 4) -> Iterator[None]:
+        """Let them write within the block, which ends with `finish`."""
+        with ThreadPoolExecutor(number) as threads:
+            self._work = [
+                threads.submit(self._write, random.Random(f"{self.seed} {each}"))
+                for each in range(number)
+            ]
+            try:
+                yield
+            finally:
+                self._stop.set()
+                self._dismissed.set()
+
+    def finish(self) -> None:
+        """Let each get the answer that it waits for, and no further one."""
+        self._stop.set()
+        for each in self._work:
+            each.result(PATIENCE)
+
+    def wait_for_answers(self, number: int) -> None:
+        """Until they have got so many more answers."""
+        wanted = self.answers + number
+
+        def reached() -> bool:
+            for each in self._work:
+                if each.done():
+                    each.result()
+            return self.answers >= wanted
+
+        until(reached, f"{number} more answers", PATIENCE)
+
+    def first_answers(self, api: Operations) -> "Counter[str]":
+        """How many first answers this process gave, by the series that counts them."""
+        with self._lock:
+            return Counter(self.answered.get(api.service.process.pid, Counter()))
+
+    def _write(self, chance: random.Random) -> None:
+        corrects: int | None = None
+        while not self._stop.is_set():
+            order = self._create_order(chance)
+            for _ in range(chance.randrange(4)):
+                if order is not None:
+                    self._go_on(chance, order)
+            made = self._create_gate_log(chance, order, corrects)
+            # An entry can be corrected once only, and it is not known whether a given up one was.
+            corrects = made if chance.random() < 0.3 else None
+
+    def _create_order(self, chance: random.Random) -> KeptOrder | None:
+        title, status = f"Deneme {_unique(chance)}", chance.choice(("draft", "planned"))
+        body = {"account_id": self.account, "title": title, "status": status}
+        series = f'aliaport_work_orders_total{{status="{status}"}}'
+        data = self._create(chance, ORDER, body, series)
+        if data is None:
+            return None
+        order = KeptOrder(data["id"], title, status)
+        with self._lock:
+            assert order.id not in self.orders, "two orders got one number"
+            self.orders[order.id] = order
+        return order
+
+    def _create_gate_log(
+        self, chance: random.Random, order: KeptOrder | None, corrects: int | None
+    ) -> int | None:
+        driver, direction = f"Deneme {_unique(chance)}", chance.choice(("in", "out"))
+        body: dict[str, Any] = {"direction": direction, "plate": "34 ABC 123", "driver": driver}
+        body |= {"work_order_id": order.id} if order else {}
+        body |= {"corrects": corrects} if corrects else {}
+        series = f'aliaport_gate_logs_total{{direction="{direction}"}}'
+        data = self._create(chance, GATE, body, series)
+        if data is None:
+            return None
+        with self._lock:
+            self.gate_logs[data["id"]] = driver
+        number: int = data["id"]
+        return number
+
+    def _create(self, chance: random.Random, path: str, body: Any, series: str) -> Any:
+        headers = {"Idempotency-Key": _unique(chance)}
+        while True:
+            found = self._ask("POST", path, body, headers)
+            if found is not None:
+                answer, process = found
+                assert answer.status == 201, answer.text
+                if "Idempotent-Replayed" in answer.headers:
+                    self.replayed += 1
+                else:
+                    self._count(process, series)
+                return answer.json["data"]
+            if chance.random() < GIVES_UP:
+                self.given_up += 1
+                return None
+
+    def _go_on(self, chance: random.Random, order: KeptOrder) -> None:
+        choice = [str(after) for before, after in TRANSITIONS if before == order.status]
+        if not choice:
+            return
+        path = f"{ORDER}/{order.id}"
+        if chance.random() < 0.3:
+            order.description = _unique(chance)
+            body = {"title": order.title, "description": order.description}
+            self._raise_version("PUT", path, order, body)
+        else:
+            before, order.status = order.status, chance.choice(choice)
+            series = (
+                "aliaport_operations_transitions_total"
+                f'{{from_status="{before}",to_status="{order.status}"}}'
+            )
+            self._raise_version("POST", f"{path}/status", order, {"status": order.status}, series)
+            order.moves += 1
+
+    def _raise_version(
+        self, method: str, path: str, order: KeptOrder, body: Any, series: str = ""
+    ) -> None:
+        repeated = False
+        while (found := self._ask(method, path, {**body, "version": order.version})) is None:
+            repeated = True
+        answer, process = found
+        order.version += 1
+        if answer.status == 409 and repeated:
+            # The one without an answer was done.
+            error = answer.json["error"]
+            assert (error["code"], error["version"]) == ("version_conflict", order.version), error
+            return
+        assert answer.status == 200, answer.text
+        assert answer.json["data"]["version"] == order.version, answer.text
+        if series:
+            self._count(process, series)
+
+    def _ask(
+        self, method: str, path: str, body: Any, headers: dict[str, str] | None = None
+    ) -> tuple[Answer, int] | None:
+        """An answer that says what was done, and the process that gave it."""
+        while True:
+            replica = random.choice(self.replicas)
+            try:
+                answer = replica.call(method, path, body, headers=headers)
+                break
+            except ConnectionRefusedError:  # nobody has heard of it
+                self._pause()
+            except LOST:
+                self.lost += 1
+                return None
+        self.answers += 1
+        if answer.status == 503:
+            self.shed += 1
+            self._pause()
+            return None
+        return answer, replica.service.process.pid
+
+    def _pause(self) -> None:
+        if self._dismissed.wait(0.02):
+            raise RuntimeError("the test has ended before this clerk had its answer")
+
+    def _count(self, process: int, series: str) -> None:
+        with self._lock:
+            self.answered.setdefault(process, Counter())[series] += 1
+
+    def check(self, api: Operations) -> None:
+        """What they were told is in the database, once, and nothing is half there."""
+        for statement in (BROKEN_HISTORIES, _KEYS_WITHOUT_ROWS, _DOUBLES):
+            assert api.sql(statement) == "", statement
+        rows = {row[0]: row for row in _rows(api, _ORDERS)}
+        for order in self.orders.values():
+            wanted = (order.id, order.title, order.description, order.status, order.version)
+            assert rows.pop(str(order.id)) == [*map(str, wanted), str(order.moves)]
+        assert len(rows) <= self.given_up, rows
+        for _, _, _, _, version, moves in rows.values():
+            assert (version, moves) == ("1", "0"), "nobody has changed this order"
+        drivers = {int(number): driver for number, driver in _rows(api, _GATE_LOGS)}
+        assert drivers | self.gate_logs == drivers, "answered, but not in the database"
+        check_gauges(api)
+
+
+def check_gauges(api: Operations) -> None:
+    """The gauges say what SQL counts."""
+    for family, table, label, column in (
+        ("work_orders", "work_orders", "status", "status"),
+        ("work_orders_created", "work_orders", "status", "first_status"),
+        ("gate_logs", "gate_logs", "direction", "direction"),
+    ):
+        name = f"aliaport_operations_{family}"
+        counted = f"SELECT {column}, count(*) FROM aliaport_operations_{table} GROUP BY 1"
+        wanted = {f'{name}{{{label}="{value}"}}': float(n) for value, n in _rows(api, counted)}
+        shown = {series: n for series, n in series_of(api, name).items() if n}
+        assert shown == wanted
+
+
+def series_of(api: Operations, *families: str) -> dict[str, float]:
+    """All series of these families, from one scrape."""
+    lines = api.service.get("/metrics").text.splitlines()
+    pairs = (line.rpartition(" ")[::2] for line in lines if not line.startswith("#"))
+    return {name: float(n) for name, n in pairs if name.partition("{")[0] in families}
+
+
+def committed_since(api: Operations, moment: str) -> "Counter[str]":
+    """The rows since a moment of the database's clock, by the series that counts them."""
+    series = {
+        "aliaport_work_orders_total": (
+            "SELECT first_status, count(*) FROM aliaport_operations_work_orders "
+            f"WHERE created_at >= '{moment}' GROUP BY 1"
+        ),
+        "aliaport_gate_logs_total": (
+            "SELECT direction, count(*) FROM aliaport_operations_gate_logs "
+            f"WHERE created_at >= '{moment}' GROUP BY 1"
+        ),
+        "aliaport_operations_transitions_total": (
+            "SELECT from_status, to_status, count(*) FROM aliaport_operations_work_order_changes "
+            f"WHERE changed_at >= '{moment}' GROUP BY 1, 2"
+        ),
+    }
+    labels = {1: ("status",), 2: ("from_status", "to_status")}
+    found: Counter[str] = Counter()
+    for family, statement in series.items():
+        for *values, n in _rows(api, statement):
+            names = ("direction",) if "gate" in family else labels[len(values)]
+            inner = ",".join(f'{name}="{value}"' for name, value in zip(names, values, strict=True))
+            found[f"{family}{{{inner}}}"] = int(n)
+    return found
+
+
+def _rows(api: Operations, statement: str) -> list[list[str]]:
+    return [line.split("|") for line in api.sql(statement).splitlines()]
+
+
+def _unique(chance: random.Random) -> str:
+    return str(uuid.UUID(int=chance.getrandbits(128)))

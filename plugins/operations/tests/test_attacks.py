@@ -60,8 +60,8 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "POOL_SIZE": "1",
         "BODY_TIMEOUT": "1",
         "ACQUIRE_TIMEOUT": "10",
-        "FAILURES_PER_ACCOUNT_AND_ADDRESS": "100000",
-        "FAILURES_PER_ACCOUNT": "100000",
+        "FAILURES_PER_USER_AND_ADDRESS": "100000",
+        "FAILURES_PER_USER": "100000",
         "FAILURES_PER_ADDRESS": "100000",
     }
     environ: dict[str, Any] = {

@@ -56,7 +56,8 @@ def test_each_route_stands_in_the_table_of_this_test(api: Operations) -> None:
         for path, operations in answer.json["paths"].items()
         for method in operations
     }
-    assert described == set(LEAST_ROLE), "a new route needs an entry in LEAST_ROLE"
+    own = {("GET", OPENAPI)}
+    assert described == set(LEAST_ROLE) | own, "a new route needs an entry in LEAST_ROLE"
 
 
 def test_the_description_names_the_least_role_of_each_route(api: Operations) -> None:

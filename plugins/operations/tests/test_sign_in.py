@@ -20,7 +20,7 @@ from tests.support.service import Answer
 
 SELDOM_THROTTLED = {
     f"ALIAPORT_APPS__OPERATIONS__FAILURES_PER_{each}": "1000"
-    for each in ("ACCOUNT_AND_ADDRESS", "ADDRESS", "ACCOUNT")
+    for each in ("USER_AND_ADDRESS", "ADDRESS", "USER")
 }
 WRONG = "some other words 42"
 

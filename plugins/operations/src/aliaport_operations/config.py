@@ -65,12 +65,12 @@ class ApiConfig(PluginConfig):
     throttle_minutes: float = Field(
         default=15.0, gt=0, le=1440, description="Minutes for which failed sign-ins count."
     )
-    failures_per_account_and_address: int = Field(
+    failures_per_user_and_address: int = Field(
         default=5, ge=1, description="Failed sign-ins of one user from one address, then 429."
     )
     failures_per_address: int = Field(
         default=50, ge=1, description="Failed sign-ins from one address, then 429."
     )
-    failures_per_account: int = Field(
+    failures_per_user: int = Field(
         default=100, ge=1, description="Failed sign-ins of one user from anywhere, then 429."
     )

@@ -51,9 +51,9 @@ class Throttle:
     def __init__(self, options: ApiConfig) -> None:
         self._seconds = options.throttle_minutes * 60
         self._limits = (
-            options.failures_per_account_and_address,
+            options.failures_per_user_and_address,
             options.failures_per_address,
-            options.failures_per_account,
+            options.failures_per_user,
         )
 
     async def count(self, connection: Connection, user: str, address: str) -> Attempt:

@@ -22,12 +22,14 @@ FACTS: dict[str, Any] = json.loads(os.environ["OPERATIONS_UNDER_TEST"])
 _TAX_NUMBER = re.compile(r"[0-9]{10}|[1-9][0-9]{10}")
 _TIME = re.compile(r"([0-9]{4})(-[0-9]{2}-)([0-9]{2})(T.+(?:Z|[+-][0-9]{2}:[0-9]{2}))")
 _KEY = re.compile(r"[!-~]{1,100}")
+_CODE = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,31}")
+_STATUSES = ("draft", "planned", "in_progress", "done", "cancelled")
 _SOME_CURSOR = "a-cursor"
 _REFERENCES = {"account_id": "accounts", "work_order_id": "orders", "corrects": "entries"}
 _LISTS = {"/api/cari": "accounts", "/api/work-order": "orders", "/api/gate-log": "entries"}
 
 _session = requests.Session()
-_keys = itertools.count()
+_fresh = itertools.count()
 _passwords = [FACTS["password"]]
 
 
@@ -49,9 +51,7 @@ schemathesis.openapi.format("cursor", st.just(_SOME_CURSOR))
 
 def _ask(method: str, path: str, token: str = FACTS["tokens"]["admin"], **options: Any) -> Any:
     headers = {"Authorization": f"Bearer {token}"}
-    answer = _session.request(
-        method, FACTS["url"] + path, headers=headers, timeout=30, **options
-    )
+    answer = _session.request(method, FACTS["url"] + path, headers=headers, timeout=30, **options)
     return answer.json().get("data")
 
 
@@ -105,7 +105,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     number = _row(case, root)
     if case.headers and _KEY.fullmatch(str(case.headers.get("Idempotency-Key", ""))):
         # Another request with the same key is refused, and each of these is another one.
-        key = f"{next(_keys)}-{case.headers['Idempotency-Key']}"[:100]
+        key = f"{next(_fresh)}-{case.headers['Idempotency-Key']}"[:100]
         case.headers["Idempotency-Key"] = key
     if isinstance(case.query, dict) and case.query.get("after") == _SOME_CURSOR:
         sort = case.query.get("sort")
@@ -132,18 +132,25 @@ def _body(case: Case, body: dict[str, Any], root: str, number: int) -> None:
         if _whole(value := body.get(name), 2**53 - 1) and value not in FACTS[of]:
             body[name] = type(value)(FACTS[of][int(value) % len(FACTS[of])])
     if _whole(version := body.get("version"), 2**31 - 1) and number and int(version) % 4:
-        now = _ask("GET", f"{root}/{number}")
-        body["version"] = now["version"] if now else version
+        _up_to_date(body, _ask("GET", f"{root}/{number}") or {}, moves=int(version) % 4 > 1)
     _change(body, "tax_number", lambda text: _TAX_NUMBER.fullmatch(text) and _checked(text))
     _change(body, "passed_at", _past)
-    if case.path == "/auth/login" and _typed(body, "username") and _typed(body, "password"):
-        if len(body["password"]) % 2:
-            body |= {"username": "viewer", "password": FACTS["password"]}
-    if case.path == "/auth/password":
-        if _typed(body, "current_password") and len(body["current_password"]) % 2:
-            body["current_password"] = _passwords[-1]
-        if _typed(body, "new_password", least=12):
-            body["new_password"] = "vwxyz" + body["new_password"][5:]
+    # An account's code is taken for good.
+    _change(body, "code", lambda text: _CODE.fullmatch(text) and f"{text[:26]}{next(_fresh)}")
+    if case.path == "/auth/login" and _typed(body, "username") and _typed(body, "password", odd=True):
+        body |= {"username": "viewer", "password": FACTS["password"]}
+    if case.path == "/auth/password" and _typed(body, "current_password", odd=True):
+        body["current_password"] = _passwords[-1]
+    if case.path == "/auth/password" and _typed(body, "new_password", least=12):
+        # A password of one letter only is refused.
+        body["new_password"] = "vwxyz" + body["new_password"][5:]
+
+
+def _up_to_date(body: dict[str, Any], now: dict[str, Any], *, moves: bool) -> None:
+    body["version"] = now.get("version", body["version"])
+    allowed = now.get("next_statuses", [])
+    if moves and allowed and body.get("status") in _STATUSES:
+        body["status"] = allowed[body["version"] % len(allowed)]
 
 
 @schemathesis.hook
@@ -168,6 +175,7 @@ def _past(text: str) -> str:
     return f"{2001 + int(year) % 24}{month}{'28' if day == '29' else day}{rest}"
 
 
-def _typed(body: dict[str, Any], name: str, least: int = 1) -> bool:
+def _typed(body: dict[str, Any], name: str, *, least: int = 1, odd: bool = False) -> bool:
+    """Whether there is text, and where `odd` is wanted, one of an odd length: some half of all."""
     value = body.get(name)
-    return isinstance(value, str) and least <= len(value) <= 1024
+    return isinstance(value, str) and least <= len(value) <= 1024 and (len(value) % 2 or not odd)

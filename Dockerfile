@@ -8,10 +8,14 @@ COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY aliaport aliaport
 COPY plugins plugins
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . plugins/cpu plugins/currency-sync plugins/db plugins/disk plugins/memory plugins/operations \
-    && /opt/aliaport/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+    && /opt/aliaport/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
+    && /opt/aliaport/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home aliaport \
+# Nothing is installed where it runs.
+RUN pip uninstall --yes wheel setuptools pip \
+    && groupadd --gid 10001 aliaport \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin aliaport \
     && install -d -o aliaport -g aliaport /app/logs
 COPY --from=build /opt/aliaport /opt/aliaport
 COPY deploy/aliaport.toml /etc/aliaport/aliaport.toml
@@ -22,7 +26,8 @@ ENV PATH=/opt/aliaport/bin:$PATH \
     ALIAPORT_LOG__FOLDER=/app/logs \
     ALIAPORT_LOG__STDOUT=true
 VOLUME /app/logs
-USER aliaport
+# A number, for Kubernetes sees of a name not that it is not root.
+USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-m", "aliaport.healthcheck"]

@@ -7,7 +7,7 @@ EDITABLE := $(foreach folder,. $(PLUGINS),-e $(folder))
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' --quiet
 
-.PHONY: help setup run test lock system-deps alerts-current kubernetes-current bench image
+.PHONY: help setup run test lock system-deps alerts-current kubernetes-current compose-current containers bench image
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -46,15 +46,22 @@ lock:  ## Write the hash-pinned requirements files anew
 	$(COMPILE) pyproject.toml requirements/plugins.in --extra embedded --group dev -o requirements/dev.txt
 
 alerts-current: setup  ## Test rules and Alertmanager's configuration with Debian's newest versions
-	tests/alerts/unpack-current .current
+	tests/support/unpack-current .current prometheus promtool prometheus-alertmanager
 	PATH="$(CURDIR)/.current/root/usr/bin:$$PATH" $(BIN)/python -m pytest -q tests/alerts/test_rules.py tests/alerts/test_alertmanager_*.py tests/doctor/test_watchers.py
 
 kubernetes-current: setup  ## Build the Kubernetes overlays with Debian's newest Kustomize and test the result
-	tests/compose/unpack-current .current kustomize
+	tests/support/unpack-current .current kustomize
 	ALIAPORT_KUSTOMIZE="$(CURDIR)/.current/root/usr/bin/kustomize" $(BIN)/python -m pytest -q tests/kubernetes
+
+compose-current: setup  ## Check the compose files with Debian's newest Docker Compose
+	tests/support/unpack-current .current docker-compose
+	PATH="$(CURDIR)/.current/root/usr/libexec/docker/cli-plugins:$$PATH" $(BIN)/python -m pytest -q -o python_files='check_*.py' tests/compose
+
+containers: setup  ## Build the image and start the compose files in real containers (Debian 12, root)
+	tests/containers/run
 
 bench: setup  ## Measure speed against named rivals (a few minutes)
 	$(BIN)/python -m tests.benchmarks
 
 image:  ## Build the container image
-	docker build -t aliaport:latest .
+	docker build -t aliaport:$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' aliaport/__init__.py) .

@@ -1,0 +1,58 @@
+"""Who is stopped gets the time that the code takes for it."""
+
+import inspect
+
+from aliaport import healthcheck, host
+from aliaport.logs import Logs, audit
+from aliaport.sentry import tracking
+from aliaport.settings import core_settings, read_sources
+from aliaport.web import apps, server
+from tests.compose.files import Service, each_service, seconds, service
+
+LEAST_STOP = 10.0
+"""Seconds that Docker gives where nothing is said."""
+SPARE = 5.0
+"""Seconds for the exit itself, on a machine that is busy."""
+
+
+def worst_stop(drain: float) -> float:
+    """Seconds from SIGTERM to the exit where everything takes as long as it may."""
+    flush: float = inspect.signature(Logs.close).parameters["seconds"].default
+    return (
+        max(drain, audit.RECORD_TIMEOUT)
+        + server.FINISH_TIMEOUT
+        + 1
+        + max(host.STOP_BUDGET, apps.STOP_TIMEOUT)
+        + tracking.LAST_FLUSH
+        + flush
+    )
+
+
+def test_the_service_may_drain_and_stop() -> None:
+    backend = service("backend")
+    drain = float(backend.environment["ALIAPORT_DRAIN_SECONDS"])
+    grace = seconds(backend.get("stop_grace_period"))
+    assert grace >= worst_stop(drain) + SPARE, f"it may take {worst_stop(drain):g} s"
+
+
+def test_the_drain_is_that_of_production_and_long_enough_to_be_seen() -> None:
+    backend = service("backend")
+    drain = float(backend.environment["ALIAPORT_DRAIN_SECONDS"])
+    default = core_settings(read_sources({"ENVIRONMENT": "production"})).drain_seconds
+    assert drain == default
+
+
+@each_service
+def test_g4_the_stop_has_a_limit(service: Service) -> None:
+    if not service.runs_once:
+        assert seconds(service.get("stop_grace_period")) >= LEAST_STOP
+
+
+def test_the_health_check_answers_before_it_is_given_up() -> None:
+    health = service("backend").get("healthcheck")
+    # Python itself takes a part of it.
+    assert seconds(health["timeout"]) >= healthcheck.TIMEOUT + 0.5
+
+
+def test_filebeat_may_empty_its_queue() -> None:
+    assert seconds(service("filebeat").get("stop_grace_period")) > 10, "filebeat.shutdown_timeout"

@@ -1,0 +1,46 @@
+"""podman, as the tests call it."""
+
+import http.client
+import json
+import subprocess
+from typing import Any
+
+
+def podman(*arguments: str, timeout: float = 120) -> str:
+    """What it says; an error fails the test with all that it said."""
+    done = try_podman(*arguments, timeout=timeout)
+    assert done.returncode == 0, f"podman {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def try_podman(*arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["podman", *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def inspect(container: str) -> dict[str, Any]:
+    (found,) = json.loads(podman("inspect", container))
+    return dict(found)
+
+
+def healthy(container: str) -> bool:
+    """Ask once for its health, by the command that the image or the compose file names."""
+    return try_podman("healthcheck", "run", container, timeout=30).returncode == 0
+
+
+def inside(container: str, script: str) -> "subprocess.CompletedProcess[str]":
+    return try_podman("exec", container, "sh", "-c", script)
+
+
+def get(port: int, path: str, timeout: float = 5.0) -> tuple[int, str]:
+    """Status and body; status 0 where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+    finally:
+        connection.close()

@@ -97,8 +97,7 @@ class Service:
             json.loads(line)
             for name in LOG_FILES
             if (log := self.folder / "logs" / name).exists()
-            for line in log.read_text().splitlines(keepends=True)
-            if line.endswith("\n")
+            for line in log.read_text().split("\n")[:-1]  # others than these cut at U+2028 too
         ]
         own = [line for line in lines if line["process.pid"] == self.process.pid]
         own.sort(key=lambda line: line["@timestamp"])

@@ -147,7 +147,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
                 "name": HEADER,
                 "in": "header",
                 "description": "A repeated request with the same key gets the first one's answer.",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,100}$"},
+                "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,98}[!-~])?$"},
             }
         )
     operation: dict[str, Any] = {

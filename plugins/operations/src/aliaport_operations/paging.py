@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from aliaport_operations.reading import wrong_field
-from aliaport_operations.text import DIGITS
+from aliaport_operations.text import CURSOR, DIGITS
 
 DEFAULT_LIMIT = 50
 MOST = 200
@@ -18,7 +18,7 @@ MOST = 200
 Limit = Annotated[int, Field(ge=1, le=MOST), DIGITS]
 After = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=2000),
+    StringConstraints(pattern=CURSOR),
     Field(description="`next` of the page before.", json_schema_extra={"format": "cursor"}),
 ]
 

@@ -19,6 +19,7 @@ _LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 _PHONE = r"^\+?[0-9][0-9 ()/-]{3,28}[0-9]$"
 _EMAIL = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 _CODE = r"^[A-Z0-9][A-Z0-9._-]{0,31}$"
+CURSOR = r"^[A-Za-z0-9_-]{1,2000}$"
 TAX_NUMBER = r"^([0-9]{10}|[1-9][0-9]{10})$"
 
 HINTS = {
@@ -28,6 +29,7 @@ HINTS = {
     _PHONE: "write 5 to 30 digits and blanks, like +90 212 555 00 00",
     _EMAIL: "write an address like name@example.com",
     _CODE: "write 1 to 32 of A-Z, digits, dot, hyphen, underscore; the first a letter or digit",
+    CURSOR: "send `next` of the page before as it came",
     TAX_NUMBER: "write 10 digits (tax number) or 11 (identity number)",
 }
 """What to do about text that does not match one of the patterns."""

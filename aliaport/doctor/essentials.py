@@ -1,4 +1,4 @@
-"""What deploy/ ships and must be loaded: rule groups with their alerts, and dashboards.
+"""What deploy/ ships and must be there: rule groups with their alerts, baselines, dashboards.
 
 A test holds this equal to deploy/prometheus and deploy/grafana, which no wheel has.
 """
@@ -90,6 +90,15 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
 }
 """The alerts of each group; a group without any records what others use."""
+
+LATENCY = {
+    ("GET", "/api/cari"): 0.3,
+    ("POST", "/api/cari"): 0.2,
+    ("GET", "/api/work-order"): 0.4,
+    ("POST", "/auth/login"): 0.2,
+    ("GET", "/health"): 0.05,
+}
+"""The baselines: seconds within which 95% of a route's requests end."""
 
 DATA_SOURCE = "aliaport-prometheus"
 DASHBOARDS = (

@@ -4,10 +4,11 @@ from typing import Any
 from urllib.parse import quote
 
 from aliaport.doctor.checks import PROMETHEUS, Check, Visit
-from aliaport.doctor.essentials import RULES
-from aliaport.doctor.findings import Finding, Trouble, passed
+from aliaport.doctor.essentials import LATENCY, RULES
+from aliaport.doctor.findings import Finding, Trouble, not_checked, passed
 from aliaport.doctor.metrics_page import BUILD_INFO
 
+DURATION = "aliaport_http_request_duration_seconds"
 MOST_SHOWN = 5
 
 
@@ -126,6 +127,39 @@ async def alertmanagers(visit: Visit) -> Finding:
     )
 
 
+async def latency(visit: Visit) -> Finding:
+    """The p95 of each route that has a baseline, over the last hour."""
+    buckets = f'rate({DURATION}_bucket{{job="{visit.places.job}"}}[1h])'
+    rows = await _query(
+        visit, f"histogram_quantile(0.95, sum by (le, method, endpoint) ({buckets}))"
+    )
+    p95s = {
+        (row["metric"]["method"], row["metric"]["endpoint"]): float(row["value"][1])
+        for row in rows
+        if row["value"][1] != "NaN"
+    }
+    asked = {route: p95s[route] for route in LATENCY if route in p95s}
+    slow = [
+        f"{' '.join(route)} {seconds:.2g} s (at most {LATENCY[route]:g} s)"
+        for route, seconds in asked.items()
+        if seconds > LATENCY[route]
+    ]
+    if slow:
+        raise Trouble(
+            f"p95 of the last hour: {_some(slow)}",
+            "look at the dashboard aliaport-slo",
+            "LatencyBudgetBurn",
+        )
+    if not asked:
+        return not_checked("nobody asked for these routes within the last hour")
+    shown = [f"{' '.join(route)} {seconds:.2g} s" for route, seconds in asked.items()]
+    left = len(LATENCY) - len(asked)
+    return passed(
+        f"p95 of the last hour: {', '.join(shown)}"
+        + (f"; {left} routes were not asked for" if left else "")
+    )
+
+
 async def _query(visit: Visit, expression: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await _data(visit, f"query?query={quote(expression)}"))["result"]
     return found
@@ -148,5 +182,6 @@ CHECKS = (
     Check("prometheus.targets", "Every target is up", targets, PROMETHEUS),
     Check("prometheus.rules", "Alert rules are loaded", rules_loaded, PROMETHEUS),
     Check("prometheus.evaluation", "Rules are evaluated without error", rules_work, PROMETHEUS),
+    Check("prometheus.latency", "Routes meet their latency baselines", latency, PROMETHEUS),
     Check("prometheus.alertmanager", "Prometheus knows Alertmanager", alertmanagers, PROMETHEUS),
 )

@@ -8,7 +8,7 @@ import yaml
 
 from aliaport import doctor
 from aliaport.doctor import delivery
-from aliaport.doctor.essentials import DASHBOARDS, DATA_SOURCE, RULES
+from aliaport.doctor.essentials import DASHBOARDS, DATA_SOURCE, LATENCY, RULES
 from aliaport.doctor.running import CHECKS
 from tests.alerts.shipped_rules import rules
 from tests.grafana.dashboards import dashboards
@@ -22,6 +22,12 @@ def test_the_rules_are_those_of_deploy() -> None:
     for rule in rules():
         shipped.setdefault(rule.group, []).extend([rule.name] if rule.is_alert else [])
     assert {group: list(alerts) for group, alerts in RULES.items()} == shipped
+
+
+def test_the_baselines_are_those_of_the_objectives() -> None:
+    text = (ROOT / "deploy/prometheus/slo.rules.yml").read_text()
+    bounds = re.findall(r'_bucket\{method="(\w+)",endpoint="([^"]+)",le="([\d.]+)"\}\[5m\]', text)
+    assert {(method, path): float(bound) for method, path, bound in bounds} == LATENCY
 
 
 def test_the_dashboards_and_the_data_source_are_those_of_deploy() -> None:
@@ -55,5 +61,5 @@ def test_every_deploy_file_that_is_named_exists() -> None:
 
 def test_ids_are_unique_and_stable_in_form() -> None:
     ids = [check.id for check in CHECKS]
-    assert len(set(ids)) == len(ids) == 29
+    assert len(set(ids)) == len(ids) == 30
     assert all(each.replace(".", "").replace("_", "").isalpha() for each in ids)

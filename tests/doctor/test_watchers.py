@@ -9,6 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from aliaport.doctor.essentials import LATENCY
 from aliaport.doctor.findings import Finding, Verdict
 from aliaport.doctor.places import Places
 from tests.alerts.receivers import Alertmanager, Receivers
@@ -65,7 +66,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             prometheus.program.start()
             prometheus.program.wait_ready()
             until(
-                lambda: _settled(prometheus, alertmanager), "all is scraped and Watchdog came", 30
+                lambda: service.get("/health").status == 200 and _settled(prometheus, alertmanager),
+                "all is scraped and Watchdog came",
+                30,
             )
             yield Watched(service, receivers, alertmanager, prometheus)
         finally:
@@ -86,6 +89,7 @@ def _settled(prometheus: Prometheus, alertmanager: Alertmanager) -> bool:
         and all(target["health"] == "up" for target in targets)
         and all(rule["health"] == "ok" for rule in rules)
         and any(each["labels"]["alertname"] == "Watchdog" for each in alertmanager.alerts())
+        and prometheus.query('rate(aliaport_http_requests_total{endpoint="/health"}[1h]) > 0')
     )
 
 
@@ -95,10 +99,11 @@ def test_the_shipped_watchers_pass_and_a_test_alert_arrives(
     outcome = doctor(tmp_path, "--json", "--test-alert", *watched.options)
     results = {**outcome.results("prometheus."), **outcome.results("alertmanager.")}
     assert set(results.values()) == {PASS}, (outcome.not_passed(), watched.describe())
-    assert len(results) == 12
+    assert len(results) == 13
     seen = {name: line["seen"] for name, line in outcome.lines.items()}
     assert seen["prometheus.scrape"].startswith("1 up, version ")
     assert seen["prometheus.rules"] == "all 15 groups with 61 alerts are loaded"
+    assert seen["prometheus.latency"].startswith("p95 of the last hour: GET /health ")
     assert watched.alertmanager.url in seen["prometheus.alertmanager"]
     assert seen["alertmanager.slack"].endswith("slack, slack-and-mail, slack-mail-and-sms")
     assert seen["alertmanager.sms"] == "receivers with SMS (SNS): slack-mail-and-sms"
@@ -137,6 +142,18 @@ def test_a_failing_slack_fails_the_test_alert(watched: Watched, tmp_path: Path) 
     assert line["seen"] == "sent by email; slack failed"
     assert line["runbook"] == "deploy/runbooks/AlertmanagerNotificationsFailing.md"
     assert outcome.lines["alertmanager.slack"]["result"] == PASS, "it is configured all the same"
+
+
+async def test_a_route_beyond_its_baseline_fails(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LATENCY, ("GET", "/health"), 0.000001)
+    places = Places("http://a", prometheus=watched.prometheus.url)
+    finding = await found("prometheus.latency", places)
+    assert finding.verdict is Verdict.FAIL
+    assert finding.seen.startswith("p95 of the last hour: GET /health ")
+    assert finding.seen.endswith(" s (at most 1e-06 s)")
+    assert finding.runbook == "LatencyBudgetBurn"
 
 
 async def test_a_test_alert_that_waits_too_long_meets_its_deadline(watched: Watched) -> None:
@@ -203,6 +220,7 @@ async def test_a_prometheus_without_rules_and_alertmanager_fails(tmp_path: Path)
         "prometheus.targets": FAIL,
         "prometheus.rules": FAIL,
         "prometheus.evaluation": FAIL,
+        "prometheus.latency": NOT_CHECKED,
         "prometheus.alertmanager": FAIL,
     }
     assert lines["prometheus.scrape"]["seen"] == f"1 of 1 targets down: {dead}"

@@ -154,6 +154,7 @@ def main(accounts: int = ACCOUNTS) -> None:
             server,
             Path(folder) / "run",
             ALIAPORT_APPS__OPERATIONS__FAILURES_PER_ADDRESS="100000",
+            ALIAPORT_PLUGINS__OPERATIONS__TOTALS_INTERVAL="30",
         ) as operations:  # fmt: skip
             seed(operations, accounts)
             mixed(operations, accounts)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socket import gaierror
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -166,8 +165,3 @@ async def open_session(
         timeout=aiohttp.ClientTimeout(total=timeout),
     ) as session:
         yield session
-
-
-def host_of(url: str) -> str:
-    """Host and port of an address, as they are written."""
-    return urlsplit(url).netloc

@@ -48,6 +48,13 @@ class Outcome:
     headers: Mapping[str, str] = field(default_factory=dict)
     counted: Callable[[], None] = lambda: None
 
+    @property
+    def plain(self) -> Mapping[str, Any]:
+        """The data as JSON has them."""
+        if isinstance(self.data, BaseModel):
+            return self.data.model_dump(mode="json")
+        return self.data
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:

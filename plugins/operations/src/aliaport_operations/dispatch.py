@@ -53,9 +53,7 @@ class Dispatch:
                     call = await self._call(route, request, connection, raw, unread)
                     outcome = await _run(route, call)
             outcome.counted()
-            data = outcome.data
-            plain = data if isinstance(data, dict) else data.model_dump(mode="json")  # type: ignore[union-attr]
-            return data_answer(plain, status=outcome.status, headers=outcome.headers)
+            return data_answer(outcome.plain, status=outcome.status, headers=outcome.headers)
 
         return handle
 

@@ -68,6 +68,4 @@ async def once(call: Call, write: Callable[[], Awaitable[Outcome]], replayed: Co
 
 
 def _stored(outcome: Outcome) -> str:
-    data = outcome.data
-    plain = data if isinstance(data, dict) else data.model_dump(mode="json")  # type: ignore[union-attr]
-    return json.dumps({"data": plain, "headers": dict(outcome.headers)})
+    return json.dumps({"data": outcome.plain, "headers": dict(outcome.headers)})

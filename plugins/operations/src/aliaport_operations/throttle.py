@@ -27,9 +27,6 @@ WITH counted AS (
 UPDATE aliaport_operations_sign_in_failures f
 SET failures = CASE WHEN f.key = $2 THEN 0 ELSE greatest(f.failures - 1, 0) END
 FROM counted WHERE f.key = counted.key"""
-_PURGE = """
-DELETE FROM aliaport_operations_sign_in_failures
-WHERE since < now() - make_interval(secs => $1)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +85,6 @@ class Throttle:
     async def take_back(self, connection: Connection, attempt: Attempt) -> None:
         """The attempt was turned away before its password was checked: it counts for nothing."""
         await connection.execute(_UNCOUNT, list(attempt.keys), b"")
-
-
-async def forget_old_failures(connection: Connection, seconds: float) -> None:
-    """Delete what does not count any more."""
-    await connection.execute(_PURGE, seconds)
 
 
 def _network(address: str) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from aliaport.client import Networks, address_behind
+from aliaport import forwarded
 from aliaport.errors import AliaportError, DeclarationError
+from aliaport.forwarded import Networks
 from aliaport.plugin import API_VERSION, Context, PluginConfig
 
 __all__ = [
@@ -95,11 +96,9 @@ TRUSTED_PROXIES: web.AppKey[Networks] = web.AppKey("trusted_proxies", tuple)
 
 
 def client_address(request: web.Request) -> str:
-    """The address of who asks, the service's trusted proxies left out; '' where there is none."""
-    return address_behind(
-        request.remote or "",
-        request.headers.getall("X-Forwarded-For", ()),
-        request.config_dict[TRUSTED_PROXIES],
+    """Return the caller's address, skipping the service's trusted proxies; '' if there is none."""
+    return forwarded.client_address(
+        request.remote, request.headers, request.config_dict[TRUSTED_PROXIES]
     )
 
 

@@ -10,14 +10,14 @@ from typing import TypeVar, cast
 
 import click
 
-from aliaport.context import HostContext
 from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError
+from aliaport.host.context import HostContext
 from aliaport.logs.command_audit import CommandAudit
+from aliaport.logs.terminal import terminal_logger
+from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, PluginConfig
-from aliaport.recorders import Recorders
 from aliaport.settings import core_settings, plugin_config, read_sources, service_fields
-from aliaport.terminal_log import terminal_logger
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 
@@ -50,11 +50,11 @@ def plugin_context(
     sources = read_sources(os.environ, config, env_file)
     settings = core_settings(sources)
     options = cast("ConfigT", plugin_config(sources, "plugins", name, model))
-    recorders = Recorders(settings.metrics.max_series_per_family)
+    registry = MetricRegistry(settings.metrics.max_series_per_family)
     with borrowed_database(settings) as url:
         log = terminal_logger(logging.WARNING, plugin=name)
         audit = CommandAudit(settings.log, service_fields(settings), {"plugin": name})
-        yield options, HostContext(name, log, audit, settings.environment, url, recorders)
+        yield options, HostContext(name, log, audit, settings.environment, url, registry)
 
 
 def run_command(command: click.Command) -> None:

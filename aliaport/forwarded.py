@@ -1,22 +1,26 @@
-"""Whose request it is behind proxies."""
+"""The address of a request's caller, also behind proxies."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TypeAlias
+
+from multidict import CIMultiDict
 
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 
-def address_behind(peer: str, forwarded_for: Iterable[str], trusted: Networks) -> str:
-    """The last address that is no trusted proxy's: of the `peer`, or in X-Forwarded-For.
+def client_address(peer: str | None, headers: Mapping[str, str], trusted: Networks) -> str:
+    """Return the last address that is not a trusted proxy: the `peer` or one in X-Forwarded-For.
 
-    `forwarded_for` are all lines of that header. A proxy may add a line of its own, and the first
-    line comes from the caller, so it alone is not to be believed.
+    A proxy may add an X-Forwarded-For line of its own below the caller's, so all lines are read,
+    from the end. Returns '' where there is no address.
     """
-    if not trusted:
-        return peer
+    if not trusted or not peer:
+        return peer or ""
+    # aiohttp keeps the headers of a malformed request in a plain dict.
+    lines = CIMultiDict(headers).getall("X-Forwarded-For", ())
     address = peer
-    chain = [part.strip() for line in forwarded_for for part in line.split(",")]
+    chain = [part.strip() for line in lines for part in line.split(",")]
     for hop in reversed([part for part in chain if part]):
         try:
             known = ip_address(address)

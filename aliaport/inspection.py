@@ -7,22 +7,22 @@ from typing import Any
 
 import structlog
 
-from aliaport.declarations import Status
-from aliaport.discovery import Candidate, Rejection
+from aliaport.contract.declarations import Status
 from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError, ConfigError
-from aliaport.exposition import render_family
-from aliaport.host import Host
+from aliaport.host.discovery import Candidate, Rejection
+from aliaport.host.host import Host
+from aliaport.host.lifecycle import State
+from aliaport.host.probes import run_probes
+from aliaport.host.report import ProbeRow, probe_item
+from aliaport.host.scrape import gather
 from aliaport.logs.command_audit import CommandAudit
-from aliaport.metrics import gather
+from aliaport.logs.terminal import terminal_logger
+from aliaport.metrics.exposition import render_family
+from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
-from aliaport.probing import run_probes
-from aliaport.recorders import Recorders
-from aliaport.report import ProbeRow, probe_item
 from aliaport.settings import MetricsSettings, Settings, Sources, masked, service_fields
-from aliaport.terminal_log import terminal_logger
-from aliaport.unit import State
-from aliaport.web.apps import MountedApp
+from aliaport.web.mounts import MountedApp
 
 COLLECT_TIMEOUT = 10.0
 
@@ -55,7 +55,7 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunReport:
     """What one run of a plugin gave."""
 
     items: list[dict[str, Any]]
@@ -65,15 +65,15 @@ class Outcome:
 
 async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     """Import everything selected and validate its options; start nothing."""
-    recorders = Recorders(settings.metrics.max_series_per_family)
-    host = Host(settings, sources, recorders, _quiet, _audit_for(settings))
+    registry = MetricRegistry(settings.metrics.max_series_per_family)
+    host = Host(settings, sources, registry, _quiet, _audit_for(settings))
     inspection = Inspection()
     inspection.problems.extend(await host.load())
-    for unit in host.units:
-        state = "rejected" if unit.state is State.REJECTED else "loadable"
-        inspection.listed.append(_listed(unit.candidate, state, unit.rejection))
-        if unit.alive:
-            inspection.options[unit.name] = masked(unit.options)
+    for instance in host.instances:
+        state = "rejected" if instance.state is State.REJECTED else "loadable"
+        inspection.listed.append(_listed(instance.candidate, state, instance.rejection))
+        if instance.alive:
+            inspection.options[instance.name] = masked(instance.options)
     for candidate in host.apps:
         app = MountedApp(candidate, _quiet(candidate))
         inspection.problems.extend(await app.load(sources))
@@ -84,7 +84,7 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     return replace(inspection, listed=_one_row_each(inspection.listed))
 
 
-async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> Outcome:
+async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> RunReport:
     """Start one plugin as the server would, run its probes and collectors, and stop it.
 
     Raises ConfigError, StartupError, and AliaportError where there is no such plugin or probe.
@@ -92,8 +92,8 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
     only = settings.model_copy(
         update={"loading": settings.loading.model_copy(update={"allow": (plugin,), "required": ()})}
     )
-    recorders = Recorders(settings.metrics.max_series_per_family)
-    host = Host(only, sources, recorders, _on_terminal, _audit_for(settings))
+    registry = MetricRegistry(settings.metrics.max_series_per_family)
+    host = Host(only, sources, registry, _on_terminal, _audit_for(settings))
     problems = [each for each in await host.load() if "loading.allow" in each or plugin in each]
     if problems:
         raise ConfigError(problems)
@@ -106,10 +106,10 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
             await host.stop()
 
 
-async def _ran(host: Host, plugin: str, probe: str) -> Outcome:
-    for unit in host.units:
-        if unit.rejection is not None:
-            reject = unit.rejection
+async def _ran(host: Host, plugin: str, probe: str) -> RunReport:
+    for instance in host.instances:
+        if instance.rejection is not None:
+            reject = instance.rejection
             raise AliaportError(f"{plugin}: {reject.stage}: {reject.reason}. {reject.hint}")
     if probe and probe not in host.runners:
         raise AliaportError(
@@ -123,10 +123,10 @@ async def _ran(host: Host, plugin: str, probe: str) -> Outcome:
         for each in runners
     ]
     gathered = {} if probe else await gather(host, MetricsSettings(), COLLECT_TIMEOUT)
-    families = [(host.recorders.families[name], each) for name, each in sorted(gathered.items())]
-    return Outcome(
+    families = [(host.registry.families[name], each) for name, each in sorted(gathered.items())]
+    return RunReport(
         [probe_item(row, operator=True) for row in rows],
-        "".join(f"{render_family(metric, figures)}\n" for metric, figures in families if figures),
+        "".join(f"{render_family(metric, samples)}\n" for metric, samples in families if samples),
         all(row.result.status is not Status.UNHEALTHY for row in rows),
     )
 

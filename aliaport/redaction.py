@@ -47,9 +47,9 @@ def is_secret_name(name: str) -> bool:
 
 def is_identity_number(digits: str) -> bool:
     """Whether eleven ASCII digits are a Turkish identity number, by its two check digits."""
-    figures = [int(digit) for digit in digits]
-    odd, even = sum(figures[0:9:2]), sum(figures[1:8:2])
-    return (7 * odd - even) % 10 == figures[9] and sum(figures[:10]) % 10 == figures[10]
+    numbers = [int(digit) for digit in digits]
+    odd, even = sum(numbers[0:9:2]), sum(numbers[1:8:2])
+    return (7 * odd - even) % 10 == numbers[9] and sum(numbers[:10]) % 10 == numbers[10]
 
 
 def _without_identity_number(found: re.Match[str]) -> str:

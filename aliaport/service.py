@@ -14,26 +14,26 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from aliaport.bulkhead import finish_within
-from aliaport.context import HostContext
-from aliaport.discovery import Candidate
 from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
-from aliaport.host import Host, OwnProbes
-from aliaport.http_metrics import HttpMetrics
+from aliaport.host.context import HostContext
+from aliaport.host.discovery import Candidate
+from aliaport.host.host import Host, OwnProbes
+from aliaport.host.scrape import Metrics, declare_host_families
+from aliaport.isolation.bulkhead import finish_within
+from aliaport.isolation.stall_watch import LoopWatch
 from aliaport.logs import Audit, Logs
 from aliaport.logs.health import LogHealth
-from aliaport.loop_watch import LoopWatch
-from aliaport.metrics import Metrics, declare_host_families
+from aliaport.metrics.http import HttpMetrics
+from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Logger
-from aliaport.recorders import Recorders
 from aliaport.sentry import Sentry
 from aliaport.settings import Settings, Sources, environment_warnings, masked
-from aliaport.web.app import make_app
-from aliaport.web.apps import MountedApp, reject_shared_prefixes
-from aliaport.web.core import Core
-from aliaport.web.operators import Operators
+from aliaport.web.application import make_app
+from aliaport.web.auth import OperatorAuth
+from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 from aliaport.web.server import Server
+from aliaport.web.state import AppState
 
 ResultT = TypeVar("ResultT")
 
@@ -69,13 +69,13 @@ class Service:
         self._database: EmbeddedPostgres | None = None
         self._database_start: asyncio.Future[str] | None = None
         self._watch = LoopWatch(self._log)
-        recorders = Recorders(settings.metrics.max_series_per_family)
-        declare_host_families(recorders)
+        registry = MetricRegistry(settings.metrics.max_series_per_family)
+        declare_host_families(registry)
         health = LogHealth(logs)
         self._host = Host(
             settings,
             sources,
-            recorders,
+            registry,
             self._logger_for,
             self._audit_for,
             own=OwnProbes([health.probe()], self._log),
@@ -83,7 +83,7 @@ class Service:
         )
         self._apps = [MountedApp(each, self._logger_for(each)) for each in self._host.apps]
         http = HttpMetrics()
-        self._core = Core(
+        self._state = AppState(
             settings=settings,
             host=self._host,
             metrics=Metrics(
@@ -91,16 +91,16 @@ class Service:
                 http,
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
-                log_figures=health.figures,
+                log_samples=health.samples,
                 app_states=lambda: {app.name: app.row().state for app in self._apps},
             ),
             http=http,
-            operators=Operators(settings, self._log),
+            auth=OperatorAuth(settings, self._log),
             log=self._log,
             requests=logs.requests,
             apps=self._apps,
         )
-        self._server = Server(self._core)
+        self._server = Server(self._state)
 
     async def run(self) -> int:
         """Serve until a signal ends it; return the exit code."""
@@ -125,9 +125,9 @@ class Service:
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
-        await self._server.listen(make_app(self._core, detailed=not internal), public)
+        await self._server.listen(make_app(self._state, detailed=not internal), public)
         for opened in internal:
-            await self._server.listen(make_app(self._core, detailed=True), opened)
+            await self._server.listen(make_app(self._state, detailed=True), opened)
         host, port = public.getsockname()[:2]
         self._log.info(
             "service.listening", host=host, port=port, environment=self._settings.environment
@@ -148,16 +148,16 @@ class Service:
             raise ConfigError(problems)
         await self._audit_start()
         for app in self._apps:
-            app.begin(self._context(app.candidate, database_url), self._core.http.expect)
+            app.begin(self._context(app.candidate, database_url), self._state.http.expect)
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
-        if not self._host.units:
+        if not self._host.instances:
             self._log.warning(
                 "service.no_plugins", hint="install at least one, such as aliaport-db"
             )
         self._log.info(
             "service.started",
-            seconds=round(time.monotonic() - self._core.started, 2),
-            plugins=[unit.name for unit in self._host.units if unit.alive],
+            seconds=round(time.monotonic() - self._state.started, 2),
+            plugins=[instance.name for instance in self._host.instances if instance.alive],
         )
 
     async def _database_url(self) -> SecretStr | None:
@@ -177,7 +177,7 @@ class Service:
         return SecretStr(url)
 
     async def _drain(self) -> None:
-        drain = self._core.drain
+        drain = self._state.drain
         drain.active, drain.ends_at = True, time.monotonic() + self._settings.drain_seconds
         self._log.info("service.draining", seconds=self._settings.drain_seconds)
         record = asyncio.create_task(self._audited("service.drain", signals=self._signals))
@@ -203,7 +203,11 @@ class Service:
     async def _audit_start(self) -> None:
         """Record what runs here, and with which configuration."""
         values = masked(self._settings) | {
-            "plugins": {unit.name: masked(unit.options) for unit in self._host.units if unit.alive}
+            "plugins": {
+                instance.name: masked(instance.options)
+                for instance in self._host.instances
+                if instance.alive
+            }
         }
         # All at once: a disk that does not answer delays the start by one deadline, not by many.
         records = [
@@ -212,7 +216,7 @@ class Service:
             )
         ]
         for candidate, rejection in (
-            *((unit.candidate, unit.rejection) for unit in self._host.units),
+            *((instance.candidate, instance.rejection) for instance in self._host.instances),
             *((app.candidate, app.rejection) for app in self._apps),
         ):
             fields: dict[str, Any] = {
@@ -270,7 +274,7 @@ class Service:
             self._audit_for(candidate),
             self._settings.environment,
             database_url,
-            self._host.recorders,
+            self._host.registry,
         )
 
 

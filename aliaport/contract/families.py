@@ -4,7 +4,7 @@ Their names and labels are those of the specification; a family without a contri
 with its help and type only.
 """
 
-from aliaport.declarations import Metric
+from aliaport.contract.declarations import Metric
 
 ACTIVE_USERS = Metric.gauge("aliaport_active_users", "Active user count.")
 DB_CONNECTIONS = Metric.gauge(
@@ -56,4 +56,4 @@ SHARED_FAMILIES = {
         DB_POOL_MAX,
     )
 }
-"""By name. The two HTTP families of the specification are the core's alone (`aliaport.metrics`)."""
+"""By name. The specification's two HTTP families belong to the core (`aliaport.metrics.http`)."""

@@ -3,35 +3,35 @@
 from typing import Any
 from urllib.parse import quote
 
-from aliaport.doctor.checks import ALERTMANAGER, Check, Visit
+from aliaport.doctor.checks import ALERTMANAGER, Check, Run
 from aliaport.doctor.delivery import delivery
-from aliaport.doctor.findings import Finding, Trouble, not_checked, passed
+from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
 from aliaport.doctor.receivers import integrations
 
 WATCHDOG = "/api/v2/alerts?filter=" + quote('alertname="Watchdog"')
 
 
-async def is_ready(visit: Visit) -> Finding:
+async def is_ready(run: Run) -> Finding:
     """It takes alerts."""
-    site = visit.alertmanager()
-    await site.good("/-/ready")
-    status = await site.json("/api/v2/status")
+    endpoint = run.alertmanager()
+    await endpoint.good("/-/ready")
+    status = await endpoint.json("/api/v2/status")
     return passed(f"ready, version {status['versionInfo']['version']}")
 
 
-async def slack(visit: Visit) -> Finding:
+async def slack(run: Run) -> Finding:
     """A route leads to Slack."""
-    return _by(await _ways(visit), "slack", "Slack")
+    return _by(await _ways(run), "slack", "Slack")
 
 
-async def email(visit: Visit) -> Finding:
+async def email(run: Run) -> Finding:
     """A route leads to mail."""
-    return _by(await _ways(visit), "email", "mail")
+    return _by(await _ways(run), "email", "mail")
 
 
-async def sms(visit: Visit) -> Finding:
+async def sms(run: Run) -> Finding:
     """A route leads to SMS by SNS; another provider cannot be told by the configuration."""
-    ways = await _ways(visit)
+    ways = await _ways(run)
     if any("sns" in kinds for kinds in ways.values()):
         return _by(ways, "sns", "SMS (SNS)")
     return not_checked(
@@ -45,23 +45,23 @@ def _by(ways: dict[str, set[str]], kind: str, name: str) -> Finding:
     if with_it:
         return passed(f"receivers with {name}: {', '.join(with_it)}")
     others = sorted(set().union(*ways.values()))
-    raise Trouble(
+    raise CheckFailed(
         f"no route leads to {name}; there are: {', '.join(others) or 'none'}",
         f"add {kind}_configs to a receiver as in deploy/alertmanager/alertmanager.yml, and reload",
         "AlertmanagerConfigReloadFailed",
     )
 
 
-async def _ways(visit: Visit) -> dict[str, set[str]]:
-    status = await visit.alertmanager().json("/api/v2/status")
+async def _ways(run: Run) -> dict[str, set[str]]:
+    status = await run.alertmanager().json("/api/v2/status")
     return integrations(status["config"]["original"])
 
 
-async def watchdog(visit: Visit) -> Finding:
+async def watchdog(run: Run) -> Finding:
     """The alert that always fires has come, and goes on to somebody."""
-    found: list[dict[str, Any]] = await visit.alertmanager().json(WATCHDOG)
+    found: list[dict[str, Any]] = await run.alertmanager().json(WATCHDOG)
     if not found:
-        raise Trouble(
+        raise CheckFailed(
             "Watchdog, which always fires, is not there: Prometheus' alerts do not arrive",
             "see the lines prometheus.rules and prometheus.alertmanager",
             "Watchdog",
@@ -69,16 +69,16 @@ async def watchdog(visit: Visit) -> Finding:
     muted = [each for each in found if each["status"]["state"] == "suppressed"]
     if muted:
         silences = ", ".join(muted[0]["status"]["silencedBy"])
-        raise Trouble(
+        raise CheckFailed(
             f"Watchdog is suppressed{f' by silence {silences}' if silences else ''}",
             "expire the silence: without Watchdog the heartbeat outside stops",
             "Watchdog",
         )
-    ways = await _ways(visit)
+    ways = await _ways(run)
     names = sorted({each["name"] for alert in found for each in alert["receivers"]})
     kinds = sorted({kind for name in names for kind in ways.get(name, set())})
     if not kinds:
-        raise Trouble(
+        raise CheckFailed(
             f"Watchdog arrives, but its receiver {', '.join(names)} tells nobody",
             "give it a webhook of a watch outside, as deploy/alertmanager/README.md says",
             "Watchdog",

@@ -13,17 +13,17 @@ from typing import Any
 import click
 
 from aliaport.commands import config_option, env_file_option
-from aliaport.doctor.places import (
-    Places,
+from aliaport.doctor.output import as_json as json_of
+from aliaport.doctor.output import failed, plain, show_table
+from aliaport.doctor.running import examine
+from aliaport.doctor.targets import (
+    Targets,
     checked_url,
     first_token,
     own_address,
     own_internal_address,
     own_token,
 )
-from aliaport.doctor.running import examine
-from aliaport.doctor.showing import as_json as json_of
-from aliaport.doctor.showing import failed, plain, show_table
 from aliaport.settings import Settings, core_settings, read_sources
 
 Given = dict[str, Any]
@@ -94,7 +94,7 @@ def _option(
     default="aliaport",
     show_default=True,
 )
-@_option("--site", _Url(), "A public address, to look at its certificate.", multiple=True)
+@_option("--endpoint", _Url(), "A public address, to look at its certificate.", multiple=True)
 @_option("--ca-file", click.Path(path_type=Path, exists=True, dir_okay=False), "More authorities.")
 @_option(
     "--timeout",
@@ -122,13 +122,13 @@ def doctor(**given: Any) -> None:
     The checks of the service, Prometheus and Alertmanager were tried on the real programs, those of
     Grafana and UptimeRobot only on stand-ins written from documentation. Sentry is not asked.
     """
-    places = _places(given)
+    targets = _places(given)
     try:
-        lines = asyncio.run(examine(places))
+        lines = asyncio.run(examine(targets))
     except (OSError, ssl.SSLError) as error:
         raise click.UsageError(f"--ca-file: {error}") from None
     if given["as_json"]:
-        click.echo(json.dumps(json_of(lines, places.url), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(json_of(lines, targets.url), indent=2, ensure_ascii=False))
     elif sys.stdout.isatty():
         show_table(lines)
     else:
@@ -137,7 +137,7 @@ def doctor(**given: Any) -> None:
     sys.exit(1 if failed(lines) else 0)
 
 
-def _places(given: Given) -> Places:
+def _places(given: Given) -> Targets:
     if given["test_alert"] and not given["alertmanager"]:
         raise click.UsageError("--test-alert needs --alertmanager")
     settings, known = _settings(given)
@@ -146,7 +146,7 @@ def _places(given: Given) -> Places:
     if internal == url:
         raise click.UsageError("--internal-url is the same as --url: give the second listener's")
     token = given["status_token_file"] or ("" if given["url"] else own_token(settings))
-    return Places(
+    return Targets(
         url=url,
         internal_url=internal,
         status_token=token,
@@ -160,7 +160,7 @@ def _places(given: Given) -> Places:
         uptimerobot=given["uptimerobot"],
         uptimerobot_token=given["uptimerobot_token_file"] or "",
         uptimerobot_name=given["uptimerobot_name"],
-        sites=given["site"],
+        sites=given["endpoint"],
         settings=settings if known else None,
         timeout=given["timeout"],
         ca_file=given["ca_file"],

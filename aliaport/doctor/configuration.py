@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aliaport.correlation import REQUEST_ID_HEADER
-from aliaport.doctor.checks import Check, Visit
-from aliaport.doctor.findings import Finding, Trouble, not_checked, passed
+from aliaport.doctor.checks import Check, Run
+from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
 from aliaport.settings import Settings
 
 KEEP_DAYS, KEEP_AUDIT_DAYS = 30, 90
@@ -32,13 +32,13 @@ _ELSEWHERE = not_checked(
 )
 
 
-async def sentry(visit: Visit) -> Finding:
+async def sentry(run: Run) -> Finding:
     """A DSN is set. That it is well-formed was checked when the configuration was read."""
-    settings = visit.places.settings
+    settings = run.targets.settings
     if settings is None:
         return _ELSEWHERE
     if settings.sentry_dsn is None:
-        raise Trouble(
+        raise CheckFailed(
             "SENTRY_DSN is not set: errors are told to nobody but the log",
             "set SENTRY_DSN or SENTRY_DSN_FILE to the DSN under the project's Client Keys",
         )
@@ -47,9 +47,9 @@ async def sentry(visit: Visit) -> Finding:
     return passed(f"set: project {project} at {parts.hostname} (Sentry itself was not asked)")
 
 
-async def retention(visit: Visit) -> Finding:
+async def retention(run: Run) -> Finding:
     """At least the specification's days."""
-    settings = visit.places.settings
+    settings = run.targets.settings
     if settings is None:
         return _ELSEWHERE
     log = settings.log
@@ -59,34 +59,34 @@ async def retention(visit: Visit) -> Finding:
     )
     if log.keep_days >= KEEP_DAYS and log.keep_audit_days >= KEEP_AUDIT_DAYS:
         return passed(seen)
-    raise Trouble(
+    raise CheckFailed(
         seen,
         f"set ALIAPORT_LOG__KEEP_DAYS to {KEEP_DAYS} and ALIAPORT_LOG__KEEP_AUDIT_DAYS to "
         f"{KEEP_AUDIT_DAYS} at least",
     )
 
 
-async def log_written(visit: Visit) -> Finding:
+async def log_written(run: Run) -> Finding:
     """A request of doctor's own is on the disk soon."""
-    settings = visit.places.settings
+    settings = run.targets.settings
     if settings is None:
         return _ELSEWHERE
     if settings.log.level not in ("debug", "info"):
-        age = await _aside(lambda: newest_line(settings), visit.places.timeout)
+        age = await _aside(lambda: newest_line(settings), run.targets.timeout)
         return not_checked(
             f"log.level is {settings.log.level}, so requests are not logged; newest line: {age}"
         )
     mark = f"doctor-{secrets.token_hex(8)}"
-    await visit.service().get(LOGGED_PATH, {REQUEST_ID_HEADER: mark})
+    await run.service().get(LOGGED_PATH, {REQUEST_ID_HEADER: mark})
     file = settings.log.folder / "api.log"
     asked = time.monotonic()
     while time.monotonic() - asked < WAIT:
-        if await _aside(lambda: mark in _tail(file), visit.places.timeout):
+        if await _aside(lambda: mark in _tail(file), run.targets.timeout):
             seconds = time.monotonic() - asked
             return passed(f"doctor's request was in {file} within {seconds:.1f} s")
         await asyncio.sleep(0.05)
-    age = await _aside(lambda: newest_line(settings), visit.places.timeout)
-    raise Trouble(
+    age = await _aside(lambda: newest_line(settings), run.targets.timeout)
+    raise CheckFailed(
         f"doctor's request is not in {file} after {WAIT:g} s; newest line: {age}",
         "see whether this is the service's folder and what its probe `log` says",
         "LogWriteFailing",
@@ -143,9 +143,9 @@ async def _aside(look: Callable[[], object], timeout: float) -> object:
         async with asyncio.timeout(timeout):
             return await done
     except TimeoutError:
-        raise Trouble(f"the log folder does not answer within {timeout:g} s", todo) from None
+        raise CheckFailed(f"the log folder does not answer within {timeout:g} s", todo) from None
     except OSError as error:
-        raise Trouble(f"{error.filename}: {error.strerror}", todo, "LogWriteFailing") from None
+        raise CheckFailed(f"{error.filename}: {error.strerror}", todo, "LogWriteFailing") from None
 
 
 CHECKS = (

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from aliaport.doctor.checks import Visit
-from aliaport.doctor.findings import Finding, Trouble, passed
+from aliaport.doctor.checks import Run
+from aliaport.doctor.findings import CheckFailed, Finding, passed
 from aliaport.doctor.receivers import integrations
 
 NAME = "AliaportDoctorTest"
@@ -47,11 +47,11 @@ class Counted:
         return more["notifications"], good, failed
 
 
-async def delivery(visit: Visit) -> Finding:
+async def delivery(run: Run) -> Finding:
     """Each integration of the receivers that get the alert sends it, and none fails."""
-    site, places = visit.alertmanager(), visit.places
-    ways = integrations((await site.json("/api/v2/status"))["config"]["original"])
-    before = await _counted(visit)
+    endpoint, targets = run.alertmanager(), run.targets
+    ways = integrations((await endpoint.json("/api/v2/status"))["config"]["original"])
+    before = await _counted(run)
     # The job is another each time, so that the alert belongs to no group that waits for minutes.
     labels = {
         "alertname": NAME,
@@ -60,30 +60,30 @@ async def delivery(visit: Visit) -> Finding:
         "job": f"doctor-{secrets.token_hex(4)}",
     }
     began = time.monotonic()
-    await _post(visit, labels, ends_in=places.test_alert_wait)
+    await _post(run, labels, ends_in=targets.test_alert_wait)
     try:
-        return await _watched(visit, labels["job"], ways, before, began)
+        return await _watched(run, labels["job"], ways, before, began)
     finally:
-        with suppress(Trouble):
-            await _post(visit, labels, ends_in=0)
+        with suppress(CheckFailed):
+            await _post(run, labels, ends_in=0)
 
 
 async def _watched(
-    visit: Visit, job: str, ways: dict[str, set[str]], before: Counted, began: float
+    run: Run, job: str, ways: dict[str, set[str]], before: Counted, began: float
 ) -> Finding:
-    wait = visit.places.test_alert_wait
+    wait = run.targets.test_alert_wait
     receivers: list[str] = []
     open_ways: list[str] = []
     while time.monotonic() - began < wait:
-        receivers = await _receivers(visit, job) or receivers
+        receivers = await _receivers(run, job) or receivers
         wanted = sorted({kind for name in receivers for kind in ways.get(name, set())})
         if receivers and not wanted:
-            raise Trouble(
+            raise CheckFailed(
                 f"the receiver {', '.join(receivers)} tells nobody",
                 "route warnings to a receiver with Slack, as in deploy/alertmanager",
                 RUNBOOK,
             )
-        counted = await _counted(visit)
+        counted = await _counted(run)
         sent = {kind: counted.since(before, kind) for kind in wanted}
         open_ways = [
             kind
@@ -93,7 +93,7 @@ async def _watched(
         if wanted and not open_ways:
             return _judged(sent, time.monotonic() - began)
         await asyncio.sleep(LOOK_EVERY)
-    raise Trouble(
+    raise CheckFailed(
         f"not sent within {wait:g} s by {', '.join(open_ways) or 'anything'}",
         "see Alertmanager's log; --test-alert-wait must be longer than group_wait",
         RUNBOOK,
@@ -105,7 +105,7 @@ def _judged(sent: dict[str, tuple[int, int, int]], seconds: float) -> Finding:
     good = [kind for kind, (_, good, _) in sent.items() if good > 0 and kind not in failing]
     told = f"sent by {', '.join(good)}" if good else "sent by none"
     if failing:
-        raise Trouble(
+        raise CheckFailed(
             f"{told}; {', '.join(failing)} failed",
             "see in Alertmanager's log why: an address or a secret of that integration is wrong",
             RUNBOOK,
@@ -113,15 +113,15 @@ def _judged(sent: dict[str, tuple[int, int, int]], seconds: float) -> Finding:
     return passed(f"{told} within {seconds:.1f} s, none failed; look whether it came")
 
 
-async def _receivers(visit: Visit, job: str) -> list[str]:
-    """The receivers that the alert was routed to. Raises Trouble where it is muted."""
+async def _receivers(run: Run, job: str) -> list[str]:
+    """The receivers that the alert was routed to. Raises CheckFailed where it is muted."""
     asked = quote(f'job="{job}"')
-    found = await visit.alertmanager().json(f"/api/v2/alerts?filter={asked}")
+    found = await run.alertmanager().json(f"/api/v2/alerts?filter={asked}")
     for alert in found:
         status = alert["status"]
         if status["state"] == "suppressed":
             by = ", ".join(status["silencedBy"] or status["inhibitedBy"])
-            raise Trouble(
+            raise CheckFailed(
                 f"the test alert is muted by {by}",
                 "wait for its end, or expire the silence, and ask again",
                 RUNBOOK,
@@ -129,15 +129,15 @@ async def _receivers(visit: Visit, job: str) -> list[str]:
     return sorted({each["name"] for alert in found for each in alert["receivers"]})
 
 
-async def _counted(visit: Visit) -> Counted:
-    page = (await visit.alertmanager().good("/metrics")).text
+async def _counted(run: Run) -> Counted:
+    page = (await run.alertmanager().good("/metrics")).text
     counts: Counter[tuple[str, str]] = Counter()
     for name, integration, value in _COUNTER.findall(page):
         counts[name, integration] += int(float(value))
     return Counted(counts)
 
 
-async def _post(visit: Visit, labels: dict[str, str], *, ends_in: float) -> None:
+async def _post(run: Run, labels: dict[str, str], *, ends_in: float) -> None:
     alert: dict[str, Any] = {
         "labels": labels,
         "annotations": {
@@ -146,7 +146,7 @@ async def _post(visit: Visit, labels: dict[str, str], *, ends_in: float) -> None
         },
         "endsAt": datetime.fromtimestamp(time.time() + ends_in, UTC).isoformat(),
     }
-    site = visit.alertmanager()
-    reply = await site.post("/api/v2/alerts", [alert])
+    endpoint = run.alertmanager()
+    reply = await endpoint.post("/api/v2/alerts", [alert])
     if reply.status != 200:
-        raise site.trouble(f"Alertmanager answers {reply.status} to an alert: {reply.begin}")
+        raise endpoint.trouble(f"Alertmanager answers {reply.status} to an alert: {reply.begin}")

@@ -26,7 +26,7 @@ class Finding:
     runbook: str = ""
 
 
-class Trouble(AliaportError):
+class CheckFailed(AliaportError):
     """Ends a check with a failure: what was seen, and what to do about it."""
 
     def __init__(self, seen: str, todo: str, runbook: str = "") -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 
 from aliaport import __version__
-from aliaport.doctor.findings import Trouble
+from aliaport.doctor.findings import CheckFailed
 
-MOST_BYTES = 32_000_000
+MAX_BYTES = 32_000_000
 """Bytes of an answer, beyond which it is not read: no page that doctor reads is so long."""
 
 AGENT = f"aliaport-doctor/{__version__}"
@@ -46,7 +46,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Endpoint:
     """One server. `todo` and `runbook` say what to do if it does not answer as it should."""
 
     session: aiohttp.ClientSession = field(repr=False)
@@ -56,36 +56,36 @@ class Site:
     runbook: str = ""
     token: str = field(default="", repr=False)
 
-    def without_token(self) -> "Site":
+    def without_token(self) -> "Endpoint":
         """The same server, asked as a stranger."""
         return replace(self, token="")
 
-    def trouble(self, seen: str) -> Trouble:
+    def trouble(self, seen: str) -> CheckFailed:
         """What ends a check that this server fails."""
-        return Trouble(seen, self.todo, self.runbook)
+        return CheckFailed(seen, self.todo, self.runbook)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """GET, whatever the status. Raises Trouble where there is no answer in time."""
+        """GET, whatever the status. Raises CheckFailed where there is no answer in time."""
         return await self._ask("GET", path, headers or {}, None)
 
     async def post(self, path: str, body: Any) -> Reply:
-        """POST JSON, whatever the status. Raises Trouble where there is no answer in time."""
+        """POST JSON, whatever the status. Raises CheckFailed where there is no answer in time."""
         headers = {"Content-Type": "application/json"}
         return await self._ask("POST", path, headers, json.dumps(body).encode())
 
     async def good(self, path: str) -> Reply:
-        """GET that must be 200. Raises Trouble."""
+        """GET that must be 200. Raises CheckFailed."""
         reply = await self.get(path)
         if reply.status != 200:
             raise self.trouble(f"{reply.url} answers {reply.status}: {reply.begin}")
         return reply
 
     async def json(self, path: str) -> Any:
-        """The JSON of a GET that must be 200. Raises Trouble."""
+        """The JSON of a GET that must be 200. Raises CheckFailed."""
         return self.parsed(await self.good(path))
 
     def parsed(self, reply: Reply) -> Any:
-        """The JSON of an answer. Raises Trouble."""
+        """The JSON of an answer. Raises CheckFailed."""
         try:
             return json.loads(reply.body)
         except ValueError:
@@ -126,8 +126,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     content = bytearray()
     async for chunk in response.content.iter_chunked(65_536):
         content += chunk
-        if len(content) > MOST_BYTES:
-            raise aiohttp.ClientPayloadError(f"the answer is longer than {MOST_BYTES} bytes")
+        if len(content) > MAX_BYTES:
+            raise aiohttp.ClientPayloadError(f"the answer is longer than {MAX_BYTES} bytes")
     return bytes(content)
 
 

@@ -2,26 +2,26 @@
 
 import re
 
-from aliaport.doctor.checks import Check, Visit
-from aliaport.doctor.findings import Finding, Trouble, not_checked, passed
+from aliaport.doctor.checks import Check, Run
+from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
 
 BUILD_INFO = "aliaport_build_info"
 _SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? (\S+)")
 
 
-async def page(visit: Visit) -> Finding:
+async def page(run: Run) -> Finding:
     """200, the Content-Type without which Prometheus 3 refuses it, and nothing but samples."""
-    site = visit.service(detailed=True, runbook="TargetDown").without_token()
-    reply = await site.good("/metrics")
+    endpoint = run.service(detailed=True, runbook="TargetDown").without_token()
+    reply = await endpoint.good("/metrics")
     kind = reply.headers.get("Content-Type", "")
     if not re.match(r"text/plain; *version=0\.0\.4(;|$)", kind):
-        raise site.trouble(f"Content-Type is {kind!r} instead of text/plain; version=0.0.4")
+        raise endpoint.trouble(f"Content-Type is {kind!r} instead of text/plain; version=0.0.4")
     samples = [line for line in reply.text.splitlines() if line and not line.startswith("#")]
     for line in samples:
         if not (found := _SAMPLE.fullmatch(line)) or not _is_number(found[2]):
-            raise site.trouble(f"not a sample of the text format: {line[:100]}")
+            raise endpoint.trouble(f"not a sample of the text format: {line[:100]}")
     if not any(line.startswith(BUILD_INFO) for line in samples):
-        raise site.trouble(f"{BUILD_INFO} is missing: is this page Aliaport's?")
+        raise endpoint.trouble(f"{BUILD_INFO} is missing: is this page Aliaport's?")
     return passed(f"{len(samples)} samples in text format 0.0.4")
 
 
@@ -33,22 +33,22 @@ def _is_number(text: str) -> bool:
     return True
 
 
-async def private(visit: Visit) -> Finding:
+async def private(run: Run) -> Finding:
     """With a second listener, the first must not serve /metrics and /status."""
-    places = visit.places
-    if not places.internal_url:
+    targets = run.targets
+    if not targets.internal_url:
         return not_checked(
             "no second listener is named: whoever reaches the first gets /metrics and /status",
             "set ALIAPORT_INTERNAL_PORT, or keep both paths from the public by the proxy; "
             "then give --internal-url",
         )
-    site = visit.service()
-    answers = {path: (await site.get(path)).status for path in ("/metrics", "/status")}
+    endpoint = run.service()
+    answers = {path: (await endpoint.get(path)).status for path in ("/metrics", "/status")}
     seen = ", ".join(f"{path} answers {status}" for path, status in answers.items())
     if all(status in (401, 403, 404) for status in answers.values()):
-        return passed(f"at {places.url} {seen}")
-    raise Trouble(
-        f"at {places.url} {seen}",
+        return passed(f"at {targets.url} {seen}")
+    raise CheckFailed(
+        f"at {targets.url} {seen}",
         "set ALIAPORT_INTERNAL_PORT and start the service anew: then only that port serves them",
     )
 

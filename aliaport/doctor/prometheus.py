@@ -3,37 +3,37 @@
 from typing import Any
 from urllib.parse import quote
 
-from aliaport.doctor.checks import PROMETHEUS, Check, Visit
-from aliaport.doctor.essentials import LATENCY, RULES
-from aliaport.doctor.findings import Finding, Trouble, not_checked, passed
+from aliaport.doctor.checks import PROMETHEUS, Check, Run
+from aliaport.doctor.expected import LATENCY, RULES
+from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
 from aliaport.doctor.metrics_page import BUILD_INFO
 
 DURATION = "aliaport_http_request_duration_seconds"
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 
 
-async def is_ready(visit: Visit) -> Finding:
+async def is_ready(run: Run) -> Finding:
     """It serves queries."""
-    site = visit.prometheus()
-    await site.good("/-/ready")
-    version = (await _data(visit, "status/buildinfo"))["version"]
+    endpoint = run.prometheus()
+    await endpoint.good("/-/ready")
+    version = (await _data(run, "status/buildinfo"))["version"]
     return passed(f"ready, version {version}")
 
 
-async def scrapes(visit: Visit) -> Finding:
+async def scrapes(run: Run) -> Finding:
     """Every target of the service's job is up, and is the service."""
-    job = visit.places.job
-    up = await _query(visit, f'up{{job="{job}"}}')
-    builds = await _query(visit, f'{BUILD_INFO}{{job="{job}"}}')
+    job = run.targets.job
+    up = await _query(run, f'up{{job="{job}"}}')
+    builds = await _query(run, f'{BUILD_INFO}{{job="{job}"}}')
     if not up:
-        raise Trouble(
+        raise CheckFailed(
             f"no target of the job {job}",
             "let prometheus.yml scrape the service, or name its job by --job",
             "AliaportAbsent",
         )
     down = [each["metric"]["instance"] for each in up if each["value"][1] != "1"]
     if down:
-        raise Trouble(
+        raise CheckFailed(
             f"{len(down)} of {len(up)} targets down: {_some(down)}",
             "repair them; the line prometheus.targets has the errors",
             "AliaportDown",
@@ -41,21 +41,21 @@ async def scrapes(visit: Visit) -> Finding:
     versions = {each["metric"]["instance"]: each["metric"]["version"] for each in builds}
     strange = [name for each in up if (name := each["metric"]["instance"]) not in versions]
     if strange:
-        raise Trouble(
+        raise CheckFailed(
             f"up, but without {BUILD_INFO}: {_some(strange)}",
             f"see what answers there: it is not Aliaport; or {job} was started this minute",
         )
     return passed(f"{len(up)} up, version {', '.join(sorted(set(versions.values())))}")
 
 
-async def targets(visit: Visit) -> Finding:
+async def targets(run: Run) -> Finding:
     """Every target of every job is up."""
-    active = (await _data(visit, "targets?state=active"))["activeTargets"]
+    active = (await _data(run, "targets?state=active"))["activeTargets"]
     down = [f"{each['scrapePool']} {_place(each)}" for each in active if each["health"] != "up"]
     if active and not down:
         jobs = {each["scrapePool"] for each in active}
         return passed(f"{len(active)} targets of {len(jobs)} jobs are up")
-    raise Trouble(
+    raise CheckFailed(
         f"{len(down)} of {len(active)} targets are not up: {_some(down)}",
         "start them, or correct their addresses in prometheus.yml",
         "TargetDown",
@@ -67,9 +67,9 @@ def _place(target: dict[str, Any]) -> str:
     return f"{instance} ({target['lastError'] or target['health']})"
 
 
-async def rules_loaded(visit: Visit) -> Finding:
+async def rules_loaded(run: Run) -> Finding:
     """All groups and alerts that are shipped are there; others may be beside them."""
-    groups = (await _data(visit, "rules"))["groups"]
+    groups = (await _data(run, "rules"))["groups"]
     there = {rule["name"] for group in groups for rule in group["rules"]}
     names = {group["name"] for group in groups}
     missing_groups = [name for name in RULES if name not in names]
@@ -88,16 +88,16 @@ async def rules_loaded(visit: Visit) -> Finding:
         for what, names in (("groups", missing_groups), ("alerts", missing))
         if names
     ]
-    raise Trouble(
+    raise CheckFailed(
         f"missing: {'; '.join(parts)}",
         "mount deploy/prometheus/*.rules.yml beside prometheus.yml and reload Prometheus",
         "PrometheusConfigReloadFailed",
     )
 
 
-async def rules_work(visit: Visit) -> Finding:
+async def rules_work(run: Run) -> Finding:
     """Every rule was evaluated without an error."""
-    groups = (await _data(visit, "rules"))["groups"]
+    groups = (await _data(run, "rules"))["groups"]
     rules = [(group["name"], rule) for group in groups for rule in group["rules"]]
     bad = [
         f"{group}/{rule['name']}: {rule.get('lastError') or 'not evaluated yet'}"
@@ -106,7 +106,7 @@ async def rules_work(visit: Visit) -> Finding:
     ]
     if rules and not bad:
         return passed(f"all {len(rules)} rules are evaluated without error")
-    raise Trouble(
+    raise CheckFailed(
         f"{len(bad)} of {len(rules)} rules are not well: {_some(bad)}"
         if rules
         else "Prometheus has no rules",
@@ -115,24 +115,22 @@ async def rules_work(visit: Visit) -> Finding:
     )
 
 
-async def alertmanagers(visit: Visit) -> Finding:
+async def alertmanagers(run: Run) -> Finding:
     """It has somewhere to send alerts to."""
-    active = (await _data(visit, "alertmanagers"))["activeAlertmanagers"]
+    active = (await _data(run, "alertmanagers"))["activeAlertmanagers"]
     if active:
         return passed(", ".join(each["url"].partition("?")[0] for each in active))
-    raise Trouble(
+    raise CheckFailed(
         "Prometheus knows no Alertmanager: alerts reach nobody",
         "add `alerting.alertmanagers` as in deploy/prometheus/prometheus.yml",
         "PrometheusAlertmanagerMissing",
     )
 
 
-async def latency(visit: Visit) -> Finding:
+async def latency(run: Run) -> Finding:
     """The p95 of each route that has a baseline, over the last hour."""
-    buckets = f'rate({DURATION}_bucket{{job="{visit.places.job}"}}[1h])'
-    rows = await _query(
-        visit, f"histogram_quantile(0.95, sum by (le, method, endpoint) ({buckets}))"
-    )
+    buckets = f'rate({DURATION}_bucket{{job="{run.targets.job}"}}[1h])'
+    rows = await _query(run, f"histogram_quantile(0.95, sum by (le, method, endpoint) ({buckets}))")
     p95s = {
         (row["metric"]["method"], row["metric"]["endpoint"]): float(row["value"][1])
         for row in rows
@@ -145,7 +143,7 @@ async def latency(visit: Visit) -> Finding:
         if seconds > LATENCY[route]
     ]
     if slow:
-        raise Trouble(
+        raise CheckFailed(
             f"p95 of the last hour: {_some(slow)}",
             "look at the dashboard aliaport-slo",
             "LatencyBudgetBurn",
@@ -160,20 +158,20 @@ async def latency(visit: Visit) -> Finding:
     )
 
 
-async def _query(visit: Visit, expression: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await _data(visit, f"query?query={quote(expression)}"))["result"]
+async def _query(run: Run, expression: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await _data(run, f"query?query={quote(expression)}"))["result"]
     return found
 
 
-async def _data(visit: Visit, path: str) -> dict[str, Any]:
-    answer = await visit.prometheus().json(f"/api/v1/{path}")
+async def _data(run: Run, path: str) -> dict[str, Any]:
+    answer = await run.prometheus().json(f"/api/v1/{path}")
     found: dict[str, Any] = answer["data"]
     return found
 
 
 def _some(names: list[str]) -> str:
-    left = len(names) - MOST_SHOWN
-    return ", ".join(names[:MOST_SHOWN]) + (f" and {left} more" if left > 0 else "")
+    left = len(names) - MAX_SHOWN
+    return ", ".join(names[:MAX_SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
 CHECKS = (

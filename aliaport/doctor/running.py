@@ -15,10 +15,10 @@ from aliaport.doctor import (
     status_page,
     uptimerobot,
 )
-from aliaport.doctor.checks import Check, Visit
-from aliaport.doctor.findings import Finding, Trouble, Verdict
+from aliaport.doctor.checks import Check, Run
+from aliaport.doctor.findings import CheckFailed, Finding, Verdict
 from aliaport.doctor.http import open_session, tls_context
-from aliaport.doctor.places import Places
+from aliaport.doctor.targets import Targets
 from aliaport.redaction import MASK, redact
 
 CHECKS: tuple[Check, ...] = (
@@ -50,23 +50,23 @@ class Line:
     finding: Finding
 
 
-async def examine(places: Places) -> list[Line]:
+async def examine(targets: Targets) -> list[Line]:
     """Run the checklist. Raises OSError or ssl.SSLError where --ca-file is of no use."""
-    context = tls_context(places.ca_file)
-    async with open_session(context, places.timeout) as session:
-        visit = Visit(places, session, context)
+    context = tls_context(targets.ca_file)
+    async with open_session(context, targets.timeout) as session:
+        run = Run(targets, session, context)
         # Alone, so that what the others ask is not measured.
-        first = await line_of(service.LATENCY, visit)
+        first = await line_of(service.LATENCY, run)
         others = [check for check in CHECKS if check is not service.LATENCY]
-        lines = [first, *await asyncio.gather(*(line_of(check, visit) for check in others))]
+        lines = [first, *await asyncio.gather(*(line_of(check, run) for check in others))]
     order = [check.id for check in CHECKS]
     return sorted(lines, key=lambda line: order.index(line.id))
 
 
-async def line_of(check: Check, visit: Visit) -> Line:
+async def line_of(check: Check, run: Run) -> Line:
     """What one check found, fit to be shown; whatever it does, it ends and raises nothing."""
-    finding = check.missing(visit.places) or await _found(check, visit)
-    secrets = visit.places.secrets
+    finding = check.missing(run.targets) or await _found(check, run)
+    secrets = run.targets.secrets
     return Line(
         check.id,
         check.title,
@@ -79,13 +79,13 @@ async def line_of(check: Check, visit: Visit) -> Line:
     )
 
 
-async def _found(check: Check, visit: Visit) -> Finding:
-    places = visit.places
-    seconds = places.timeout * REQUESTS + (places.test_alert_wait if places.test_alert else 0)
+async def _found(check: Check, run: Run) -> Finding:
+    targets = run.targets
+    seconds = targets.timeout * REQUESTS + (targets.test_alert_wait if targets.test_alert else 0)
     try:
         async with asyncio.timeout(seconds):
-            return await check.look(visit)
-    except Trouble as trouble:
+            return await check.look(run)
+    except CheckFailed as trouble:
         return trouble.finding
     except TimeoutError:
         return Finding(

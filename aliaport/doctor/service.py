@@ -4,42 +4,42 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from aliaport.doctor.checks import Check, Visit
-from aliaport.doctor.findings import Finding, Trouble, passed
+from aliaport.doctor.checks import Check, Run
+from aliaport.doctor.findings import CheckFailed, Finding, passed
 from aliaport.doctor.http import Reply
-from aliaport.settings.service import SERVICE
+from aliaport.settings.model import SERVICE
 
 SAMPLES = 20
 BASELINE = 0.05
 """Seconds: the specification's baseline for the p95 of GET /health."""
 
-MOST_SKEW = 2.0
+MAX_SKEW = 2.0
 _HEALTH_KEYS = {"status", "service", "version", "timestamp"}
 
 
-async def health(visit: Visit) -> Finding:
+async def health(run: Run) -> Finding:
     """200, and the body that the specification gives."""
-    site = visit.service()
-    reply = await site.good("/health")
-    body = site.parsed(reply)
+    endpoint = run.service()
+    reply = await endpoint.good("/health")
+    body = endpoint.parsed(reply)
     if not isinstance(body, dict) or not body.keys() >= _HEALTH_KEYS:
-        raise site.trouble(f"{reply.url} answers 200, but not as Aliaport does: {reply.begin}")
+        raise endpoint.trouble(f"{reply.url} answers 200, but not as Aliaport does: {reply.begin}")
     if body["service"] != SERVICE or body["status"] != "healthy":
-        raise site.trouble(f"{reply.url} is of another service: {reply.begin}")
+        raise endpoint.trouble(f"{reply.url} is of another service: {reply.begin}")
     return passed(f"200, version {body['version']}")
 
 
-async def ready(visit: Visit) -> Finding:
+async def ready(run: Run) -> Finding:
     """200; else which probe fails."""
-    site = visit.service()
-    reply = await site.get("/ready")
-    body = site.parsed(reply)
+    endpoint = run.service()
+    reply = await endpoint.get("/ready")
+    body = endpoint.parsed(reply)
     data: dict[str, Any] = body["data"]
     if reply.status == 200 and data["status"] == "ready":
         probes = [f"{name} {word}" for name, word in data.items() if name not in _NOT_PROBES]
         return passed(f"200, {', '.join(probes) or 'no critical probe'}")
     error = body.get("error", {})
-    raise Trouble(
+    raise CheckFailed(
         f"{reply.status}, {error.get('code', 'no code')}: {error.get('message', reply.begin)}",
         "see what the probes that are named here say in /status, and repair what they watch",
         "AliaportNotReady",
@@ -49,10 +49,10 @@ async def ready(visit: Visit) -> Finding:
 _NOT_PROBES = ("status", "timestamp", "omitted")
 
 
-async def latency(visit: Visit) -> Finding:
+async def latency(run: Run) -> Finding:
     """The p95 of /health, measured from where doctor runs."""
-    site = visit.service()
-    seconds = sorted([(await site.good("/health")).seconds for _ in range(SAMPLES)])
+    endpoint = run.service()
+    seconds = sorted([(await endpoint.good("/health")).seconds for _ in range(SAMPLES)])
     p95 = seconds[math.ceil(0.95 * SAMPLES) - 1]
     seen = (
         f"p95 of {SAMPLES} requests {p95 * 1000:.1f} ms, median "
@@ -60,22 +60,22 @@ async def latency(visit: Visit) -> Finding:
     )
     if p95 < BASELINE:
         return passed(seen)
-    raise Trouble(
+    raise CheckFailed(
         f"{seen}; the baseline is {BASELINE * 1000:.0f} ms",
         "run doctor beside the service, to leave out the network; if it stays, see what is slow",
         "HighResponseTime",
     )
 
 
-async def clock(visit: Visit) -> Finding:
+async def clock(run: Run) -> Finding:
     """The service's time against this machine's, as exactly as its whole seconds allow."""
-    site = visit.service()
-    reply = await site.good("/health")
-    skew = _least_skew(reply, site.parsed(reply)["timestamp"])
-    if abs(skew) < MOST_SKEW:
-        return passed(f"within {MOST_SKEW:g} s of this machine's clock")
+    endpoint = run.service()
+    reply = await endpoint.good("/health")
+    skew = _least_skew(reply, endpoint.parsed(reply)["timestamp"])
+    if abs(skew) < MAX_SKEW:
+        return passed(f"within {MAX_SKEW:g} s of this machine's clock")
     way = "ahead of" if skew > 0 else "behind"
-    raise Trouble(
+    raise CheckFailed(
         f"at least {abs(skew):.1f} s {way} this machine's clock",
         "let both machines keep their time by NTP (timedatectl, chronyc tracking)",
         "ClockSkewed",

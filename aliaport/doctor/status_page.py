@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from aliaport.doctor.checks import Check, Visit
-from aliaport.doctor.findings import Finding, Trouble, not_checked, passed
+from aliaport.doctor.checks import Check, Run
+from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
 from aliaport.settings.model import OPEN_ENVIRONMENTS
 
 _OF_OPERATORS = ("summary", "data", "where", "reason", "hint", "distribution")
@@ -13,17 +13,17 @@ _OF_OPERATORS = ("summary", "data", "where", "reason", "hint", "distribution")
 _VERBOSE_SUMMARY = re.compile(r"^\[[+-]\][^\n]*\([^\n]*\)$", re.MULTILINE)
 
 
-async def whole(visit: Visit) -> Finding:
+async def whole(run: Run) -> Finding:
     """Every probe is healthy and every plugin runs."""
-    body = await _status(visit)
+    body = await _status(run)
     ill = [_ill_probe(each) for each in body["probes"] if each["status"] != "healthy"]
     idle = [_idle_plugin(each) for each in body["plugins"] if each["state"] != "running"]
     problems = [*ill, *idle, *([body["reason"]] if "reason" in body else [])]
     if not problems and body["status"] == "healthy":
         probes, plugins = len(body["probes"]), len(body["plugins"])
         return passed(f"healthy: {probes} probes, {plugins} plugins and applications")
-    more = "" if visit.places.status_token else "; with --status-token-file it tells the reasons"
-    raise Trouble(
+    more = "" if run.targets.status_token else "; with --status-token-file it tells the reasons"
+    raise CheckFailed(
         f"{body['status']}: {'; '.join(problems)}",
         f"repair what is named here{more}",
         "ProbeFailing" if ill else "PluginRejected",
@@ -41,37 +41,37 @@ def _idle_plugin(plugin: dict[str, Any]) -> str:
     return f"{plugin['kind']} {plugin['name']} is {plugin['state']}{stage}{reason}"
 
 
-async def token(visit: Visit) -> Finding:
+async def token(run: Run) -> Finding:
     """The token of the operators is recognised."""
-    body = await _status(visit)
+    body = await _status(run)
     if body["environment"] in OPEN_ENVIRONMENTS:
         return not_checked(f"the environment is {body['environment']}: everybody sees everything")
     if _details(body):
         return passed("the token is recognised: reasons and figures are shown")
-    raise Trouble(
+    raise CheckFailed(
         "the service does not know the token",
         "give a token that stands in ALIAPORT_STATUS_TOKEN or in ALIAPORT_STATUS_TOKEN_FILE",
     )
 
 
-async def hidden(visit: Visit) -> Finding:
+async def hidden(run: Run) -> Finding:
     """A stranger sees status and codes, but no summaries, figures and reasons."""
-    site = visit.service(detailed=True).without_token()
-    reply = await site.good("/status")
-    body = site.parsed(reply)["data"]
+    endpoint = run.service(detailed=True).without_token()
+    reply = await endpoint.good("/status")
+    body = endpoint.parsed(reply)["data"]
     environment = body["environment"]
     if environment in OPEN_ENVIRONMENTS:
-        raise Trouble(
+        raise CheckFailed(
             f"the environment is {environment}: everybody sees everything",
             "set ENVIRONMENT=production, and start the service anew",
         )
-    verbose = await visit.service().get("/ready?verbose")
+    verbose = await run.service().get("/ready?verbose")
     leaks = _details(body)
     if _VERBOSE_SUMMARY.search(verbose.text):
         leaks.append("summaries in /ready?verbose")
     if not leaks:
         return passed("without a token nothing but status and codes is shown")
-    raise Trouble(
+    raise CheckFailed(
         f"without a token one sees: {', '.join(leaks)}",
         "look what stands between: the service itself shows this to nobody without a token",
     )
@@ -86,9 +86,9 @@ def _details(body: dict[str, Any]) -> list[str]:
     ]
 
 
-async def _status(visit: Visit) -> dict[str, Any]:
-    site = visit.service(detailed=True)
-    found: dict[str, Any] = (await site.json("/status"))["data"]
+async def _status(run: Run) -> dict[str, Any]:
+    endpoint = run.service(detailed=True)
+    found: dict[str, Any] = (await endpoint.json("/status"))["data"]
     return found
 
 

@@ -12,7 +12,7 @@ ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Targets:
     """What doctor asks. An empty text is a place that was not named, and is not asked.
 
     `settings` is the configuration of the service on this machine, where there is one.

@@ -6,46 +6,46 @@ The spelling of its API v3 comes from programs that use it: UptimeRobot itself w
 from typing import Any
 from urllib.parse import urlsplit
 
-from aliaport.doctor.checks import UPTIMEROBOT, Check, Visit
-from aliaport.doctor.findings import Finding, Trouble, passed
-from aliaport.doctor.http import Site
+from aliaport.doctor.checks import UPTIMEROBOT, Check, Run
+from aliaport.doctor.findings import CheckFailed, Finding, passed
+from aliaport.doctor.http import Endpoint
 
-MOST_PAGES = 20
+MAX_PAGES = 20
 
 
-async def monitors(visit: Visit) -> Finding:
+async def monitors(run: Run) -> Finding:
     """At least one bears the name, and all that do are up."""
-    places = visit.places
+    targets = run.targets
     todo = "look whether the token is one of UptimeRobot's API v3"
-    site = Site(
-        visit.session, places.timeout, places.uptimerobot, todo, "", places.uptimerobot_token
+    endpoint = Endpoint(
+        run.session, targets.timeout, targets.uptimerobot, todo, "", targets.uptimerobot_token
     )
-    name = places.uptimerobot_name.casefold()
-    own = [each for each in await _all(site) if name in _told(each).casefold()]
+    name = targets.uptimerobot_name.casefold()
+    own = [each for each in await _all(endpoint) if name in _told(each).casefold()]
     if not own:
-        raise Trouble(
-            f"no monitor has {places.uptimerobot_name!r} in its name or address",
+        raise CheckFailed(
+            f"no monitor has {targets.uptimerobot_name!r} in its name or address",
             "make the monitors, or name others by --uptimerobot-name",
         )
     bad = [f"{_told(each)} is {each['status']}" for each in own if each["status"] != "UP"]
     if bad:
-        raise Trouble(
+        raise CheckFailed(
             "; ".join(bad), "resume what is paused; repair what is down", "UptimeProbeFailing"
         )
     return passed(f"{len(own)} monitors, all up")
 
 
-async def _all(site: Site) -> list[dict[str, Any]]:
+async def _all(endpoint: Endpoint) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     path = "/monitors"
-    for _ in range(MOST_PAGES):
-        reply = await site.get(path)
+    for _ in range(MAX_PAGES):
+        reply = await endpoint.get(path)
         if reply.status == 429:
             after = reply.headers.get("Retry-After", "60")
-            raise Trouble("UptimeRobot answers 429: asked too often", f"ask again in {after} s")
+            raise CheckFailed("UptimeRobot answers 429: asked too often", f"ask again in {after} s")
         if reply.status != 200:
-            raise site.trouble(f"{reply.url} answers {reply.status}: {reply.begin}")
-        page = site.parsed(reply)
+            raise endpoint.trouble(f"{reply.url} answers {reply.status}: {reply.begin}")
+        page = endpoint.parsed(reply)
         found += page["data"]
         # Only its query is taken: the token goes to no other host.
         query = urlsplit(page.get("nextLink") or "").query

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
-from aliaport.declarations import Metric
+from aliaport.contract.declarations import Metric
+from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Clock, Counter, Gauge, Histogram, Logger
-from aliaport.recorders import Recorders
 
 
 class SystemClock:
@@ -32,17 +32,17 @@ class HostContext:
     audit: Audit
     environment: str
     database_url: SecretStr | None
-    recorders: Recorders = field(repr=False)
+    registry: MetricRegistry = field(repr=False)
     clock: Clock = field(default_factory=SystemClock)
 
     def counter(self, metric: Metric) -> Counter:
         """A handle on a counter; see `aliaport.plugin.Context`."""
-        return self.recorders.counter(metric, self.plugin)
+        return self.registry.counter(metric, self.plugin)
 
     def gauge(self, metric: Metric) -> Gauge:
         """A handle on a gauge; see `aliaport.plugin.Context`."""
-        return self.recorders.gauge(metric, self.plugin)
+        return self.registry.gauge(metric, self.plugin)
 
     def histogram(self, metric: Metric) -> Histogram:
         """A handle on a histogram; see `aliaport.plugin.Context`."""
-        return self.recorders.histogram(metric, self.plugin)
+        return self.registry.histogram(metric, self.plugin)

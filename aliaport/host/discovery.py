@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any, ForwardRef, Literal, TypeVar, get_args, get_origin
 
-from aliaport.declarations import PLUGIN_NAME
+from aliaport.contract.declarations import PLUGIN_NAME
 from aliaport.errors import AliaportError
 from aliaport.plugin import API_VERSION, Plugin, PluginConfig
 

@@ -7,16 +7,16 @@ from importlib.metadata import Distribution
 
 from pydantic import SecretStr
 
-from aliaport.bulkhead import Bulkhead
-from aliaport.collecting import CollectorRunner
-from aliaport.context import HostContext
-from aliaport.declarations import Probe
-from aliaport.discovery import Candidate, Rejection, scan, unknown_names
+from aliaport.contract.declarations import Probe
+from aliaport.host.context import HostContext
+from aliaport.host.discovery import Candidate, Rejection, scan, unknown_names
+from aliaport.host.lifecycle import ObserveJob, PluginInstance, State
+from aliaport.host.probes import ProbeRunner, run_probes
+from aliaport.isolation.bulkhead import Bulkhead
+from aliaport.metrics.collectors import CollectorRunner
+from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
-from aliaport.probing import ProbeRunner, run_probes
-from aliaport.recorders import Recorders
 from aliaport.settings import ProbeSettings, Settings, Sources, unknown_probes, unknown_tables
-from aliaport.unit import ObserveJob, PluginUnit, State
 
 STOP_BUDGET = 5.0
 """Seconds for all plugins together."""
@@ -45,14 +45,14 @@ class Host:
         self,
         settings: Settings,
         sources: Sources,
-        recorders: Recorders,
+        registry: MetricRegistry,
         logger_for: Callable[[Candidate], Logger],
         audit_for: Callable[[Candidate], Audit],
         installed: Sequence[Distribution] | None = None,
         own: OwnProbes | None = None,
         observe_job: ObserveJob | None = None,
     ) -> None:
-        self.recorders = recorders
+        self.registry = registry
         self.serving = False
         self.runners: dict[str, ProbeRunner] = {}
         self._settings = settings
@@ -61,8 +61,8 @@ class Host:
         self._own = own
         self._own_bulkhead: Bulkhead | None = None
         self._candidates = scan(settings.loading.allow, settings.loading.disable, installed)
-        self.units = [
-            PluginUnit(candidate, logger_for(candidate), observe=observe_job)
+        self.instances = [
+            PluginInstance(candidate, logger_for(candidate), observe=observe_job)
             for candidate in self._candidates
             if candidate.group == "plugins" and candidate.selected
         ]
@@ -74,15 +74,15 @@ class Host:
         """The collectors of all running plugins."""
         return [
             collector
-            for unit in self.units
-            if unit.state is State.RUNNING
-            for collector in unit.collectors
+            for instance in self.instances
+            if instance.state is State.RUNNING
+            for collector in instance.collectors
         ]
 
     @property
     def needs_database(self) -> bool:
         """Whether a plugin that takes part cannot work without a database."""
-        return any(unit.needs_database for unit in self.units if unit.alive)
+        return any(instance.needs_database for instance in self.instances if instance.alive)
 
     def missing(self) -> dict[str, str]:
         """The required plugins and apps that do not run, each with the reason."""
@@ -90,13 +90,13 @@ class Host:
         apps = {each.name for each in self.apps}
         missing = {}
         for name in self._settings.loading.required:
-            units = [unit for unit in self.units if unit.name == name]
+            instances = [instance for instance in self.instances if instance.name == name]
             if name not in installed:
                 missing[name] = "not installed or not selected"
-            elif not any(unit.state is State.RUNNING for unit in units) and (
-                units or name not in apps
+            elif not any(instance.state is State.RUNNING for instance in instances) and (
+                instances or name not in apps
             ):
-                missing[name] = units[0].state if units else "rejected"
+                missing[name] = instances[0].state if instances else "rejected"
         return missing
 
     async def load(self) -> list[str]:
@@ -111,8 +111,10 @@ class Host:
                 [each.name for each in self._candidates if each.group == "apps"],
             ),
         ]
-        await asyncio.gather(*(unit.load() for unit in self.units))
-        for found in await asyncio.gather(*(unit.configure(sources) for unit in self.units)):
+        await asyncio.gather(*(instance.load() for instance in self.instances))
+        for found in await asyncio.gather(
+            *(instance.configure(sources) for instance in self.instances)
+        ):
             problems += found
         return problems
 
@@ -121,42 +123,42 @@ class Host:
         environment = self._settings.environment
         await asyncio.gather(
             *(
-                unit.construct(
+                instance.construct(
                     HostContext(
-                        unit.name,
-                        unit.log,
-                        self._audit_for(unit.candidate),
+                        instance.name,
+                        instance.log,
+                        self._audit_for(instance.candidate),
                         environment,
                         database_url,
-                        self.recorders,
+                        self.registry,
                     ),
-                    self.recorders,
+                    self.registry,
                     dict(self._settings.probes),
                 )
-                for unit in self.units
+                for instance in self.instances
             )
         )
         self._take_in_own_probes()
         self._take_in_probes()
         problems = unknown_probes(self._sources, list(self.runners))
-        if any(not unit.alive and not unit.probes for unit in self.units):
+        if any(not instance.alive and not instance.probes for instance in self.instances):
             for problem in problems:
-                self.units[0].log.warning("config.unchecked", problem=problem)
+                self.instances[0].log.warning("config.unchecked", problem=problem)
             return []
         return problems
 
     async def start(self) -> None:
         """Start all plugins, run each critical probe once, and begin to serve."""
-        for unit in self.units:
-            unit.begin()
-        await asyncio.gather(*(unit.attempted.wait() for unit in self.units))
+        for instance in self.instances:
+            instance.begin()
+        await asyncio.gather(*(instance.attempted.wait() for instance in self.instances))
         critical = [runner for runner in self.runners.values() if runner.critical]
         await run_probes(critical, max((runner.timeout for runner in critical), default=0.0))
         self.serving = True
 
     async def stop(self) -> None:
         """Stop all plugins at once; takes at most STOP_BUDGET."""
-        stops = {asyncio.ensure_future(unit.stop()) for unit in self.units}
+        stops = {asyncio.ensure_future(instance.stop()) for instance in self.instances}
         if stops:
             await asyncio.wait(stops, timeout=STOP_BUDGET)
         if self._own_bulkhead is not None:
@@ -176,17 +178,17 @@ class Host:
             )
 
     def _take_in_probes(self) -> None:
-        owners: dict[str, PluginUnit] = {}
+        owners: dict[str, PluginInstance] = {}
         own = {probe.name for probe in self._own.probes} if self._own else set()
-        for unit in self.units:
-            for runner in unit.probes:
+        for instance in self.instances:
+            for runner in instance.probes:
                 name = runner.probe.name
                 if name in own:
-                    unit.reject(_reserved(name))
+                    instance.reject(_reserved(name))
                     continue
-                other = owners.setdefault(name, unit)
-                if other is not unit:
-                    for each, rival in ((unit, other), (other, unit)):
+                other = owners.setdefault(name, instance)
+                if other is not instance:
+                    for each, rival in ((instance, other), (other, instance)):
                         each.reject(_probe_collision(name, rival))
                 if name not in self.runners or runner.critical:
                     self.runners[name] = runner
@@ -196,7 +198,7 @@ def _reserved(name: str) -> Rejection:
     return Rejection("collision", f"its probe {name!r} is the service's own", "rename the probe")
 
 
-def _probe_collision(name: str, rival: PluginUnit) -> Rejection:
+def _probe_collision(name: str, rival: PluginInstance) -> Rejection:
     return Rejection(
         "collision",
         f"its probe {name!r} has the same name as one of the plugin {rival.name!r}",

@@ -7,8 +7,8 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from aliaport.bulkhead import Bulkhead, Run
-from aliaport.declarations import Job, JobResult
+from aliaport.contract.declarations import Job, JobResult
+from aliaport.isolation.bulkhead import Bulkhead, Run
 from aliaport.plugin import Clock, Logger
 
 FIRST_RETRY = 1.0

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from aliaport.bulkhead import Bulkhead, Run
-from aliaport.collecting import CollectorRunner
-from aliaport.declarations import Collector, Job, Probe, Status
-from aliaport.discovery import Candidate, RejectedError, Rejection, load, plugin_class
+from aliaport.contract.declarations import Collector, Job, Probe, Status
 from aliaport.errors import ConfigError
-from aliaport.failures import Failure
-from aliaport.jobs import JobObserver, JobRunner
+from aliaport.host.discovery import Candidate, RejectedError, Rejection, load, plugin_class
+from aliaport.host.jobs import JobObserver, JobRunner
+from aliaport.host.probes import ProbeResult, ProbeRunner
+from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.failures import Failure
+from aliaport.metrics.collectors import CollectorRunner
+from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
-from aliaport.probing import ProbeRunner, Result
-from aliaport.recorders import Recorders
 from aliaport.settings import ProbeSettings, Sources, plugin_config
 
 IMPORT_TIMEOUT = 10.0
@@ -29,7 +29,7 @@ LAST_RETRY = 60.0
 NOTIFY_EVERY = 60.0
 """All in seconds; the last between two reports of one fault that no run can report."""
 
-MOST_DECLARATIONS = 200
+MAX_DECLARATIONS = 200
 
 
 ObserveJob = Callable[[str, Job], JobObserver | None]
@@ -55,7 +55,7 @@ class Declared:
     jobs: tuple[Job, ...]
 
 
-class PluginUnit:
+class PluginInstance:
     """One plugin in its bulkhead. Use it on the HTTP loop only.
 
     `attempted` is set once the first start attempt has ended, well or badly. With `runs_jobs` unset
@@ -160,13 +160,13 @@ class PluginUnit:
         return tuple(problems)
 
     async def construct(
-        self, context: Context, recorders: Recorders, policies: dict[str, ProbeSettings]
+        self, context: Context, registry: MetricRegistry, policies: dict[str, ProbeSettings]
     ) -> None:
         """Make the plugin and take in what it declares."""
         if not self.alive:
             return
         declared = await self._guarded(
-            lambda: self._declare(context, recorders),
+            lambda: self._declare(context, registry),
             CONSTRUCT_TIMEOUT,
             "construct",
             "constructors do no input or output; move it to start()",
@@ -250,7 +250,7 @@ class PluginUnit:
             )
         self.problem = problem
 
-    def _declare(self, context: Context, recorders: Recorders) -> Declared:
+    def _declare(self, context: Context, registry: MetricRegistry) -> Declared:
         plugin = self._class(self._config, context)
         declared = Declared(
             plugin,
@@ -272,7 +272,7 @@ class PluginUnit:
                 )
         for collector in declared.collectors:
             for family in collector.families:
-                recorders.declare(family, self.name)
+                registry.declare(family, self.name)
         return declared
 
     async def _guarded(
@@ -299,20 +299,20 @@ class PluginUnit:
             self.reject(Rejection(stage, f"no end within {timeout:g} s (at {where})", hint))
         return None
 
-    def _closed_as(self) -> Result | None:
+    def _closed_as(self) -> ProbeResult | None:
         if self.state is State.RUNNING:
             return None
         if self.state is State.REJECTED and self.rejection is not None:
-            return Result(Status.UNHEALTHY, "rejected", self.rejection.reason)
+            return ProbeResult(Status.UNHEALTHY, "rejected", self.rejection.reason)
         code = "draining" if self.state is State.STOPPED else "starting"
-        return Result(Status.UNHEALTHY, code, self.problem)
+        return ProbeResult(Status.UNHEALTHY, code, self.problem)
 
     def _notify(self, event: str, failure: Failure) -> None:
         """Called in the plugin's thread, perhaps thousands of times a second."""
         now, key = time.monotonic(), (event, failure.type, failure.where)
         if now - self._notified.get(key, float("-inf")) < NOTIFY_EVERY:
             return
-        if len(self._notified) > MOST_DECLARATIONS:
+        if len(self._notified) > MAX_DECLARATIONS:
             self._notified.clear()
         self._notified[key] = now
         self.log.error(event, reason=str(failure), where=failure.where, traceback=failure.traceback)
@@ -326,8 +326,8 @@ def _bounded(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
     hint = f"return a list of {kind.__name__} from {source}"
     if not isinstance(declared, list | tuple):
         raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)
-    if len(declared) > MOST_DECLARATIONS:
-        reason = f"{source} returned {len(declared)} items, more than {MOST_DECLARATIONS}"
+    if len(declared) > MAX_DECLARATIONS:
+        reason = f"{source} returned {len(declared)} items, more than {MAX_DECLARATIONS}"
         raise RejectedError("declare", reason, "declare fewer; use labels for what is many")
     for each in declared:
         if not isinstance(each, kind):

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 
 from aliaport import __version__
-from aliaport.declarations import Metric, MetricKind, Status
-from aliaport.host import Host
-from aliaport.recorders import Figures
-from aliaport.unit import State
+from aliaport.contract.declarations import Metric, MetricKind, Status
+from aliaport.host.host import Host
+from aliaport.host.lifecycle import State
+from aliaport.metrics.registry import Samples
 
 _PROBE = ("plugin", "probe")
 PROBE_STATUS = Metric.gauge(
@@ -91,69 +91,69 @@ FAMILIES = (
     *(COLLECTOR_SUCCESS, COLLECTOR_DURATION, JOB_RUNS, JOB_LAST_SUCCESS, JOB_MISSED),
     *(JOB_LAST_DUE, SERIES_DROPPED, LOOP_LAG, THREADS, BUILD_INFO, STARTED),
 )
-_STATUS_FIGURES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
+_STATUS_VALUES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
 
 
-def host_figures(
+def host_samples(
     host: Host, *, loop_lag: float, app_states: Mapping[str, str]
-) -> dict[str, Figures]:
-    """All figures of the host now, by family. They carry the label `plugin`, no plugin's may.
+) -> dict[str, Samples]:
+    """All samples of the host now, by family. They carry the label `plugin`, no plugin's may.
 
     `app_states` has the state of each mounted application, by name.
     """
-    figures: dict[str, Figures] = {metric.name: {} for metric in FAMILIES}
+    samples: dict[str, Samples] = {metric.name: {} for metric in FAMILIES}
     assert all(metric.kind is not MetricKind.HISTOGRAM for metric in FAMILIES)
-    figures[LOOP_LAG.name][()] = loop_lag
-    figures[THREADS.name][()] = float(threading.active_count())
-    figures[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
-    figures[STARTED.name][()] = _STARTED
+    samples[LOOP_LAG.name][()] = loop_lag
+    samples[THREADS.name][()] = float(threading.active_count())
+    samples[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
+    samples[STARTED.name][()] = _STARTED
     for name, app_state in app_states.items():
         for each in (State.STARTING, State.RUNNING, State.REJECTED):
-            figures[APP_STATE.name][name, each.value] = float(each.value == app_state)
+            samples[APP_STATE.name][name, each.value] = float(each.value == app_state)
     for name, state in _states(host).items():
         for each in State:
-            figures[PLUGIN_STATE.name][name, each.value] = float(each is state)
-    for unit in host.units:
-        if unit.alive:
-            figures[PLUGIN_TASKS.name][(unit.name,)] = float(unit.tasks)
-        for collector in unit.collectors:
-            labels = (unit.name, collector.collector.name)
-            figures[COLLECTOR_SUCCESS.name][labels] = float(collector.figures.success)
-            figures[COLLECTOR_DURATION.name][labels] = collector.figures.duration
-        for job in unit.jobs:
+            samples[PLUGIN_STATE.name][name, each.value] = float(each is state)
+    for instance in host.instances:
+        if instance.alive:
+            samples[PLUGIN_TASKS.name][(instance.name,)] = float(instance.tasks)
+        for collector in instance.collectors:
+            labels = (instance.name, collector.collector.name)
+            samples[COLLECTOR_SUCCESS.name][labels] = float(collector.stats.success)
+            samples[COLLECTOR_DURATION.name][labels] = collector.stats.duration
+        for job in instance.jobs:
             for outcome, count in job.outcomes.items():
-                figures[JOB_RUNS.name][unit.name, job.job.name, outcome] = float(count)
+                samples[JOB_RUNS.name][instance.name, job.job.name, outcome] = float(count)
             if job.last_success is not None:
                 succeeded = job.last_success.timestamp()
-                figures[JOB_LAST_SUCCESS.name][unit.name, job.job.name] = succeeded
+                samples[JOB_LAST_SUCCESS.name][instance.name, job.job.name] = succeeded
             if (due := job.last_due) is not None:
-                figures[JOB_LAST_DUE.name][unit.name, job.job.name] = due.timestamp()
-                figures[JOB_MISSED.name][unit.name, job.job.name] = float(job.missed)
-    _probe_figures(host, figures)
-    for (plugin, reason), count in host.recorders.dropped_series().items():
-        figures[SERIES_DROPPED.name][plugin, reason] = float(count)
-    return figures
+                samples[JOB_LAST_DUE.name][instance.name, job.job.name] = due.timestamp()
+                samples[JOB_MISSED.name][instance.name, job.job.name] = float(job.missed)
+    _probe_samples(host, samples)
+    for (plugin, reason), count in host.registry.dropped_series().items():
+        samples[SERIES_DROPPED.name][plugin, reason] = float(count)
+    return samples
 
 
 def _states(host: Host) -> dict[str, State]:
     """By name; of two that collide, both are rejected."""
-    return {unit.name: unit.state for unit in host.units}
+    return {instance.name: instance.state for instance in host.instances}
 
 
-def _probe_figures(host: Host, figures: dict[str, Figures]) -> None:
+def _probe_samples(host: Host, samples: dict[str, Samples]) -> None:
     for runner in host.runners.values():
         labels = (runner.plugin, runner.probe.name)
-        known = runner.figures
+        known = runner.stats
         for status in Status:
-            figures[PROBE_RUNS.name][*labels, status.value] = float(known.runs[status])
-        figures[PROBE_CRITICAL.name][labels] = float(runner.critical)
-        figures[PROBE_TIMEOUTS.name][labels] = float(known.timeouts)
-        figures[PROBE_IN_FLIGHT.name][labels] = float(runner.in_flight)
-        figures[PROBE_JOINED.name][labels] = float(runner.joined)
+            samples[PROBE_RUNS.name][*labels, status.value] = float(known.runs[status])
+        samples[PROBE_CRITICAL.name][labels] = float(runner.critical)
+        samples[PROBE_TIMEOUTS.name][labels] = float(known.timeouts)
+        samples[PROBE_IN_FLIGHT.name][labels] = float(runner.in_flight)
+        samples[PROBE_JOINED.name][labels] = float(runner.joined)
         if (last := runner.known) is not None:
-            figures[PROBE_STATUS.name][labels] = _STATUS_FIGURES[last.status]
-            figures[PROBE_SUCCESS.name][labels] = float(last.status is not Status.UNHEALTHY)
+            samples[PROBE_STATUS.name][labels] = _STATUS_VALUES[last.status]
+            samples[PROBE_SUCCESS.name][labels] = float(last.status is not Status.UNHEALTHY)
         if known.last_duration is not None:
-            figures[PROBE_DURATION.name][labels] = known.last_duration
+            samples[PROBE_DURATION.name][labels] = known.last_duration
         if known.last_success is not None:
-            figures[PROBE_LAST_SUCCESS.name][labels] = known.last_success
+            samples[PROBE_LAST_SUCCESS.name][labels] = known.last_success

@@ -1,24 +1,29 @@
 """Runs probes: each at most once at a time, each answer kept only for those who waited for it."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-from aliaport.answers import InvalidAnswer, freeze_check
-from aliaport.bulkhead import Bulkhead, Run
-from aliaport.declarations import Probe, Scalar, Status
-from aliaport.flight import SingleFlight
+from aliaport.contract.declarations import CODE, HOST_CODES, Check, Probe, Scalar, Status
+from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.failures import plain_text
+from aliaport.isolation.single_flight import SingleFlight
 from aliaport.plugin import Logger
+from aliaport.redaction import redact
 from aliaport.settings import ProbeSettings
 
+SUMMARY_LIMIT = 300
+DATA_LIMIT = 32
 SLOW_LOG_EVERY = 60.0
 """Seconds between two warnings that one probe is slow."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ProbeResult:
     """What is known of one probe for one caller.
 
     `duration` in seconds, `checked_at` the wall-clock time at which the run began and `since` the
@@ -34,9 +39,14 @@ class Result:
     since: float | None = None
     where: str = ""
 
+    @property
+    def duration_ms(self) -> float | None:
+        """The duration in milliseconds, None where the run has not ended."""
+        return None if self.duration is None else self.duration * 1000
+
 
 @dataclass(slots=True)
-class ProbeFigures:
+class ProbeStats:
     """What is counted about one probe, for /metrics."""
 
     runs: Counter[str] = field(default_factory=Counter)
@@ -61,14 +71,14 @@ class ProbeRunner:
         critical: bool,
         timeout: float,
         min_interval: float,
-        closed_as: Callable[[], Result | None],
+        closed_as: Callable[[], ProbeResult | None],
     ) -> None:
         self.probe = probe
         self.plugin = plugin
         self.critical = critical
         self.timeout = timeout
-        self.figures = ProbeFigures()
-        self.last: Result | None = None
+        self.stats = ProbeStats()
+        self.last: ProbeResult | None = None
         self._log = log
         self._min_interval = min_interval
         self._closed_as = closed_as
@@ -86,7 +96,7 @@ class ProbeRunner:
         bulkhead: Bulkhead,
         log: Logger,
         policy: ProbeSettings,
-        closed_as: Callable[[], Result | None],
+        closed_as: Callable[[], ProbeResult | None],
     ) -> "ProbeRunner":
         """A runner of which the operator decides what the author only proposes."""
         return cls(
@@ -106,7 +116,7 @@ class ProbeRunner:
         return self._flight.in_flight is not None
 
     @property
-    def known(self) -> Result | None:
+    def known(self) -> ProbeResult | None:
         """What is known of it without running it: why it cannot run, or its last answer."""
         return self._closed_as() or self.last
 
@@ -115,14 +125,14 @@ class ProbeRunner:
         """How many callers joined a run that another had begun."""
         return self._flight.joined
 
-    def request(self) -> Result | Run:
+    def request(self) -> ProbeResult | Run:
         """Return the answer where one is due at once, otherwise the run to wait for."""
         closed = self._closed_as()
         if closed is not None:
             return closed
         if not self.in_flight and self.last and time.monotonic() - self._ended < self._min_interval:
             return self.last
-        run, begun = self._flight.enter()
+        run, begun = self._flight.join_or_start()
         if run.expired:
             return self._overdue(run, "stuck")
         if begun:
@@ -130,9 +140,9 @@ class ProbeRunner:
             asyncio.get_running_loop().call_later(self.timeout / 2, self._warn_if_slow, run)
         return run
 
-    def read(self, run: Run) -> Result:
+    def read(self, run: Run) -> ProbeResult:
         """Return what `run` gave, whether or not the HTTP loop has heard of it yet."""
-        if isinstance(run.settled, Result):
+        if isinstance(run.settled, ProbeResult):
             return run.settled
         return self._ended_result(run) if run.answered else self._overdue(run, "timeout")
 
@@ -146,20 +156,22 @@ class ProbeRunner:
         if not run.finished:
             run.on_finish(lambda: self._log_late_end(run))
 
-    def _ended_result(self, run: Run) -> Result:
+    def _ended_result(self, run: Run) -> ProbeResult:
         duration = (run.ended or 0.0) - run.submitted
         checked_at = time.time() - (time.monotonic() - run.submitted)
         failure = run.failure
         if failure is None:
             check = run.value
-            return Result(check.status, check.code, check.summary, check.data, duration, checked_at)
-        code = "invalid" if failure.type == InvalidAnswer.__name__ else "error"
+            return ProbeResult(
+                check.status, check.code, check.summary, check.data, duration, checked_at
+            )
+        code = "invalid" if failure.type == InvalidResultError.__name__ else "error"
         summary = failure.message if code == "invalid" else f"{failure.type}: {failure.message}"
-        return Result(
+        return ProbeResult(
             Status.UNHEALTHY, code, summary, {}, duration, checked_at, where=failure.where
         )
 
-    def _overdue(self, run: Run, code: str) -> Result:
+    def _overdue(self, run: Run, code: str) -> ProbeResult:
         now = time.monotonic()
         began_at = time.time() - (now - run.submitted)
         duration = now - run.submitted
@@ -170,7 +182,7 @@ class ProbeRunner:
             summary = f"a run begun {duration:.0f} s ago has not ended"
         else:
             summary = f"no answer within {self.timeout:g} s"
-        return Result(
+        return ProbeResult(
             Status.UNHEALTHY,
             code,
             summary,
@@ -180,14 +192,14 @@ class ProbeRunner:
             where=run.where() if code == "stuck" else run.expired_where or run.where(),
         )
 
-    def _count(self, result: Result) -> None:
-        figures = self.figures
-        figures.runs[result.status] += 1
-        figures.last_duration = result.duration
+    def _count(self, result: ProbeResult) -> None:
+        stats = self.stats
+        stats.runs[result.status] += 1
+        stats.last_duration = result.duration
         if result.code in ("timeout", "blocked"):
-            figures.timeouts += 1
+            stats.timeouts += 1
         if result.status is not Status.UNHEALTHY:
-            figures.last_success = time.time()
+            stats.last_success = time.time()
 
     def _warn_if_slow(self, run: Run) -> None:
         now = time.monotonic()
@@ -202,7 +214,7 @@ class ProbeRunner:
             where=run.where(),
         )
 
-    def _log_change(self, before: Result | None, result: Result) -> None:
+    def _log_change(self, before: ProbeResult | None, result: ProbeResult) -> None:
         if before is None and result.status is Status.HEALTHY:
             log = self._log.debug
         else:
@@ -227,13 +239,13 @@ class ProbeRunner:
         )
 
 
-async def run_probes(runners: Sequence[ProbeRunner], budget: float) -> dict[str, Result]:
+async def run_probes(runners: Sequence[ProbeRunner], budget: float) -> dict[str, ProbeResult]:
     """Run all at once and return what each gave within `budget` seconds, by probe name."""
-    results: dict[str, Result] = {}
+    results: dict[str, ProbeResult] = {}
     waiting: list[tuple[ProbeRunner, Run]] = []
     for runner in runners:
         answer = runner.request()
-        if isinstance(answer, Result):
+        if isinstance(answer, ProbeResult):
             results[runner.probe.name] = answer
         else:
             waiting.append((runner, answer))
@@ -242,3 +254,62 @@ async def run_probes(runners: Sequence[ProbeRunner], budget: float) -> dict[str,
     for runner, run in waiting:
         results[runner.probe.name] = runner.read(run)
     return results
+
+
+class InvalidResultError(Exception):
+    """A probe answered something that the contract does not know."""
+
+
+def freeze_check(answer: object) -> Check:
+    """Return a Check of plain values only; raise InvalidResultError where `answer` is none.
+
+    Subclasses of str and int are copied by the base type's own methods, so none of their code runs
+    outside of the plugin.
+    """
+    if not isinstance(answer, Check):
+        kind = type(answer).__name__
+        raise InvalidResultError(
+            f"the probe returned {kind}; return Check.healthy(…) or another Check"
+        )
+    try:
+        status = Status(answer.status)
+    except ValueError:
+        raise InvalidResultError(
+            "Check.status is none of healthy, degraded and unhealthy"
+        ) from None
+    summary: object = answer.summary
+    data: object = answer.data
+    if not isinstance(summary, str) or not isinstance(data, Mapping):
+        raise InvalidResultError("Check.summary must be text and Check.data a mapping")
+    code: object = answer.code or ("ok" if status is Status.HEALTHY else "failed")
+    if not isinstance(code, str) or CODE.fullmatch(code) is None or code in HOST_CODES:
+        raise InvalidResultError(
+            f"Check.code must match {CODE.pattern} and be none of the host's own codes "
+            f"({', '.join(sorted(HOST_CODES))})"
+        )
+    plain: dict[str, Scalar] = {}
+    for key, value in islice(data.items(), DATA_LIMIT):
+        if not isinstance(key, str):
+            raise InvalidResultError("the keys of Check.data must be text")
+        plain[_text(key)] = _scalar(key, value)
+    return Check(status, redact(_text(summary)), plain, _text(code))
+
+
+def _text(text: str) -> str:
+    return plain_text(str.__getitem__(text, slice(SUMMARY_LIMIT)))
+
+
+def _scalar(key: str, value: object) -> Scalar:
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return redact(_text(value))
+    if isinstance(value, float):
+        number = float.__add__(value, 0.0)
+        return number if math.isfinite(number) else None
+    if isinstance(value, int):
+        whole = int.__add__(value, 0)
+        return whole if -(2**53) <= whole <= 2**53 else float(min(max(whole, -(10**300)), 10**300))
+    raise InvalidResultError(
+        f"Check.data[{_text(key)!r}] is {type(value).__name__}; use text, numbers, booleans or None"
+    )

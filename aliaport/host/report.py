@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from aliaport.declarations import Probe, Scalar, Status
-from aliaport.discovery import Rejection
-from aliaport.probing import Result
+from aliaport.contract.declarations import Probe, Scalar, Status
+from aliaport.host.discovery import Rejection
+from aliaport.host.probes import ProbeResult
 
 SERVICE = "aliaport-api"
 READY_LIMIT = 4_000
@@ -36,7 +36,7 @@ class ProbeRow:
     probe: Probe
     plugin: str
     critical: bool
-    result: Result
+    result: ProbeResult
 
     @property
     def works(self) -> bool:

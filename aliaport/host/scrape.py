@@ -3,22 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from aliaport.collecting import collect
-from aliaport.declarations import Metric
-from aliaport.exposition import Exposition
-from aliaport.host import Host
-from aliaport.host_metrics import FAMILIES, host_figures
-from aliaport.http_metrics import DURATION, REQUESTS, HttpMetrics
+from aliaport.contract.declarations import Metric
+from aliaport.host.host import Host
+from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
-from aliaport.recorders import HOST, Figures, Recorders
+from aliaport.metrics.collectors import collect
+from aliaport.metrics.exposition import Exposition
+from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
+from aliaport.metrics.registry import HOST, MetricRegistry, Samples
 from aliaport.settings import MetricsSettings
 
 
 class Metrics:
     """Makes the page. Use it on the HTTP loop only.
 
-    `loop_lag` tells the worst lag of that loop since it was last asked, in seconds; `log_figures`
-    the figures of the log, by family; `app_states` the state of each mounted application, by name.
+    `loop_lag` tells the worst lag of that loop since it was last asked, in seconds; `log_samples`
+    the samples of the log, by family; `app_states` the state of each mounted application, by name.
     """
 
     def __init__(
@@ -28,49 +28,49 @@ class Metrics:
         limits: MetricsSettings,
         *,
         loop_lag: Callable[[], float],
-        log_figures: Callable[[], dict[str, Figures]],
+        log_samples: Callable[[], dict[str, Samples]],
         app_states: Callable[[], Mapping[str, str]],
     ) -> None:
         self._host = host
         self._http = http
         self._limits = limits
         self._loop_lag = loop_lag
-        self._log_figures = log_figures
+        self._log_samples = log_samples
         self._app_states = app_states
         self._exposition = Exposition()
 
     async def page(self, budget: float) -> bytes:
         """Return what is there after at most `budget` seconds of collecting."""
         gathered = await gather(self._host, self._limits, budget)
-        own = self._log_figures() | host_figures(
+        own = self._log_samples() | host_samples(
             self._host, loop_lag=self._loop_lag(), app_states=self._app_states()
         )
-        families: list[tuple[Metric, Figures]] = [*self._http.families()]
-        for name, metric in sorted(dict(self._host.recorders.families).items()):
+        families: list[tuple[Metric, Samples]] = [*self._http.families()]
+        for name, metric in sorted(dict(self._host.registry.families).items()):
             if name not in (REQUESTS.name, DURATION.name):
                 families.append((metric, own.get(name) or gathered.get(name) or {}))
         return await self._exposition.page(families)
 
 
-def declare_host_families(recorders: Recorders) -> None:
+def declare_host_families(registry: MetricRegistry) -> None:
     """Reserve the names of the host's own families, before any plugin can take them."""
     for metric in (REQUESTS, DURATION, *FAMILIES, *LOG_FAMILIES):
-        recorders.declare(metric, HOST)
+        registry.declare(metric, HOST)
 
 
-async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Figures]:
+async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Samples]:
     """Collect from all running plugins at once; what exceeds a limit is dropped and counted."""
-    recorders = host.recorders
+    registry = host.registry
     collected = await collect(host.collectors, budget)
-    gathered = recorders.snapshot()
+    gathered = registry.snapshot()
     total = 0
     per_plugin: Counter[str] = Counter()
     per_family: Counter[tuple[str, str]] = Counter()
     for runner, collection in collected:
         dropped = Counter(collection.dropped)
         for series in collection.series:
-            figures = gathered.setdefault(series.family, {})
-            if series.labels in figures:
+            samples = gathered.setdefault(series.family, {})
+            if series.labels in samples:
                 dropped["duplicate"] += 1
             elif per_family[runner.plugin, series.family] >= limits.max_series_per_family:
                 dropped["family_cap"] += 1
@@ -79,10 +79,10 @@ async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str
             elif total >= limits.max_series:
                 dropped["total_cap"] += 1
             else:
-                figures[series.labels] = series.value
+                samples[series.labels] = series.value
                 per_family[runner.plugin, series.family] += 1
                 per_plugin[runner.plugin] += 1
                 total += 1
         for reason, number in dropped.items():
-            recorders.count_dropped(runner.plugin, reason, number)
+            registry.count_dropped(runner.plugin, reason, number)
     return gathered

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from aliaport.failures import Failure, describe, task_position, thread_position
+from aliaport.isolation.failures import Failure, describe, task_position, thread_position
 
 MAX_TASKS = 1_000
 """Most tasks that one plugin may have alive; `create_task` raises RuntimeError beyond."""

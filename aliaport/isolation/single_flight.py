@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from aliaport.bulkhead import Bulkhead, Freeze, Run
+from aliaport.isolation.bulkhead import Bulkhead, Freeze, Run
 
 
 class SingleFlight:
@@ -36,7 +36,7 @@ class SingleFlight:
         run = self._run
         return None if run is None or run.finished else run
 
-    def enter(self) -> tuple[Run, bool]:
+    def join_or_start(self) -> tuple[Run, bool]:
         """Return the run in flight and False, or a new one and True.
 
         A run whose deadline has passed (`run.expired`) is still in flight: nothing new is begun

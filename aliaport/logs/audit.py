@@ -14,13 +14,13 @@ from aliaport.errors import AuditError
 from aliaport.logs.entries import Entry, Importance
 from aliaport.logs.files import LogFile
 from aliaport.logs.lines import LineFormat
-from aliaport.logs.values import make_plain
+from aliaport.logs.sanitize import sanitize
 from aliaport.logs.writer import Copy
 
 RECORD_TIMEOUT = 2.0
 """Seconds that an action waits for its record."""
 
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 
 _CONSTANT = {"event.kind": "event", "event.category": "configuration", "event.type": "change"}
 _REFUSED = "the action is not done, since the audit log cannot record it"
@@ -74,7 +74,7 @@ class AuditWriter:
     def _serve(self) -> None:
         while True:
             batch = [self._waiting.get()]
-            while len(batch) < MOST_AT_ONCE and not self._waiting.empty():
+            while len(batch) < MAX_AT_ONCE and not self._waiting.empty():
                 batch.append(self._waiting.get())
             entries = [(each, future) for each, future in batch if isinstance(each, Entry)]
             if entries:
@@ -139,7 +139,7 @@ class Audit:
             raise _failed(error)
 
     def _begin(self, action: str, fields: dict[str, Any]) -> "Future[None]":
-        make_plain(fields)
+        sanitize(fields)
         fields = {**_CONSTANT, "outcome": "success", **self._fields, **fields}
         return self._writer.begin(
             Entry(time.time_ns(), "info", Importance.INFO, action, fields, REQUEST.get())

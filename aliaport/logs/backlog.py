@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from aliaport.logs.requests import AnyEntry
 
-MOST_ENTRIES = 100_000
-MOST_WEIGHT = 64_000_000
+MAX_ENTRIES = 100_000
+MAX_WEIGHT = 64_000_000
 """Entries, and characters of long texts, that may wait for one file."""
 
 SHED = 0.1
@@ -17,7 +17,7 @@ SHED = 0.1
 class Backlog:
     """Any thread puts, one thread takes. `wake` is called where the taker may be asleep."""
 
-    def __init__(self, wake: Callable[[], None], limit: int = MOST_ENTRIES) -> None:
+    def __init__(self, wake: Callable[[], None], limit: int = MAX_ENTRIES) -> None:
         self.asleep = False
         self.dropped: Counter[str] = Counter()
         self._wake = wake
@@ -36,7 +36,7 @@ class Backlog:
         if entry.weight:
             with self._lock:
                 self._weight += entry.weight
-        if len(entries) > self._limit or self._weight > MOST_WEIGHT:
+        if len(entries) > self._limit or self._weight > MAX_WEIGHT:
             self._shed()
         if self.asleep:
             self.asleep = False
@@ -52,10 +52,10 @@ class Backlog:
     def _shed(self) -> None:
         with self._lock:
             waiting = [self._entries.popleft() for _ in range(len(self._entries))]
-            if len(waiting) <= self._limit and self._weight <= MOST_WEIGHT:
+            if len(waiting) <= self._limit and self._weight <= MAX_WEIGHT:
                 self._entries.extendleft(reversed(waiting))
                 return
-            room = int(self._limit * (1 - SHED)), int(MOST_WEIGHT * (1 - SHED))
+            room = int(self._limit * (1 - SHED)), int(MAX_WEIGHT * (1 - SHED))
             keep = _most_important(waiting, *room)
             for entry, kept in zip(waiting, keep, strict=True):
                 if not kept:

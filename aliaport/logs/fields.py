@@ -5,7 +5,9 @@ the schema. What is in neither table goes by its value: numbers to `aliaport.num
 else as text to `labels.<name>`, so that no plugin's field can clash with another's type.
 """
 
+import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 ECS_VERSION = "9.5.0"
@@ -107,3 +109,12 @@ NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """From the names of fields in code to those of the line."""
+
+
+@lru_cache(1024)
+def is_address(text: str) -> bool:
+    """Return whether `text` is an IPv4 or IPv6 address without a zone."""
+    try:
+        return "%" not in text and bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False

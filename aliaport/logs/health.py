@@ -1,11 +1,11 @@
-"""Whether the log is alive: the built-in probe `log`, and the figures for /metrics."""
+"""Whether the log is alive: the built-in probe `log`, and the samples for /metrics."""
 
 import errno
 import time
 
-from aliaport.declarations import Check, Metric, Probe, Scalar
+from aliaport.contract.declarations import Check, Metric, Probe, Scalar
 from aliaport.logs.pipeline import Logs
-from aliaport.recorders import Figures
+from aliaport.metrics.registry import Samples
 
 BLOCKED_AFTER = 10.0
 """Seconds that one write may take; then the disk or the network behind it is stuck."""
@@ -34,7 +34,7 @@ FAMILIES = (WRITTEN, DROPPED, WAITING, LAST_WRITE, FAILING, AUDIT_REFUSED, STREA
 
 
 class LogHealth:
-    """Judges the log of this process; `figures` and `check` may be called in any thread."""
+    """Judges the log of this process; `samples` and `check` may be called in any thread."""
 
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
@@ -79,25 +79,25 @@ class LogHealth:
             return Check.degraded(f"{dropped} events dropped in all", code="dropping", **data)
         return Check.healthy(f"{waiting} events wait", code="ok", **data)
 
-    def figures(self) -> dict[str, Figures]:
+    def samples(self) -> dict[str, Samples]:
         """What /metrics shows, by family."""
-        figures: dict[str, Figures] = {metric.name: {} for metric in FAMILIES}
+        samples: dict[str, Samples] = {metric.name: {} for metric in FAMILIES}
         for name, writer in self._logs.writers.items():
             state = writer.state
             for level in ("debug", "info", "warning", "error"):
-                figures[WRITTEN.name][name, level] = float(state.written[level])
-                figures[DROPPED.name][name, level] = float(writer.backlog.dropped[level])
-            figures[WAITING.name][(name,)] = float(len(writer.backlog))
+                samples[WRITTEN.name][name, level] = float(state.written[level])
+                samples[DROPPED.name][name, level] = float(writer.backlog.dropped[level])
+            samples[WAITING.name][(name,)] = float(len(writer.backlog))
             stuck = (
                 state.busy_since is not None and time.monotonic() - state.busy_since > BLOCKED_AFTER
             )
-            figures[FAILING.name][(name,)] = float(state.fault is not None or stuck)
+            samples[FAILING.name][(name,)] = float(state.fault is not None or stuck)
             if state.last_write is not None:
-                figures[LAST_WRITE.name][(name,)] = state.last_write
+                samples[LAST_WRITE.name][(name,)] = state.last_write
         audit, stream = self._logs.audit_writer, self._logs.stream
-        figures[WRITTEN.name]["audit.log", "info"] = float(audit.recorded)
-        figures[AUDIT_REFUSED.name][()] = float(audit.refused)
-        figures[STREAM_DROPPED.name][()] = float(stream.dropped if stream else 0)
+        samples[WRITTEN.name]["audit.log", "info"] = float(audit.recorded)
+        samples[AUDIT_REFUSED.name][()] = float(audit.refused)
+        samples[STREAM_DROPPED.name][()] = float(stream.dropped if stream else 0)
         if audit.last_write is not None:
-            figures[LAST_WRITE.name]["audit.log",] = audit.last_write
-        return figures
+            samples[LAST_WRITE.name]["audit.log",] = audit.last_write
+        return samples

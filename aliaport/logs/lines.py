@@ -13,9 +13,16 @@ from typing import Any
 
 import orjson
 
-from aliaport.logs.addresses import is_address
 from aliaport.logs.entries import Entry
-from aliaport.logs.fields import ECS_FIELDS, ECS_VERSION, LABELS, NAMES, NUMBERS, OWN_FIELDS
+from aliaport.logs.fields import (
+    ECS_FIELDS,
+    ECS_VERSION,
+    LABELS,
+    NAMES,
+    NUMBERS,
+    OWN_FIELDS,
+    is_address,
+)
 from aliaport.logs.requests import AnyEntry, RequestEntry
 from aliaport.redaction import MASK, is_secret_name, redact
 

@@ -14,17 +14,17 @@ import structlog
 
 from aliaport.correlation import REQUEST
 from aliaport.errors import StartupError
-from aliaport.failures import describe
+from aliaport.isolation.failures import describe
 from aliaport.logs.audit import Audit, AuditWriter
 from aliaport.logs.entries import IMPORTANCE, LEVELS, Entry
 from aliaport.logs.files import LogFile
 from aliaport.logs.lines import LineFormat
 from aliaport.logs.requests import AnyEntry, RequestLog
 from aliaport.logs.retention import Kept, Retention
-from aliaport.logs.standard import take_over
+from aliaport.logs.sanitize import sanitize
+from aliaport.logs.stdlib import redirect_stdlib_logging
 from aliaport.logs.streams import Console, Stream
-from aliaport.logs.values import make_plain
-from aliaport.logs.writer import Writer, complain, opener
+from aliaport.logs.writer import Writer, opener, write_stderr
 from aliaport.plugin import Logger
 from aliaport.settings import LogSettings
 
@@ -43,7 +43,7 @@ MEGABYTE = 1_000_000
 _NOTHING: tuple[tuple[()], dict[str, Any]] = ((), {})
 
 
-class _Nowhere:
+class _NullLogger:
     """What structlog calls at last: the event is handed over already."""
 
     def debug(self) -> None:
@@ -90,20 +90,20 @@ class Logs:
         copy_audit = copy if self._console is None else None
         self.audit_writer = AuditWriter(*files["audit.log"], **(hooks | {"copy": copy_audit}))
         self.requests = RequestLog(self.writers["api.log"].put)
-        self._processors = [*processors, self._hand_over]
+        self._processors = [*processors, self._enqueue]
         self._wrapper = structlog.make_filtering_bound_logger(LEVELS[settings.level])
         structlog.configure(
             processors=self._processors,
             wrapper_class=self._wrapper,
-            logger_factory=lambda *_: _Nowhere(),
+            logger_factory=lambda *_: _NullLogger(),
             cache_logger_on_first_use=False,
         )
-        take_over(self.logger(), LEVELS[settings.level])
+        redirect_stdlib_logging(self.logger(), LEVELS[settings.level])
 
     def logger(self, **fields: Any) -> Logger:
         """A logger whose lines carry `fields`."""
         logger: Logger = structlog.wrap_logger(
-            _Nowhere(), processors=self._processors, wrapper_class=self._wrapper, **fields
+            _NullLogger(), processors=self._processors, wrapper_class=self._wrapper, **fields
         ).bind()
         return logger
 
@@ -133,7 +133,7 @@ class Logs:
         """Write out what is left before the process ends; say on standard error what is lost."""
         if not self.flush(seconds):
             waiting = sum(len(writer.backlog) for writer in self.writers.values())
-            complain(f"the log could not be written out; {waiting} events or more are lost")
+            write_stderr(f"the log could not be written out; {waiting} events or more are lost")
 
     def flush_at_exit(self) -> None:
         """Lose nothing where the interpreter ends by itself, and log what ended it."""
@@ -147,7 +147,7 @@ class Logs:
         sys.excepthook = hook
         atexit.register(self.close)
 
-    def _hand_over(self, _logger: Any, method: str, event: Event) -> Any:
+    def _enqueue(self, _logger: Any, method: str, event: Event) -> Any:
         """The end of the way in the thread that logs: everything else is the writers'."""
         fields = dict(event)
         name = fields.pop("event", "")
@@ -155,7 +155,7 @@ class Logs:
         if exc_info:
             _describe(exc_info, fields)
         level = method if method in LEVELS else "error"
-        weight = make_plain(fields)
+        weight = sanitize(fields)
         thread = threading.current_thread().name
         self.writers["error.log" if level == "error" else "app.log"].put(
             Entry(

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from aliaport.correlation import RequestIdentity
-from aliaport.logs.addresses import is_address
 from aliaport.logs.entries import Entry, Importance
+from aliaport.logs.fields import is_address
 from aliaport.redaction import redact
 
 ANSWERED = "request.answered"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aliaport.logs.writer import complain
+from aliaport.logs.writer import write_stderr
 
 COMPRESS_AFTER = 3600.0
 """Seconds since a rotated file was last written: until then a shipper reads it as it is."""
@@ -134,7 +134,7 @@ class Retention:
             except OSError as error:
                 reason = f"cannot tidy up {self._folder}: {error.strerror}"
                 if reason != self._complained:
-                    complain(reason)
+                    write_stderr(reason)
                 self._complained = reason
             self._look.wait(LOOK_EVERY)
             self._look.clear()

@@ -14,7 +14,7 @@ FIELD_LIMIT = 64
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
-def make_plain(fields: dict[str, Any]) -> int:
+def sanitize(fields: dict[str, Any]) -> int:
     """Replace, in place, what is not plain or is too long; return the characters of long texts."""
     weight = 0
     if len(fields) > FIELD_LIMIT:

@@ -31,7 +31,7 @@ class _Forward(logging.Handler):
             self._logger.debug(NAME, **fields)
 
 
-def take_over(logger: Logger, level: int) -> None:
+def redirect_stdlib_logging(logger: Logger, level: int) -> None:
     """Let the root logger hand everything of `level` and above to `logger`, and warnings too."""
     root = logging.getLogger()
     root.handlers[:] = [_Forward(logger)]

@@ -11,7 +11,7 @@ import structlog
 from aliaport.logs.requests import AnyEntry
 from aliaport.redaction import MASK, is_secret_name, redact
 
-MOST_LINES = 20_000
+MAX_LINES = 20_000
 """Lines that wait for a reader that does not read; further ones are counted as dropped."""
 
 
@@ -26,7 +26,7 @@ class Stream:
 
     def put(self, line: str) -> None:
         """Hand over a line with its line feed; never waits."""
-        if self._lines.qsize() >= MOST_LINES:
+        if self._lines.qsize() >= MAX_LINES:
             self.dropped += 1
             return
         self._lines.put(line)

@@ -18,7 +18,7 @@ from aliaport.logs.requests import AnyEntry
 GATHER = 0.02
 """Seconds that entries are gathered for one write: waking for each would cost the callers more."""
 
-MOST_AT_ONCE = 2_000
+MAX_AT_ONCE = 2_000
 RETRY_EVERY = 0.5
 COMPLAIN_EVERY = 60.0
 """Seconds between two attempts of a failing write, and between two messages on standard error."""
@@ -108,7 +108,7 @@ class Writer:
         return call
 
     def _drain(self) -> None:
-        while entries := self.backlog.take(MOST_AT_ONCE):
+        while entries := self.backlog.take(MAX_AT_ONCE):
             self._tell_of_dropped(entries)
             lines = [self._lines.line(entry) for entry in entries]
             self._write(b"".join(lines))
@@ -153,10 +153,10 @@ class Writer:
         if now - self._complained < COMPLAIN_EVERY:
             return
         self._complained = now
-        complain(f"cannot write the log {self.name}: {reason}; it is tried again")
+        write_stderr(f"cannot write the log {self.name}: {reason}; it is tried again")
 
 
-def complain(text: str) -> None:
+def write_stderr(text: str) -> None:
     """Tell the terminal or the container's log what the log itself cannot be told."""
     try:
         os.write(2, f"aliaport: {text}\n".encode("utf-8", "replace"))

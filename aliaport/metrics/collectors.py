@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aliaport.bulkhead import Bulkhead, Run
-from aliaport.declarations import Collector
-from aliaport.flight import SingleFlight
+from aliaport.contract.declarations import Collector
+from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.single_flight import SingleFlight
+from aliaport.metrics.samples import Collection, freezer
 from aliaport.plugin import Logger
-from aliaport.samples import Collection, freezer
 
 NOTHING = Collection((), {})
 
 
 @dataclass(slots=True)
-class CollectorFigures:
+class CollectorStats:
     """What is known of a collector's last run, for /metrics."""
 
     success: bool = False
@@ -27,7 +27,7 @@ class CollectorRunner:
     def __init__(self, collector: Collector, plugin: str, bulkhead: Bulkhead, log: Logger) -> None:
         self.collector = collector
         self.plugin = plugin
-        self.figures = CollectorFigures()
+        self.stats = CollectorStats()
         self._log = log
         self._problem = ""
         self._flight = SingleFlight(
@@ -40,18 +40,18 @@ class CollectorRunner:
 
     def begin(self) -> Run:
         """Return the run to wait for."""
-        return self._flight.enter()[0]
+        return self._flight.join_or_start()[0]
 
     def read(self, run: Run) -> Collection:
         """Return what the run gave: nothing where it failed or has not ended."""
         if run.answered and run.failure is None and isinstance(run.value, Collection):
-            self.figures.success = True
-            self.figures.duration = (run.ended or run.submitted) - run.submitted
+            self.stats.success = True
+            self.stats.duration = (run.ended or run.submitted) - run.submitted
             if self._problem:
                 self._log.info("collector.recovered", collector=self.collector.name)
             self._problem = ""
             return run.value
-        self.figures.success = False
+        self.stats.success = False
         problem = str(run.failure) if run.failure else f"no end in time (at {run.where()})"
         if problem != self._problem:
             self._problem = problem

@@ -13,8 +13,8 @@ from aioprometheus.collectors import Collector, Counter, Gauge, Histogram, Regis
 from aioprometheus.formats.text import TEXT_CONTENT_TYPE, TextFormatter
 from aioprometheus.histogram import Histogram as HistogramState
 
-from aliaport.declarations import Metric, MetricKind
-from aliaport.recorders import Distribution, Figures
+from aliaport.contract.declarations import Metric, MetricKind
+from aliaport.metrics.registry import HistogramValue, Samples
 
 CONTENT_TYPE: str = TEXT_CONTENT_TYPE
 
@@ -24,7 +24,7 @@ _CLASSES = {
     MetricKind.HISTOGRAM: Histogram,
 }
 
-Families = Sequence[tuple[Metric, Figures]]
+Families = Sequence[tuple[Metric, Samples]]
 
 
 class Exposition:
@@ -32,7 +32,7 @@ class Exposition:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
-        self._blocks: dict[str, tuple[Figures, str]] = {}
+        self._blocks: dict[str, tuple[Samples, str]] = {}
 
     async def page(self, families: Families) -> bytes:
         """Return the page; the values must not change while it is rendered."""
@@ -41,29 +41,29 @@ class Exposition:
 
     def _render(self, families: Families) -> bytes:
         texts = []
-        for metric, figures in families:
+        for metric, samples in families:
             known = self._blocks.get(metric.name)
-            if known is None or known[0] != figures:
-                known = self._blocks[metric.name] = figures, render_family(metric, figures)
+            if known is None or known[0] != samples:
+                known = self._blocks[metric.name] = samples, render_family(metric, samples)
             texts.append(known[1])
         return ("\n".join(texts) + "\n").encode()
 
 
-def render_family(metric: Metric, figures: Figures) -> str:
+def render_family(metric: Metric, samples: Samples) -> str:
     """The lines of one family, without a final line feed; without series its HELP and TYPE."""
     collector: Collector = _CLASSES[metric.kind](
         metric.name, _escape_help(metric.help), registry=Registry()
     )
-    for labels, value in figures.items():
+    for labels, value in samples.items():
         pairs = dict(zip(metric.labels, map(_escape_value, labels), strict=True))
-        if isinstance(value, Distribution):
+        if isinstance(value, HistogramValue):
             collector.set_value(pairs, _histogram(metric.buckets, value))
         else:
             collector.set_value(pairs, value)
     return str(TextFormatter().marshall_collector(collector))
 
 
-def _histogram(bounds: Sequence[float], value: Distribution) -> HistogramState:
+def _histogram(bounds: Sequence[float], value: HistogramValue) -> HistogramState:
     state = HistogramState(*bounds)
     for bound, total in zip(state.buckets, accumulate(value.counts), strict=True):
         state.buckets[bound] = total

@@ -3,8 +3,8 @@
 from bisect import bisect_left
 from collections import defaultdict
 
-from aliaport.declarations import Metric, MetricKind
-from aliaport.recorders import Distribution, Figures
+from aliaport.contract.declarations import Metric, MetricKind
+from aliaport.metrics.registry import HistogramValue, Samples
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUESTS = Metric(
@@ -42,20 +42,20 @@ class HttpMetrics:
         if method not in _METHODS:
             method = "OTHER"
         self._requests[method, endpoint, status] += 1
-        figures = self._durations.get((method, endpoint))
-        if figures is None:
-            figures = self._durations[method, endpoint] = [0.0] * (len(BUCKETS) + 2)
-        figures[bisect_left(BUCKETS, seconds)] += 1
-        figures[-1] += seconds
+        buckets = self._durations.get((method, endpoint))
+        if buckets is None:
+            buckets = self._durations[method, endpoint] = [0.0] * (len(BUCKETS) + 2)
+        buckets[bisect_left(BUCKETS, seconds)] += 1
+        buckets[-1] += seconds
 
-    def families(self) -> list[tuple[Metric, Figures]]:
+    def families(self) -> list[tuple[Metric, Samples]]:
         """A copy of both families."""
-        requests: Figures = {
+        requests: Samples = {
             (method, endpoint, str(status)): float(count)
             for (method, endpoint, status), count in self._requests.items()
         }
-        durations: Figures = {
-            labels: Distribution(tuple(map(int, figures[:-1])), figures[-1])
-            for labels, figures in self._durations.items()
+        durations: Samples = {
+            labels: HistogramValue(tuple(map(int, buckets[:-1])), buckets[-1])
+            for labels, buckets in self._durations.items()
         }
         return [(REQUESTS, requests), (DURATION, durations)]

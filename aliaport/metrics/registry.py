@@ -6,40 +6,40 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aliaport.declarations import Metric, MetricKind
+from aliaport.contract.declarations import Metric, MetricKind
+from aliaport.contract.families import SHARED_FAMILIES
 from aliaport.errors import DeclarationError
-from aliaport.families import SHARED_FAMILIES
-from aliaport.samples import label_values
+from aliaport.metrics.samples import label_values
 
 HOST = "aliaport"
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
+class HistogramValue:
     """The state of one histogram series: observations per bucket (the last is +Inf) and sum."""
 
     counts: tuple[int, ...]
     sum: float
 
 
-Value = float | Distribution
-Figures = dict[tuple[str, ...], Value]
+Value = float | HistogramValue
+Samples = dict[tuple[str, ...], Value]
 
 
 class _Recorder:
     """The series of one family, under the lock that all recorders share."""
 
-    def __init__(self, metric: Metric, recorders: "Recorders") -> None:
+    def __init__(self, metric: Metric, registry: "MetricRegistry") -> None:
         self.metric = metric
         self.series: dict[tuple[str, ...], float] = {}
         self.counts: dict[tuple[str, ...], list[int]] = {}
-        self._recorders = recorders
+        self._registry = registry
         if not metric.labels and metric.kind is not MetricKind.GAUGE:
             self.touch(())
 
     def touch(self, labels: tuple[str, ...]) -> None:
         """Let a series exist, at 0."""
-        with self._recorders.lock:
+        with self._registry.lock:
             self._open(labels)
 
     def write(self, owner: str, value: object, labels: Mapping[str, object], bucket: int) -> None:
@@ -50,12 +50,12 @@ class _Recorder:
             or not isinstance(value, int | float)
             or (self.metric.kind is MetricKind.COUNTER and not value >= 0)
         ):
-            self._recorders.count_dropped(owner, "invalid")
+            self._registry.count_dropped(owner, "invalid")
             return
-        with self._recorders.lock:
-            full = len(self.series) >= self._recorders.series_per_family
+        with self._registry.lock:
+            full = len(self.series) >= self._registry.series_per_family
             if values not in self.series and full:
-                self._recorders.dropped[owner, "family_cap"] += 1
+                self._registry.dropped[owner, "family_cap"] += 1
                 return
             self._open(values)
             if self.metric.kind is MetricKind.GAUGE:
@@ -65,12 +65,12 @@ class _Recorder:
             if bucket >= 0:
                 self.counts[values][bucket] += 1
 
-    def figures(self) -> Figures:
+    def samples(self) -> Samples:
         """A copy of all series."""
         if self.metric.kind is not MetricKind.HISTOGRAM:
             return dict(self.series)
         return {
-            labels: Distribution(tuple(counts), self.series[labels])
+            labels: HistogramValue(tuple(counts), self.series[labels])
             for labels, counts in self.counts.items()
         }
 
@@ -125,7 +125,7 @@ class HistogramHandle:
         self._recorder.write(self._owner, value, labels, bucket)
 
 
-class Recorders:
+class MetricRegistry:
     """All families known to the host, who owns them, and those that are written, not collected.
 
     Any thread may use it. `series_per_family` bounds the series of each written family.
@@ -187,10 +187,10 @@ class Recorders:
         with self.lock:
             return dict(self.dropped)
 
-    def snapshot(self) -> dict[str, Figures]:
+    def snapshot(self) -> dict[str, Samples]:
         """A copy of what all recorders hold, by family."""
         with self.lock:
-            return {name: recorder.figures() for name, recorder in self._recorders.items()}
+            return {name: recorder.samples() for name, recorder in self._recorders.items()}
 
     def _recorder(self, metric: Metric, owner: str, kind: MetricKind) -> _Recorder:
         if metric.kind is not kind:

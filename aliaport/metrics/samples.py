@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from aliaport.bulkhead import Freeze
-from aliaport.declarations import Metric, MetricKind, Sample
-from aliaport.failures import plain_text
+from aliaport.contract.declarations import Metric, MetricKind, Sample
+from aliaport.isolation.bulkhead import Freeze
+from aliaport.isolation.failures import plain_text
 
 LABEL_VALUE_LIMIT = 128
 SAMPLE_LIMIT = 20_000

@@ -3,23 +3,29 @@
 Everything here belongs to the loop on which it is made: the plugin's own.
 """
 
+from typing import TYPE_CHECKING
+
+from aliaport.deprecation import renamed
 from aliaport.postgres.connection import FAULTS, Connection, close, connect, server_settings
 from aliaport.postgres.leader import Leader
-from aliaport.postgres.link import Link, QueryTimeout
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
 from aliaport.postgres.pool import Pool
+from aliaport.postgres.reconnecting import QueryTimeout, ReconnectingConnection
 
 __all__ = [
     "FAULTS",
     "Connection",
     "Leader",
-    "Link",
     "Migration",
     "MigrationError",
     "Pool",
     "QueryTimeout",
+    "ReconnectingConnection",
     "close",
     "connect",
     "migrate",
     "server_settings",
 ]
+
+if not TYPE_CHECKING:  # type checkers see the new name only
+    __getattr__ = renamed(__name__, {"Link": ("ReconnectingConnection", ReconnectingConnection)})

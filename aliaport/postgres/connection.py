@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from aliaport.contract.families import DB_QUERY_DURATION
 from aliaport.errors import AliaportError
-from aliaport.families import DB_QUERY_DURATION
 from aliaport.plugin import Context
 
 CONNECT_TIMEOUT = 3.0

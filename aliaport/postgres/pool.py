@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from aliaport.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
+from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
 from aliaport.postgres.connection import (
     CONNECT_TIMEOUT,

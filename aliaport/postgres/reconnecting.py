@@ -17,7 +17,7 @@ class QueryTimeout(Exception):
     """The statement took too long, as opposed to the connecting."""
 
 
-class Link:
+class ReconnectingConnection:
     """One statement at a time on one connection, which is opened when it is first needed.
 
     Made for probes and collectors: it heals by itself, and a frozen server costs no more than both

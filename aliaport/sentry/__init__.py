@@ -5,7 +5,7 @@ service without a DSN pays nothing for it.
 """
 
 from aliaport.sentry.checkins import JobCheckIns
-from aliaport.sentry.dsn import check_dsn
 from aliaport.sentry.tracking import Sentry, start_sentry
+from aliaport.settings.sentry_dsn import check_dsn
 
 __all__ = ["JobCheckIns", "Sentry", "check_dsn", "start_sentry"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aliaport.declarations import Job, Schedule
+from aliaport.contract.declarations import Job, Schedule
 
-MOST_SLUG = 50
+MAX_SLUG = 50
 """Characters that Sentry allows in the name of a monitor."""
 
 
@@ -63,10 +63,10 @@ class JobCheckIns:
 def monitor_slug(plugin: str, job: str) -> str:
     """Return the monitor's name, `aliaport-<plugin>-<job>`; a hash shortens a long one."""
     slug = f"aliaport-{plugin}-{job}"
-    if len(slug) <= MOST_SLUG:
+    if len(slug) <= MAX_SLUG:
         return slug
     digest = hashlib.sha256(slug.encode()).hexdigest()[:8]
-    return f"{slug[: MOST_SLUG - 9]}-{digest}"
+    return f"{slug[: MAX_SLUG - 9]}-{digest}"
 
 
 def monitor_config(job: Job, schedule: Schedule) -> dict[str, Any]:

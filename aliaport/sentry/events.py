@@ -30,7 +30,7 @@ TAGS: Mapping[str, str] = {
 SUBJECTS = ("probe", "job", "collector")
 LOGGER_FIELDS = ("log.logger", "logger")
 NOT_FIELDS = frozenset({"event", "exc_info", "traceback", "stack_info", *LOGGER_FIELDS})
-MOST_FIELDS = 64
+MAX_FIELDS = 64
 TAG_LIMIT = 200
 VALUE_LIMIT = 8_192
 """Characters: longer values of tags go to the context, longer values of the context are cut."""
@@ -111,7 +111,7 @@ def make_event(
         tag, plain = TAGS.get(field), MASK if is_secret_name(field) else _plain(value)
         if tag and len(str(plain)) <= TAG_LIMIT:
             tags[tag] = str(plain)
-        elif len(context) < MOST_FIELDS:
+        elif len(context) < MAX_FIELDS:
             context[field] = plain
     return {
         "level": level,

@@ -1,7 +1,16 @@
-"""Which requests are traced."""
+"""How much is sent to Sentry: which requests are traced, and how often one error is reported."""
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
+
+MAX_PER_PERIOD = 20
+PERIOD = 60.0
+"""In seconds."""
+
+MAX_KEYS = 1_000
+"""Keys that are kept; beyond, all are forgotten."""
 
 UNTRACED = frozenset({"/health", "/ready", "/metrics"})
 """Paths that machines ask again and again; their traces would bury the others."""
@@ -25,3 +34,25 @@ def make_sampler(rate: float) -> Callable[[Mapping[str, Any]], float]:
         return rate
 
     return sample
+
+
+class Quota:
+    """Counts by key; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, ...], tuple[float, int]] = {}
+
+    def admit(self, key: tuple[str, ...]) -> int | None:
+        """Return how many were left out since the last that got through; None to leave this out."""
+        with self._lock:
+            now = time.monotonic()
+            began, count = self._seen.get(key, (now, 0))
+            left_out = 0
+            if now - began >= PERIOD:
+                left_out = max(0, count - MAX_PER_PERIOD)
+                began, count = now, 0
+            if key not in self._seen and len(self._seen) >= MAX_KEYS:
+                self._seen.clear()
+            self._seen[key] = began, count + 1
+            return left_out if count < MAX_PER_PERIOD else None

@@ -1,7 +1,7 @@
 """Reads tracebacks that the plugins' threads hand over as text, for Sentry's stack traces.
 
-No exception leaves the thread of its plugin (see `aliaport.failures`), so text is all there is of
-what a probe, a job or a handler raised.
+No exception leaves the thread of its plugin (see `aliaport.isolation.failures`): text is all there
+is of what a probe, a job or a handler raised.
 """
 
 import re

@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from aliaport.declarations import Job
+from aliaport.contract.declarations import Job
 from aliaport.errors import StartupError
 from aliaport.sentry.checkins import CheckIn, JobCheckIns
-from aliaport.sentry.dsn import check_dsn
 from aliaport.sentry.events import (
     fingerprint,
     logger_name,
@@ -19,8 +18,8 @@ from aliaport.sentry.events import (
     recovery,
     sentry_level,
 )
-from aliaport.sentry.quota import Quota
-from aliaport.sentry.sampling import default_rate
+from aliaport.sentry.sampling import Quota, default_rate
+from aliaport.settings.sentry_dsn import check_dsn
 
 if TYPE_CHECKING:
     from aliaport.sentry.client import Client
@@ -30,7 +29,7 @@ Event = MutableMapping[str, Any]
 LAST_FLUSH = 1.0
 """Seconds that the exit waits at most for Sentry."""
 
-MOST_RECOVERIES = 20
+MAX_RECOVERIES = 20
 
 
 def start_sentry(
@@ -58,7 +57,7 @@ class Sentry:
     def __init__(self, client: "Client") -> None:
         self._client = client
         self._quota = Quota()
-        self._recoveries: deque[dict[str, Any]] = deque(maxlen=MOST_RECOVERIES)
+        self._recoveries: deque[dict[str, Any]] = deque(maxlen=MAX_RECOVERIES)
         self._lock = threading.Lock()
         self._failed = 0
 

@@ -7,9 +7,14 @@ from aliaport.settings.loading import (
     unknown_probes,
     unknown_tables,
 )
-from aliaport.settings.model import LogSettings, MetricsSettings, ProbeSettings, Settings
-from aliaport.settings.service import service_fields
-from aliaport.settings.showing import SettingRow, describe, masked
+from aliaport.settings.model import (
+    LogSettings,
+    MetricsSettings,
+    ProbeSettings,
+    Settings,
+    service_fields,
+)
+from aliaport.settings.reference import SettingRow, describe, masked
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [

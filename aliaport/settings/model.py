@@ -7,7 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from aliaport.sentry.dsn import check_dsn
+from aliaport import __version__
+from aliaport.settings.sentry_dsn import check_dsn
+
+SERVICE = "aliaport-api"
 
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
@@ -216,3 +219,12 @@ def check_database_url(url: str) -> None:
             "is no URL; write it as postgresql://user:password@host:5432/name, with special "
             "characters of the password percent-encoded"
         ) from None
+
+
+def service_fields(settings: Settings) -> dict[str, str]:
+    """The fields of the Elastic Common Schema that every line carries."""
+    return {
+        "service.name": SERVICE,
+        "service.version": __version__,
+        "service.environment": settings.environment,
+    }

@@ -11,35 +11,23 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import SecretStr
 
-from aliaport.collecting import collect
-from aliaport.context import HostContext, SystemClock
-from aliaport.declarations import Sample, Scalar, Status
-from aliaport.discovery import Candidate
+from aliaport.contract.declarations import Sample
 from aliaport.errors import AliaportError, ConfigError
-from aliaport.exposition import render_family
-from aliaport.jobs import JobRunner
+from aliaport.host.context import HostContext, SystemClock
+from aliaport.host.discovery import Candidate
+from aliaport.host.jobs import JobRunner
+from aliaport.host.lifecycle import PluginInstance, State
+from aliaport.host.probes import ProbeResult, ProbeRunner, run_probes
+from aliaport.metrics.collectors import collect
+from aliaport.metrics.exposition import render_family
+from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Clock, Logger, Plugin
-from aliaport.probing import ProbeRunner, run_probes
-from aliaport.recorders import Recorders
 from aliaport.settings import Sources
-from aliaport.unit import PluginUnit, State
 
 CALL_TIMEOUT = 60.0
 """Seconds after which a call of the kit gives up: only a fault of the kit takes so long."""
 
 ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeAnswer:
-    """One answer as the host sees it: with the host's own codes such as `timeout` and `stuck`."""
-
-    status: Status
-    code: str
-    summary: str
-    data: Mapping[str, Scalar]
-    duration_ms: float | None
-    where: str
 
 
 @dataclass(slots=True)
@@ -52,18 +40,17 @@ class RunningPlugin:
     logged: list[dict[str, Any]] = field(default_factory=list)
     audited: list[dict[str, Any]] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
-    _unit: PluginUnit | None = None
-    _recorders: Recorders = field(default_factory=lambda: Recorders(100))
+    _instance: PluginInstance | None = None
+    _registry: MetricRegistry = field(default_factory=lambda: MetricRegistry(100))
 
-    def probe(self, name: str) -> ProbeAnswer:
-        """Run one probe, as one call of /status would. Raises AliaportError where there is none."""
+    def probe(self, name: str) -> ProbeResult:
+        """Run one probe, as a request to /status would. Raises AliaportError for an unknown name.
+
+        The result may carry one of the host's own codes, such as `timeout` or `stuck`.
+        """
         for runner in self._running().probes:
             if runner.probe.name == name:
-                result = self._call(_probed(runner))
-                ms = None if result.duration is None else result.duration * 1000
-                return ProbeAnswer(
-                    result.status, result.code, result.summary, result.data, ms, result.where
-                )
+                return self._call(_probed(runner))
         names = ", ".join(runner.probe.name for runner in self._running().probes)
         raise AliaportError(f"there is no probe {name!r}; there are: {names or 'none'}")
 
@@ -88,24 +75,24 @@ class RunningPlugin:
 
     def collect(self) -> list[Sample]:
         """Run all collectors, as one scrape would; what is invalid is missing."""
-        unit = self._running()
+        instance = self._running()
         samples = []
-        for _, collection in self._call(collect(unit.collectors, CALL_TIMEOUT / 2)):
+        for _, collection in self._call(collect(instance.collectors, CALL_TIMEOUT / 2)):
             for each in collection.series:
-                names = self._recorders.families[each.family].labels
+                names = self._registry.families[each.family].labels
                 labels = dict(zip(names, each.labels, strict=True))
                 samples.append(Sample(each.family, each.value, labels))
         return samples
 
     def exposition(self) -> str:
         """The plugin's families as /metrics would show them."""
-        figures = self._recorders.snapshot()
+        samples = self._registry.snapshot()
         for sample in self.collect():
             labels = tuple(sample.labels.values())
-            figures.setdefault(sample.metric, {})[labels] = sample.value
-        families = self._recorders.families
+            samples.setdefault(sample.metric, {})[labels] = sample.value
+        families = self._registry.families
         return "".join(
-            f"{render_family(families[name], each)}\n" for name, each in sorted(figures.items())
+            f"{render_family(families[name], each)}\n" for name, each in sorted(samples.items())
         )
 
     def _job(self, name: str) -> JobRunner:
@@ -115,9 +102,9 @@ class RunningPlugin:
         names = ", ".join(runner.job.name for runner in self._running().jobs)
         raise AliaportError(f"there is no job {name!r}; there are: {names or 'none'}")
 
-    def _running(self) -> PluginUnit:
-        assert self._unit is not None
-        return self._unit
+    def _running(self) -> PluginInstance:
+        assert self._instance is not None
+        return self._instance
 
     def _call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
@@ -156,14 +143,14 @@ def run_plugin(
             _KeptAudit(running.audited),
             environment,
             SecretStr(database_url) if database_url else None,
-            running._recorders,
+            running._registry,
             clock or SystemClock(),
         )
         running._call(_start(running, plugin, dict(config or {}), package, context, jobs))
         yield running
     finally:
-        if running._unit is not None:
-            running._call(running._unit.stop())
+        if running._instance is not None:
+            running._call(running._instance.stop())
         running._loop.call_soon_threadsafe(running._loop.stop)
         thread.join(CALL_TIMEOUT)
         running._loop.close()
@@ -185,7 +172,7 @@ def make_context(
         audit or _KeptAudit([]),
         environment,
         SecretStr(database_url) if database_url else None,
-        Recorders(100),
+        MetricRegistry(100),
         clock or SystemClock(),
     )
 
@@ -201,18 +188,18 @@ async def _start(
     name = context.plugin
     entry = EntryPoint(name, f"{plugin.__module__}:{plugin.__qualname__}", "aliaport.plugins")
     candidate = Candidate("plugins", name, entry, package, "0", loaded=plugin)
-    unit = running._unit = PluginUnit(candidate, context.log, runs_jobs=jobs)
-    await unit.load()
-    _raise_if_rejected(unit)
-    problems = await unit.configure(Sources({}, {"plugins": {name: config}}, None, {}))
+    instance = running._instance = PluginInstance(candidate, context.log, runs_jobs=jobs)
+    await instance.load()
+    _raise_if_rejected(instance)
+    problems = await instance.configure(Sources({}, {"plugins": {name: config}}, None, {}))
     if problems:
         raise ConfigError(problems)
-    await unit.construct(context, context.recorders, {})
-    _raise_if_rejected(unit)
-    unit.begin()
-    await unit.attempted.wait()
-    if unit.state is not State.RUNNING:
-        raise AliaportError(f"start() failed: {unit.problem}")
+    await instance.construct(context, context.registry, {})
+    _raise_if_rejected(instance)
+    instance.begin()
+    await instance.attempted.wait()
+    if instance.state is not State.RUNNING:
+        raise AliaportError(f"start() failed: {instance.problem}")
 
 
 def _package(plugin: type[Plugin[Any]]) -> str:
@@ -221,13 +208,13 @@ def _package(plugin: type[Plugin[Any]]) -> str:
     return next((each for each in packages if each.startswith("aliaport_")), packages[0])
 
 
-def _raise_if_rejected(unit: PluginUnit) -> None:
-    if unit.rejection is not None:
-        reject = unit.rejection
+def _raise_if_rejected(instance: PluginInstance) -> None:
+    if instance.rejection is not None:
+        reject = instance.rejection
         raise AliaportError(f"{reject.stage}: {reject.reason}. {reject.hint}")
 
 
-async def _probed(runner: ProbeRunner) -> Any:
+async def _probed(runner: ProbeRunner) -> ProbeResult:
     results = await run_probes([runner], runner.timeout + 1.0)
     return results[runner.probe.name]
 

@@ -1,1 +1,1 @@
-"""The HTTP side: the only importer of aiohttp in the core."""
+"""The HTTP side: the only importer of aiohttp in the state."""

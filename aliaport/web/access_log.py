@@ -5,22 +5,22 @@ from typing import Any
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from aliaport.http_metrics import UNMATCHED
-from aliaport.web.apps import AppNotRunning, endpoint_label
-from aliaport.web.core import Core
-from aliaport.web.correlation import IDENTITY
-from aliaport.web.operators import client_address
+from aliaport.forwarded import client_address
+from aliaport.metrics.http import UNMATCHED
+from aliaport.web.mounts import AppNotRunning, endpoint_label
+from aliaport.web.request_identity import IDENTITY
+from aliaport.web.state import AppState
 
 QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"))
 """What balancers and Prometheus ask all the time: logged where there is something to say."""
 
 
 class AccessCounter(AbstractAccessLogger):
-    """An access logger whose `logger` is the core."""
+    """An access logger whose `logger` is the state."""
 
-    def __init__(self, core: Any, log_format: str) -> None:
-        super().__init__(core, log_format)
-        self._core: Core = core
+    def __init__(self, state: Any, log_format: str) -> None:
+        super().__init__(state, log_format)
+        self._state: AppState = state
         self._statuses: dict[tuple[str, str], int] = {}
 
     @property
@@ -39,7 +39,7 @@ class AccessCounter(AbstractAccessLogger):
             endpoint = endpoint_label(resource.canonical)
         else:
             endpoint = match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
-        self._core.http.record(request.method, endpoint, response.status, time)
+        self._state.http.record(request.method, endpoint, response.status, time)
         if endpoint not in QUIET or self._is_told(request.method, endpoint, response.status, time):
             self._log(request, endpoint, response, time)
 
@@ -47,7 +47,7 @@ class AccessCounter(AbstractAccessLogger):
         """Whether a probe or scrape is news: it failed, was slow, or had another status before."""
         before = self._statuses.get((method, endpoint), status)
         self._statuses[method, endpoint] = status
-        log = self._core.settings.log
+        log = self._state.settings.log
         return (
             log.probe_requests
             or status >= 400
@@ -58,7 +58,7 @@ class AccessCounter(AbstractAccessLogger):
     def _log(
         self, request: Any, endpoint: str, response: web.StreamResponse, seconds: float
     ) -> None:
-        self._core.requests.record(
+        self._state.requests.record(
             request.get(IDENTITY),
             request.method,
             request.path[:2_000],
@@ -66,6 +66,6 @@ class AccessCounter(AbstractAccessLogger):
             response.status,
             seconds,
             response.body_length,
-            client_address(request, self._core.settings.trusted_proxies),
+            client_address(request.remote, request.headers, self._state.settings.trusted_proxies),
             request.headers.get("User-Agent", "")[:500],
         )

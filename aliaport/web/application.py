@@ -7,16 +7,16 @@ from aiohttp.typedefs import Handler
 
 from aliaport.apps import TRUSTED_PROXIES
 from aliaport.web import handlers
-from aliaport.web.apps import Mounts
-from aliaport.web.core import CORE, Core
 from aliaport.web.middleware import shape_errors
+from aliaport.web.mounts import Mounts
+from aliaport.web.state import STATE, AppState
 
 
-def make_app(core: Core, *, detailed: bool) -> web.Application:
+def make_app(state: AppState, *, detailed: bool) -> web.Application:
     """Return the application. `detailed` tells whether it has /status and /metrics."""
-    app = web.Application(middlewares=[shape_errors(core)])
-    app[CORE] = core
-    app[TRUSTED_PROXIES] = core.settings.trusted_proxies
+    app = web.Application(middlewares=[shape_errors(state)])
+    app[STATE] = state
+    app[TRUSTED_PROXIES] = state.settings.trusted_proxies
     routes: dict[str, Handler] = {
         "/": handlers.index,
         "/health": handlers.Health().answer,
@@ -33,13 +33,13 @@ def make_app(core: Core, *, detailed: bool) -> web.Application:
         for spelling in (path,) if path == "/" else (path, f"{path}/"):
             app.router.add_get(spelling, handler)
             app.router.add_route("OPTIONS", spelling, handlers.options)
-    _expect(core, routes)
-    app.router.register_resource(Mounts(core.apps))
+    _expect(state, routes)
+    app.router.register_resource(Mounts(state.apps))
     return app
 
 
-def _expect(core: Core, paths: Iterable[str]) -> None:
+def _expect(state: AppState, paths: Iterable[str]) -> None:
     """Let the known series exist from the start: a rate needs the 0 before the first error."""
     for path in paths:
         statuses = (200, 500, 503) if path == "/ready" else (200, 500)
-        core.http.expect("GET", path, *statuses)
+        state.http.expect("GET", path, *statuses)

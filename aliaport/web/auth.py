@@ -5,9 +5,8 @@ import time
 from pathlib import Path
 
 from aiohttp import web
-from multidict import CIMultiDict
 
-from aliaport.client import Networks, address_behind
+from aliaport.forwarded import client_address
 from aliaport.plugin import Logger
 from aliaport.settings import Settings
 
@@ -17,7 +16,7 @@ REREAD_EVERY = 1.0
 REFUSED_LOG_EVERY = 60.0
 
 
-class Operators:
+class OperatorAuth:
     """Decides by the environment and the bearer tokens. Use it on the HTTP loop only."""
 
     def __init__(self, settings: Settings, log: Logger) -> None:
@@ -31,7 +30,7 @@ class Operators:
         self._changed: tuple[int, int] | None = None
         self._refused_logged = float("-inf")
 
-    def recognises(self, request: web.Request) -> bool:
+    def is_operator(self, request: web.Request) -> bool:
         """Whether the caller may see everything."""
         if self._open:
             return True
@@ -44,7 +43,8 @@ class Operators:
             known |= hmac.compare_digest(each, given)
         if not known and time.monotonic() - self._refused_logged > REFUSED_LOG_EVERY:
             self._refused_logged = time.monotonic()
-            self._log.warning("status_token.refused", client=client_address(request, self._proxies))
+            client = client_address(request.remote, request.headers, self._proxies)
+            self._log.warning("status_token.refused", client=client)
         return known
 
     def _read_file(self) -> list[bytes]:
@@ -59,15 +59,6 @@ class Operators:
         except OSError as error:
             self._log.error("status_token.unreadable", file=str(self._file), reason=error.strerror)
         return self._file_tokens
-
-
-def client_address(request: web.Request, trusted: Networks) -> str:
-    """The caller's address, of a request that may have reached no application."""
-    if not trusted:
-        return request.remote or ""
-    # Of one that could not be read aiohttp makes a plain dict of headers.
-    headers = CIMultiDict(request.headers)
-    return address_behind(request.remote or "", headers.getall("X-Forwarded-For", ()), trusted)
 
 
 def _tokens(file: Path) -> list[bytes]:

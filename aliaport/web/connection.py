@@ -5,9 +5,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from aliaport.web.access import AccessCounter
-from aliaport.web.answers import error_answer
-from aliaport.web.core import Core
+from aliaport.web.access_log import AccessCounter
+from aliaport.web.responses import error_response
+from aliaport.web.state import AppState
 
 
 class Connection(web.RequestHandler):
@@ -15,7 +15,7 @@ class Connection(web.RequestHandler):
 
     def __init__(
         self,
-        core: Core,
+        state: AppState,
         manager: web.Server,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -23,10 +23,10 @@ class Connection(web.RequestHandler):
             manager,
             loop=loop,
             access_log_class=AccessCounter,
-            access_log=core,  # type: ignore[arg-type]  # AccessCounter takes it for what it is
+            access_log=state,  # type: ignore[arg-type]  # AccessCounter takes it for what it is
             auto_decompress=False,
         )
-        self._core = core
+        self._state = state
 
     def handle_error(
         self,
@@ -41,7 +41,7 @@ class Connection(web.RequestHandler):
         """
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
-        self._core.log.info("request.malformed", reason=type(exc).__name__)
-        answer = error_answer(status, "malformed_request", "this cannot be read as HTTP")
+        self._state.log.info("request.malformed", reason=type(exc).__name__)
+        answer = error_response(status, "malformed_request", "this cannot be read as HTTP")
         answer.force_close()
         return answer

@@ -1,4 +1,4 @@
-"""The core's endpoints."""
+"""The state's endpoints."""
 
 import difflib
 import time
@@ -8,12 +8,19 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
-from aliaport import exposition, report
 from aliaport.apps import data_answer
-from aliaport.declarations import Status
-from aliaport.probing import ProbeRunner
-from aliaport.web.answers import NO_STORE, error_answer, json_answer, request_ids, text_answer
-from aliaport.web.core import CORE, Core
+from aliaport.contract.declarations import Status
+from aliaport.host import report
+from aliaport.host.probes import ProbeRunner
+from aliaport.metrics.exposition import CONTENT_TYPE
+from aliaport.web.responses import (
+    NO_STORE,
+    error_response,
+    json_response,
+    request_ids,
+    text_response,
+)
+from aliaport.web.state import STATE, AppState
 
 SCRAPE_BUDGET = 9.5
 SCRAPE_MARGIN = 0.5
@@ -35,52 +42,52 @@ class Health:
         now = time.time()
         if int(now) != self._second:
             self._second = int(now)
-            version = request.config_dict[CORE].version
+            version = request.config_dict[STATE].version
             self._body = orjson.dumps(report.health(now, version))
         return web.Response(body=self._body, headers=self._headers.copy())
 
 
 async def ready(request: web.Request) -> web.Response:
     """`GET /ready`: whether this replica should get traffic."""
-    core = request.config_dict[CORE]
+    state = request.config_dict[STATE]
     included = _names(request, "include")
-    selected = _selected(core, request)
+    selected = _selected(state, request)
     gating = [each for each in selected if each.critical or each.probe.name in included]
-    if core.drain.active or core.starting:
-        rows = core.known_rows(gating)
+    if state.drain.active or state.starting:
+        rows = state.known_rows(gating)
     else:
-        rows = await core.rows(gating, core.settings.ready_budget)
-    status, body = report.ready(core.view(rows), rows)
+        rows = await state.rows(gating, state.settings.ready_budget)
+    status, body = report.ready(state.view(rows), rows)
     headers = {} if status == 200 else {"Retry-After": "1"}
-    if core.drain.active:
-        headers["Retry-After"] = str(core.drain.retry_after())
+    if state.drain.active:
+        headers["Retry-After"] = str(state.drain.retry_after())
     if "verbose" in request.query:
-        operator = core.operators.recognises(request)
+        operator = state.auth.is_operator(request)
         text = report.verbose(rows, status == 200, "ready", operator=operator)
         if status != 200:
             text += f"{body['error']['code']}: {body['error']['message']}\n"
-        return text_answer(text, status, headers)
+        return text_response(text, status, headers)
     if status != 200:
         body["error"] |= request_ids()
-    return json_answer(body, status, headers)
+    return json_response(body, status, headers)
 
 
 async def status(request: web.Request) -> web.Response:
     """`GET /status`: everything, always 200."""
-    core = request.config_dict[CORE]
-    selected = _selected(core, request)
-    rows = await core.rows(selected, core.settings.status_budget)
-    operator = core.operators.recognises(request)
-    view = core.view(rows)
+    state = request.config_dict[STATE]
+    selected = _selected(state, request)
+    rows = await state.rows(selected, state.settings.status_budget)
+    operator = state.auth.is_operator(request)
+    view = state.view(rows)
     if "verbose" in request.query:
         passed = report.overall(view) is not Status.UNHEALTHY
-        return text_answer(report.verbose(rows, passed, "status", operator=operator))
+        return text_response(report.verbose(rows, passed, "status", operator=operator))
     return data_answer(
         report.status(
             view,
-            version=core.version,
-            environment=core.settings.environment,
-            uptime=time.monotonic() - core.started,
+            version=state.version,
+            environment=state.settings.environment,
+            uptime=time.monotonic() - state.started,
             operator=operator,
         )
     )
@@ -88,33 +95,33 @@ async def status(request: web.Request) -> web.Response:
 
 async def one_probe(request: web.Request) -> web.Response:
     """`GET /status/{probe}`: one probe's item, always 200 for one that exists."""
-    core = request.config_dict[CORE]
+    state = request.config_dict[STATE]
     name = request.match_info["probe"]
-    runner = core.host.runners.get(name)
+    runner = state.host.runners.get(name)
     if runner is None:
-        return error_answer(404, "unknown_probe", _unknown(name, core))
-    (row,) = await core.rows([runner], core.settings.status_budget)
-    operator = core.operators.recognises(request)
+        return error_response(404, "unknown_probe", _unknown(name, state))
+    (row,) = await state.rows([runner], state.settings.status_budget)
+    operator = state.auth.is_operator(request)
     if "verbose" in request.query:
-        return text_answer(report.verbose([row], row.works, name, operator=operator))
+        return text_response(report.verbose([row], row.works, name, operator=operator))
     return data_answer(report.probe_item(row, operator=operator))
 
 
 async def metrics(request: web.Request) -> web.Response:
     """`GET /metrics`: always 200, partial where a collector is late."""
-    core = request.config_dict[CORE]
-    page = await core.metrics.page(_scrape_budget(request))
-    return web.Response(body=page, headers={**NO_STORE, "Content-Type": exposition.CONTENT_TYPE})
+    state = request.config_dict[STATE]
+    page = await state.metrics.page(_scrape_budget(request))
+    return web.Response(body=page, headers={**NO_STORE, "Content-Type": CONTENT_TYPE})
 
 
 async def index(request: web.Request) -> web.Response:
     """`GET /`: links to what there is."""
-    core = request.config_dict[CORE]
-    mounted = [root for app in core.apps if app.declared for root in app.declared.roots]
+    state = request.config_dict[STATE]
+    mounted = [root for app in state.apps if app.declared for root in app.declared.roots]
     links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in (*LINKS, *mounted))
     return web.Response(
         text="<!doctype html><html lang=en><meta charset=utf-8><title>Aliaport</title>"
-        f"<h1>Aliaport {core.version}</h1><ul>{links}</ul></html>\n",
+        f"<h1>Aliaport {state.version}</h1><ul>{links}</ul></html>\n",
         headers=NO_STORE,
         content_type="text/html",
     )
@@ -122,24 +129,24 @@ async def index(request: web.Request) -> web.Response:
 
 async def options(request: web.Request) -> web.Response:
     """`OPTIONS`: HAProxy's default check; of a leaving replica it fails, as /ready does."""
-    core = request.config_dict[CORE]
+    state = request.config_dict[STATE]
     headers = {"Allow": "GET, HEAD, OPTIONS"}
-    if core.drain.active:
-        headers["Retry-After"] = str(core.drain.retry_after())
-        return error_answer(503, "draining", "the service is stopping", headers)
+    if state.drain.active:
+        headers["Retry-After"] = str(state.drain.retry_after())
+        return error_response(503, "draining", "the service is stopping", headers)
     return web.Response(status=200, headers={**NO_STORE, **headers})
 
 
-def _selected(core: Core, request: web.Request) -> list[ProbeRunner]:
+def _selected(state: AppState, request: web.Request) -> list[ProbeRunner]:
     included, excluded = _names(request, "include"), _names(request, "exclude")
     for name in (*included, *excluded):
-        if name not in core.host.runners:
+        if name not in state.host.runners:
             raise web.HTTPBadRequest(
-                body=error_answer(400, "unknown_probe", _unknown(name, core)).body,
+                body=error_response(400, "unknown_probe", _unknown(name, state)).body,
                 content_type="application/json",
                 headers=NO_STORE,
             )
-    runners = core.host.runners
+    runners = state.host.runners
     return [
         runner
         for name, runner in runners.items()
@@ -156,8 +163,8 @@ def _names(request: web.Request, key: str) -> Sequence[str]:
     ]
 
 
-def _unknown(name: str, core: Core) -> str:
-    near = difflib.get_close_matches(name[:60], core.host.runners, n=1)
+def _unknown(name: str, state: AppState) -> str:
+    near = difflib.get_close_matches(name[:60], state.host.runners, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "/status lists the probes"
     return f"there is no probe {name[:60]!r}; {hint}"
 

@@ -6,10 +6,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from aliaport.apps import Refusal
-from aliaport.failures import describe
-from aliaport.web.answers import error_answer
-from aliaport.web.core import Core
-from aliaport.web.correlation import begin, mark
+from aliaport.isolation.failures import describe
+from aliaport.web.request_identity import begin, mark
+from aliaport.web.responses import error_response
+from aliaport.web.state import AppState
 
 _MESSAGES = {
     404: "there is nothing at this path; / lists what there is",
@@ -18,9 +18,9 @@ _MESSAGES = {
 }
 
 
-def shape_errors(core: Core) -> Middleware:
+def shape_errors(state: AppState) -> Middleware:
     """Return the middleware that turns what a handler raises into an answer."""
-    drain = core.drain
+    drain = state.drain
 
     @web.middleware
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -28,13 +28,13 @@ def shape_errors(core: Core) -> Middleware:
         try:
             response = await handler(request)
         except Refusal as error:
-            response = error_answer(
+            response = error_response(
                 error.status, error.code, error.message, error.headers, error.details
             )
         except web.HTTPException as error:
             response = _shaped(error)
-        except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
-            response = _failed(core, request, error)
+        except Exception as error:  # the bulkhead of the state's and the mounted apps' routes
+            response = _failed(state, request, error)
         mark(response, identity)
         if drain.active:
             response.force_close()
@@ -43,14 +43,14 @@ def shape_errors(core: Core) -> Middleware:
     return shape
 
 
-def _failed(core: Core, request: web.Request, error: Exception) -> web.StreamResponse:
-    core.log.error(
+def _failed(state: AppState, request: web.Request, error: Exception) -> web.StreamResponse:
+    state.log.error(
         "request.failed",
         exc_info=error,
         where=describe(error, "aliaport").where,
         **{"http.request.method": request.method, "url.path": request.path[:200]},
     )
-    return error_answer(500, "internal_error", "this is our fault; the log has the cause")
+    return error_response(500, "internal_error", "this is our fault; the log has the cause")
 
 
 def _shaped(error: web.HTTPException) -> web.StreamResponse:
@@ -60,7 +60,7 @@ def _shaped(error: web.HTTPException) -> web.StreamResponse:
     default = f"{error.status}: {error.reason}"
     given = error.text if error.text and error.text != default else ""
     headers = {key: error.headers[key] for key in ("Allow", "Retry-After") if key in error.headers}
-    return error_answer(
+    return error_response(
         error.status,
         phrase.lower().replace(" ", "_").replace("-", "_"),
         given or _MESSAGES.get(error.status, phrase),

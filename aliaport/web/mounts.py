@@ -1,4 +1,4 @@
-"""Applications mounted beside the core's routes: imported, started with retries, stopped."""
+"""Applications mounted beside the state's routes: imported, started with retries, stopped."""
 
 import asyncio
 import random
@@ -16,13 +16,13 @@ from aiohttp.web_urldispatcher import (
 from yarl import URL
 
 from aliaport.apps import App
-from aliaport.bulkhead import Bulkhead, finish_within
-from aliaport.discovery import Candidate, RejectedError, Rejection, check_api, load
 from aliaport.errors import ConfigError
-from aliaport.failures import Failure, describe
-from aliaport.http_metrics import UNMATCHED
+from aliaport.host.discovery import Candidate, RejectedError, Rejection, check_api, load
+from aliaport.host.report import PluginRow
+from aliaport.isolation.bulkhead import Bulkhead, finish_within
+from aliaport.isolation.failures import Failure, describe
+from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
-from aliaport.report import PluginRow
 from aliaport.settings import Sources, plugin_config
 
 IMPORT_TIMEOUT = 10.0

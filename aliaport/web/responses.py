@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from aliaport import report
 from aliaport.correlation import REQUEST
+from aliaport.host import report
 
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def json_answer(
+def json_response(
     body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
     """A JSON answer."""
@@ -24,14 +24,14 @@ def json_answer(
     )
 
 
-def text_answer(
+def text_response(
     text: str, status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
     """A plain text answer."""
     return web.Response(text=text, status=status, headers={**NO_STORE, **(headers or {})})
 
 
-def error_answer(
+def error_response(
     status: int,
     code: str,
     message: str,
@@ -45,7 +45,7 @@ def error_answer(
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": "1", **(headers or {})}
     body = report.error(code, message, {**(details or {}), **request_ids()})
-    return json_answer(body, status, headers)
+    return json_response(body, status, headers)
 
 
 def request_ids() -> dict[str, str]:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from aliaport.errors import StartupError
 from aliaport.web.connection import Connection
-from aliaport.web.core import Core
+from aliaport.web.state import AppState
 
 FINISH_TIMEOUT = 5.0
 """Seconds that requests in flight get to finish once the listeners are closed."""
@@ -37,8 +37,8 @@ def open_socket(host: str, port: int, setting: str) -> socket.socket:
 class Server:
     """The listeners of one process, all on the HTTP loop."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, state: AppState) -> None:
+        self._state = state
         self._runners: list[web.AppRunner] = []
         self._listeners: list[asyncio.Server] = []
         self._ports: set[int] = set()
@@ -53,7 +53,7 @@ class Server:
         loop = asyncio.get_running_loop()
         self._ports.add(opened.getsockname()[1])
         listener = await loop.create_server(
-            lambda: Connection(self._core, manager, loop), sock=opened, backlog=BACKLOG
+            lambda: Connection(self._state, manager, loop), sock=opened, backlog=BACKLOG
         )
         self._runners.append(runner)
         self._listeners.append(listener)

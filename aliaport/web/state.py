@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from aliaport import __version__
-from aliaport.declarations import Status
-from aliaport.host import Host
-from aliaport.http_metrics import HttpMetrics
+from aliaport.contract.declarations import Status
+from aliaport.host.host import Host
+from aliaport.host.probes import ProbeResult, ProbeRunner, run_probes
+from aliaport.host.report import PluginRow, ProbeRow, View
+from aliaport.host.scrape import Metrics
 from aliaport.logs import RequestLog
-from aliaport.metrics import Metrics
+from aliaport.metrics.http import HttpMetrics
 from aliaport.plugin import Logger
-from aliaport.probing import ProbeRunner, Result, run_probes
-from aliaport.report import PluginRow, ProbeRow, View
 from aliaport.settings import Settings
-from aliaport.web.apps import MountedApp
-from aliaport.web.operators import Operators
+from aliaport.web.auth import OperatorAuth
+from aliaport.web.mounts import MountedApp
 
 
 @dataclass(slots=True)
@@ -33,14 +33,14 @@ class Drain:
 
 
 @dataclass(slots=True)
-class Core:
+class AppState:
     """The running service as its handlers see it."""
 
     settings: Settings
     host: Host
     metrics: Metrics
     http: HttpMetrics
-    operators: Operators
+    auth: OperatorAuth
     log: Logger
     requests: RequestLog
     apps: Sequence[MountedApp]
@@ -60,27 +60,27 @@ class Core:
 
     def known_rows(self, runners: Sequence[ProbeRunner]) -> list[ProbeRow]:
         """Return what is known of these probes, without running them."""
-        unknown = Result(Status.UNHEALTHY, "starting")
+        unknown = ProbeResult(Status.UNHEALTHY, "starting")
         return [_row(runner, runner.known or unknown) for runner in runners]
 
     def view(self, rows: Sequence[ProbeRow]) -> View:
         """Return what an answer is made from."""
-        units = [
+        instances = [
             PluginRow(
-                unit.name,
-                unit.state.value,
-                unit.candidate.distribution,
-                unit.candidate.version,
-                rejection=unit.rejection,
-                problem=unit.problem,
-                tasks=unit.tasks,
+                instance.name,
+                instance.state.value,
+                instance.candidate.distribution,
+                instance.candidate.version,
+                rejection=instance.rejection,
+                problem=instance.problem,
+                tasks=instance.tasks,
             )
-            for unit in self.host.units
+            for instance in self.host.instances
         ]
         return View(
             now=time.time(),
             probes=rows,
-            plugins=[*units, *(app.row() for app in self.apps)],
+            plugins=[*instances, *(app.row() for app in self.apps)],
             missing=self.missing(),
             starting=self.starting,
             draining=self.drain.active,
@@ -96,8 +96,8 @@ class Core:
         return missing
 
 
-def _row(runner: ProbeRunner, result: Result) -> ProbeRow:
+def _row(runner: ProbeRunner, result: ProbeResult) -> ProbeRow:
     return ProbeRow(runner.probe, runner.plugin, runner.critical, result)
 
 
-CORE = web.AppKey("core", Core)
+STATE = web.AppKey("state", AppState)

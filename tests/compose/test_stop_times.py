@@ -2,11 +2,12 @@
 
 import inspect
 
-from aliaport import healthcheck, host
+from aliaport import healthcheck
+from aliaport.host import host
 from aliaport.logs import Logs, audit
 from aliaport.sentry import tracking
 from aliaport.settings import core_settings, read_sources
-from aliaport.web import apps, server
+from aliaport.web import mounts, server
 from tests.compose.files import Service, each_service, seconds, service
 
 LEAST_STOP = 10.0
@@ -22,7 +23,7 @@ def worst_stop(drain: float) -> float:
         max(drain, audit.RECORD_TIMEOUT)
         + server.FINISH_TIMEOUT
         + 1
-        + max(host.STOP_BUDGET, apps.STOP_TIMEOUT)
+        + max(host.STOP_BUDGET, mounts.STOP_TIMEOUT)
         + tracking.LAST_FLUSH
         + flush
     )

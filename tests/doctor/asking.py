@@ -12,11 +12,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from aliaport.doctor.checks import Visit
+from aliaport.doctor.checks import Run
 from aliaport.doctor.findings import Finding
 from aliaport.doctor.http import open_session, tls_context
-from aliaport.doctor.places import Places
 from aliaport.doctor.running import CHECKS, line_of
+from aliaport.doctor.targets import Targets
 
 PASS, FAIL, NOT_CHECKED = "pass", "fail", "not_checked"
 
@@ -60,12 +60,12 @@ def doctor(folder: Path, *arguments: object, **environ: str) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-async def found(check_id: str, places: Places) -> Finding:
+async def found(check_id: str, targets: Targets) -> Finding:
     """What one check finds."""
     (check,) = (check for check in CHECKS if check.id == check_id)
-    context = tls_context(places.ca_file)
-    async with open_session(context, places.timeout) as session:
-        return (await line_of(check, Visit(places, session, context))).finding
+    context = tls_context(targets.ca_file)
+    async with open_session(context, targets.timeout) as session:
+        return (await line_of(check, Run(targets, session, context))).finding
 
 
 async def started(routes: dict[str, Any], **options: Any) -> TestServer:

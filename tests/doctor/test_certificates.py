@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from aliaport.doctor.findings import Verdict
-from aliaport.doctor.places import Places
+from aliaport.doctor.targets import Targets
 from tests.doctor.asking import found
 from tests.doctor.conftest import StandIn
 from tests.doctor.test_stand_ins import health
@@ -45,12 +45,12 @@ async def test_how_long_it_is_good(
 ) -> None:
     url = await stand_in({"/health": health()}, ssl=tls(authority, days, name))
     assert url.startswith("https://")
-    places = Places(url, ca_file=tmp_path / "authority.pem")
-    finding = await found("certificates", places)
+    targets = Targets(url, ca_file=tmp_path / "authority.pem")
+    finding = await found("certificates", targets)
     assert finding.verdict is (Verdict.FAIL if said else Verdict.PASS), finding
     assert said in finding.seen
     if days < 0:
-        refused = await found("service.health", places)
+        refused = await found("service.health", targets)
         assert "certificate refused: certificate has expired" in refused.seen
 
 
@@ -59,7 +59,7 @@ async def test_an_authority_that_nobody_knows_is_refused(
 ) -> None:
     url = await stand_in({"/health": health()}, ssl=tls(authority, 90))
     for check in ("certificates", "service.health"):
-        finding = await found(check, Places(url))
+        finding = await found(check, Targets(url))
         assert finding.verdict is Verdict.FAIL
         assert "unable to get local issuer certificate" in finding.seen
 
@@ -69,18 +69,18 @@ async def test_every_https_address_is_looked_at(
 ) -> None:
     good = await stand_in({}, ssl=tls(authority, 90))
     short = await stand_in({}, ssl=tls(authority, 5))
-    places = Places("http://127.0.0.1:1", sites=(good, short), ca_file=tmp_path / "authority.pem")
-    finding = await found("certificates", places)
+    targets = Targets("http://127.0.0.1:1", sites=(good, short), ca_file=tmp_path / "authority.pem")
+    finding = await found("certificates", targets)
     assert finding.verdict is Verdict.FAIL
     assert "90 days left" in finding.seen
     assert "5 days left" in finding.seen
-    none = await found("certificates", Places("http://127.0.0.1:1"))
+    none = await found("certificates", Targets("http://127.0.0.1:1"))
     assert none.verdict is Verdict.NOT_CHECKED
 
 
 async def test_what_speaks_no_tls_or_is_closed_is_told(stand_in: StandIn) -> None:
     plain = (await stand_in({})).replace("http://", "https://")
-    finding = await found("certificates", Places("http://a", sites=(plain,), timeout=2))
+    finding = await found("certificates", Targets("http://a", sites=(plain,), timeout=2))
     assert (finding.verdict, ": no TLS" in finding.seen) == (Verdict.FAIL, True), finding
-    closed = await found("certificates", Places("http://a", sites=("https://127.0.0.1:1",)))
+    closed = await found("certificates", Targets("http://a", sites=("https://127.0.0.1:1",)))
     assert (closed.verdict, "Connection refused" in closed.seen) == (Verdict.FAIL, True)

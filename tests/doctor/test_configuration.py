@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from aliaport.doctor import configuration
 from aliaport.doctor.configuration import newest_line
 from aliaport.doctor.findings import Finding, Verdict
-from aliaport.doctor.places import Places, own_address, own_internal_address
+from aliaport.doctor.targets import Targets, own_address, own_internal_address
 from aliaport.settings import LogSettings, Settings
 from tests.doctor.asking import found
 from tests.doctor.conftest import StandIn
@@ -19,7 +19,7 @@ from tests.doctor.conftest import StandIn
 
 async def _find(check: str, **options: Any) -> Finding:
     return await found(
-        f"configuration.{check}", Places("http://127.0.0.1:1", settings=Settings(**options))
+        f"configuration.{check}", Targets("http://127.0.0.1:1", settings=Settings(**options))
     )
 
 
@@ -62,7 +62,7 @@ async def test_a_service_that_writes_its_log_elsewhere_is_noticed(
 ) -> None:
     monkeypatch.setattr(configuration, "WAIT", 0.3)
     settings = Settings(log=LogSettings(folder=tmp_path))
-    finding = await found("configuration.log", Places(await stand_in({}), settings=settings))
+    finding = await found("configuration.log", Targets(await stand_in({}), settings=settings))
     assert finding.verdict is Verdict.FAIL
     assert finding.seen.endswith("api.log after 0.3 s; newest line: none")
     assert finding.runbook == "LogWriteFailing"

@@ -8,7 +8,7 @@ import yaml
 
 from aliaport import doctor
 from aliaport.doctor import delivery
-from aliaport.doctor.essentials import DASHBOARDS, DATA_SOURCE, LATENCY, RULES
+from aliaport.doctor.expected import DASHBOARDS, DATA_SOURCE, LATENCY, RULES
 from aliaport.doctor.running import CHECKS
 from tests.alerts.shipped_rules import rules
 from tests.grafana.dashboards import dashboards

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from aliaport.doctor.essentials import DASHBOARDS, DATA_SOURCE
+from aliaport.doctor.expected import DASHBOARDS, DATA_SOURCE
 from aliaport.doctor.findings import Verdict
-from aliaport.doctor.places import Places
+from aliaport.doctor.targets import Targets
 from tests.doctor.asking import answering, doctor, found
 from tests.doctor.conftest import StandIn
 
@@ -41,12 +41,12 @@ def grafana(**other: Any) -> dict[str, Any]:
     }
 
 
-def places(url: str, token: str = TOKEN) -> Places:
-    return Places("http://127.0.0.1:1", grafana=url, grafana_token=token)
+def targets(url: str, token: str = TOKEN) -> Targets:
+    return Targets("http://127.0.0.1:1", grafana=url, grafana_token=token)
 
 
 async def test_a_provisioned_one_passes(stand_in: StandIn) -> None:
-    here = places(await stand_in(grafana()))
+    here = targets(await stand_in(grafana()))
     for check in ("health", "data_source", "dashboards"):
         finding = await found(f"grafana.{check}", here)
         assert finding.verdict is Verdict.PASS, finding
@@ -88,13 +88,13 @@ async def test_a_provisioned_one_passes(stand_in: StandIn) -> None:
 async def test_what_is_wrong_is_named(
     stand_in: StandIn, check: str, path: str, answer: Any, said: str
 ) -> None:
-    finding = await found(f"grafana.{check}", places(await stand_in(grafana(**{path: answer}))))
+    finding = await found(f"grafana.{check}", targets(await stand_in(grafana(**{path: answer}))))
     assert (finding.verdict, said in finding.seen) == (Verdict.FAIL, True), finding
     assert finding.todo
 
 
 async def test_a_wrong_token_is_told_and_not_shown(stand_in: StandIn) -> None:
-    here = places(await stand_in(grafana()), "glsa_wrong-and-secret")
+    here = targets(await stand_in(grafana()), "glsa_wrong-and-secret")
     for check in ("data_source", "dashboards"):
         finding = await found(f"grafana.{check}", here)
         assert (finding.verdict, "answers 401" in finding.seen) == (Verdict.FAIL, True)

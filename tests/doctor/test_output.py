@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aliaport.doctor.checks import Check, Visit
+from aliaport.doctor.checks import Check, Run
 from aliaport.doctor.findings import Finding, Verdict, passed
-from aliaport.doctor.places import Places
+from aliaport.doctor.output import as_json, failed, plain
 from aliaport.doctor.running import CHECKS, Line, clean, line_of
-from aliaport.doctor.showing import as_json, failed, plain
+from aliaport.doctor.targets import Targets
 from tests.doctor.asking import doctor
 
 LINES = [
@@ -107,11 +107,11 @@ def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
 
 
 async def test_a_check_that_breaks_fails_its_line_alone() -> None:
-    async def broken(visit: Visit) -> Finding:
+    async def broken(run: Run) -> Finding:
         raise RuntimeError("with a-long-token in it")
 
-    visit = Visit(Places("http://a", status_token="a-long-token"), None, None)  # type: ignore[arg-type]
-    line = await line_of(Check("a.b", "Broken", broken), visit)
+    run = Run(Targets("http://a", status_token="a-long-token"), None, None)  # type: ignore[arg-type]
+    line = await line_of(Check("a.b", "Broken", broken), run)
     assert line.finding.verdict is Verdict.FAIL
     assert line.finding.seen.endswith("RuntimeError: with *** in it")
 
@@ -119,12 +119,12 @@ async def test_a_check_that_breaks_fails_its_line_alone() -> None:
 async def test_a_check_that_does_not_end_is_ended() -> None:
     import asyncio
 
-    async def endless(visit: Visit) -> Finding:
+    async def endless(run: Run) -> Finding:
         await asyncio.sleep(3600)
         return passed("")
 
-    visit = Visit(Places("http://a", timeout=0.02), None, None)  # type: ignore[arg-type]
-    line = await line_of(Check("a.b", "Endless", endless), visit)
+    run = Run(Targets("http://a", timeout=0.02), None, None)  # type: ignore[arg-type]
+    line = await line_of(Check("a.b", "Endless", endless), run)
     assert (line.finding.verdict, line.finding.seen) == (Verdict.FAIL, "not done within 0.12 s")
 
 

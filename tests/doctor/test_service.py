@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from aliaport.doctor.command import doctor as command
 from aliaport.doctor.findings import Verdict
-from aliaport.doctor.places import Places
+from aliaport.doctor.targets import Targets
 from tests.doctor.asking import FAIL, NOT_CHECKED, PASS, Outcome, doctor, found
 from tests.support.fixtures import Launch
 from tests.support.service import Service, free_port
@@ -87,7 +87,7 @@ async def test_an_ill_service_says_which_probe_and_plugin(launch: Launch, tmp_pa
     assert stranger.lines["service.status_token"]["result"] == NOT_CHECKED
     assert set(stranger.results("configuration.").values()) == {NOT_CHECKED}
 
-    wrong = Places(url, internal_url=internal, status_token="another-token-than-that-one")
+    wrong = Targets(url, internal_url=internal, status_token="another-token-than-that-one")
     refused = await found("service.status_token", wrong)
     assert refused.verdict is Verdict.FAIL
     assert "another-token" not in str(refused)
@@ -111,7 +111,7 @@ async def test_development_is_no_production(launch: Launch, tmp_path: Path) -> N
     assert outcome.lines["service.status_token"]["result"] == NOT_CHECKED
     private = outcome.lines["service.metrics_private"]
     assert (private["result"], "ALIAPORT_INTERNAL_PORT" in private["todo"]) == (NOT_CHECKED, True)
-    public = Places(
+    public = Targets(
         f"http://127.0.0.1:{service.port}", internal_url=f"http://localhost:{service.port}"
     )
     open_to_all = await found("service.metrics_private", public)

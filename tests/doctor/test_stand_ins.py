@@ -10,7 +10,7 @@ from aiohttp import web
 
 from aliaport.doctor import http, service
 from aliaport.doctor.findings import Verdict
-from aliaport.doctor.places import Places
+from aliaport.doctor.targets import Targets
 from tests.doctor.asking import answering, found
 from tests.doctor.conftest import StandIn
 from tests.support.service import free_port
@@ -42,7 +42,7 @@ async def test_a_hanging_server_meets_the_deadline(stand_in: StandIn) -> None:
 
     url = await stand_in({"/health": hang})
     began = time.monotonic()
-    finding = await found("service.health", Places(url, timeout=0.3))
+    finding = await found("service.health", Targets(url, timeout=0.3))
     assert time.monotonic() - began < 5
     assert finding.verdict is Verdict.FAIL
     assert finding.seen == f"{url}/health: no whole answer within 0.3 s"
@@ -57,16 +57,16 @@ async def test_a_server_that_drips_meets_the_deadline(stand_in: StandIn) -> None
             await response.write(b" ")
             await asyncio.sleep(0.05)
 
-    finding = await found("service.health", Places(await stand_in({"/health": drip}), timeout=0.4))
+    finding = await found("service.health", Targets(await stand_in({"/health": drip}), timeout=0.4))
     assert "no whole answer within 0.4 s" in finding.seen
 
 
 async def test_an_endless_answer_is_not_read(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "MOST_BYTES", 1000)
+    monkeypatch.setattr(http, "MAX_BYTES", 1000)
     url = await stand_in({"/metrics": lambda request: web.Response(text=BUILD * 100)})
-    finding = await found("service.metrics", Places(url))
+    finding = await found("service.metrics", Targets(url))
     assert (finding.verdict, "longer than 1000 bytes" in finding.seen) == (Verdict.FAIL, True)
 
 
@@ -84,7 +84,7 @@ async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -
         raise moved
 
     url = await stand_in({"/status": move})
-    finding = await found("service.status", Places(url, status_token=TOKEN))
+    finding = await found("service.status", Targets(url, status_token=TOKEN))
     assert finding.verdict is Verdict.FAIL
     assert f"redirects to {elsewhere}/status, which was not followed" in finding.seen
     assert asked == []
@@ -99,15 +99,15 @@ async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -
     ],
 )
 async def test_another_service_s_health_is_no_pass(stand_in: StandIn, body: Any, said: str) -> None:
-    finding = await found("service.health", Places(await stand_in({"/health": body})))
+    finding = await found("service.health", Targets(await stand_in({"/health": body})))
     assert (finding.verdict, said in finding.seen) == (Verdict.FAIL, True), finding
 
 
 async def test_what_is_no_json_or_of_another_form_fails_its_line_alone(stand_in: StandIn) -> None:
     url = await stand_in({"/health": lambda _: web.Response(text="<html>\x1b[2J"), "/ready": {}})
-    finding = await found("service.health", Places(url))
+    finding = await found("service.health", Targets(url))
     assert finding.seen == f"{url}/health answers something else than JSON: <html>?[2J"
-    broken = await found("service.ready", Places(url))
+    broken = await found("service.ready", Targets(url))
     assert broken.verdict is Verdict.FAIL
     assert "has not the form that doctor knows: KeyError" in broken.seen
 
@@ -117,12 +117,12 @@ async def test_the_baseline_is_measured(stand_in: StandIn, monkeypatch: pytest.M
         await asyncio.sleep(0.06)
         return web.json_response(health())
 
-    places = Places(await stand_in({"/health": slow}))
-    finding = await found("service.latency", places)
+    targets = Targets(await stand_in({"/health": slow}))
+    finding = await found("service.latency", targets)
     assert finding.verdict is Verdict.FAIL
     assert finding.seen.endswith("measured from here; the baseline is 50 ms")
     monkeypatch.setattr(service, "BASELINE", 5.0)
-    assert (await found("service.latency", places)).verdict is Verdict.PASS
+    assert (await found("service.latency", targets)).verdict is Verdict.PASS
 
 
 async def test_one_outlier_of_twenty_is_no_failure(
@@ -135,9 +135,9 @@ async def test_one_outlier_of_twenty_is_no_failure(
         return web.json_response(health())
 
     monkeypatch.setattr(service, "BASELINE", 0.35)
-    places = Places(await stand_in({"/health": answer}))
-    assert (await found("service.latency", places)).verdict is Verdict.PASS
-    assert (await found("service.latency", places)).verdict is Verdict.FAIL
+    targets = Targets(await stand_in({"/health": answer}))
+    assert (await found("service.latency", targets)).verdict is Verdict.PASS
+    assert (await found("service.latency", targets)).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ async def test_clocks_are_compared(
     stand_in: StandIn, ahead: float, verdict: Verdict, said: str
 ) -> None:
     url = await stand_in({"/health": lambda _: web.json_response(health(ahead))})
-    finding = await found("service.clock", Places(url))
+    finding = await found("service.clock", Targets(url))
     assert (finding.verdict, said in finding.seen) == (verdict, True), finding
     assert finding.runbook == ("ClockSkewed" if verdict is Verdict.FAIL else "")
 
@@ -173,7 +173,7 @@ async def test_the_page_of_metrics(stand_in: StandIn, text: str, kind: str, said
     def page(request: web.Request) -> web.Response:
         return web.Response(body=text.encode(), headers={"Content-Type": kind})
 
-    finding = await found("service.metrics", Places(await stand_in({"/metrics": page})))
+    finding = await found("service.metrics", Targets(await stand_in({"/metrics": page})))
     assert finding.verdict is (Verdict.FAIL if said else Verdict.PASS), finding
     assert said in finding.seen
 
@@ -197,8 +197,8 @@ async def test_a_leak_of_details_is_found(
         return web.json_response(page)
 
     routes = {"/status": strangers, "/ready": lambda _: web.Response(text=verbose)}
-    places = Places(await stand_in(routes), status_token=TOKEN)
-    finding = await found("service.status_hidden", places)
+    targets = Targets(await stand_in(routes), status_token=TOKEN)
+    finding = await found("service.status_hidden", targets)
     assert finding.verdict is (Verdict.FAIL if said else Verdict.PASS), finding
     assert said in finding.seen
     assert asked == [""], "a stranger brings no token"
@@ -208,18 +208,18 @@ async def test_an_answer_that_shows_the_token_is_not_repeated(stand_in: StandIn)
     def echo(request: web.Request) -> web.Response:
         return web.Response(text=f"you sent {request.headers['Authorization']}")
 
-    places = Places(await stand_in({"/status": echo}), status_token=TOKEN)
-    finding = await found("service.status", places)
+    targets = Targets(await stand_in({"/status": echo}), status_token=TOKEN)
+    finding = await found("service.status", targets)
     assert finding.verdict is Verdict.FAIL
     assert TOKEN not in str(finding)
-    assert TOKEN not in repr(places)
+    assert TOKEN not in repr(targets)
 
 
 async def test_a_closed_second_listener_is_a_failure(stand_in: StandIn) -> None:
     url = await stand_in({"/health": health()})
-    places = Places(url, internal_url=f"http://127.0.0.1:{free_port()}")
-    assert "Connection refused" in (await found("service.metrics", places)).seen
-    assert (await found("service.metrics_private", places)).verdict is Verdict.PASS
+    targets = Targets(url, internal_url=f"http://127.0.0.1:{free_port()}")
+    assert "Connection refused" in (await found("service.metrics", targets)).seen
+    assert (await found("service.metrics_private", targets)).verdict is Verdict.PASS
 
 
 async def test_not_ready_names_the_probe(stand_in: StandIn) -> None:
@@ -227,6 +227,8 @@ async def test_not_ready_names_the_probe(stand_in: StandIn) -> None:
         "data": {"status": "not_ready", "database": "disconnected"},
         "error": {"code": "probe_failed", "message": "database: connection_refused"},
     }
-    finding = await found("service.ready", Places(await stand_in({"/ready": answering(body, 503)})))
+    finding = await found(
+        "service.ready", Targets(await stand_in({"/ready": answering(body, 503)}))
+    )
     assert finding.seen == "503, probe_failed: database: connection_refused"
     assert finding.runbook == "AliaportNotReady"

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from aliaport.doctor.findings import Finding, Verdict
-from aliaport.doctor.places import Places
+from aliaport.doctor.targets import Targets
 from tests.doctor.asking import found
 from tests.doctor.conftest import StandIn
 
@@ -24,7 +24,7 @@ async def _asked(stand_in: StandIn, pages: list[dict[str, Any]], key: str = KEY)
         return web.json_response(pages[int(request.query.get("cursor", "0"))])
 
     url = await stand_in({"/v3/monitors": monitors})
-    here = Places(
+    here = Targets(
         "http://127.0.0.1:1",
         uptimerobot=f"{url}/v3",
         uptimerobot_token=key,
@@ -66,6 +66,6 @@ async def test_a_wrong_key_and_a_limit_are_told(stand_in: StandIn) -> None:
         return web.json_response({}, status=429, headers={"Retry-After": "17"})
 
     url = await stand_in({"/monitors": limited})
-    here = Places("http://a", uptimerobot=url, uptimerobot_token=KEY, uptimerobot_name="a")
+    here = Targets("http://a", uptimerobot=url, uptimerobot_token=KEY, uptimerobot_name="a")
     finding = await found("uptimerobot.monitors", here)
     assert finding.todo == "ask again in 17 s"

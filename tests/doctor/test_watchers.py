@@ -9,9 +9,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from aliaport.doctor.essentials import LATENCY
+from aliaport.doctor.expected import LATENCY
 from aliaport.doctor.findings import Finding, Verdict
-from aliaport.doctor.places import Places
+from aliaport.doctor.targets import Targets
 from tests.alerts.receivers import Alertmanager, Receivers
 from tests.alerts.receivers.smtp import PASSWORD
 from tests.alerts.stack.prometheus import Prometheus
@@ -48,8 +48,8 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
-    install(folder / "site", "aliaport-rogues", {"good": "aliaport_rogues.good:Good"})
-    service = start(folder / "service", allow=["good"], path=(folder / "site", ROGUES))
+    install(folder / "endpoint", "aliaport-rogues", {"good": "aliaport_rogues.good:Good"})
+    service = start(folder / "service", allow=["good"], path=(folder / "endpoint", ROGUES))
     receivers, exporters = Receivers(folder / "receivers"), Exporters()
     try:
         alertmanager = Alertmanager(folder / "alertmanager", receivers, factor=FACTOR)
@@ -148,8 +148,8 @@ async def test_a_route_beyond_its_baseline_fails(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(LATENCY, ("GET", "/health"), 0.000001)
-    places = Places("http://a", prometheus=watched.prometheus.url)
-    finding = await found("prometheus.latency", places)
+    targets = Targets("http://a", prometheus=watched.prometheus.url)
+    finding = await found("prometheus.latency", targets)
     assert finding.verdict is Verdict.FAIL
     assert finding.seen.startswith("p95 of the last hour: GET /health ")
     assert finding.seen.endswith(" s (at most 1e-06 s)")
@@ -166,7 +166,7 @@ async def test_silences_are_noticed(watched: Watched) -> None:
     ids = [_silence(watched, "Watchdog"), _silence(watched, "AliaportDoctorTest")]
     try:
         finding = await found(
-            "alertmanager.watchdog", Places("http://a", alertmanager=watched.alertmanager.url)
+            "alertmanager.watchdog", Targets("http://a", alertmanager=watched.alertmanager.url)
         )
         assert finding.verdict is Verdict.FAIL
         assert finding.seen == f"Watchdog is suppressed by silence {ids[0]}"
@@ -180,8 +180,8 @@ async def test_silences_are_noticed(watched: Watched) -> None:
 
 
 async def _delivery(watched: Watched, **more: Any) -> Finding:
-    places = Places("http://a", alertmanager=watched.alertmanager.url, test_alert=True, **more)
-    return await found("alertmanager.delivery", places)
+    targets = Targets("http://a", alertmanager=watched.alertmanager.url, test_alert=True, **more)
+    return await found("alertmanager.delivery", targets)
 
 
 def _silence(watched: Watched, name: str) -> str:
@@ -233,7 +233,7 @@ async def test_a_prometheus_without_rules_and_alertmanager_fails(tmp_path: Path)
 
 
 async def _scrape(prometheus: BarePrometheus, job: str) -> Finding:
-    return await found("prometheus.scrape", Places("http://a", prometheus=prometheus.url, job=job))
+    return await found("prometheus.scrape", Targets("http://a", prometheus=prometheus.url, job=job))
 
 
 def _ask(prometheus: BarePrometheus, query: str) -> list[Any]:

@@ -40,11 +40,11 @@ class Exporters:
         self._thread.join()
 
 
-def shipped_prometheus(folder: Path, places: Mapping[str, str], exporters: str) -> Prometheus:
+def shipped_prometheus(folder: Path, targets: Mapping[str, str], exporters: str) -> Prometheus:
     """The shipped configuration and rules; all exporters are at one address."""
     names = ("node-exporter:9100", "postgres-exporter:9187", "blackbox-exporter:9115")
     everywhere = dict.fromkeys(names, exporters)
-    return Prometheus(folder, {**everywhere, **places}, RUNBOOKS)
+    return Prometheus(folder, {**everywhere, **targets}, RUNBOOKS)
 
 
 class BarePrometheus:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from aliaport.discovery import RejectedError, plugin_class, scan, unknown_names
+from aliaport.host.discovery import RejectedError, plugin_class, scan, unknown_names
 from aliaport.plugin import Plugin, PluginConfig
 from tests.support.distributions import install
 

@@ -6,17 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliaport import report
-from aliaport.declarations import Probe, Status
-from aliaport.discovery import Rejection
-from aliaport.probing import Result
-from aliaport.report import PluginRow, ProbeRow, View
+from aliaport.contract.declarations import Probe, Status
+from aliaport.host import report
+from aliaport.host.discovery import Rejection
+from aliaport.host.probes import ProbeResult
+from aliaport.host.report import PluginRow, ProbeRow, View
 
 H, D, U = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY
 
 
 def row(status: Status, critical: bool, name: str = "p", code: str = "x") -> ProbeRow:
-    return ProbeRow(Probe(name=name, run=lambda: None), "plugin", critical, Result(status, code))
+    return ProbeRow(
+        Probe(name=name, run=lambda: None), "plugin", critical, ProbeResult(status, code)
+    )
 
 
 def answer(view: View) -> tuple[int, str]:
@@ -48,7 +50,7 @@ def test_the_table(view: View, expected: tuple[int, str]) -> None:
 
 def test_the_body_of_a_failure_is_the_specification_s() -> None:
     probe = Probe(name="database", run=lambda: None, words=("connected", "disconnected"))
-    failing = ProbeRow(probe, "db", True, Result(U, "connection_refused"))
+    failing = ProbeRow(probe, "db", True, ProbeResult(U, "connection_refused"))
     assert report.ready(View(1_763_893_800, [failing]), [failing]) == (
         503,
         {

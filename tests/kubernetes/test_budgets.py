@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from aliaport import host, loop_watch
+from aliaport.host import host
+from aliaport.isolation import stall_watch
 from aliaport.logs import audit, backlog, pipeline
 from aliaport.sentry import tracking
 from aliaport.settings import Settings
-from aliaport.web import apps, server
+from aliaport.web import mounts, server
 from tests.kubernetes.pods import quantity
 from tests.kubernetes.render import build, one, pod_spec
 from tests.kubernetes.service_side import container, settings
@@ -39,7 +40,7 @@ def stop_budget(given: Settings) -> float:
     return float(
         max(given.drain_seconds, audit.RECORD_TIMEOUT)
         + SERVER_CLOSE
-        + max(host.STOP_BUDGET, apps.STOP_TIMEOUT)
+        + max(host.STOP_BUDGET, mounts.STOP_TIMEOUT)
         + tracking.LAST_FLUSH
         + LOG_CLOSE
     )
@@ -63,7 +64,7 @@ def test_readiness_waits_as_long_as_ready_may_take(overlay: str, tmp_path: Path)
 def test_liveness_kills_only_after_the_log_has_named_a_stall(overlay: str) -> None:
     liveness = probes(overlay)["liveness"]
     soonest = liveness["periodSeconds"] * (liveness["failureThreshold"] - 1)
-    assert soonest >= loop_watch.STALL + 2 * loop_watch.EVERY + LOG_CLOSE
+    assert soonest >= stall_watch.STALL + 2 * stall_watch.EVERY + LOG_CLOSE
     assert patience(liveness) <= 60, "a dead process would stay for longer than a minute"
 
 
@@ -115,7 +116,7 @@ def test_logs_fit_their_volume_and_the_volume_its_limit(overlay: str, tmp_path: 
 def test_memory_holds_a_full_backlog(overlay: str) -> None:
     # 62 MB after 100,000 requests (README.md), and what waits for a disk that stands still.
     resources = container(overlay)["resources"]
-    assert quantity(resources["limits"]["memory"]) >= 4 * backlog.MOST_WEIGHT + 110e6
+    assert quantity(resources["limits"]["memory"]) >= 4 * backlog.MAX_WEIGHT + 110e6
     assert quantity(resources["requests"]["memory"]) >= 110e6
 
 

@@ -85,7 +85,7 @@ async def test_a_stuck_write_and_drops_are_judged(
     until(lambda: since is not None and time.monotonic() - since > 0.1, "it takes long")
     check = await health.check()
     assert (check.status, check.code) == ("unhealthy", "blocked")
-    assert health.figures()["aliaport_log_failing"] == {("app.log",): 1.0}
+    assert health.samples()["aliaport_log_failing"] == {("app.log",): 1.0}
     for number in range(100):
         writer.put(entry(number))
     gate.set()

@@ -15,8 +15,8 @@ from aliaport.logs.entries import Entry, Importance
 from aliaport.logs.fields import ECS_FIELDS, ECS_VERSION, NAMES
 from aliaport.logs.lines import LineFormat
 from aliaport.logs.requests import RequestLog
+from aliaport.logs.sanitize import FIELD_LIMIT, TEXT_LIMIT, sanitize
 from aliaport.logs.streams import Console
-from aliaport.logs.values import FIELD_LIMIT, TEXT_LIMIT, make_plain
 from aliaport.redaction import is_identity_number, is_secret_name, redact
 from tests.support.ecs import ECS, parsed
 
@@ -29,7 +29,7 @@ FORMAT = LineFormat("aliaport.app", SERVICE)
 
 
 def line(name: str = "it.happened", /, **fields: Any) -> dict[str, Any]:
-    make_plain(fields)
+    sanitize(fields)
     entry = Entry(
         time.time_ns(), "info", Importance.INFO, name, fields, identify(None, None), "MainThread"
     )

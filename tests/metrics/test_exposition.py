@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from aliaport.declarations import Metric
-from aliaport.exposition import render_family
-from aliaport.recorders import Recorders
-from aliaport.samples import Collection, freezer
+from aliaport.contract.declarations import Metric
+from aliaport.metrics.exposition import render_family
+from aliaport.metrics.registry import MetricRegistry
+from aliaport.metrics.samples import Collection, freezer
 
 GAUGE = Metric.gauge("aliaport_x_gauge", 'A "help" with \\ and\na line.', ("a", "b"))
 
@@ -37,11 +37,11 @@ def test_labels_and_values_survive_the_way_to_a_parser(
 @given(st.lists(st.floats(min_value=-10, max_value=100), min_size=1, max_size=50))
 def test_histograms_are_cumulative_and_complete(values: list[float]) -> None:
     metric = Metric.histogram("aliaport_x_seconds", "Durations.", ("kind",), (0.1, 1, 10))
-    recorders = Recorders(10)
-    handle = recorders.histogram(metric, "x")
+    registry = MetricRegistry(10)
+    handle = registry.histogram(metric, "x")
     for value in values:
         handle.observe(value, kind="k")
-    text = render_family(metric, recorders.snapshot()[metric.name]) + "\n"
+    text = render_family(metric, registry.snapshot()[metric.name]) + "\n"
     (family,) = text_string_to_metric_families(text)
     found = {s.labels.get("le", s.name.rpartition("_")[2]): s.value for s in family.samples}
     for bound in ("0.1", "1.0", "10.0"):

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from aliaport.families import SHARED_FAMILIES
-from aliaport.host_metrics import FAMILIES as HOST_FAMILIES
+from aliaport.contract.families import SHARED_FAMILIES
+from aliaport.host.own_metrics import FAMILIES as HOST_FAMILIES
 from tests.support.fixtures import Launch
 from tests.support.tcmb import Tcmb
 
 LISTED: dict[str, dict[str, Any]] = tomllib.loads(
-    (Path(__file__).parents[1] / "deploy/metrics.toml").read_text()
+    (Path(__file__).parents[2] / "deploy/metrics.toml").read_text()
 )
 BUNDLED = ("cpu", "currency_sync", "db", "disk", "memory", "operations")
 SILENT = {

@@ -8,13 +8,21 @@ import pytest
 
 from aliaport import postgres
 from aliaport.errors import AliaportError
-from aliaport.postgres import Leader, Link, Migration, MigrationError, Pool, QueryTimeout, migrate
+from aliaport.postgres import (
+    Leader,
+    Migration,
+    MigrationError,
+    Pool,
+    QueryTimeout,
+    ReconnectingConnection,
+    migrate,
+)
 from aliaport.testing import make_context
 from tests.support.postgres import TcpPostgres, until
 
 
 def histogram(context) -> dict:
-    return context.recorders.snapshot()["aliaport_db_query_duration_seconds"]
+    return context.registry.snapshot()["aliaport_db_query_duration_seconds"]
 
 
 async def test_statements_are_bounded_named_and_timed(server: TcpPostgres) -> None:
@@ -52,7 +60,7 @@ async def test_the_pool_is_bounded_and_counted(server: TcpPostgres) -> None:
     pool = Pool(context, component="x", size=1)
 
     def gauges() -> list[float]:
-        figures = context.recorders.snapshot()
+        figures = context.registry.snapshot()
         return [figures[f"aliaport_db_pool_{name}"]["x",] for name in ("used", "idle", "max")]
 
     with pytest.raises(RuntimeError, match="not started"):
@@ -125,7 +133,7 @@ async def test_the_server_ends_a_session_that_vanished_or_froze(server: TcpPostg
 
 async def test_a_link_serves_its_callers_one_after_the_other(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
-    link = Link(context, component="linked", connect_timeout=2, query_timeout=1)
+    link = ReconnectingConnection(context, component="linked", connect_timeout=2, query_timeout=1)
     answers = await asyncio.gather(*(link.fetch("SELECT $1::int AS n", n) for n in range(20)))
     assert [rows[0]["n"] for rows in answers] == list(range(20))
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aliaport-linked'"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aliaport.jobs import JobRunner
+from aliaport.host.jobs import JobRunner
 from aliaport.plugin import Job, Schedule
 from aliaport.sentry import Sentry
 from aliaport.sentry.checkins import monitor_config, monitor_slug
@@ -29,7 +29,7 @@ def watched(
         def observed(job: Job, bulkhead: Any, log: Any, clock: Any, _nobody: None) -> JobRunner:
             return JobRunner(job, bulkhead, log, clock, sentry.job_observer("scheduled", job))
 
-        monkeypatch.setattr("aliaport.unit.JobRunner", observed)
+        monkeypatch.setattr("aliaport.host.lifecycle.JobRunner", observed)
         return run_plugin(Scheduled, {"result": result}, name="scheduled", clock=clock, jobs=False)
 
     return run
@@ -90,7 +90,7 @@ def test_a_failure_is_told_once_and_taken_back(
         clock.advance(3600)
         plugin.missed_runs("work")
         assert statuses(stand_in, sentry) == ["error"]
-        observer = plugin._unit.jobs[0]._observer
+        observer = plugin._instance.jobs[0]._observer
         observer.ended("succeeded", DUE, 1.0)
         observer.ended("timed_out", DUE, 1.0)
         observer.missed(MORNING)

@@ -9,10 +9,10 @@ import pytest
 
 from aliaport import __version__
 from aliaport.correlation import REQUEST, identify
-from aliaport.failures import describe
-from aliaport.logs.standard import _Forward
+from aliaport.isolation.failures import describe
+from aliaport.logs.stdlib import _Forward
 from aliaport.sentry import Sentry
-from aliaport.sentry.quota import MOST_PER_PERIOD
+from aliaport.sentry.sampling import MAX_PER_PERIOD
 from aliaport.sentry.tracebacks import read_traceback
 from tests.support.sentry import SentryServer
 
@@ -99,7 +99,7 @@ def test_an_exception_that_came_as_text_has_its_stack_trace(
     (value,) = event["exception"]["values"]
     assert (value["type"], value["value"]) == ("RuntimeError", "sync\nfailed")
     frame = value["stacktrace"]["frames"][-1]
-    assert frame["filename"] == "tests/test_sentry.py"
+    assert frame["filename"] == "tests/sentry/test_events.py"
     assert frame["context_line"] == 'raise RuntimeError("sync\\nfailed") from cause'
     assert "traceback" not in event["contexts"]["aliaport"]
 
@@ -169,15 +169,15 @@ def test_a_request_s_ids_are_tags(sentry: Sentry, stand_in: SentryServer, log: A
 def test_a_storm_of_one_error_is_cut(
     sentry: Sentry, stand_in: SentryServer, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(MOST_PER_PERIOD + 30):
+    for _ in range(MAX_PER_PERIOD + 30):
         log.error("shelf.lost")
     log.error("shelf.found")
     later = time.monotonic() + 61
-    monkeypatch.setattr("aliaport.sentry.quota.time", SimpleNamespace(monotonic=lambda: later))
+    monkeypatch.setattr("aliaport.sentry.sampling.time", SimpleNamespace(monotonic=lambda: later))
     log.error("shelf.lost")
     sentry.flush(5)
     events = stand_in.of("event")
-    assert len(events) == MOST_PER_PERIOD + 2
+    assert len(events) == MAX_PER_PERIOD + 2
     assert events[-1]["tags"]["left_out_before"] == "30"
 
 

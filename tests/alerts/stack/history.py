@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from aliaport.http_metrics import BUCKETS, DURATION, REQUESTS
+from aliaport.metrics.http import BUCKETS, DURATION, REQUESTS
 from tests.alerts.stack.shorten import FACTOR
 
 DAYS = 3

@@ -17,7 +17,7 @@ from aliaport.plugin import (
     Sample,
     Scalar,
 )
-from aliaport.postgres import FAULTS, Link, QueryTimeout
+from aliaport.postgres import FAULTS, QueryTimeout, ReconnectingConnection
 from aliaport_db.config import DbConfig
 from aliaport_db.faults import REASONS, code_of
 
@@ -53,14 +53,16 @@ class DbPlugin(Plugin[DbConfig]):
     def __init__(self, config: DbConfig, context: Context) -> None:
         super().__init__(config, context)
         slow = config.statistics_timeout
-        self._probe = Link(
+        self._probe = ReconnectingConnection(
             context,
             component="db",
             connect_timeout=config.connect_timeout,
             query_timeout=config.query_timeout,
         )
         self._statistics, self._size = (
-            Link(context, component="db", connect_timeout=slow, query_timeout=slow)
+            ReconnectingConnection(
+                context, component="db", connect_timeout=slow, query_timeout=slow
+            )
             for _ in range(2)
         )
         self._latency: float | None = None

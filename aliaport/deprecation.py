@@ -1,0 +1,26 @@
+"""Old names of public classes: they keep working for one minor version, with a warning."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def renamed(module: str, names: Mapping[str, tuple[str, Any]]) -> Callable[[str], Any]:
+    """Return a module's `__getattr__` that finds old names and warns about them.
+
+    `names` maps each old name to the new name and the object. The function raises AttributeError
+    for every other name, as Python does.
+    """
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        new, found = names[name]
+        warnings.warn(
+            f"{module}.{name} is now {module}.{new}; the old name goes with the next minor version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return found
+
+    return find

@@ -1,0 +1,1 @@
+"""Metrics: families and their owners, samples, collectors, the Prometheus page."""

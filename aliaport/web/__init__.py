@@ -1,1 +1,1 @@
-"""The HTTP side: the only importer of aiohttp in the state."""
+"""The HTTP side: the only importer of aiohttp besides `apps` and `doctor`."""

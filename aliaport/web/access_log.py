@@ -16,7 +16,7 @@ QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/met
 
 
 class AccessCounter(AbstractAccessLogger):
-    """An access logger whose `logger` is the state."""
+    """An access logger whose `logger` is the AppState."""
 
     def __init__(self, state: Any, log_format: str) -> None:
         super().__init__(state, log_format)

@@ -1,4 +1,4 @@
-"""The state's endpoints."""
+"""Handlers of the core's endpoints."""
 
 import difflib
 import time

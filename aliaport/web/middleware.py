@@ -33,7 +33,7 @@ def shape_errors(state: AppState) -> Middleware:
             )
         except web.HTTPException as error:
             response = _shaped(error)
-        except Exception as error:  # the bulkhead of the state's and the mounted apps' routes
+        except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
             response = _failed(state, request, error)
         mark(response, identity)
         if drain.active:

@@ -116,8 +116,8 @@ class Run:
             self.bulkhead.call_soon(self.task.cancel)
         self._resolve()
 
-    def _finish(self, value: Any, failure: Failure | None) -> None:
-        """Called in the plugin's thread."""
+    def finish(self, value: Any, failure: Failure | None) -> None:
+        """Store the outcome and wake the HTTP loop; the bulkhead calls it in the plugin's thread."""
         self.bulkhead.leave_forked_child()
         self.bulkhead.unfinished.discard(self)
         self.value, self.failure = value, failure
@@ -197,7 +197,7 @@ class Bulkhead:
                 context = contextvars.copy_context()
                 self._slot(slot).put(lambda: context.run(self._run_blocking, run, function, freeze))
             except RuntimeError as error:  # the machine has no thread left
-                run._finish(None, describe(error, self.package))
+                run.finish(None, describe(error, self.package))
         return run
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
@@ -211,6 +211,14 @@ class Bulkhead:
         """End this process if it is a child that a plugin forked and let run on into the host."""
         if os.getpid() != self._pid:
             os._exit(0)
+
+    def disable_loop(self) -> None:
+        """Make the loop fail in a forked child, so that the child ends.
+
+        Parent and child share one epoll instance: a child that kept running the loop would take the
+        parent's events.
+        """
+        self._selector.close()
 
     def close(self) -> None:
         """End the threads as soon as their calls allow; never waits."""
@@ -226,7 +234,7 @@ class Bulkhead:
 
     async def _run_on_loop(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
         if run.expired:
-            run._finish(None, None)
+            run.finish(None, None)
             return
         run.began = time.monotonic()
         value, failure = None, None
@@ -235,7 +243,7 @@ class Bulkhead:
             value = freeze(await answer if inspect.isawaitable(answer) else answer)
         except BaseException as error:  # the bulkhead: SystemExit and its kind end here too
             failure = describe(error, self.package)
-        run._finish(value, failure)
+        run.finish(value, failure)
 
     def _slot(self, name: str) -> "queue.SimpleQueue[Callable[[], None] | None]":
         slot = self._slots.get(name)
@@ -249,7 +257,7 @@ class Bulkhead:
 
     def _run_blocking(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
         if run.expired:
-            run._finish(None, None)
+            run.finish(None, None)
             return
         run.thread = threading.get_ident()
         run.began = time.monotonic()
@@ -262,7 +270,7 @@ class Bulkhead:
             value = freeze(answer)
         except BaseException as error:  # the bulkhead
             failure = describe(error, self.package)
-        run._finish(value, failure)
+        run.finish(value, failure)
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         self._selector = selectors.DefaultSelector()
@@ -295,7 +303,7 @@ class Bulkhead:
         self.tasks = 0
         for run in list(self.unfinished):
             if not run.in_slot:
-                run._finish(None, Failure("RuntimeError", message, "", ""))
+                run.finish(None, Failure("RuntimeError", message, "", ""))
 
     def _wind_up(self) -> None:
         try:
@@ -342,10 +350,8 @@ _alive: "weakref.WeakSet[Bulkhead]" = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    # Parent and child share one epoll instance: a child that ran a plugin's loop on would take the
-    # parent's events. Without its selector that loop fails, and the child ends.
     for bulkhead in list(_alive):
-        bulkhead._selector.close()
+        bulkhead.disable_loop()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

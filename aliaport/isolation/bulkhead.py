@@ -117,7 +117,7 @@ class Run:
         self._resolve()
 
     def finish(self, value: Any, failure: Failure | None) -> None:
-        """Store the outcome and wake the HTTP loop; the bulkhead calls it in the plugin's thread."""
+        """Store the outcome and wake the HTTP loop. The plugin's thread calls it."""
         self.bulkhead.leave_forked_child()
         self.bulkhead.unfinished.discard(self)
         self.value, self.failure = value, failure

@@ -9,19 +9,19 @@ from datetime import date
 from aliaport.errors import AliaportError
 from aliaport.plugin import Context
 from aliaport.postgres import Connection, close, connect
-from aliaport_currency_sync.account import lacking_days
 from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.config import CurrencySyncConfig
-from aliaport_currency_sync.intake import Intake, Outcome, Result
+from aliaport_currency_sync.coverage import lacking_days
+from aliaport_currency_sync.intake import Intake, IntakeResult, IntakeStatus
 from aliaport_currency_sync.schema import COMPONENT, prepare
 from aliaport_currency_sync.source import Source
 
 PAUSES = (2.0, 10.0, 30.0)
-"""Seconds before each repetition of a day at which the source did not answer."""
+"""Seconds before each retry of a day for which the source was unavailable."""
 
 
 class SourceDownError(AliaportError):
-    """The source does not answer."""
+    """The source is unavailable."""
 
 
 @dataclass(slots=True)
@@ -43,28 +43,28 @@ async def backfill(
     again: bool,
     show: Callable[[Progress], None],
 ) -> Progress:
-    """Take in every open day from `first` to `last`, the oldest first; `show` is told of each.
+    """Take in every open day from `first` to `last`, oldest first, calling `show` after each.
 
-    Days that are stored are left out unless `again` asks for their corrections. Raises
-    SourceDownError where a day was asked for in vain; what was taken in until then stays.
+    Stored days are left out unless `again` is set, which looks for corrections. Raises
+    SourceDownError if the source is unavailable; what was stored until then stays.
     """
     await prepare(context)
     source = Source(config, context.clock)
     connection = await connect(context, component=COMPONENT)
     try:
         open_days = list(BusinessDays(config.extra_holidays).open_days(first, last))
-        lacking = [each.day for each in await lacking_days(connection.fetch, open_days)]
-        wanted = open_days if again else lacking
+        missing = [lacking.day for lacking in await lacking_days(connection.fetch, open_days)]
+        wanted = open_days if again else missing
         progress = Progress(total=len(open_days), done=len(open_days) - len(wanted))
         progress.results["stored before"] = progress.done
         intake = Intake(context, source, config.jump_percent)
         show(progress)
         for day in wanted:
-            outcome = await _taken(intake, day, connection)
+            result = await _taken(intake, day, connection)
             progress.done += 1
-            progress.results[outcome.result.value] += 1
-            if outcome.result is Result.REFUSED:
-                progress.refused.append(f"{day}: {outcome.reason}: {outcome.problem}")
+            progress.results[result.status.value] += 1
+            if result.status is IntakeStatus.REFUSED:
+                progress.refused.append(f"{day}: {result.reason}: {result.problem}")
             show(progress)
         return progress
     finally:
@@ -72,17 +72,17 @@ async def backfill(
         await close(connection)
 
 
-async def _taken(intake: Intake, day: date, connection: Connection) -> Outcome:
+async def _taken(intake: Intake, day: date, connection: Connection) -> IntakeResult:
     async def writer() -> Connection:
         return connection
 
     for pause in (*PAUSES, None):
-        outcome = await intake.archived(day, writer)
-        if outcome.result is not Result.UNAVAILABLE:
-            return outcome
+        result = await intake.archived(day, writer)
+        if result.status is not IntakeStatus.UNAVAILABLE:
+            return result
         if pause is not None:
             await asyncio.sleep(pause)
     raise SourceDownError(
-        f"{day}: the source does not answer ({outcome.problem}); what came before is stored, "
+        f"{day}: the source does not answer ({result.problem}); what came before is stored, "
         f"so run the same command again later"
     )

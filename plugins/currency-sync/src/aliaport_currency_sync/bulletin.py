@@ -34,7 +34,7 @@ _CODE = re.compile(r"[A-Z]{3}")
 _DAY = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})", re.ASCII)
 _BULLETIN_NUMBER = re.compile(r"[0-9]{4}/[0-9]{1,4}", re.ASCII)
 _INDISPENSABLE = ("USD", "EUR")
-_MOST_SPREAD = Decimal("1.5")
+_MAX_SPREAD = Decimal("1.5")
 """A selling rate this many times the buying one is no rate; real ones differ by under 3 %."""
 
 
@@ -97,7 +97,7 @@ def parse(document: bytes) -> Bulletin:
     number = root.get("Bulten_No", "").strip()
     if not _BULLETIN_NUMBER.fullmatch(number):
         raise RefusedError(Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not like 2020/192")
-    rates = tuple(sorted((_rate(each) for each in root), key=lambda rate: rate.code))
+    rates = tuple(sorted((_rate(element) for element in root), key=lambda rate: rate.code))
     codes = [rate.code for rate in rates]
     for code in codes:
         if codes.count(code) > 1:
@@ -165,7 +165,7 @@ def _rate(element: "etree._Element") -> Rate:
     values = {name: _value(code, tag, texts.get(tag, "")) for name, tag in _ELEMENTS.items()}
     for kind in ("forex", "banknote"):
         buying, selling = values[f"{kind}_buying"], values[f"{kind}_selling"]
-        if buying and selling and not buying <= selling <= buying * _MOST_SPREAD:
+        if buying and selling and not buying <= selling <= buying * _MAX_SPREAD:
             raise RefusedError(
                 Fault.INVALID_VALUE, f"{code}: {kind} buying {buying}, selling {selling}"
             )

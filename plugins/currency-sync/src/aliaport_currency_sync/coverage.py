@@ -1,4 +1,4 @@
-"""What the database has, and which days it still lacks."""
+"""Coverage: the newest bulletin in the database, and the days that have none yet."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from aliaport.plugin import Clock
 from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
 FIRST_DAYS = 30
-"""Days that a new installation fetches where the operator names no first day."""
+"""Days that a new installation fetches if no first day is configured."""
 
 ASK_AGAIN_AFTER = timedelta(hours=6)
 GIVE_UP_AFTER = timedelta(days=15)
-"""From the first time that the archive had no file of a day: it never will."""
+"""Time after which a day without a file in the archive is not expected to get one."""
 
 NO_FILE = "no_file"
-"""The reason of a gap for which the archive has no file; every other one is a refusal."""
+"""Reason of a gap for which the archive has no file; every other reason is a refusal."""
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
-"""A connection's or a link's `fetch`."""
+"""Method `fetch` of a connection or of a link."""
 
 _NEWEST = """
 SELECT b.day, b.revision,
@@ -41,7 +41,7 @@ ON CONFLICT (only_row) DO UPDATE SET day = $1 WHERE aliaport_currency_begin.day 
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """A day without a bulletin; the rest is None until the archive was asked for it."""
+    """A day without a bulletin; the rest is None until it was requested from the archive."""
 
     day: date
     reason: str | None = None
@@ -49,7 +49,7 @@ class Lacking:
     last_asked: datetime | None = None
 
     def given_up(self, now: datetime) -> bool:
-        """Whether it is taken for a day on which nothing was published."""
+        """Return whether nothing is assumed to have been published on this day."""
         return (
             self.reason == NO_FILE
             and self.first_asked is not None
@@ -57,10 +57,10 @@ class Lacking:
         )
 
     def to_be_asked(self, now: datetime) -> bool:
-        """Whether the archive should be asked for it at `now`."""
+        """Return whether the archive should be queried for it at `now`."""
         if self.last_asked is None:
             return True
-        # A clock that was set back must not keep it waiting.
+        # A clock that was set back must not delay it.
         rested = abs(now - self.last_asked) > ASK_AGAIN_AFTER
         return rested and not self.given_up(now)
 
@@ -76,32 +76,32 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """The newest bulletin, and the open days up to the one that may be out by now that lack one."""
+class Coverage:
+    """The newest bulletin, and the open days so far that have none."""
 
     newest: Newest | None
     lacking: tuple[Lacking, ...]
 
     def missed(self, days: BusinessDays, now: datetime) -> list[Lacking]:
-        """The business days whose bulletin is late or was never found, the given up ones apart."""
+        """Return the business days whose bulletin is overdue, without those that were given up."""
         last = days.newest_overdue(now)
         return [
-            each
-            for each in self.lacking
-            if each.day <= last
-            and days.kind(each.day) is DayKind.BUSINESS
-            and not each.given_up(now)
+            lacking
+            for lacking in self.lacking
+            if lacking.day <= last
+            and days.kind(lacking.day) is DayKind.BUSINESS
+            and not lacking.given_up(now)
         ]
 
     def has(self, day: date) -> bool:
-        """Whether there is a bulletin of `day`, one of the open days."""
-        return all(each.day != day for each in self.lacking)
+        """Return whether there is a bulletin of `day`, which must be an open day."""
+        return all(lacking.day != day for lacking in self.lacking)
 
 
-class AccountReader:
-    """Reads the account, from the first day that is kept complete on.
+class CoverageReader:
+    """Reads the coverage from the first day on that is to be kept complete.
 
-    That is the operator's or, where he names none, FIRST_DAYS before the first start.
+    That is the configured one or, without one, FIRST_DAYS before the first start.
     """
 
     def __init__(self, days: BusinessDays, configured: date | None, clock: Clock) -> None:
@@ -109,8 +109,8 @@ class AccountReader:
         self._configured = configured
         self._clock = clock
 
-    async def read(self, fetch: Fetch) -> Account:
-        """What there is now."""
+    async def read(self, fetch: Fetch) -> Coverage:
+        """Return the current coverage."""
         now = self._clock.now()
         first = await self._first_day(fetch)
         newest = [
@@ -123,10 +123,10 @@ class AccountReader:
             for row in await fetch(_NEWEST)
         ]
         wanted = list(self._days.open_days(first, self._days.newest_open(now)))
-        return Account(newest[0] if newest else None, await lacking_days(fetch, wanted))
+        return Coverage(newest[0] if newest else None, await lacking_days(fetch, wanted))
 
     async def remember_first_day(self, fetch: Fetch) -> None:
-        """Keep the first day: an outage must not move it, however long it lasts."""
+        """Store the first day, so that no outage can move it, however long it lasts."""
         await fetch(_REMEMBER_FIRST_DAY, await self._first_day(fetch))
 
     async def _first_day(self, fetch: Fetch) -> date:
@@ -139,5 +139,5 @@ class AccountReader:
 
 
 async def lacking_days(fetch: Fetch, wanted: Sequence[date]) -> tuple[Lacking, ...]:
-    """Those of the wanted days that have no bulletin, the oldest first."""
+    """Return the wanted days that have no bulletin, oldest first."""
     return tuple(Lacking(**row) for row in await fetch(_LACKING, wanted))

@@ -1,53 +1,53 @@
-"""From what the database has to the answer of the probe: pure, without clock or database."""
+"""Turns the coverage into the result of the probe: pure, without clock or database."""
 
 from datetime import datetime, timedelta
 
 from aliaport.plugin import Check, Scalar
-from aliaport_currency_sync.account import Account
 from aliaport_currency_sync.business_days import BusinessDays, table_ends, today
+from aliaport_currency_sync.coverage import Coverage
 
-MOST_BEHIND = 1
-"""Overdue bulletins at which the rates are late; beyond, they are outdated."""
+MAX_BEHIND = 1
+"""Overdue bulletins up to which the rates are late; beyond, they are outdated."""
 
-MOST_MISSED = 4
-"""Older missing bulletins at which the history is merely incomplete."""
+MAX_MISSED = 4
+"""Older missing bulletins up to which the history is merely incomplete."""
 
 CALENDAR_NOTICE = timedelta(days=60)
 
 
-def assess(account: Account, days: BusinessDays, now: datetime, problem: str) -> Check:
-    """The state of the rates at `now`; `problem` is what this replica's last attempt met, or ''."""
-    if account.newest is None:
+def assess(coverage: Coverage, days: BusinessDays, now: datetime, problem: str) -> Check:
+    """Return the state of the rates at `now`; `problem` is that of the last attempt here, or ''."""
+    if coverage.newest is None:
         return Check.unhealthy(
             f"there is no bulletin yet{_because(problem)}",
             code="no_bulletin",
             expected_bulletin=days.newest_published(now).isoformat(),
         )
-    newest, overdue = account.newest.day, days.newest_overdue(now)
+    newest, overdue = coverage.newest.day, days.newest_overdue(now)
     behind = days.business_days_after(newest, overdue)
-    holes = [each for each in account.missed(days, now) if each.day < newest]
+    holes = [hole for hole in coverage.missed(days, now) if hole.day < newest]
     data: dict[str, Scalar] = {
         "newest_bulletin": newest.isoformat(),
-        "revision": account.newest.revision,
+        "revision": coverage.newest.revision,
         "expected_bulletin": overdue.isoformat(),
         "missed_bulletins": behind + len(holes),
-        "last_stored_at": account.newest.last_stored_at.isoformat(timespec="seconds"),
+        "last_stored_at": coverage.newest.last_stored_at.isoformat(timespec="seconds"),
     }
     if behind:
         text = f"newest bulletin is of {newest}, expected is {overdue}{_because(problem)}"
-        if behind > MOST_BEHIND:
+        if behind > MAX_BEHIND:
             return Check.unhealthy(text, code="outdated", **data)
         return Check.degraded(text, code="late", **data)
     if holes:
         shown = ", ".join(
-            f"{each.day} ({each.reason or 'not asked yet'})" for each in reversed(holes[-3:])
+            f"{hole.day} ({hole.reason or 'not asked yet'})" for hole in reversed(holes[-3:])
         )
         text = f"{len(holes)} older bulletins are missing: {shown}{_because(problem)}"
-        if len(holes) > MOST_MISSED:
+        if len(holes) > MAX_MISSED:
             return Check.unhealthy(text, code="missed", **data)
         return Check.degraded(text, code="missed", **data)
-    if account.newest.jumps:
-        shown = ", ".join(f"{code} {jump:+}%" for code, jump in account.newest.jumps.items())
+    if coverage.newest.jumps:
+        shown = ", ".join(f"{code} {jump:+}%" for code, jump in coverage.newest.jumps.items())
         return Check.degraded(
             f"the bulletin of {newest} jumped: {shown}"[:300], code="rate_jump", **data
         )

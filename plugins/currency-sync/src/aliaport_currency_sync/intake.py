@@ -1,4 +1,4 @@
-"""Takes one bulletin from the source into the database; faults come back as outcomes."""
+"""Takes one bulletin from the source into the database; faults are part of the result."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from enum import Enum
 
 from aliaport.plugin import Context
 from aliaport.postgres import Connection
-from aliaport_currency_sync.account import NO_FILE
 from aliaport_currency_sync.bulletin import Bulletin, RefusedError
+from aliaport_currency_sync.coverage import NO_FILE
 from aliaport_currency_sync.source import NoFileError, Source, UnavailableError
 from aliaport_currency_sync.store import Change, note_gap, store
 
 
-class Result(Enum):
-    """How taking in one bulletin ended."""
+class IntakeStatus(Enum):
+    """How the intake of one bulletin ended."""
 
     STORED = "stored"
     UNCHANGED = "unchanged"
@@ -25,10 +25,10 @@ class Result(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result, the day of what was read, the rates written, the reason and text of a fault."""
+class IntakeResult:
+    """Status, day of the bulletin that was read, rates written, reason and text of a fault."""
 
-    result: Result
+    status: IntakeStatus
     day: date | None = None
     rates: int = 0
     reason: str = ""
@@ -36,42 +36,44 @@ class Outcome:
 
 
 Writer = Callable[[], Awaitable[Connection]]
-"""Gives the connection to write on, right before each write; raises where nobody may write."""
+"""Called before each write for the connection to write on; raises if writing is not allowed."""
 
 
 class Intake:
-    """From `source` into whatever connection the caller may write on at that moment."""
+    """Stores bulletins from `source`, on the connection that the caller may write on."""
 
     def __init__(self, context: Context, source: Source, jump_percent: Decimal) -> None:
         self._context = context
         self._source = source
         self._jump_percent = jump_percent
 
-    async def newest(self, writer: Writer) -> Outcome:
-        """Take in today.xml, of whichever day it is."""
+    async def newest(self, writer: Writer) -> IntakeResult:
+        """Take in today.xml, whatever its day."""
         fetched = await self._fetched(self._source.newest())
-        return fetched if isinstance(fetched, Outcome) else await self._store(fetched, writer)
+        return fetched if isinstance(fetched, IntakeResult) else await self._store(fetched, writer)
 
-    async def archived(self, day: date, writer: Writer) -> Outcome:
-        """Take in the archive's file of `day`; note it where there is none or it is refused."""
+    async def archived(self, day: date, writer: Writer) -> IntakeResult:
+        """Take in the archive's file of `day`; note a gap if there is none or it is refused."""
         fetched = await self._fetched(self._source.archived(day))
         if isinstance(fetched, Bulletin):
             return await self._store(fetched, writer)
-        if fetched.result in (Result.NO_FILE, Result.REFUSED):
+        if fetched.status in (IntakeStatus.NO_FILE, IntakeStatus.REFUSED):
             await note_gap(await writer(), day, fetched.reason, self._context.clock.now())
         return fetched
 
-    async def _fetched(self, fetching: Awaitable[Bulletin]) -> Bulletin | Outcome:
+    async def _fetched(self, fetching: Awaitable[Bulletin]) -> Bulletin | IntakeResult:
         try:
             return await fetching
         except NoFileError:
-            return Outcome(Result.NO_FILE, reason=NO_FILE)
+            return IntakeResult(IntakeStatus.NO_FILE, reason=NO_FILE)
         except RefusedError as error:
-            return Outcome(Result.REFUSED, reason=error.fault.value, problem=str(error))
+            return IntakeResult(IntakeStatus.REFUSED, reason=error.fault.value, problem=str(error))
         except UnavailableError as error:
-            return Outcome(Result.UNAVAILABLE, reason=error.outage.value, problem=str(error))
+            return IntakeResult(
+                IntakeStatus.UNAVAILABLE, reason=error.outage.value, problem=str(error)
+            )
 
-    async def _store(self, bulletin: Bulletin, writer: Writer) -> Outcome:
+    async def _store(self, bulletin: Bulletin, writer: Writer) -> IntakeResult:
         stored = await store(
             await writer(),
             bulletin,
@@ -79,7 +81,7 @@ class Intake:
             now=self._context.clock.now(),
         )
         if stored.change is Change.NOTHING:
-            return Outcome(Result.UNCHANGED, bulletin.day)
+            return IntakeResult(IntakeStatus.UNCHANGED, bulletin.day)
         log = self._context.log
         day, number = bulletin.day.isoformat(), bulletin.number
         log.info(
@@ -94,4 +96,4 @@ class Intake:
         for jumped, jumps in stored.jumps.items():
             percent = {code: str(value) for code, value in jumps.items()}
             log.warning("currency_sync.jumped", day=jumped.isoformat(), percent=percent)
-        return Outcome(Result.STORED, bulletin.day, len(bulletin.rates))
+        return IntakeResult(IntakeStatus.STORED, bulletin.day, len(bulletin.rates))

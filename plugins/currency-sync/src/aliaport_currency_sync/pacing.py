@@ -6,10 +6,10 @@ from datetime import datetime, time, timedelta
 from aliaport_currency_sync.business_days import ISTANBUL
 
 FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(minutes=10)
+MAX_PAUSE = timedelta(minutes=10)
 HOURLY = timedelta(hours=1)
 AFTERNOON_ENDS = time(17, 30)
-"""Istanbul time until which pauses grow from FIRST_PAUSE to LONGEST_PAUSE; later it is hourly."""
+"""Istanbul time until which pauses grow from FIRST_PAUSE to MAX_PAUSE; later it is hourly."""
 
 _JITTER = 0.2
 
@@ -30,7 +30,7 @@ class Pacing:
     def again(self, now: datetime) -> None:
         """After an attempt that brought nothing: the pause grows."""
         local = now.astimezone(ISTANBUL).time()
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._attempts, 10))
+        pause = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(self._attempts, 10))
         self._rest(now, pause if local < AFTERNOON_ENDS else HOURLY)
         self._attempts += 1
 

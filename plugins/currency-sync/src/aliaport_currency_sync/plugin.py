@@ -15,9 +15,9 @@ from aliaport.plugin import (
 )
 from aliaport.postgres import FAULTS, Leader, Link, QueryTimeout
 from aliaport_currency_sync import families
-from aliaport_currency_sync.account import AccountReader
 from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.config import CurrencySyncConfig
+from aliaport_currency_sync.coverage import CoverageReader
 from aliaport_currency_sync.freshness import assess
 from aliaport_currency_sync.schema import COMPONENT, prepare
 from aliaport_currency_sync.source import Source
@@ -37,7 +37,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         super().__init__(config, context)
         self._days = BusinessDays(config.extra_holidays)
         self._leader = Leader(context, name=COMPONENT, component=COMPONENT)
-        self._accounts = AccountReader(self._days, config.first_day, context.clock)
+        self._reader = CoverageReader(self._days, config.first_day, context.clock)
         self._link = Link(context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0)
         self._probe_link = Link(
             context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
@@ -47,7 +47,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
             context,
             config,
             days=self._days,
-            accounts=self._accounts,
+            reader=self._reader,
             leader=self._leader,
             link=self._link,
             source=self._source,
@@ -71,7 +71,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
     def metrics(self) -> Sequence[Collector]:
         """What the database has, and whether this replica leads."""
         return [
-            Collector(families.ACCOUNT, self._collect_account, name="account", timeout=4),
+            Collector(families.COVERAGE, self._collect_coverage, name="account", timeout=4),
             Collector((families.LEADER,), self._collect_leader, name="leader", timeout=1),
         ]
 
@@ -89,25 +89,25 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     async def _check(self) -> Check:
         try:
-            account = await self._accounts.read(self._probe_link.fetch)
+            coverage = await self._reader.read(self._probe_link.fetch)
         except (QueryTimeout, *FAULTS) as error:
             text = f"the database cannot be asked: {type(error).__name__}"
             return Check.unhealthy(text, code="database")
-        return assess(account, self._days, self.context.clock.now(), self._sync.problem)
+        return assess(coverage, self._days, self.context.clock.now(), self._sync.problem)
 
-    async def _collect_account(self) -> Iterable[Sample]:
+    async def _collect_coverage(self) -> Iterable[Sample]:
         now = self.context.clock.now()
-        account = await self._accounts.read(self._link.fetch)
+        coverage = await self._reader.read(self._link.fetch)
         expected = self._days.newest_overdue(now)
         samples = [
             families.EXPECTED_BULLETIN.sample(_midnight(expected)),
-            families.MISSED_BULLETINS.sample(len(account.missed(self._days, now))),
+            families.MISSED_BULLETINS.sample(len(coverage.missed(self._days, now))),
         ]
-        if account.newest is not None:
+        if coverage.newest is not None:
             samples += [
-                families.NEWEST_BULLETIN.sample(_midnight(account.newest.day)),
-                families.LAST_SUCCESS.sample(account.newest.last_stored_at.timestamp()),
-                families.JUMPED_RATES.sample(len(account.newest.jumps)),
+                families.NEWEST_BULLETIN.sample(_midnight(coverage.newest.day)),
+                families.LAST_SUCCESS.sample(coverage.newest.last_stored_at.timestamp()),
+                families.JUMPED_RATES.sample(len(coverage.newest.jumps)),
             ]
         return samples
 

@@ -4,12 +4,12 @@ from datetime import date
 
 from aliaport.plugin import CURRENCY_SYNC_FAILURE, CURRENCY_SYNC_SUCCESS, Context, JobResult
 from aliaport.postgres import FAULTS, Connection, Leader, Link
-from aliaport_currency_sync.account import Account, AccountReader
 from aliaport_currency_sync.bulletin import Fault
 from aliaport_currency_sync.business_days import BusinessDays, today
 from aliaport_currency_sync.config import CurrencySyncConfig
+from aliaport_currency_sync.coverage import Coverage, CoverageReader
 from aliaport_currency_sync.families import FAILURES, RATES_STORED, RUN_DURATION
-from aliaport_currency_sync.intake import Intake, Outcome, Result
+from aliaport_currency_sync.intake import Intake, IntakeResult, IntakeStatus
 from aliaport_currency_sync.pacing import Pacing
 from aliaport_currency_sync.source import Outage, Source
 
@@ -33,7 +33,7 @@ class Sync:
         config: CurrencySyncConfig,
         *,
         days: BusinessDays,
-        accounts: AccountReader,
+        reader: CoverageReader,
         leader: Leader,
         link: Link,
         source: Source,
@@ -41,7 +41,7 @@ class Sync:
         self.problem = ""
         self._context = context
         self._days = days
-        self._accounts = accounts
+        self._reader = reader
         self._leader = leader
         self._link = link
         self._intake = Intake(context, source, config.jump_percent)
@@ -62,15 +62,15 @@ class Sync:
         leads = await self._leader.holds()
         if leads is not self._led:
             if leads:
-                await self._accounts.remember_first_day(self._leader.session.fetch)
+                await self._reader.remember_first_day(self._leader.session.fetch)
             self._led = leads
             self._context.log.info("currency_sync.leads" if leads else "currency_sync.stands_by")
         clock = self._context.clock
-        account = await self._accounts.read(self._link.fetch)
+        coverage = await self._reader.read(self._link.fetch)
         if leads:
             began = clock.monotonic()
             try:
-                asked = await self._do_what_is_due(account, began + RUN_BUDGET)
+                asked = await self._do_what_is_due(coverage, began + RUN_BUDGET)
             except LostLeadError:
                 self._led = False
                 self._context.log.warning("currency_sync.lost_lead")
@@ -80,15 +80,15 @@ class Sync:
                 raise
             if asked:
                 self._durations.observe(clock.monotonic() - began)
-                account = await self._accounts.read(self._link.fetch)
+                coverage = await self._reader.read(self._link.fetch)
         due = self._days.newest_published(clock.now())
-        return JobResult.DONE if account.has(due) else JobResult.PENDING
+        return JobResult.DONE if coverage.has(due) else JobResult.PENDING
 
-    async def _do_what_is_due(self, account: Account, deadline: float) -> bool:
-        asked = await self._ask_for_today(account)
-        return await self._ask_the_archive(account, deadline) or asked
+    async def _do_what_is_due(self, coverage: Coverage, deadline: float) -> bool:
+        asked = await self._ask_for_today(coverage)
+        return await self._ask_the_archive(coverage, deadline) or asked
 
-    async def _ask_for_today(self, account: Account) -> bool:
+    async def _ask_for_today(self, coverage: Coverage) -> bool:
         """Until it is there by the pacing, then every hour of the day, for corrections."""
         now = self._context.clock.now()
         newest = self._days.newest_open(now)
@@ -99,30 +99,30 @@ class Sync:
             self._today.reset()
         if not self._today.allows(now):
             return False
-        outcome = await self._intake.newest(self._writer)
-        self._note(outcome, "today.xml")
-        arrived = outcome.day == newest or account.has(newest)
-        if arrived and outcome.result is not Result.UNAVAILABLE:
+        result = await self._intake.newest(self._writer)
+        self._note(result, "today.xml")
+        arrived = result.day == newest or coverage.has(newest)
+        if arrived and result.status is not IntakeStatus.UNAVAILABLE:
             self._today.done(self._context.clock.now())
         else:
             self._today.again(self._context.clock.now())
         return True
 
-    async def _ask_the_archive(self, account: Account, deadline: float) -> bool:
+    async def _ask_the_archive(self, coverage: Coverage, deadline: float) -> bool:
         clock = self._context.clock
         if not self._archive.allows(clock.now()):
             return False
         asked = False
-        for lacking in account.lacking:
+        for lacking in coverage.lacking:
             now = clock.now()
             if clock.monotonic() > deadline:
                 break
             if lacking.day == today(now) or not lacking.to_be_asked(now):
                 continue
             asked = True
-            outcome = await self._intake.archived(lacking.day, self._writer)
-            self._note(outcome, f"archive of {lacking.day}")
-            if outcome.result is Result.UNAVAILABLE:
+            result = await self._intake.archived(lacking.day, self._writer)
+            self._note(result, f"archive of {lacking.day}")
+            if result.status is IntakeStatus.UNAVAILABLE:
                 self._archive.again(clock.now())
                 break
             self._archive.reset()
@@ -133,18 +133,18 @@ class Sync:
             raise LostLeadError
         return self._leader.session
 
-    def _note(self, outcome: Outcome, what: str) -> None:
-        if outcome.result is Result.STORED:
+    def _note(self, result: IntakeResult, what: str) -> None:
+        if result.status is IntakeStatus.STORED:
             self._successes.inc()
-            self._rates.inc(outcome.rates)
-        if outcome.problem:
-            self._count_failure(outcome.reason, outcome.problem)
+            self._rates.inc(result.rates)
+        if result.problem:
+            self._count_failure(result.reason, result.problem)
             self._context.log.warning(
-                "currency_sync.failed", of=what, reason=outcome.reason, problem=outcome.problem
+                "currency_sync.failed", of=what, reason=result.reason, problem=result.problem
             )
         else:
             self.problem = ""
-            self._context.log.debug("currency_sync.asked", of=what, result=outcome.result.value)
+            self._context.log.debug("currency_sync.asked", of=what, result=result.status.value)
 
     def _count_failure(self, reason: str, problem: str) -> None:
         self.problem = f"{reason}: {problem}"

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 from aliaport_operations.folding import fold, prefix_query, sort_key, words
-from aliaport_operations.masking import masked
-from aliaport_operations.plates import normalised
+from aliaport_operations.gate_fields import normalised
+from aliaport_operations.text import masked
 from hypothesis import given
 from hypothesis import strategies as st
 

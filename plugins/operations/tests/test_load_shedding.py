@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from aliaport_operations import load
+from aliaport_operations import saturation
 
 from tests.support.operations import CARI, ORDER, Operations, serve
 from tests.support.operations_locks import held, wait_for_blocked
@@ -110,7 +110,7 @@ def test_who_finds_no_connection_is_refused_and_nobody_queues_without_end(api: O
 def test_a_refusal_is_recent_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    counted = load.Load()
+    counted = saturation.Saturation()
     counted.shed()
     now += 30
     counted.shed()

@@ -1,4 +1,4 @@
-"""The fields of accounts, in requests and in answers."""
+"""The fields of accounts, in requests and in responses."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from stdnum.exceptions import ValidationError
 from stdnum.tr import tckimlik, vkn
 
 from aliaport_operations.paging import DEFAULT_LIMIT, After, Limit
-from aliaport_operations.reading import Fields
+from aliaport_operations.parsing import Fields
 from aliaport_operations.text import TAX_NUMBER, Code, Email, PersonName, Phone, Title, Version
 
 
@@ -25,7 +25,7 @@ CURRENCIES = (
     *("TRY", "USD", "EUR", "GBP", "CHF", "JPY", "CNY", "RUB", "SAR", "AED", "QAR", "KWD", "AZN"),
     *("AUD", "BGN", "CAD", "DKK", "IRR", "KRW", "KZT", "NOK", "PKR", "RON", "SEK"),
 )
-"""The lira, and what the Turkish central bank quotes a rate for."""
+"""The lira, and the currencies for which the Turkish central bank quotes a rate."""
 
 Currency = Annotated[str, Field(json_schema_extra={"enum": list(CURRENCIES)})]
 
@@ -37,7 +37,7 @@ def _known(code: str) -> str:
 
 
 def check_tax_number(text: str) -> str:
-    """A tax number (10 digits) or identity number (11) with right check digits, or ValueError."""
+    """Return a tax or identity number with correct check digits. Raises ValueError."""
     try:
         return str((vkn if len(text) == 10 else tckimlik).validate(text))
     except ValidationError:

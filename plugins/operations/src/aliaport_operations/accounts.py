@@ -1,6 +1,5 @@
 """Accounts of customers and suppliers: `/api/cari`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -16,21 +15,23 @@ from aliaport_operations.account_fields import (
     Contact,
     NewAccount,
 )
-from aliaport_operations.calls import Call, Outcome, Route, missing
-from aliaport_operations.conflicts import version_conflict
-from aliaport_operations.masking import masked, sees_personal_data
-from aliaport_operations.paging import Conditions, read_cursor, write_cursor
-from aliaport_operations.roles import Role
+from aliaport_operations.paging import Conditions, read_cursor, split_page
+from aliaport_operations.responses import ApiResponse, not_found, version_conflict
+from aliaport_operations.routing import ApiRequest, route
+from aliaport_operations.sessions import Caller
+from aliaport_operations.text import masked
+from aliaport_operations.users import Role
 
 PATH = "/api/cari"
+_ITEM = f"{PATH}/{{id}}"
 
 _SELECT = """
 SELECT a.*, c.name AS created_by_name, m.name AS changed_by_name
 FROM aliaport_operations_accounts a
 JOIN aliaport_operations_users c ON c.id = a.created_by
 JOIN aliaport_operations_users m ON m.id = a.changed_by"""
-# Materialised for a search, or the planner, which knows nothing of how frequent beginnings of words
-# are, walks the order's index from its start for a word that is nowhere.
+# Materialized for a search: the planner cannot estimate how frequent a prefix is, and for a word
+# that no account has it would walk the whole index of the sort order.
 _PAGE = """
 WITH found AS {how} (
     SELECT a.id, a.code, a.title_key FROM aliaport_operations_accounts a {where}
@@ -62,96 +63,39 @@ class Accounts:
     def __init__(self, context: Context) -> None:
         self._audit = context.audit
 
-    def routes(self) -> Sequence[Route]:
-        """The routes, with the roles that may call them."""
-        item = f"{PATH}/{{id}}"
-        return [
-            Route(
-                method="GET",
-                path=PATH,
-                summary="List accounts",
-                handler=self.list,
-                role=Role.VIEWER,
-                query=AccountsQuery,
-                answer=AccountPage,
-                errors=(403,),
-            ),
-            Route(
-                method="POST",
-                path=PATH,
-                summary="Create an account",
-                handler=self.create,
-                role=Role.CLERK,
-                body=NewAccount,
-                answer=Account,
-                status=201,
-                errors=(409,),
-            ),
-            Route(
-                method="GET",
-                path=item,
-                summary="Read an account",
-                handler=self.read,
-                role=Role.VIEWER,
-                answer=Account,
-            ),
-            Route(
-                method="PUT",
-                path=item,
-                summary="Change an account",
-                handler=self.change,
-                role=Role.CLERK,
-                body=ChangedAccount,
-                answer=Account,
-                errors=(409,),
-            ),
-            Route(
-                method="POST",
-                path=f"{item}/deactivate",
-                summary="Deactivate an account: it gets no more work orders",
-                handler=self.deactivate,
-                role=Role.ADMIN,
-                body=AccountVersion,
-                answer=Account,
-                errors=(409,),
-            ),
-            Route(
-                method="POST",
-                path=f"{item}/activate",
-                summary="Activate a deactivated account",
-                handler=self.activate,
-                role=Role.ADMIN,
-                body=AccountVersion,
-                answer=Account,
-                errors=(409,),
-            ),
-        ]
-
-    async def list(self, call: Call) -> Outcome:
-        """`GET /api/cari`."""
-        query: AccountsQuery = call.query
+    @route(
+        "GET",
+        PATH,
+        "List accounts",
+        role=Role.VIEWER,
+        query=AccountsQuery,
+        response=AccountPage,
+        errors=(403,),
+    )
+    async def list(self, request: ApiRequest) -> ApiResponse:
+        """Return one page of the accounts that match the query."""
+        query: AccountsQuery = request.query
         conditions = Conditions()
         if query.q is not None:
             wanted = folding.prefix_query(query.q)
             if wanted is None:
-                return Outcome(AccountPage(items=[], next=None))
+                return ApiResponse(AccountPage(items=[], next=None))
             conditions.add("a.words @@ {}::tsquery", wanted)
-        for column in ("kind", "currency"):
-            if (value := getattr(query, column)) is not None:
-                conditions.add(f"a.{column} = {{}}", value)
+        conditions.equals("a.kind", query.kind)
+        conditions.equals("a.currency", query.currency)
         if query.state is not None:
-            there = "NOT NULL" if query.state == "deactivated" else "NULL"
-            conditions.add(f"a.deactivated_at IS {there}")
+            conditions.is_null("a.deactivated_at", null=query.state == "active")
         if query.tax_number is not None:
-            if not sees_personal_data(call.caller):
-                raise Refusal(403, "forbidden", "viewers cannot search by tax_number")
-            conditions.add("a.tax_number = {}", query.tax_number)
-        columns = "a.code" if query.sort == "code" else "a.title_key, a.id"
+            request.caller.check_search_by("tax_number")
+            conditions.equals("a.tax_number", query.tax_number)
+        key: dict[str, type] = (
+            {"code": str} if query.sort == "code" else {"title_key": str, "id": int}
+        )
+        columns = ", ".join(f"a.{column}" for column in key)
         if query.after is not None:
-            kinds = (str,) if query.sort == "code" else (str, int)
-            key = read_cursor(query.after, query.sort, kinds)
-            places = ", ".join("{}" for _ in key)
-            conditions.add(f"({columns}) > ({places})", *key)
+            values = read_cursor(query.after, query.sort, list(key.values()))
+            places = ", ".join("{}" for _ in values)
+            conditions.add(f"({columns}) > ({places})", *values)
         statement = _PAGE.format(
             how="" if query.q is None else "MATERIALIZED",
             where=conditions.where,
@@ -159,68 +103,106 @@ class Accounts:
             limit=query.limit + 1,
             select=_SELECT,
         )
-        rows = await call.connection.fetch(statement, *conditions.arguments)
-        page = rows[: query.limit]
-        following = None
-        if len(rows) > query.limit:
-            last = page[-1]
-            key = (last["code"],) if query.sort == "code" else (last["title_key"], last["id"])
-            following = write_cursor(query.sort, key)
-        return Outcome(AccountPage(items=[_shown(row, call) for row in page], next=following))
+        rows = await request.connection.fetch(statement, *conditions.arguments)
+        page, following = split_page(
+            rows, query.limit, query.sort, lambda last: [last[column] for column in key]
+        )
+        items = [_account(row, request.caller) for row in page]
+        return ApiResponse(AccountPage(items=items, next=following))
 
-    async def create(self, call: Call) -> Outcome:
-        """`POST /api/cari`."""
-        body: NewAccount = call.body
+    @route(
+        "POST",
+        PATH,
+        "Create an account",
+        role=Role.CLERK,
+        body=NewAccount,
+        response=Account,
+        status=201,
+        errors=(409,),
+    )
+    async def create(self, request: ApiRequest) -> ApiResponse:
+        """Store a new account, whose code must be free."""
+        body: NewAccount = request.body
         try:
-            number = await call.connection.fetchval(_INSERT, call.caller.id, *_columns(body))
+            account_id = await request.connection.fetchval(
+                _INSERT, request.caller.id, *_columns(body)
+            )
         except asyncpg.UniqueViolationError:
             raise _taken(body.code) from None
-        account = await _find(call, number)
-        return Outcome(account, 201, {"Location": f"{PATH}/{account.id}"})
+        account = await _find(request, account_id)
+        return ApiResponse(account, 201, {"Location": f"{PATH}/{account.id}"})
 
-    async def read(self, call: Call) -> Outcome:
-        """`GET /api/cari/{id}`."""
-        return Outcome(await _find(call, call.number))
+    @route("GET", _ITEM, "Read an account", role=Role.VIEWER, response=Account)
+    async def read(self, request: ApiRequest) -> ApiResponse:
+        """Return one account."""
+        return ApiResponse(await _find(request, request.id))
 
-    async def change(self, call: Call) -> Outcome:
-        """`PUT /api/cari/{id}`."""
-        body: ChangedAccount = call.body
+    @route(
+        "PUT",
+        _ITEM,
+        "Change an account",
+        role=Role.CLERK,
+        body=ChangedAccount,
+        response=Account,
+        errors=(409,),
+    )
+    async def change(self, request: ApiRequest) -> ApiResponse:
+        """Replace what is stored, unless somebody else was faster."""
+        body: ChangedAccount = request.body
         try:
-            # So that the answer does not show a later change of somebody else.
-            async with call.connection.transaction():
-                done = await call.connection.execute(
-                    _UPDATE, call.caller.id, *_columns(body), call.number, body.version
+            # One transaction, so that the response cannot show a later change by somebody else.
+            async with request.connection.transaction():
+                done = await request.connection.execute(
+                    _UPDATE, request.caller.id, *_columns(body), request.id, body.version
                 )
-                account = await _find(call, call.number)
+                account = await _find(request, request.id)
         except asyncpg.UniqueViolationError:
             raise _taken(body.code) from None
         if done == "UPDATE 0":
             raise version_conflict("account", account)
-        return Outcome(account)
+        return ApiResponse(account)
 
-    async def deactivate(self, call: Call) -> Outcome:
-        """`POST /api/cari/{id}/deactivate`."""
-        return await self._switch(call, active=False)
+    @route(
+        "POST",
+        f"{_ITEM}/deactivate",
+        "Deactivate an account: it gets no more work orders",
+        role=Role.ADMIN,
+        body=AccountVersion,
+        response=Account,
+        errors=(409,),
+    )
+    async def deactivate(self, request: ApiRequest) -> ApiResponse:
+        """Deactivate an active account."""
+        return await self._switch(request, active=False)
 
-    async def activate(self, call: Call) -> Outcome:
-        """`POST /api/cari/{id}/activate`."""
-        return await self._switch(call, active=True)
+    @route(
+        "POST",
+        f"{_ITEM}/activate",
+        "Activate a deactivated account",
+        role=Role.ADMIN,
+        body=AccountVersion,
+        response=Account,
+        errors=(409,),
+    )
+    async def activate(self, request: ApiRequest) -> ApiResponse:
+        """Activate a deactivated account."""
+        return await self._switch(request, active=True)
 
-    async def _switch(self, call: Call, *, active: bool) -> Outcome:
-        body: AccountVersion = call.body
-        async with call.connection.transaction():
-            done = await call.connection.execute(
-                _SWITCH, call.number, call.caller.id, active, body.version
+    async def _switch(self, request: ApiRequest, *, active: bool) -> ApiResponse:
+        body: AccountVersion = request.body
+        async with request.connection.transaction():
+            done = await request.connection.execute(
+                _SWITCH, request.id, request.caller.id, active, body.version
             )
-            account = await _find(call, call.number)
+            account = await _find(request, request.id)
             if done == "UPDATE 0":
                 if account.version == body.version:
                     word = "active" if active else "deactivated"
                     raise Refusal(409, "already", f"the account is {word} already")
                 raise version_conflict("account", account)
             action = "account.activated" if active else "account.deactivated"
-            await self._audit.arecord(action, user=call.caller.name, account=account.code)
-        return Outcome(account)
+            await self._audit.arecord(action, user=request.caller.name, account=account.code)
+        return ApiResponse(account)
 
 
 def _columns(body: NewAccount) -> tuple[Any, ...]:
@@ -232,17 +214,17 @@ def _columns(body: NewAccount) -> tuple[Any, ...]:
     )
 
 
-async def _find(call: Call, number: int) -> Account:
-    row = await call.connection.fetchrow(f"{_SELECT} WHERE a.id = $1", number)
+async def _find(request: ApiRequest, account_id: int) -> Account:
+    row = await request.connection.fetchrow(f"{_SELECT} WHERE a.id = $1", account_id)
     if row is None:
-        raise missing("account")
-    return _shown(row, call)
+        raise not_found("account")
+    return _account(row, request.caller)
 
 
-def _shown(row: asyncpg.Record, call: Call) -> Account:
+def _account(row: asyncpg.Record, caller: Caller) -> Account:
     tax_number = row["tax_number"]
-    person, phone, email = (row[f"contact_{each}"] for each in ("person", "phone", "email"))
-    if not sees_personal_data(call.caller):
+    person, phone, email = (row[f"contact_{part}"] for part in ("person", "phone", "email"))
+    if not caller.sees_personal_data:
         tax_number = masked(tax_number, last=2)
         person, phone, email = masked(person, first=1), masked(phone, last=2), masked(email)
     return Account(

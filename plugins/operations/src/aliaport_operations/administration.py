@@ -1,4 +1,4 @@
-"""What administrators do to users, recorded before it is done."""
+"""Administration of users, audited before the change is committed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,9 +6,8 @@ from datetime import datetime
 from aliaport.errors import AliaportError
 from aliaport.plugin import Context
 from aliaport.postgres import Connection
-from aliaport_operations.roles import Role
 from aliaport_operations.sessions import end_sessions
-from aliaport_operations.users import User, add_user, find_user, set_password
+from aliaport_operations.users import Role, User, add_user, find_user, set_password
 
 _LIST = "SELECT name, role, created_at, disabled_at FROM aliaport_operations_users ORDER BY name"
 _DISABLE = "UPDATE aliaport_operations_users SET disabled_at = now() WHERE id = $1"
@@ -21,7 +20,7 @@ WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now() ORDER BY created_
 
 @dataclass(frozen=True, slots=True)
 class ListedUser:
-    """A user as listed."""
+    """A user in a list."""
 
     name: str
     role: Role
@@ -31,7 +30,7 @@ class ListedUser:
 
 @dataclass(frozen=True, slots=True)
 class ListedSession:
-    """A session that has not ended; whether it has been idle for too long is the service's say."""
+    """A session that has not ended; the service's settings decide whether it was idle too long."""
 
     address: str
     created_at: datetime
@@ -40,7 +39,7 @@ class ListedSession:
 
 
 class Administration:
-    """Acts on users for whoever runs the command. Raises AliaportError where a user is missing."""
+    """Changes users on behalf of `operator`. Raises AliaportError if a user does not exist."""
 
     def __init__(self, context: Context, connection: Connection, operator: str) -> None:
         self._audit = context.audit
@@ -54,12 +53,12 @@ class Administration:
             await self._record("user.added", name, role=role)
 
     async def users(self) -> list[ListedUser]:
-        """All users."""
+        """Return all users."""
         rows = await self._connection.fetch(_LIST)
         return [ListedUser(**row) for row in rows]
 
     async def disable(self, name: str) -> int:
-        """Let a user sign in no more; return how many sessions were ended."""
+        """Disable sign-in for a user; return how many sessions were ended."""
         user = await self._user(name)
         async with self._connection.transaction():
             await self._connection.execute(_DISABLE, user.id)
@@ -75,14 +74,14 @@ class Administration:
             await self._record("user.enabled", name)
 
     async def set_role(self, name: str, role: Role) -> None:
-        """Give a user another role, from the next request on."""
+        """Change a user's role, effective with the next request."""
         user = await self._user(name)
         async with self._connection.transaction():
             await self._connection.execute(_SET_ROLE, user.id, role)
             await self._record("user.role_changed", name, role=role)
 
     async def reset(self, name: str, password_hash: str) -> int:
-        """Give a user a new password; return how many sessions were ended."""
+        """Set a new password; return how many sessions were ended."""
         user = await self._user(name)
         async with self._connection.transaction():
             await set_password(self._connection, user.id, password_hash)
@@ -91,13 +90,13 @@ class Administration:
         return ended
 
     async def sessions(self, name: str) -> list[ListedSession]:
-        """A user's sessions."""
+        """Return a user's sessions."""
         user = await self._user(name)
         rows = await self._connection.fetch(_SESSIONS, user.id)
         return [ListedSession(**row) for row in rows]
 
     async def end_sessions(self, name: str) -> int:
-        """End a user's sessions; return how many."""
+        """End a user's sessions; return how many were open."""
         user = await self._user(name)
         async with self._connection.transaction():
             ended = await end_sessions(self._connection, user.id)

@@ -1,4 +1,4 @@
-"""The application: its routes, and what they share."""
+"""The application: its routes, and the resources that they share."""
 
 from collections.abc import AsyncIterator
 
@@ -8,11 +8,13 @@ from aliaport.apps import App, Context
 from aliaport_operations.accounts import Accounts
 from aliaport_operations.config import ApiConfig
 from aliaport_operations.database import Database
-from aliaport_operations.dispatch import Dispatch
+from aliaport_operations.dispatch import Dispatcher
+from aliaport_operations.families import REPLAYED
 from aliaport_operations.gate_logs import GateLogs
 from aliaport_operations.openapi import PATH as OPENAPI
 from aliaport_operations.openapi import describe
 from aliaport_operations.passwords import Hashing
+from aliaport_operations.routing import routes_of
 from aliaport_operations.schema import prepare
 from aliaport_operations.sessions import Sessions
 from aliaport_operations.sign_in import SignIn
@@ -20,27 +22,27 @@ from aliaport_operations.work_orders import WorkOrders
 
 
 def create(context: Context, options: ApiConfig) -> web.Application:
-    """A fresh application."""
+    """Build the application."""
     database = Database(context, options)
     sessions = Sessions(options)
     hashing = Hashing(
         options.hashing_threads, options.most_hashing, lambda: database.shed("hashing")
     )
     routes = [
-        *SignIn(context, options, database, sessions, hashing).routes(),
-        *Accounts(context).routes(),
-        *WorkOrders(context).routes(),
-        *GateLogs(context).routes(),
+        *routes_of(SignIn(context, options, database, sessions, hashing)),
+        *routes_of(Accounts(context)),
+        *routes_of(WorkOrders(context)),
+        *routes_of(GateLogs(context)),
     ]
-    dispatch = Dispatch(options, database, sessions)
+    dispatcher = Dispatcher(options, database, sessions, context.counter(REPLAYED))
     application = web.Application()
-    for route in routes:
-        handler = dispatch.handler(route)
+    for route, handler in routes:
+        web_handler = dispatcher.web_handler(route, handler)
         if route.method == "GET":
-            application.router.add_get(route.path, handler)  # and HEAD
+            application.router.add_get(route.path, web_handler)  # and HEAD
         else:
-            application.router.add_route(route.method, route.path, handler)
-    document = describe(routes)
+            application.router.add_route(route.method, route.path, web_handler)
+    document = describe([route for route, _ in routes])
 
     async def openapi(_: web.Request) -> web.Response:
         return web.Response(

@@ -21,10 +21,9 @@ from aliaport.postgres import FAULTS, Connection, close, connect
 from aliaport_operations import passwords
 from aliaport_operations.administration import Administration
 from aliaport_operations.config import OperationsConfig
-from aliaport_operations.roles import Role
 from aliaport_operations.schema import COMPONENT, prepare
 from aliaport_operations.seed import SEEDER, Size, seed_database
-from aliaport_operations.users import NAME, NOBODY
+from aliaport_operations.users import NAME, NOBODY, Role
 
 ResultT = TypeVar("ResultT")
 
@@ -82,8 +81,8 @@ def add(files: tuple[Path | None, Path | None], name: str, role: str, password_s
 def list_users(files: tuple[Path | None, Path | None]) -> None:
     """Show all users."""
     rows = [
-        (each.name, each.role, _day(each.created_at), _day(each.disabled_at))
-        for each in _administer(files, lambda users: users.users())
+        (listed.name, listed.role, _day(listed.created_at), _day(listed.disabled_at))
+        for listed in _administer(files, lambda users: users.users())
     ]
     _show(("name", "role", "added", "disabled"), rows, "there is no user; `user add` adds one")
 
@@ -138,8 +137,13 @@ def sessions(files: tuple[Path | None, Path | None], name: str, end: bool) -> No
         click.echo(f"{ended} sessions of {name} were ended")
         return
     rows = [
-        (each.address, _time(each.created_at), _time(each.last_used_at), _time(each.expires_at))
-        for each in _administer(files, lambda users: users.sessions(name))
+        (
+            session.address,
+            _time(session.created_at),
+            _time(session.last_used_at),
+            _time(session.expires_at),
+        )
+        for session in _administer(files, lambda users: users.sessions(name))
     ]
     _show(("address", "since", "last used", "ends"), rows, f"{name} has no session")
 
@@ -198,7 +202,7 @@ def _administer(
 
 
 def _operator() -> str:
-    # Not getpass: its environment variables say whatever the caller likes.
+    # Not getpass, which trusts environment variables that the caller can set.
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

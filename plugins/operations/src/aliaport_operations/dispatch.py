@@ -1,4 +1,4 @@
-"""Takes a request through what all routes have in common, and makes its answer."""
+"""What all routes have in common: turns an aiohttp request into a response of the API."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,102 +6,108 @@ from aiohttp import web
 
 from aliaport.apps import Refusal, client_address, data_answer
 from aliaport.errors import AuditError
+from aliaport.plugin import Counter
 from aliaport.postgres import Connection
-from aliaport_operations.calls import Call, Outcome, Route
 from aliaport_operations.config import ApiConfig
 from aliaport_operations.database import Database
-from aliaport_operations.idempotency import HEADER, key_of, request_hash
-from aliaport_operations.reading import body_as, number_of, query_as, read_body
+from aliaport_operations.idempotency import HEADER, parse_key, request_hash, run_once
+from aliaport_operations.parsing import parse_body, parse_id, parse_query, read_body
+from aliaport_operations.responses import ApiResponse
+from aliaport_operations.routing import ApiRequest, Handler, Route
 from aliaport_operations.sessions import Sessions
+from aliaport_operations.users import Role
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+WebHandler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-class Dispatch:
-    """Makes aiohttp's handlers out of routes.
+class Dispatcher:
+    """Makes aiohttp handlers out of routes.
 
-    The body is read before a connection is lent, so that a slow caller holds none; who calls is
-    known before anything is said about the body.
+    The body is read before a connection is acquired, so that a slow caller holds none, but is
+    reported as wrong only to callers that are allowed to send it.
     """
 
-    def __init__(self, options: ApiConfig, database: Database, sessions: Sessions) -> None:
+    def __init__(
+        self, options: ApiConfig, database: Database, sessions: Sessions, replayed: Counter
+    ) -> None:
         self._options = options
         self._database = database
         self._sessions = sessions
+        self._replayed = replayed
 
-    def handler(self, route: Route) -> Handler:
-        """The handler of one route."""
+    def web_handler(self, route: Route, handler: Handler) -> WebHandler:
+        """Return the aiohttp handler of one route."""
 
         async def handle(request: web.Request) -> web.Response:
-            raw = b""
-            unread: Refusal | None = None
-            if route.body is not None:
-                try:
-                    raw = await read_body(request, self._options.body_timeout)
-                except Refusal as refusal:
-                    unread = refusal
+            body = await self._read_body(route, request)
             if route.role is None:
-                call = _read(route, request, raw, unread)
-                outcome = await _run(route, call)
+                parsed = _parse(route, request, body)
+                response = await self._run(route, handler, parsed)
             elif route.detached:
                 async with self._database.connection() as connection:
-                    call = await self._call(route, request, connection, raw, unread)
-                call.lent = None
-                outcome = await _run(route, call)
+                    parsed = await self._authorized(route, route.role, request, body, connection)
+                response = await self._run(route, handler, parsed)
             else:
                 async with self._database.connection() as connection:
-                    call = await self._call(route, request, connection, raw, unread)
-                    outcome = await _run(route, call)
-            outcome.counted()
-            return data_answer(outcome.plain, status=outcome.status, headers=outcome.headers)
+                    parsed = await self._authorized(route, route.role, request, body, connection)
+                    parsed.connection = connection
+                    response = await self._run(route, handler, parsed)
+            response.on_commit()
+            return data_answer(response.json_data, status=response.status, headers=response.headers)
 
         return handle
 
-    async def _call(
+    async def _read_body(self, route: Route, request: web.Request) -> bytes | Refusal:
+        if route.body is None:
+            return b""
+        try:
+            return await read_body(request, self._options.body_timeout)
+        except Refusal as refusal:
+            return refusal
+
+    async def _authorized(
         self,
         route: Route,
+        role: Role,
         request: web.Request,
+        body: bytes | Refusal,
         connection: Connection,
-        raw: bytes,
-        unread: Refusal | None,
-    ) -> Call:
+    ) -> ApiRequest:
         caller = await self._sessions.caller(connection, request.headers.get("Authorization", ""))
-        assert route.role is not None
-        if not caller.role.covers(route.role):
+        if not caller.role.covers(role):
+            raise Refusal(403, "forbidden", f"a {caller.role} may not do this; it takes a {role}")
+        parsed = _parse(route, request, body)
+        parsed.caller = caller
+        return parsed
+
+    async def _run(self, route: Route, handler: Handler, request: ApiRequest) -> ApiResponse:
+        try:
+            if route.idempotent:
+                return await run_once(request, handler, self._replayed)
+            return await handler(request)
+        except AuditError:
             raise Refusal(
-                403, "forbidden", f"a {caller.role} may not do this; it takes a {route.role}"
-            )
-        call = _read(route, request, raw, unread)
-        call.lent, call.known = connection, caller
-        return call
+                503,
+                "audit_unavailable",
+                "nothing was done, since it could not be recorded; try again",
+                headers={"Retry-After": "5"},
+            ) from None
 
 
-def _read(route: Route, request: web.Request, raw: bytes, unread: Refusal | None) -> Call:
-    if unread is not None:
-        raise unread
-    # A header's bytes that are no UTF-8 could be neither stored nor logged.
-    call = Call(address=client_address(request).encode(errors="replace").decode())
+def _parse(route: Route, request: web.Request, body: bytes | Refusal) -> ApiRequest:
+    if isinstance(body, Refusal):
+        raise body
+    # Header bytes that are not UTF-8 could neither be stored nor logged.
+    parsed = ApiRequest(address=client_address(request).encode(errors="replace").decode())
     if "id" in request.match_info:
-        call.number = number_of(request)
+        parsed.id = parse_id(request)
     if route.idempotent:
-        call.idempotency_key = key_of(request.headers.getall(HEADER, []))
-        call.request_hash = request_hash(request.method, request.path, raw)
+        parsed.idempotency_key = parse_key(request.headers.getall(HEADER, []))
+        parsed.request_hash = request_hash(request.method, request.path, body)
     if route.query is not None:
-        call.query = query_as(route.query, request.query)
+        parsed.query = parse_query(route.query, request.query)
     elif request.query:
         raise Refusal(422, "invalid", "this path has no query parameters")
     if route.body is not None:
-        call.body = body_as(route.body, raw)
-    return call
-
-
-async def _run(route: Route, call: Call) -> Outcome:
-    try:
-        return await route.handler(call)
-    except AuditError:
-        raise Refusal(
-            503,
-            "audit_unavailable",
-            "nothing was done, since it could not be recorded; try again",
-            headers={"Retry-After": "5"},
-        ) from None
+        parsed.body = parse_body(route.body, body)
+    return parsed

@@ -1,15 +1,19 @@
-"""The fields of gate logs, in requests and in answers."""
+"""The fields of gate logs, in requests and in responses."""
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from aliaport_operations.folding import fold
 from aliaport_operations.paging import DEFAULT_LIMIT, After, Limit
-from aliaport_operations.plates import normalised
-from aliaport_operations.reading import Fields
+from aliaport_operations.parsing import Fields
 from aliaport_operations.text import Id, Moment, PersonName
+
+_SEPARATORS = re.compile(r"[\s.\-_/]+")
+_PLATE = re.compile(r"[A-Z0-9]{2,15}", re.ASCII)
 
 
 class Direction(StrEnum):
@@ -17,6 +21,14 @@ class Direction(StrEnum):
 
     IN = "in"
     OUT = "out"
+
+
+def normalised(text: str) -> str:
+    """Return a plate in its one spelling, 34ABC123 for `34 abc-123`. Raises ValueError."""
+    plate = fold(_SEPARATORS.sub("", text)).upper()
+    if not _PLATE.fullmatch(plate):
+        raise ValueError("write 2 to 15 letters and digits, like 34 ABC 123")
+    return plate
 
 
 Plate = Annotated[
@@ -32,7 +44,7 @@ Plate = Annotated[
 
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""Of what can have been logged."""
+"""Bounds of `passed_at`; the latter is exclusive."""
 
 
 def _clamped(moment: datetime) -> datetime:

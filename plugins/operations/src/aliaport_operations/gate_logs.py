@@ -1,6 +1,5 @@
-"""Gate logs, which are only ever added: `/api/gate-log`."""
+"""Gate logs, which can be added but not changed: `/api/gate-log`."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -8,8 +7,6 @@ import asyncpg
 
 from aliaport.apps import Context, Refusal
 from aliaport.plugin import GATE_LOGS
-from aliaport_operations.calls import Call, Outcome, Route, missing
-from aliaport_operations.families import REPLAYED
 from aliaport_operations.gate_fields import (
     EARLIEST,
     LATEST,
@@ -19,11 +16,12 @@ from aliaport_operations.gate_fields import (
     GateLogsQuery,
     NewGateLog,
 )
-from aliaport_operations.idempotency import once
-from aliaport_operations.masking import masked, sees_personal_data
-from aliaport_operations.paging import Conditions, read_cursor, write_cursor
-from aliaport_operations.reading import wrong_field
-from aliaport_operations.roles import Role
+from aliaport_operations.paging import Conditions, read_cursor, split_page
+from aliaport_operations.responses import ApiResponse, invalid_field, not_found
+from aliaport_operations.routing import ApiRequest, route
+from aliaport_operations.sessions import Caller
+from aliaport_operations.text import masked
+from aliaport_operations.users import Role
 
 PATH = "/api/gate-log"
 
@@ -47,127 +45,103 @@ class GateLogs:
         self._written = context.counter(GATE_LOGS)
         for direction in Direction:
             self._written.inc(0, direction=direction)
-        self._replayed = context.counter(REPLAYED)
 
-    def routes(self) -> Sequence[Route]:
-        """The routes, with the roles that may call them."""
-        return [
-            Route(
-                method="GET",
-                path=PATH,
-                summary="List gate logs",
-                handler=self.list,
-                role=Role.VIEWER,
-                query=GateLogsQuery,
-                answer=GateLogPage,
-                errors=(403,),
-            ),
-            Route(
-                method="POST",
-                path=PATH,
-                summary="Add a gate log, or the correction of one",
-                handler=self.create,
-                role=Role.CLERK,
-                body=NewGateLog,
-                answer=GateLog,
-                status=201,
-                errors=(409,),
-                idempotent=True,
-            ),
-            Route(
-                method="GET",
-                path=f"{PATH}/{{id}}",
-                summary="Read a gate log",
-                handler=self.read,
-                role=Role.VIEWER,
-                answer=GateLog,
-            ),
-        ]
-
-    async def list(self, call: Call) -> Outcome:
-        """`GET /api/gate-log`."""
-        query: GateLogsQuery = call.query
+    @route(
+        "GET",
+        PATH,
+        "List gate logs",
+        role=Role.VIEWER,
+        query=GateLogsQuery,
+        response=GateLogPage,
+        errors=(403,),
+    )
+    async def list(self, request: ApiRequest) -> ApiResponse:
+        """Return one page of the gate logs that match the query."""
+        query: GateLogsQuery = request.query
         conditions = Conditions()
-        if query.direction is not None:
-            conditions.add("g.direction = {}", query.direction)
+        conditions.equals("g.direction", query.direction)
         if query.plate is not None:
-            if not sees_personal_data(call.caller):
-                raise Refusal(403, "forbidden", "viewers cannot search by plate")
-            conditions.add("g.plate = {}", query.plate)
-        if query.work_order_id is not None:
-            conditions.add("g.work_order_id = {}", query.work_order_id)
+            request.caller.check_search_by("plate")
+            conditions.equals("g.plate", query.plate)
+        conditions.equals("g.work_order_id", query.work_order_id)
         if query.since is not None:
             conditions.add("g.passed_at >= {}", query.since)
         if query.until is not None:
             conditions.add("g.passed_at < {}", query.until)
         if query.corrected is not None:
-            there = "NOT NULL" if query.corrected == "true" else "NULL"
-            conditions.add(f"f.id IS {there}")
+            conditions.is_null("f.id", null=query.corrected == "false")
         if query.after is not None:
-            micros, number = read_cursor(query.after, "latest", (int, int))
-            conditions.add("(g.passed_at, g.id) < ({}, {})", _moment(micros), number)
-        rows = await call.connection.fetch(
+            micros, log_id = read_cursor(query.after, "latest", (int, int))
+            conditions.add("(g.passed_at, g.id) < ({}, {})", _moment(micros), log_id)
+        rows = await request.connection.fetch(
             f"{_SELECT} {conditions.where} "
             f"ORDER BY g.passed_at DESC, g.id DESC LIMIT {query.limit + 1}",
             *conditions.arguments,
         )
-        page = rows[: query.limit]
-        following = None
-        if len(rows) > query.limit:
-            last = page[-1]
-            following = write_cursor("latest", [_micros(last["passed_at"]), last["id"]])
-        return Outcome(GateLogPage(items=[_shown(row, call) for row in page], next=following))
+        page, following = split_page(
+            rows, query.limit, "latest", lambda last: [_micros(last["passed_at"]), last["id"]]
+        )
+        items = [_gate_log(row, request.caller) for row in page]
+        return ApiResponse(GateLogPage(items=items, next=following))
 
-    async def create(self, call: Call) -> Outcome:
-        """`POST /api/gate-log`."""
+    @route(
+        "POST",
+        PATH,
+        "Add a gate log, or the correction of one",
+        role=Role.CLERK,
+        body=NewGateLog,
+        response=GateLog,
+        status=201,
+        errors=(409,),
+        idempotent=True,
+    )
+    async def create(self, request: ApiRequest) -> ApiResponse:
+        """Store a new entry."""
+        body: NewGateLog = request.body
+        connection = request.connection
+        if body.passed_at is not None and (
+            not EARLIEST <= body.passed_at < LATEST
+            or await connection.fetchval(_IS_FUTURE, body.passed_at)
+        ):
+            raise invalid_field("body.passed_at", "must be since 2000 and not in the future")
+        if body.work_order_id is not None:
+            status = await connection.fetchval(_ORDER, body.work_order_id)
+            if status is None:
+                raise invalid_field("body.work_order_id", "there is no such work order")
+        try:
+            async with connection.transaction():
+                log_id = await connection.fetchval(
+                    _INSERT,
+                    *(body.direction, body.plate, body.driver, body.passed_at),
+                    *(body.work_order_id, body.corrects, request.caller.id),
+                )
+        except asyncpg.UniqueViolationError:
+            text = "this entry is corrected already; correct the correction"
+            raise Refusal(409, "already_corrected", text) from None
+        except (asyncpg.ForeignKeyViolationError, asyncpg.CheckViolationError) as error:
+            if "corrects" not in (error.constraint_name or ""):
+                raise
+            raise invalid_field("body.corrects", "there is no such gate log") from None
+        entry = await _find(request, log_id)
+        count = partial(self._written.inc, direction=entry.direction)
+        return ApiResponse(entry, 201, {"Location": f"{PATH}/{log_id}"}, count)
 
-        async def write() -> Outcome:
-            body: NewGateLog = call.body
-            connection = call.connection
-            if body.passed_at is not None and (
-                not EARLIEST <= body.passed_at < LATEST
-                or await connection.fetchval(_IS_FUTURE, body.passed_at)
-            ):
-                raise wrong_field("body.passed_at", "must be since 2000 and not in the future")
-            if body.work_order_id is not None:
-                status = await connection.fetchval(_ORDER, body.work_order_id)
-                if status is None:
-                    raise wrong_field("body.work_order_id", "there is no such work order")
-            try:
-                async with connection.transaction():
-                    number = await connection.fetchval(
-                        _INSERT,
-                        *(body.direction, body.plate, body.driver, body.passed_at),
-                        *(body.work_order_id, body.corrects, call.caller.id),
-                    )
-            except asyncpg.UniqueViolationError:
-                text = "this entry is corrected already; correct the correction"
-                raise Refusal(409, "already_corrected", text) from None
-            except (asyncpg.ForeignKeyViolationError, asyncpg.CheckViolationError) as error:
-                if "corrects" not in (error.constraint_name or ""):
-                    raise
-                raise wrong_field("body.corrects", "there is no such gate log") from None
-            entry = await _find(call, number)
-            counted = partial(self._written.inc, direction=entry.direction)
-            return Outcome(entry, 201, {"Location": f"{PATH}/{number}"}, counted)
-
-        return await once(call, write, self._replayed)
-
-    async def read(self, call: Call) -> Outcome:
-        """`GET /api/gate-log/{id}`."""
-        return Outcome(await _find(call, call.number))
+    @route("GET", f"{PATH}/{{id}}", "Read a gate log", role=Role.VIEWER, response=GateLog)
+    async def read(self, request: ApiRequest) -> ApiResponse:
+        """Return one entry."""
+        return ApiResponse(await _find(request, request.id))
 
 
-async def _find(call: Call, number: int) -> GateLog:
-    row = await call.connection.fetchrow(f"{_SELECT} WHERE g.id = $1", number)
+async def _find(request: ApiRequest, log_id: int) -> GateLog:
+    row = await request.connection.fetchrow(f"{_SELECT} WHERE g.id = $1", log_id)
     if row is None:
-        raise missing("gate log")
-    return _shown(row, call)
+        raise not_found("gate log")
+    return _gate_log(row, request.caller)
 
 
-def _shown(row: asyncpg.Record, call: Call) -> GateLog:
+def _gate_log(row: asyncpg.Record, caller: Caller) -> GateLog:
     plate, driver = row["plate"], row["driver"]
-    if not sees_personal_data(call.caller):
+    if not caller.sees_personal_data:
         plate, driver = masked(plate, first=2), masked(driver, first=1)
     return GateLog(
         id=row["id"],
@@ -195,4 +169,4 @@ def _moment(micros: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=micros)
     except OverflowError:
-        raise wrong_field("query.after", "send `next` of the page before as it came") from None
+        raise invalid_field("query.after", "send `next` of the page before as it came") from None

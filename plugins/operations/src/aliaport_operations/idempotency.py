@@ -1,19 +1,18 @@
-"""Repeated requests: the first answer is stored in the transaction of what it tells of."""
+"""Repeated requests: the first response is stored in the same transaction as its changes."""
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aliaport.apps import Refusal
 from aliaport.plugin import Counter
-from aliaport_operations.calls import Call, Outcome
-from aliaport_operations.reading import wrong_field
+from aliaport_operations.responses import ApiResponse, invalid_field
+from aliaport_operations.routing import ApiRequest, Handler
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 
-# A second request waits here for the first one's commit, since both want the same row.
+# A second request waits here for the commit of the first, since both insert the same row.
 _CLAIM = """
 INSERT INTO aliaport_operations_idempotency_keys (user_id, key, request_hash) VALUES ($1, $2, $3)
 ON CONFLICT DO NOTHING RETURNING true"""
@@ -25,47 +24,47 @@ UPDATE aliaport_operations_idempotency_keys SET status = $3, answer = $4
 WHERE user_id = $1 AND key = $2"""
 
 
-def key_of(given: list[str]) -> str | None:
-    """The key in the header's lines, if there is one. Raises Refusal (422)."""
-    if not given:
+def parse_key(values: list[str]) -> str | None:
+    """Return the key in the header's values, if there is one. Raises Refusal (422)."""
+    if not values:
         return None
-    key = given[0]
-    if len(given) > 1 or not (0 < len(key) <= 100 and key.isascii() and key.isprintable()):
-        raise wrong_field(f"header.{HEADER}", "send one, of 1 to 100 printable ASCII characters")
+    key = values[0]
+    if len(values) > 1 or not (0 < len(key) <= 100 and key.isascii() and key.isprintable()):
+        raise invalid_field(f"header.{HEADER}", "send one, of 1 to 100 printable ASCII characters")
     return key
 
 
 def request_hash(method: str, path: str, body: bytes) -> bytes:
-    """By which another request with the same key is noticed."""
+    """Return a hash that tells different requests with the same key apart."""
     return hashlib.sha256(b"\0".join((method.encode(), path.encode(), body))).digest()
 
 
-async def once(call: Call, write: Callable[[], Awaitable[Outcome]], replayed: Counter) -> Outcome:
-    """Run `write` in a transaction, or return what the first request with the same key got.
+async def run_once(request: ApiRequest, handler: Handler, replayed: Counter) -> ApiResponse:
+    """Run `handler` in a transaction, or return the response to the first request with this key.
 
-    A first request that failed has left nothing behind, its key included. Raises Refusal (422)
-    where the key was used for something else.
+    A request that fails leaves nothing behind, not even its key. Raises Refusal (422) if the key
+    was used for another request.
     """
-    connection = call.connection
+    connection = request.connection
     async with connection.transaction():
-        if call.idempotency_key is None:
-            return await write()
-        name = (call.caller.id, call.idempotency_key)
-        if await connection.fetchval(_CLAIM, *name, call.request_hash):
-            outcome = await write()
-            await connection.execute(_KEEP, *name, outcome.status, _stored(outcome))
-            return outcome
-        row = await connection.fetchrow(_FIND, *name)
+        if request.idempotency_key is None:
+            return await handler(request)
+        key = (request.caller.id, request.idempotency_key)
+        if await connection.fetchval(_CLAIM, *key, request.request_hash):
+            response = await handler(request)
+            await connection.execute(_KEEP, *key, response.status, _stored(response))
+            return response
+        row = await connection.fetchrow(_FIND, *key)
     if row is None:
         raise Refusal(409, "conflict", "the key was just forgotten; send the request again")
-    if row["request_hash"] != call.request_hash:
-        raise wrong_field(
+    if row["request_hash"] != request.request_hash:
+        raise invalid_field(
             f"header.{HEADER}", "was used for another request; choose a new one for each"
         )
-    answer: dict[str, Any] = json.loads(row["answer"])
-    headers = {**answer["headers"], REPLAYED: "true"}
-    return Outcome(answer["data"], row["status"], headers, replayed.inc)
+    stored: dict[str, Any] = json.loads(row["answer"])
+    headers = {**stored["headers"], REPLAYED: "true"}
+    return ApiResponse(stored["data"], row["status"], headers, replayed.inc)
 
 
-def _stored(outcome: Outcome) -> str:
-    return json.dumps({"data": outcome.plain, "headers": dict(outcome.headers)})
+def _stored(response: ApiResponse) -> str:
+    return json.dumps({"data": response.json_data, "headers": dict(response.headers)})

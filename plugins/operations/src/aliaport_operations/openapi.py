@@ -1,4 +1,4 @@
-"""The description of the API, OpenAPI 3.1, from the routes and the models that validate them."""
+"""The OpenAPI 3.1 document, generated from the routes and the models that validate them."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from aliaport import __version__
-from aliaport_operations.calls import Route
 from aliaport_operations.idempotency import HEADER, REPLAYED
-from aliaport_operations.roles import Role
+from aliaport_operations.routing import Route
+from aliaport_operations.users import Role
 
 PATH = "/api/openapi.json"
 
@@ -91,9 +91,9 @@ _OWN = {
 
 
 def describe(routes: Sequence[Route]) -> bytes:
-    """The document as JSON."""
-    inputs: set[type[BaseModel]] = {each.body for each in routes if each.body is not None}
-    outputs = {each.answer for each in routes}
+    """Return the document as JSON."""
+    inputs: set[type[BaseModel]] = {route.body for route in routes if route.body is not None}
+    outputs = {route.response for route in routes}
     _, found = models_json_schema(
         [
             *((model, "validation") for model in sorted(inputs, key=_name)),
@@ -167,12 +167,12 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         if route.role is not Role.VIEWER:
             errors.add(403)
         operation["security"] = [{"token": []}]
-    answer = {
+    success = {
         "type": "object",
         "required": ["success", "data"],
-        "properties": {"success": {"const": True}, "data": _ref(route.answer)},
+        "properties": {"success": {"const": True}, "data": _ref(route.response)},
     }
-    responses = {str(route.status): _response(route.status, answer)}
+    responses = {str(route.status): _response(route.status, success)}
     for status in sorted(errors):
         responses[str(status)] = _response(status, {"$ref": _REF.format(model="Error")})
     if route.status == 201:
@@ -202,18 +202,18 @@ def _query_parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, A
     schema = route.query.model_json_schema(ref_template=_REF)
     schemas.update(schema.get("$defs", {}))
     parameters = []
-    for name, each in schema["properties"].items():
-        # None is the parameter left out, which a query says by leaving it out.
-        kinds = [kind for kind in each.get("anyOf", [each]) if kind.get("type") != "null"]
-        wanted = dict(kinds[0]) | {
-            key: value for key, value in each.items() if key in ("default", "format")
+    for name, field in schema["properties"].items():
+        # A query says None by leaving the parameter out.
+        kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+        shown = dict(kinds[0]) | {
+            key: value for key, value in field.items() if key in ("default", "format")
         }
-        if wanted.get("default", "") is None:
-            del wanted["default"]
-        wanted.pop("title", None)
-        wanted.pop("description", None)
-        parameter = {"name": name, "in": "query", "schema": wanted}
-        if text := each.get("description") or kinds[0].get("description"):
+        if shown.get("default", "") is None:
+            del shown["default"]
+        shown.pop("title", None)
+        shown.pop("description", None)
+        parameter = {"name": name, "in": "query", "schema": shown}
+        if text := field.get("description") or kinds[0].get("description"):
             parameter["description"] = text
         parameters.append(parameter)
     return parameters

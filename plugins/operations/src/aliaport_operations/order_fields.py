@@ -1,4 +1,4 @@
-"""The fields of work orders, in requests and in answers."""
+"""The fields of work orders, in requests and in responses."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from aliaport_operations.paging import DEFAULT_LIMIT, After, Limit
-from aliaport_operations.reading import Fields
+from aliaport_operations.parsing import Fields
 from aliaport_operations.text import Day, Description, Id, Reason, Title, Version
 
 
@@ -29,11 +29,11 @@ TRANSITIONS = (
     (OrderStatus.IN_PROGRESS, OrderStatus.DONE),
     (OrderStatus.IN_PROGRESS, OrderStatus.CANCELLED),
 )
-"""From and to; the database holds the same ones."""
+"""Pairs of old and new status; the database enforces the same ones."""
 
 FIRST = (OrderStatus.DRAFT, OrderStatus.PLANNED)
 CHANGEABLE = (OrderStatus.DRAFT, OrderStatus.PLANNED, OrderStatus.IN_PROGRESS)
-"""In which what the order says may be changed."""
+"""Statuses in which the content may be changed."""
 
 
 class OrderContent(Fields):

@@ -1,21 +1,22 @@
-"""Keyset pagination: a cursor says after which row to go on, so that no page shifts."""
+"""Keyset pagination: a cursor names the last row shown, so that new rows shift no page."""
 
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
+import asyncpg
 from pydantic import Field, StringConstraints
 
-from aliaport_operations.reading import wrong_field
+from aliaport_operations.responses import invalid_field
 from aliaport_operations.text import CURSOR, DIGITS
 
 DEFAULT_LIMIT = 50
-MOST = 200
+MAX_LIMIT = 200
 """Rows of one page."""
 
-Limit = Annotated[int, Field(ge=1, le=MOST), DIGITS]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), DIGITS]
 After = Annotated[
     str,
     StringConstraints(pattern=CURSOR),
@@ -23,31 +24,41 @@ After = Annotated[
 ]
 
 
-def write_cursor(order: str, key: Sequence[Any]) -> str:
-    """The cursor after the row with this key in this order."""
+def split_page(
+    rows: list[asyncpg.Record],
+    limit: int,
+    order: str,
+    key: Callable[[asyncpg.Record], Sequence[Any]],
+) -> tuple[list[asyncpg.Record], str | None]:
+    """Return the page of `limit` rows, and the cursor of the next if there is a row beyond it."""
+    page = rows[:limit]
+    return page, _write_cursor(order, key(page[-1])) if len(rows) > limit else None
+
+
+def _write_cursor(order: str, key: Sequence[Any]) -> str:
     text = json.dumps([order, *key], ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, order: str, kinds: Sequence[type]) -> tuple[Any, ...]:
-    """The key in a cursor of this order. Raises Refusal (422)."""
+    """Return the key in a cursor of this order. Raises Refusal (422)."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if (
             isinstance(found, list)
             and found[:1] == [order]
-            and [type(each) for each in found[1:]] == list(kinds)
-            and all("\0" not in each for each in found if isinstance(each, str))
-            and all(abs(each) < 2**63 for each in found if isinstance(each, int))
+            and [type(value) for value in found[1:]] == list(kinds)
+            and all("\0" not in value for value in found if isinstance(value, str))
+            and all(abs(value) < 2**63 for value in found if isinstance(value, int))
         ):
             found[1:] = [
-                each.encode().decode() if isinstance(each, str) else each for each in found[1:]
+                value.encode().decode() if isinstance(value, str) else value for value in found[1:]
             ]
             return tuple(found[1:])
     except (binascii.Error, ValueError, RecursionError):
         pass
-    raise wrong_field(
+    raise invalid_field(
         "query.after", "send `next` of the page before as it came, with the same sort"
     )
 
@@ -60,14 +71,23 @@ class Conditions:
         self._parts: list[str] = []
 
     def add(self, condition: str, *arguments: Any) -> None:
-        """Add a condition; `{}` stands for each of its arguments in turn."""
+        """Add a condition; each `{}` becomes the placeholder of the next argument."""
         names = []
         for argument in arguments:
             self.arguments.append(argument)
             names.append(f"${len(self.arguments)}")
         self._parts.append(condition.format(*names))
 
+    def equals(self, column: str, value: Any) -> None:
+        """Add that `column` equals `value`, unless that is None."""
+        if value is not None:
+            self.add(f"{column} = {{}}", value)
+
+    def is_null(self, column: str, *, null: bool) -> None:
+        """Add that `column` is NULL, or that it is not."""
+        self.add(f"{column} IS {'NULL' if null else 'NOT NULL'}")
+
     @property
     def where(self) -> str:
-        """The clause, empty where there is no condition."""
+        """The clause; empty if there is no condition."""
         return f"WHERE {' AND '.join(self._parts)}" if self._parts else ""

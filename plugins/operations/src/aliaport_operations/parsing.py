@@ -1,4 +1,4 @@
-"""Reads a request: its body in time and bounded, its fields validated, its path's number."""
+"""Parsing of requests: a body of bounded size and time, validated fields, the ID in the path."""
 
 import asyncio
 import json
@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from aliaport.apps import Refusal
+from aliaport_operations.responses import invalid_fields
 from aliaport_operations.text import HINTS
 
-MOST_BODY = 65_536
-"""Bytes."""
+MAX_BODY_BYTES = 65_536
 
-_MOST_FAULTS = 20
 _WORDS = {"extra_forbidden": "is unknown", "missing": "is missing"}
 
 
@@ -30,7 +29,7 @@ FieldsT = TypeVar("FieldsT", bound=Fields)
 
 
 async def read_body(request: web.Request, timeout: float) -> bytes:
-    """The body, which must be JSON by its name. Raises Refusal (400, 408, 413, 415)."""
+    """Read the body, which must be declared as JSON. Raises Refusal (400, 408, 413, 415)."""
     if (
         request.content_type != "application/json"
         or (request.charset or "utf-8").lower() != "utf-8"
@@ -40,15 +39,15 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
         )
     if "Content-Encoding" in request.headers:
         raise Refusal(415, "unsupported_media_type", "send the body as it is, not compressed")
-    too_large = Refusal(413, "too_large", f"a body has at most {MOST_BODY} bytes")
-    if request.content_length is not None and request.content_length > MOST_BODY:
+    too_large = Refusal(413, "too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
         raise too_large
     body = bytearray()
     try:
         async with asyncio.timeout(timeout):
             async for chunk in request.content.iter_any():
                 body += chunk
-                if len(body) > MOST_BODY:
+                if len(body) > MAX_BODY_BYTES:
                     raise too_large
     except (web.RequestPayloadError, ConnectionError):
         raise Refusal(400, "malformed", "the body did not arrive whole") from None
@@ -58,14 +57,14 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
     return bytes(body)
 
 
-def body_as(model: type[FieldsT], body: bytes) -> FieldsT:
-    """The validated body. Raises Refusal (400, 422)."""
+def parse_body(model: type[FieldsT], body: bytes) -> FieldsT:
+    """Validate the body. Raises Refusal (400, 422)."""
     try:
         data = json.loads(
             body.decode(),
-            object_pairs_hook=_without_doubles,
-            parse_constant=_no,
-            parse_float=_number,
+            object_pairs_hook=_unique_names,
+            parse_constant=_reject_constant,
+            parse_float=_parse_number,
         )
     except (ValueError, RecursionError) as error:
         reason = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
@@ -76,70 +75,58 @@ def body_as(model: type[FieldsT], body: bytes) -> FieldsT:
         raise _invalid("body", error) from None
 
 
-def query_as(model: type[FieldsT], query: MultiMapping[str]) -> FieldsT:
-    """The validated query. Raises Refusal (422)."""
+def parse_query(model: type[FieldsT], query: MultiMapping[str]) -> FieldsT:
+    """Validate the query. Raises Refusal (422)."""
     for name in query:
         if len(query.getall(name)) > 1:
             fault = {"path": f"query.{name[:40]}", "message": "stands more than once"}
-            raise _refusal([fault])
+            raise invalid_fields([fault])
     try:
         return model.model_validate(dict(query))
     except ValidationError as error:
         raise _invalid("query", error) from None
 
 
-def number_of(request: web.Request) -> int:
-    """The row's number in the path. Raises Refusal (404) where there can be no such row."""
+def parse_id(request: web.Request) -> int:
+    """Return the ID in the path. Raises Refusal (404) if no row can have it."""
     text = request.match_info["id"]
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 16):
         raise Refusal(404, "not_found", "there is nothing of this number; it has digits only")
     return int(text)
 
 
-def wrong_field(path: str, message: str) -> Refusal:
-    """The refusal of one field, such as `body.account_id`."""
-    return _refusal([{"path": path, "message": message}])
-
-
 def _invalid(where: str, error: ValidationError) -> Refusal:
     faults = [
-        {"path": ".".join((where, *map(_step, each["loc"]))), "message": _told(each)}
-        for each in error.errors(include_url=False, include_input=False)
+        {"path": ".".join((where, *map(_step, fault["loc"]))), "message": _message(fault)}
+        for fault in error.errors(include_url=False, include_input=False)
     ]
-    return _refusal(faults)
-
-
-def _refusal(faults: list[dict[str, str]]) -> Refusal:
-    first = faults[0]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    text = f"{first['path']}: {first['message']}{more}"
-    return Refusal(422, "invalid", text, fields=faults[:_MOST_FAULTS])
+    return invalid_fields(faults)
 
 
 def _step(part: int | str) -> str:
     return str(part)[:40]
 
 
-def _told(fault: ErrorDetails) -> str:
+def _message(fault: ErrorDetails) -> str:
     if fault["type"] == "string_pattern_mismatch":
         return HINTS.get(fault["ctx"]["pattern"], fault["msg"])
     return _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+def _unique_names(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name stands twice in one object")
     return found
 
 
-def _no(constant: str) -> Any:
+def _reject_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _number(text: str) -> float | int:
+def _parse_number(text: str) -> float | int:
     number = float(text)
-    # To JSON 5.0 is an integer as 5 is.
+    # JSON does not distinguish 5.0 from 5.
     return int(number) if number.is_integer() else number
 
 

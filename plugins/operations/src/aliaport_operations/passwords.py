@@ -1,4 +1,4 @@
-"""Passwords: hashed by argon2id off the HTTP loop, so many at once and no more."""
+"""Passwords: hashed with argon2id in a bounded number of threads, off the HTTP loop."""
 
 import asyncio
 import unicodedata
@@ -13,72 +13,73 @@ from aliaport.apps import Refusal
 
 ResultT = TypeVar("ResultT")
 
-LONGEST = 1024
-SHORTEST = 12
-"""Characters: nobody shall let us hash megabytes."""
+MAX_LENGTH = 1024
+"""Characters, so that nobody makes the service hash megabytes."""
 
-FEWEST_DIFFERENT = 5
+MIN_LENGTH = 12
+MIN_DIFFERENT = 5
+"""Characters."""
 
-# OWASP's least parameters for argon2id: 19 MB, 2 passes, 1 lane; some 25 ms.
+# OWASP's minimum for argon2id: 19 MB, 2 passes, 1 lane; some 25 ms.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
 UNKNOWN = _HASHER.hash("nobody's password")
-"""Checked where there is no such user, so that the answer takes as long."""
+"""Checked for unknown users, so that the response takes as long as for known ones."""
 
 
 def objection(password: str, user: str) -> str:
-    """What is wrong with a new password; '' where nothing is (NIST SP 800-63B: length first)."""
-    if len(password) < SHORTEST:
-        return f"must have at least {SHORTEST} characters"
-    if len(password) > LONGEST:
-        return f"must have at most {LONGEST} characters"
-    if len(set(password)) < FEWEST_DIFFERENT:
-        return f"must have at least {FEWEST_DIFFERENT} different characters"
+    """Return what is wrong with a new password, or '' (NIST SP 800-63B: length first)."""
+    if len(password) < MIN_LENGTH:
+        return f"must have at least {MIN_LENGTH} characters"
+    if len(password) > MAX_LENGTH:
+        return f"must have at most {MAX_LENGTH} characters"
+    if len(set(password)) < MIN_DIFFERENT:
+        return f"must have at least {MIN_DIFFERENT} different characters"
     if user.casefold() in password.casefold():
         return "must not contain the user's name"
     return ""
 
 
 def hashed(password: str) -> str:
-    """The hash of a password; takes a moment and 19 MB."""
-    return _HASHER.hash(_one_spelling(password))
+    """Return the hash of a password; takes some 25 ms and 19 MB."""
+    return _HASHER.hash(_normalized(password))
 
 
 def matches(password_hash: str, password: str) -> bool:
-    """Whether it is the password of this hash; takes as long as `hashed`."""
+    """Return whether the password has this hash; takes as long as `hashed`."""
     try:
-        return _HASHER.verify(password_hash, _one_spelling(password))
+        return _HASHER.verify(password_hash, _normalized(password))
     except (VerificationError, InvalidHashError):
         return False
 
 
 def outdated(password_hash: str) -> bool:
-    """Whether it was made with other parameters than today's."""
+    """Return whether the hash was made with parameters other than the current ones."""
     return _HASHER.check_needs_rehash(password_hash)
 
 
 class Hashing:
     """Runs the functions above in threads. Use it on one loop only."""
 
-    def __init__(self, threads: int, most: int, refusal: Callable[[], Refusal]) -> None:
+    def __init__(self, threads: int, max_waiting: int, refusal: Callable[[], Refusal]) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
-        self._most = threads + most
+        self._max_running = threads + max_waiting
         self._refusal = refusal
         self._running = 0
 
     async def matches(self, password_hash: str, password: str) -> bool:
-        """As `matches`. Raises Refusal (503) where too many wait already."""
+        """Run `matches`. Raises Refusal (503) if too many calls wait already."""
         return await self._run(matches, password_hash, password)
 
     async def hashed(self, password: str) -> str:
-        """As `hashed`. Raises Refusal (503) where too many wait already."""
+        """Run `hashed`. Raises Refusal (503) if too many calls wait already."""
         return await self._run(hashed, password)
 
     def close(self) -> None:
-        """Begin nothing any more."""
+        """Start no further call."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[..., ResultT], *arguments: str) -> ResultT:
-        if self._running >= self._most:
+        if self._running >= self._max_running:
             raise self._refusal()
         self._running += 1
         try:
@@ -88,5 +89,5 @@ class Hashing:
             self._running -= 1
 
 
-def _one_spelling(password: str) -> str:
+def _normalized(password: str) -> str:
     return unicodedata.normalize("NFKC", password)

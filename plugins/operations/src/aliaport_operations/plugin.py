@@ -1,4 +1,4 @@
-"""The operations plugin: a probe, the figures from the database, and the purge of personal data."""
+"""The operations plugin: a probe, metrics from the database, and the purge of personal data."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from aliaport.plugin import (
 from aliaport.postgres import FAULTS, Link, QueryTimeout
 from aliaport_operations.config import OperationsConfig
 from aliaport_operations.families import TOTALS
-from aliaport_operations.load import LOAD
 from aliaport_operations.purge import Purge
+from aliaport_operations.saturation import SATURATION
 from aliaport_operations.schema import COMPONENT, MIGRATIONS, prepare
 from aliaport_operations.totals import Totals
 
@@ -42,12 +42,12 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         await prepare(self.context)
 
     async def stop(self) -> None:
-        """Say goodbye to the database."""
+        """Close the connections to the database."""
         await self._link.close()
         await self._probe_link.close()
 
     def probes(self) -> Sequence[Probe]:
-        """The probe `operations`."""
+        """Return the probe `operations`."""
         return [
             Probe(
                 name="operations",
@@ -65,14 +65,14 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         ]
 
     def metrics(self) -> Sequence[Collector]:
-        """What the database has, and who is there."""
+        """Return the collectors of the totals and of the active users."""
         return [
             Collector(TOTALS, self._totals.collect, name="totals", timeout=14),
             Collector((ACTIVE_USERS,), self._totals.collect_users, name="users", timeout=7),
         ]
 
     def jobs(self) -> Sequence[Job]:
-        """The job `purge`."""
+        """Return the job `purge`."""
         return [
             Job(name="purge", run=self._purge.run, every=self.config.purge_interval, timeout=600)
         ]
@@ -85,9 +85,9 @@ class OperationsPlugin(Plugin[OperationsConfig]):
             return Check.unhealthy(text, code="database")
         data = {
             "schema_version": row["n"],
-            "pool_used": LOAD.used if LOAD.running else None,
-            "pool_max": LOAD.most if LOAD.running else None,
-            "refused_last_minute": LOAD.recently_shed(),
+            "pool_used": SATURATION.used if SATURATION.running else None,
+            "pool_max": SATURATION.max_connections if SATURATION.running else None,
+            "refused_last_minute": SATURATION.recently_shed(),
         }
         if row["n"] != len(MIGRATIONS):
             text = f"the tables are of version {row['n']}, this program needs {len(MIGRATIONS)}"
@@ -95,5 +95,7 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         if data["refused_last_minute"]:
             text = f"{data['refused_last_minute']} requests were refused within the last minute"
             return Check.degraded(text, code="overloaded", **data)
-        served = "requests are served" if LOAD.running else "the application does not run here"
+        served = (
+            "requests are served" if SATURATION.running else "the application does not run here"
+        )
         return Check.healthy(f"the tables are right, {served}", **data)

@@ -1,4 +1,4 @@
-"""Removes personal data whose time is over, and what signing in and repeating left behind."""
+"""Removes expired personal data, and expired sessions, sign-in failures and idempotency keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from aliaport_operations.families import PURGED
 from aliaport_operations.schema import COMPONENT
 
 BATCH = 1_000
-"""Rows of one transaction: no request waits long for one of them."""
+"""Rows of one transaction; small, so that no request waits long for a lock."""
 
 SESSIONS_KEPT = timedelta(days=30)
 FAILURES_KEPT = timedelta(days=1)
-"""After they ended; a failed sign-in counts for no longer than a day."""
+"""Time after their end; no failed sign-in counts for longer than a day."""
 
 _GATE_LOGS = """
 UPDATE aliaport_operations_gate_logs SET plate = NULL, driver = NULL, purged_at = now()
@@ -55,19 +55,17 @@ class _Task:
 
 
 class Purge:
-    """The job. Replicas may run it at once: each takes the rows that no other one has."""
+    """The job. Replicas may run it at the same time: they skip each other's locked rows."""
 
     def __init__(self, context: Context, config: OperationsConfig) -> None:
         self._context = context
         self._counter = context.counter(PURGED)
-        plates = timedelta(days=config.gate_log_personal_days)
-        # The stored answers have plates too.
-        keys = min(plates, timedelta(hours=config.idempotency_hours))
+        gate_logs = timedelta(days=config.gate_log_personal_days)
+        # The stored responses contain plates too.
+        keys = min(gate_logs, timedelta(hours=config.idempotency_hours))
         self._tasks: Sequence[_Task] = (
             _Task("idempotency_keys", _KEYS, keys),
-            _Task(
-                "gate_logs", _GATE_LOGS, timedelta(days=config.gate_log_personal_days), audited=True
-            ),
+            _Task("gate_logs", _GATE_LOGS, gate_logs, audited=True),
             _Task(
                 "accounts", _ACCOUNTS, timedelta(days=config.account_personal_days), audited=True
             ),
@@ -78,7 +76,7 @@ class Purge:
             self._counter.inc(0, table=task.table)
 
     async def run(self) -> None:
-        """Remove what is due, in batches. Raises as `connect` does."""
+        """Remove what has expired, in batches. Raises as `connect` does."""
         connection = await connect(self._context, component=COMPONENT)
         try:
             for task in self._tasks:
@@ -90,10 +88,10 @@ class Purge:
     async def _batch(self, connection: Connection, task: _Task) -> int:
         async with connection.transaction():
             done = await connection.execute(task.statement, task.kept, BATCH)
-            number = int(done.rpartition(" ")[2])
-            if number and task.audited:
+            count = int(done.rpartition(" ")[2])
+            if count and task.audited:
                 await self._context.audit.arecord(
-                    "personal_data.removed", table=task.table, rows=number
+                    "personal_data.removed", table=task.table, rows=count
                 )
-        self._counter.inc(number, table=task.table)
-        return number
+        self._counter.inc(count, table=task.table)
+        return count

@@ -1,27 +1,67 @@
-"""The answer to who was slower."""
+"""What handlers return, and the errors that several of them raise."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from aliaport.apps import Refusal
 
+_MAX_FAULTS = 20
+
+
+@dataclass(slots=True)
+class ApiResponse:
+    """A successful response. `on_commit` is called once its changes are committed."""
+
+    data: BaseModel | Mapping[str, Any]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    on_commit: Callable[[], None] = lambda: None
+
+    @property
+    def json_data(self) -> Mapping[str, Any]:
+        """The data as JSON values."""
+        if isinstance(self.data, BaseModel):
+            return self.data.model_dump(mode="json")
+        return self.data
+
 
 class Versioned(Protocol):
-    """What knows its version and who made it."""
+    """A row with a version, and who made that version."""
 
     version: int
     changed_by: str
     changed_at: datetime
 
 
-def version_conflict(what: str, now: Versioned) -> Refusal:
-    """Somebody has changed it since the caller's version."""
-    changed_at = now.changed_at.isoformat()
+def not_found(noun: str) -> Refusal:
+    """Return the error for an ID without a row."""
+    return Refusal(404, "not_found", f"there is no {noun} of this number")
+
+
+def version_conflict(noun: str, current: Versioned) -> Refusal:
+    """Return the error for an edit that lost the race."""
     return Refusal(
         409,
         "version_conflict",
-        f"{now.changed_by} has changed this {what}; read it again and repeat your change",
-        version=now.version,
-        changed_by=now.changed_by,
-        changed_at=changed_at,
+        f"{current.changed_by} has changed this {noun}; read it again and repeat your change",
+        version=current.version,
+        changed_by=current.changed_by,
+        changed_at=current.changed_at.isoformat(),
     )
+
+
+def invalid_field(path: str, message: str) -> Refusal:
+    """Return the error for one field, such as `body.account_id`."""
+    return invalid_fields([{"path": path, "message": message}])
+
+
+def invalid_fields(faults: list[dict[str, str]]) -> Refusal:
+    """Return the error for fields, each a `path` and a `message`."""
+    first = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    text = f"{first['path']}: {first['message']}{more}"
+    return Refusal(422, "invalid", text, fields=faults[:_MAX_FAULTS])

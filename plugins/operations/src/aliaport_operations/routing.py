@@ -1,75 +1,57 @@
-"""What a handler gets and gives, and how a route is declared."""
+"""How a handler declares its route, and the request that it is called with."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from aliaport.apps import Refusal
 from aliaport.postgres import Connection
-from aliaport_operations.reading import Fields
-from aliaport_operations.roles import Role
+from aliaport_operations.parsing import Fields
+from aliaport_operations.responses import ApiResponse
 from aliaport_operations.sessions import Caller
+from aliaport_operations.users import Role
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
-    """One request of somebody who may make it. `number` is that of the row in the path."""
+class ApiRequest:
+    """A request that is parsed and allowed. `id` is the ID in the path.
+
+    Only routes with a role have a `caller`, and only those that are not detached a `connection`;
+    reading one that the route does not have raises AttributeError.
+    """
 
     address: str
-    number: int = 0
+    id: int = 0
     query: Any = None
     body: Any = None
     idempotency_key: str | None = None
     request_hash: bytes = b""
-    lent: "Connection | None" = None
-    known: Caller | None = None
-
-    @property
-    def connection(self) -> Connection:
-        """The request's connection, which a detached route has not."""
-        assert self.lent is not None
-        return self.lent
-
-    @property
-    def caller(self) -> Caller:
-        """Who calls, which a route for everybody does not know."""
-        assert self.known is not None
-        return self.known
+    caller: Caller = field(init=False, repr=False)
+    connection: Connection = field(init=False, repr=False)
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What is answered; `counted` is called after the commit of what was done."""
+Handler = Callable[[ApiRequest], Awaitable[ApiResponse]]
+HandlerT = TypeVar("HandlerT", bound=Callable[[Any, ApiRequest], Awaitable[ApiResponse]])
 
-    data: BaseModel | Mapping[str, Any]
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    counted: Callable[[], None] = lambda: None
-
-    @property
-    def plain(self) -> Mapping[str, Any]:
-        """The data as JSON has them."""
-        if isinstance(self.data, BaseModel):
-            return self.data.model_dump(mode="json")
-        return self.data
+_DECLARED = "declared_route"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Route:
-    """One route: who may call it (`role`, or everybody), with what, and what it answers.
+    """A route, as a decorator of the method that handles it; use it as `@route(…)`.
 
-    `errors` are the statuses beyond those that follow from the other fields. `idempotent` tells
-    whether the header Idempotency-Key counts, `detached` that no connection is held meanwhile.
+    `role` is the lowest role that may call it; None opens it to everybody. `errors` are the
+    statuses that do not follow from the other fields. An `idempotent` route runs in a transaction
+    and accepts the header Idempotency-Key; a `detached` one holds no database connection.
     """
 
     method: str
     path: str
     summary: str
-    handler: Callable[[Call], Awaitable[Outcome]]
+    _: KW_ONLY
     role: Role | None
-    answer: type[BaseModel]
+    response: type[BaseModel]
     query: type[Fields] | None = None
     body: type[Fields] | None = None
     status: int = 200
@@ -77,7 +59,19 @@ class Route:
     idempotent: bool = False
     detached: bool = False
 
+    def __call__(self, handler: HandlerT) -> HandlerT:
+        """Declare that `handler` serves this route."""
+        setattr(handler, _DECLARED, self)
+        return handler
 
-def missing(what: str) -> Refusal:
-    """There is no such row."""
-    return Refusal(404, "not_found", f"there is no {what} of this number")
+
+route = Route
+
+
+def routes_of(owner: object) -> list[tuple[Route, Handler]]:
+    """Return the routes that the methods of `owner` declare, in the order of the source."""
+    return [
+        (declared, getattr(owner, name))
+        for name, method in vars(type(owner)).items()
+        if (declared := getattr(method, _DECLARED, None)) is not None
+    ]

@@ -1,10 +1,10 @@
-"""The tables, as forward-only migrations. What must hold is held here, not by the code alone."""
+"""The tables, as forward-only migrations. Invariants are enforced here, not by the code alone."""
 
 from aliaport.plugin import Context
 from aliaport.postgres import Migration, migrate
 
 COMPONENT = "operations"
-"""The name by which the database knows the plugin."""
+"""Name of the plugin in the table of migrations and in connections."""
 
 _USERS = """
 CREATE TABLE aliaport_operations_users (
@@ -203,5 +203,5 @@ MIGRATIONS = [
 
 
 async def prepare(context: Context) -> None:
-    """Bring the tables up to date; any number of replicas may do so at once."""
+    """Bring the tables up to date; replicas may do so at the same time."""
     await migrate(context, COMPONENT, MIGRATIONS)

@@ -1,4 +1,4 @@
-"""Data for trials: as many rows as wanted, the same for the same seed, of nobody who exists."""
+"""Trial data: any number of rows, the same for the same seed, about nobody who exists."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,13 +21,13 @@ BATCH = 5_000
 """Rows of one COPY."""
 
 BEGIN = datetime(2025, 1, 6, 6, tzinfo=UTC)
-"""From when on the rows are dated: fixed, so that the same seed gives the same rows."""
+"""Date of the first order; fixed, so that the same seed gives the same rows."""
 
 SPAN = timedelta(days=50)
-"""From the first order to the last, however many: none is in the future, or of an ended account."""
+"""Time between the first and the last order: none is in the future, or of an ended account."""
 
 SEEDER = "seed"
-"""The user who made the rows: disabled, so that nobody signs in by that name."""
+"""Name of the user who creates the rows; disabled, so that nobody can sign in with it."""
 
 _TOWNS = (
     "İskenderun", "Mersin", "Aliağa", "Gemlik", "Ambarlı", "Iğdır", "Ordu", "Trabzon", "Samsun",
@@ -69,12 +69,12 @@ ALTER TABLE landing DROP words;
 ALTER TABLE landing RENAME landed TO words"""
 
 Show = Callable[[str, int, int], None]
-"""Told the table, how many rows it has, and how many it will have."""
+"""Called with the table, how many rows it has, and how many it will have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rows."""
+    """Numbers of rows."""
 
     accounts: int
     orders: int
@@ -82,16 +82,16 @@ class Size:
 
     @property
     def rows(self) -> int:
-        """All together."""
+        """The sum."""
         return self.accounts + self.orders + self.gate_logs
 
 
 async def seed_database(
     context: Context, connection: Connection, size: Size, seed: int, show: Show
 ) -> None:
-    """Fill the empty tables, all or nothing.
+    """Fill the empty tables in one transaction.
 
-    Raises AliaportError in production, and where there are accounts already.
+    Raises AliaportError in production, and if there are accounts already.
     """
     if context.environment == "production":
         raise AliaportError("seed is for trials; this is production: nothing was changed")
@@ -113,7 +113,7 @@ async def seed_database(
 
 
 class _Rows:
-    """Makes rows from random numbers that only the seed decides."""
+    """Generates rows from random numbers that depend on the seed alone."""
 
     def __init__(self, chance: random.Random, size: Size) -> None:
         self._chance = chance
@@ -186,7 +186,7 @@ class _Rows:
         for number in range(1, self._size.gate_logs + 1):
             letters = "".join(chance.choices(_LETTERS, k=3))
             passed = BEGIN + SPAN * ((number - chance.random()) / self._size.gate_logs)
-            # Of the orders that are there by then.
+            # Only orders that exist by then.
             newest = (number - 1) * self._size.orders // self._size.gate_logs
             order = chance.randrange(1, newest + 1) if newest else None
             yield {
@@ -225,7 +225,7 @@ class _Writer:
         if "words" not in columns:
             await self._connection.copy_records_to_table(table, columns=columns, records=records)
             return
-        # COPY has no way to call a function on what comes in.
+        # COPY cannot call a function on its input.
         await self._connection.execute(_LANDING)
         await self._connection.copy_records_to_table("landing", columns=columns, records=records)
         target = ", ".join(columns)
@@ -252,7 +252,7 @@ def _first(chance: random.Random) -> OrderStatus:
 
 
 def _way(first: OrderStatus, last: OrderStatus) -> list[tuple[OrderStatus, OrderStatus]]:
-    """The transitions from one to the other, the straight way."""
+    """Return the transitions on the shortest path from one status to the other."""
     straight = [OrderStatus.DRAFT, OrderStatus.PLANNED, OrderStatus.IN_PROGRESS, OrderStatus.DONE]
     if last == OrderStatus.CANCELLED:
         return [(first, last)]

@@ -1,4 +1,4 @@
-"""Who calls: random tokens, of which the database knows hashes only."""
+"""Sessions: who calls, by random tokens of which the database stores only hashes."""
 
 import hashlib
 import secrets
@@ -8,12 +8,12 @@ from datetime import datetime
 from aliaport.apps import Refusal
 from aliaport.postgres import Connection
 from aliaport_operations.config import ApiConfig
-from aliaport_operations.roles import Role
+from aliaport_operations.users import Role
 
 SEEN_EVERY = 30
-"""Seconds to which the last use of a session is exact: not each request must write."""
+"""Precision of the last use of a session, in seconds, so that not every request writes."""
 
-# The lock lets whoever disables the user or sets a password wait, and see this session then.
+# The lock makes whoever disables the user or sets a password wait, and then see this session.
 _BEGIN = """
 INSERT INTO aliaport_operations_sessions (token_hash, user_id, address, expires_at)
 SELECT $1, id, $3, now() + make_interval(secs => $4)
@@ -39,7 +39,7 @@ WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now() AND token_hash <>
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A signed-in user; `token_hash` names the session."""
+    """A signed-in user; `token_hash` identifies the session."""
 
     id: int
     name: str
@@ -48,34 +48,44 @@ class Caller:
     signed_in_at: datetime
     expires_at: datetime
 
+    @property
+    def sees_personal_data(self) -> bool:
+        """Whether plates, drivers, contacts and tax numbers are shown unmasked."""
+        return self.role.covers(Role.CLERK)
+
+    def check_search_by(self, field: str) -> None:
+        """Raise Refusal (403) if `field` is masked for this caller."""
+        if not self.sees_personal_data:
+            raise Refusal(403, "forbidden", f"viewers cannot search by {field}")
+
 
 class Sessions:
-    """Begins, finds and ends sessions, by the clock of the database, which all replicas share."""
+    """Starts and finds sessions, by the database's clock, which all replicas share."""
 
     def __init__(self, options: ApiConfig) -> None:
-        self.longest = options.session_hours * 3600
-        self.idle = options.idle_minutes * 60
+        self.max_idle = options.idle_minutes * 60
         """Seconds."""
+        self._max_age = options.session_hours * 3600
 
     async def begin(
         self, connection: Connection, user: int, changed_at: datetime, address: str
     ) -> tuple[str, datetime] | None:
-        """The new token and its end; None where the user was disabled or changed meanwhile."""
+        """Return a new token and its expiry; None if the user was disabled or changed meanwhile."""
         token = secrets.token_urlsafe(32)
         expires = await connection.fetchval(
-            _BEGIN, _hash(token), user, address, self.longest, changed_at
+            _BEGIN, _hash(token), user, address, self._max_age, changed_at
         )
         return None if expires is None else (token, expires)
 
     async def caller(self, connection: Connection, authorization: str) -> Caller:
-        """Whose token it is. Raises Refusal (401)."""
+        """Return the user whose token it is. Raises Refusal (401)."""
         kind, _, token = authorization.partition(" ")
         token = token.strip()
         row = None
         token_hash = b""
         if kind.lower() == "bearer" and 0 < len(token) <= 200 and token.isascii():
             token_hash = _hash(token)
-            row = await connection.fetchrow(_FIND, token_hash, self.idle, float(SEEN_EVERY))
+            row = await connection.fetchrow(_FIND, token_hash, self.max_idle, float(SEEN_EVERY))
         if row is None:
             raise Refusal(
                 401,
@@ -101,7 +111,7 @@ async def end_session(connection: Connection, caller: Caller) -> None:
 
 
 async def end_sessions(connection: Connection, user: int, *, but: bytes = b"") -> int:
-    """End a user's sessions, but the one whose hash is `but`; return how many were open."""
+    """End a user's sessions except the one with the hash `but`; return how many were open."""
     done = await connection.execute(_END_ALL, user, but)
     return int(done.rpartition(" ")[2])
 

@@ -1,6 +1,5 @@
-"""Sign-in and what a user may do to the own sign-in: below `/auth`."""
+"""Sign-in, sign-out and change of the own password: `/auth`."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
@@ -9,21 +8,21 @@ from pydantic import BaseModel, StringConstraints
 
 from aliaport.apps import Context, Refusal
 from aliaport_operations import passwords
-from aliaport_operations.calls import Call, Outcome, Route
 from aliaport_operations.config import ApiConfig
 from aliaport_operations.database import Database
 from aliaport_operations.families import SIGN_INS
+from aliaport_operations.parsing import Fields
 from aliaport_operations.passwords import Hashing
-from aliaport_operations.reading import Fields, wrong_field
-from aliaport_operations.roles import Role
+from aliaport_operations.responses import ApiResponse, invalid_field
+from aliaport_operations.routing import ApiRequest, route
 from aliaport_operations.sessions import Sessions, end_session, end_sessions
 from aliaport_operations.text import CLEAN
 from aliaport_operations.throttle import Attempt, Throttle
-from aliaport_operations.users import NOBODY, find_user, renew_hash, set_password
+from aliaport_operations.users import NOBODY, Role, find_user, renew_hash, set_password
 
 PATH = "/auth"
 
-_Typed = Annotated[str, StringConstraints(min_length=1, max_length=passwords.LONGEST)]
+_Typed = Annotated[str, StringConstraints(min_length=1, max_length=passwords.MAX_LENGTH)]
 
 
 class Credentials(Fields):
@@ -38,7 +37,7 @@ class PasswordChange(Fields):
 
     current_password: _Typed
     new_password: Annotated[
-        str, StringConstraints(min_length=passwords.SHORTEST, max_length=passwords.LONGEST)
+        str, StringConstraints(min_length=passwords.MIN_LENGTH, max_length=passwords.MAX_LENGTH)
     ]
 
 
@@ -79,7 +78,7 @@ class PasswordChanged(BaseModel):
 
 
 class SignIn:
-    """The routes below /auth. No connection is held while a password is checked."""
+    """The routes below /auth. They hold no connection while a password is checked."""
 
     def __init__(
         self,
@@ -98,66 +97,33 @@ class SignIn:
         for result in ("succeeded", "failed", "throttled"):
             self._counter.inc(0, result=result)
 
-    def routes(self) -> Sequence[Route]:
-        """The routes, with the roles that may call them."""
-        return [
-            Route(
-                method="POST",
-                path=f"{PATH}/login",
-                summary="Sign in",
-                handler=self.login,
-                role=None,
-                body=Credentials,
-                answer=SignedIn,
-                errors=(401, 429),
-                detached=True,
-            ),
-            Route(
-                method="POST",
-                path=f"{PATH}/logout",
-                summary="Sign out",
-                handler=self.logout,
-                role=Role.VIEWER,
-                answer=SignedOut,
-            ),
-            Route(
-                method="GET",
-                path=f"{PATH}/me",
-                summary="Read who is signed in",
-                handler=self.me,
-                role=Role.VIEWER,
-                answer=Myself,
-            ),
-            Route(
-                method="POST",
-                path=f"{PATH}/password",
-                summary="Change the own password: all other sessions of the user end",
-                handler=self.change_password,
-                role=Role.VIEWER,
-                body=PasswordChange,
-                answer=PasswordChanged,
-                errors=(403, 409, 429),
-                detached=True,
-            ),
-        ]
-
-    async def login(self, call: Call) -> Outcome:
-        """`POST /auth/login`."""
-        body: Credentials = call.body
-        name, address = body.username.strip().lower(), call.address
+    @route(
+        "POST",
+        f"{PATH}/login",
+        "Sign in",
+        role=None,
+        body=Credentials,
+        response=SignedIn,
+        errors=(401, 429),
+        detached=True,
+    )
+    async def login(self, request: ApiRequest) -> ApiResponse:
+        """Check the credentials and start a session."""
+        body: Credentials = request.body
+        name, address = body.username.strip().lower(), request.address
         async with self._database.connection() as connection:
             attempt = await self._throttle.count(connection, name, address)
             user = await find_user(connection, name) if attempt.wait == 0 else None
         if attempt.wait:
-            raise await self._throttled(attempt.wait, address, tell=attempt.first)
+            raise await self._throttled(attempt.wait, address, audited=attempt.first)
         known = passwords.UNKNOWN if user is None else user.password_hash
         right = await self._matches(attempt, known, body.password)
         if user is None or not right or user.disabled_at is not None:
-            # A name that is no user's may be a password by mistake: it is not written down.
+            # A name that no user has may be a mistyped password, so it is not recorded.
             raise await self._failed(NOBODY if user is None else user.name, address)
         renewed = None
         if passwords.outdated(user.password_hash):
-            with suppress(Refusal):  # the next sign-in may have more luck
+            with suppress(Refusal):  # the next sign-in tries again
                 renewed = await self._hashing.hashed(body.password)
         async with self._database.connection() as connection, connection.transaction():
             begun = await self._sessions.begin(
@@ -169,28 +135,30 @@ class SignIn:
                 await self._audit.arecord("user.signed_in", user=user.name, address=address)
         if begun is None:
             raise await self._failed(user.name, address)
-        with suppress(Refusal):  # the session has begun: the count may fade by itself
+        with suppress(Refusal):  # the session is open, and the count expires anyway
             async with self._database.connection() as connection:
                 await self._throttle.succeeded(connection, attempt)
         token, expires_at = begun
         data = SignedIn(
             token=token,
             expires_at=expires_at,
-            idle_seconds=self._sessions.idle,
+            idle_seconds=self._sessions.max_idle,
             user=UserShown(name=user.name, role=user.role),
         )
-        return Outcome(data, counted=lambda: self._counter.inc(result="succeeded"))
+        return ApiResponse(data, on_commit=lambda: self._counter.inc(result="succeeded"))
 
-    async def logout(self, call: Call) -> Outcome:
-        """`POST /auth/logout`."""
-        await self._audit.arecord("user.signed_out", user=call.caller.name)
-        await end_session(call.connection, call.caller)
-        return Outcome(SignedOut(signed_out=True))
+    @route("POST", f"{PATH}/logout", "Sign out", role=Role.VIEWER, response=SignedOut)
+    async def logout(self, request: ApiRequest) -> ApiResponse:
+        """End the caller's session."""
+        await self._audit.arecord("user.signed_out", user=request.caller.name)
+        await end_session(request.connection, request.caller)
+        return ApiResponse(SignedOut(signed_out=True))
 
-    async def me(self, call: Call) -> Outcome:
-        """`GET /auth/me`."""
-        caller = call.caller
-        return Outcome(
+    @route("GET", f"{PATH}/me", "Read who is signed in", role=Role.VIEWER, response=Myself)
+    async def me(self, request: ApiRequest) -> ApiResponse:
+        """Return the caller and the times of the session."""
+        caller = request.caller
+        return ApiResponse(
             Myself(
                 user=UserShown(name=caller.name, role=caller.role),
                 signed_in_at=caller.signed_in_at,
@@ -198,17 +166,27 @@ class SignIn:
             )
         )
 
-    async def change_password(self, call: Call) -> Outcome:
-        """`POST /auth/password`: ends all other sessions of the user."""
-        body: PasswordChange = call.body
-        caller, address = call.caller, call.address
+    @route(
+        "POST",
+        f"{PATH}/password",
+        "Change the own password: all other sessions of the user end",
+        role=Role.VIEWER,
+        body=PasswordChange,
+        response=PasswordChanged,
+        errors=(403, 409, 429),
+        detached=True,
+    )
+    async def change_password(self, request: ApiRequest) -> ApiResponse:
+        """Set a new password and end all other sessions of the user."""
+        body: PasswordChange = request.body
+        caller, address = request.caller, request.address
         if problem := passwords.objection(body.new_password, caller.name):
-            raise wrong_field("body.new_password", problem)
+            raise invalid_field("body.new_password", problem)
         async with self._database.connection() as connection:
             attempt = await self._throttle.count(connection, caller.name, address)
             user = await find_user(connection, caller.name)
         if attempt.wait:
-            raise await self._throttled(attempt.wait, address, tell=attempt.first)
+            raise await self._throttled(attempt.wait, address, audited=attempt.first)
         assert user is not None
         if not await self._matches(attempt, user.password_hash, body.current_password):
             await self._audit.arecord(
@@ -228,13 +206,13 @@ class SignIn:
             )
         async with self._database.connection() as connection:
             await self._throttle.succeeded(connection, attempt)
-        return Outcome(PasswordChanged(ended_sessions=ended))
+        return ApiResponse(PasswordChanged(ended_sessions=ended))
 
     async def _matches(self, attempt: Attempt, password_hash: str, password: str) -> bool:
         try:
             return await self._hashing.matches(password_hash, password)
         except Refusal:
-            # Who is turned away has guessed nothing, and follows Retry-After into no lock.
+            # An attempt that was not checked is not a guess, and its retry must not be throttled.
             async with self._database.connection() as connection:
                 await self._throttle.take_back(connection, attempt)
             raise
@@ -249,9 +227,9 @@ class SignIn:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
-    async def _throttled(self, wait: int, address: str, *, tell: bool) -> Refusal:
+    async def _throttled(self, wait: int, address: str, *, audited: bool) -> Refusal:
         self._counter.inc(result="throttled")
-        if tell:
+        if audited:
             await self._audit.arecord("user.sign_in_throttled", outcome="failure", address=address)
         return Refusal(
             429,

@@ -1,4 +1,4 @@
-"""The kinds of fields that requests have."""
+"""Types of the fields in requests, and how personal data is masked in responses."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 CLEAN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-# Blanks by their numbers, since each kind of regular expression has another opinion on \s.
+# Spaces by code point, since regular expression dialects disagree on what \s matches.
 _VISIBLE = (
     r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
     r"[^\x00-\x20\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
@@ -35,11 +35,11 @@ HINTS = {
 """What to do about text that does not match one of the patterns."""
 
 
-def _tidy(most: int) -> AfterValidator:
+def _tidy(max_length: int) -> AfterValidator:
     def tidy(text: str) -> str:
         text = unicodedata.normalize("NFC", text).strip()
-        if len(text) > most:
-            raise ValueError(f"must have at most {most} characters")
+        if len(text) > max_length:
+            raise ValueError(f"must have at most {max_length} characters")
         return text
 
     return AfterValidator(tidy)
@@ -66,23 +66,23 @@ Code = Annotated[
 ]
 
 
-def _spelt(pattern: str, what: str, read: Callable[[str], Any]) -> BeforeValidator:
+def _spelt(pattern: str, expected: str, read: Callable[[str], Any]) -> BeforeValidator:
     whole = re.compile(pattern, re.ASCII)
 
     def check(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         if whole.fullmatch(value) is None:
-            raise ValueError(f"write {what}")
+            raise ValueError(f"write {expected}")
         try:
             return read(value)
         except ValueError as error:
-            raise ValueError(f"write {what}: {error}") from None
+            raise ValueError(f"write {expected}: {error}") from None
 
     return BeforeValidator(check)
 
 
-# In its one spelling each, where pydantic takes `0` for a day of 1970 and 1_0 for a number.
+# One spelling each: pydantic would accept `0` as a day of 1970 and `1_0` as a number.
 Day = Annotated[date, _spelt(r"\d{4}-\d\d-\d\d", "a day like 2026-01-02", date.fromisoformat)]
 Moment = Annotated[
     AwareDatetime,
@@ -93,10 +93,19 @@ Moment = Annotated[
     ),
 ]
 DIGITS = _spelt(r"-?\d{1,40}(\.0+)?", "a whole number, in digits", str)
-"""For numbers in queries, where all is text; a number in a body is none that is text."""
+"""For numbers in queries, where everything is text; in a body, text is not a number."""
 
 Id = Annotated[int, Field(ge=1, le=2**53 - 1), DIGITS]
-"""A row's number; larger ones would not survive JavaScript."""
+"""ID of a row; JavaScript would round larger ones."""
 
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
-"""Of the state that the caller has seen: a change made since then is answered with 409."""
+"""Version that the caller has read; if the row was changed since, the response is 409."""
+
+
+def masked(text: str | None, *, first: int = 0, last: int = 0) -> str | None:
+    """Return `text` with only its ends readable, so that not even its length is shown."""
+    if text is None:
+        return None
+    if len(text) <= first + last:
+        return "***"
+    return f"{text[:first]}***{text[-last:] if last else ''}"

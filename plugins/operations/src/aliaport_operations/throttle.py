@@ -1,4 +1,4 @@
-"""Slows down who guesses passwords: by user and address, by address, and by user."""
+"""Limits on failed sign-ins, against guessing: by user and address, by address, by user."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ from aliaport.postgres import Connection
 from aliaport_operations.config import ApiConfig
 
 # Counted before the password is checked, so that parallel guesses cannot all slip through.
-# A row counts no further than one beyond its limit, so that refused attempts prolong nothing.
+# A row counts at most one beyond its limit, so that refused attempts do not extend the wait.
 _COUNT = """
 INSERT INTO aliaport_operations_sign_in_failures AS f (key, failures, since)
 SELECT key, 1, now() FROM unnest($1::bytea[]) AS key ORDER BY key
@@ -33,8 +33,8 @@ FROM counted WHERE f.key = counted.key"""
 class Attempt:
     """One attempt to sign in, counted as failed until it succeeds.
 
-    `wait` are the seconds until another one is allowed, 0 where this one is. `first` tells whether
-    it is the first that is refused.
+    `wait` is the time in seconds until the next one is allowed, 0 if this one is. `first` is true
+    for the first one that is refused.
     """
 
     keys: tuple[bytes, ...]
@@ -54,7 +54,7 @@ class Throttle:
         )
 
     async def count(self, connection: Connection, user: str, address: str) -> Attempt:
-        """Count an attempt, and say whether it may go on."""
+        """Count an attempt, and return whether it may proceed."""
         network = _network(address)
         keys = tuple(
             hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()
@@ -76,19 +76,19 @@ class Throttle:
         return Attempt(keys, wait, first=first)
 
     async def succeeded(self, connection: Connection, attempt: Attempt) -> None:
-        """The attempt was none to guess: what it counted is taken back.
+        """Take back an attempt that succeeded, and all failures of this user from this address.
 
-        Call it outside of any transaction: all sign-ins from one address want the same row.
+        Call it outside of any transaction: all sign-ins from one address update the same row.
         """
         await connection.execute(_UNCOUNT, list(attempt.keys), attempt.keys[0])
 
     async def take_back(self, connection: Connection, attempt: Attempt) -> None:
-        """The attempt was turned away before its password was checked: it counts for nothing."""
+        """Take back an attempt whose password was not checked."""
         await connection.execute(_UNCOUNT, list(attempt.keys), b"")
 
 
 def _network(address: str) -> str:
-    """Whoever has one IPv6 address has 2**64 of them."""
+    """Return what counts as one address: for IPv6 the /64, since a caller owns all of it."""
     try:
         known = ip_address(address)
     except ValueError:

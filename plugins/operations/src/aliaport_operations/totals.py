@@ -1,4 +1,4 @@
-"""What operators watch, counted in the database: replicas and restarts do not distort it."""
+"""Totals for /metrics, counted in the database, so that replicas and restarts do not matter."""
 
 from collections.abc import Iterable
 
@@ -38,14 +38,14 @@ class Totals:
         self._samples: list[Sample] = []
 
     async def collect(self) -> Iterable[Sample]:
-        """The collector of `families.TOTALS`."""
+        """Collect `families.TOTALS`."""
         if self._clock.monotonic() - self._counted_at >= self._interval:
             self._samples = await self._count()
             self._counted_at = self._clock.monotonic()
         return self._samples
 
     async def collect_users(self) -> Iterable[Sample]:
-        """The collector of active users."""
+        """Collect the number of active users."""
         (row,) = await self._link.fetch(_USERS, float(ACTIVE_FOR))
         return [ACTIVE_USERS.sample(row["n"])]
 

@@ -1,18 +1,18 @@
-"""Users in the database."""
+"""Users in the database, and what their roles allow."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import asyncpg
 
 from aliaport.errors import AliaportError
 from aliaport.postgres import Connection
-from aliaport_operations.roles import Role
 
 NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
 NOBODY = "unknown"
-"""As whom the audit log knows those who are no users: not a name to be had."""
+"""Name used in the audit log for unknown users; no user can be given it."""
 
 _BY_NAME = "SELECT * FROM aliaport_operations_users WHERE name = $1"
 _ADD = """
@@ -23,6 +23,24 @@ UPDATE aliaport_operations_users SET password_hash = $2, password_changed_at = n
 WHERE id = $1 AND ($3::text IS NULL OR password_hash = $3)"""
 _RENEW_HASH = """
 UPDATE aliaport_operations_users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"""
+
+
+class Role(StrEnum):
+    """A user's role."""
+
+    VIEWER = "viewer"
+    """Reads, personal data masked."""
+
+    CLERK = "clerk"
+    """Reads everything, writes accounts, work orders and gate logs."""
+
+    ADMIN = "admin"
+    """Deactivates accounts too. Users are managed on the command line alone."""
+
+    def covers(self, other: "Role") -> bool:
+        """Return whether this role may do everything that `other` may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +56,7 @@ class User:
 
 
 async def find_user(connection: Connection, name: str) -> User | None:
-    """The user of this name, if there is one."""
+    """Return the user of this name, if there is one."""
     row = await connection.fetchrow(_BY_NAME, name)
     if row is None:
         return None
@@ -53,7 +71,7 @@ async def find_user(connection: Connection, name: str) -> User | None:
 
 
 async def add_user(connection: Connection, name: str, role: Role, password_hash: str) -> int:
-    """Add a user and return the number. Raises AliaportError where the name is taken."""
+    """Add a user and return the ID. Raises AliaportError if the name is taken."""
     try:
         number: int = await connection.fetchval(_ADD, name, role, password_hash)
     except asyncpg.UniqueViolationError:
@@ -64,7 +82,7 @@ async def add_user(connection: Connection, name: str, role: Role, password_hash:
 async def set_password(
     connection: Connection, user: int, password_hash: str, *, instead_of: str | None = None
 ) -> bool:
-    """Set a password; False where it is not `instead_of` any more."""
+    """Set a password; return False if the stored hash is no longer `instead_of`."""
     done = await connection.execute(_REPLACE_HASH, user, password_hash, instead_of)
     return done == "UPDATE 1"
 

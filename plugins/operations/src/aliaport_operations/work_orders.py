@@ -1,16 +1,12 @@
 """Work orders: `/api/work-order`."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import asyncpg
 
 from aliaport.apps import Context, Refusal
 from aliaport.plugin import WORK_ORDERS
-from aliaport_operations.calls import Call, Outcome, Route, missing
-from aliaport_operations.conflicts import version_conflict
-from aliaport_operations.families import REPLAYED, TRANSITIONS
-from aliaport_operations.idempotency import once
+from aliaport_operations.families import TRANSITIONS
 from aliaport_operations.order_fields import (
     CHANGEABLE,
     FIRST,
@@ -26,11 +22,18 @@ from aliaport_operations.order_fields import (
     OrderStatus,
 )
 from aliaport_operations.order_fields import TRANSITIONS as ALLOWED
-from aliaport_operations.paging import Conditions, read_cursor, write_cursor
-from aliaport_operations.reading import wrong_field
-from aliaport_operations.roles import Role
+from aliaport_operations.paging import Conditions, read_cursor, split_page
+from aliaport_operations.responses import (
+    ApiResponse,
+    invalid_field,
+    not_found,
+    version_conflict,
+)
+from aliaport_operations.routing import ApiRequest, route
+from aliaport_operations.users import Role
 
 PATH = "/api/work-order"
+_ITEM = f"{PATH}/{{id}}"
 
 _SELECT = """
 SELECT o.*, a.code AS account_code, a.title AS account_title,
@@ -39,7 +42,7 @@ FROM aliaport_operations_work_orders o
 JOIN aliaport_operations_accounts a ON a.id = o.account_id
 JOIN aliaport_operations_users c ON c.id = o.created_by
 JOIN aliaport_operations_users m ON m.id = o.changed_by"""
-# Whoever deactivates the account waits for this transaction, or this one sees it deactivated.
+# Serializes with deactivating the account: whichever transaction is second sees the first.
 _ACCOUNT = """
 SELECT deactivated_at IS NULL AS active FROM aliaport_operations_accounts
 WHERE id = $1 FOR SHARE"""
@@ -76,139 +79,98 @@ class WorkOrders:
         self._moved = context.counter(TRANSITIONS)
         for before, after in ALLOWED:
             self._moved.inc(0, from_status=before, to_status=after)
-        self._replayed = context.counter(REPLAYED)
 
-    def routes(self) -> Sequence[Route]:
-        """The routes, with the roles that may call them."""
-        item = f"{PATH}/{{id}}"
-        return [
-            Route(
-                method="GET",
-                path=PATH,
-                summary="List work orders",
-                handler=self.list,
-                role=Role.VIEWER,
-                query=OrdersQuery,
-                answer=OrderPage,
-            ),
-            Route(
-                method="POST",
-                path=PATH,
-                summary="Create a work order",
-                handler=self.create,
-                role=Role.CLERK,
-                body=NewOrder,
-                answer=Order,
-                status=201,
-                errors=(409,),
-                idempotent=True,
-            ),
-            Route(
-                method="GET",
-                path=item,
-                summary="Read a work order",
-                handler=self.read,
-                role=Role.VIEWER,
-                answer=Order,
-            ),
-            Route(
-                method="PUT",
-                path=item,
-                summary="Change what a work order says",
-                handler=self.change,
-                role=Role.CLERK,
-                body=ChangedOrder,
-                answer=Order,
-                errors=(409,),
-            ),
-            Route(
-                method="POST",
-                path=f"{item}/status",
-                summary="Move a work order to its next status",
-                handler=self.move,
-                role=Role.CLERK,
-                body=OrderMove,
-                answer=Order,
-                errors=(409,),
-            ),
-            Route(
-                method="GET",
-                path=f"{item}/history",
-                summary="Read the changes of a work order's status",
-                handler=self.history,
-                role=Role.VIEWER,
-                answer=OrderHistory,
-            ),
-        ]
-
-    async def list(self, call: Call) -> Outcome:
-        """`GET /api/work-order`."""
-        query: OrdersQuery = call.query
+    @route("GET", PATH, "List work orders", role=Role.VIEWER, query=OrdersQuery, response=OrderPage)
+    async def list(self, request: ApiRequest) -> ApiResponse:
+        """Return one page of the work orders that match the query."""
+        query: OrdersQuery = request.query
         conditions = Conditions()
-        if query.account_id is not None:
-            conditions.add("o.account_id = {}", query.account_id)
-        if query.status is not None:
-            conditions.add("o.status = {}", query.status)
+        conditions.equals("o.account_id", query.account_id)
+        conditions.equals("o.status", query.status)
         if query.after is not None:
             conditions.add("o.id < {}", *read_cursor(query.after, "newest", (int,)))
-        rows = await call.connection.fetch(
+        rows = await request.connection.fetch(
             f"{_SELECT} {conditions.where} ORDER BY o.id DESC LIMIT {query.limit + 1}",
             *conditions.arguments,
         )
-        page = rows[: query.limit]
-        more = len(rows) > query.limit
-        following = write_cursor("newest", [page[-1]["id"]]) if more else None
-        return Outcome(OrderPage(items=[_shown(row) for row in page], next=following))
+        page, following = split_page(rows, query.limit, "newest", lambda last: [last["id"]])
+        return ApiResponse(OrderPage(items=[_order(row) for row in page], next=following))
 
-    async def create(self, call: Call) -> Outcome:
-        """`POST /api/work-order`."""
+    @route(
+        "POST",
+        PATH,
+        "Create a work order",
+        role=Role.CLERK,
+        body=NewOrder,
+        response=Order,
+        status=201,
+        errors=(409,),
+        idempotent=True,
+    )
+    async def create(self, request: ApiRequest) -> ApiResponse:
+        """Store a new work order of an active account."""
+        body: NewOrder = request.body
+        account = await request.connection.fetchrow(_ACCOUNT, body.account_id)
+        if account is None:
+            raise invalid_field("body.account_id", "there is no account of this number")
+        if not account["active"]:
+            text = "the account is deactivated and gets no more work orders"
+            raise Refusal(409, "account_deactivated", text)
+        order_id = await request.connection.fetchval(
+            _INSERT,
+            *(body.account_id, body.title, body.description, body.planned_for, body.status),
+            request.caller.id,
+        )
+        order = await _find(request, order_id)
+        count = partial(self._created.inc, status=order.status)
+        return ApiResponse(order, 201, {"Location": f"{PATH}/{order_id}"}, count)
 
-        async def write() -> Outcome:
-            body: NewOrder = call.body
-            account = await call.connection.fetchrow(_ACCOUNT, body.account_id)
-            if account is None:
-                raise wrong_field("body.account_id", "there is no account of this number")
-            if not account["active"]:
-                text = "the account is deactivated and gets no more work orders"
-                raise Refusal(409, "account_deactivated", text)
-            number = await call.connection.fetchval(
-                _INSERT,
-                *(body.account_id, body.title, body.description, body.planned_for, body.status),
-                call.caller.id,
-            )
-            order = await _find(call, number)
-            counted = partial(self._created.inc, status=order.status)
-            return Outcome(order, 201, {"Location": f"{PATH}/{number}"}, counted)
+    @route("GET", _ITEM, "Read a work order", role=Role.VIEWER, response=Order)
+    async def read(self, request: ApiRequest) -> ApiResponse:
+        """Return one work order."""
+        return ApiResponse(await _find(request, request.id))
 
-        return await once(call, write, self._replayed)
-
-    async def read(self, call: Call) -> Outcome:
-        """`GET /api/work-order/{id}`."""
-        return Outcome(await _find(call, call.number))
-
-    async def change(self, call: Call) -> Outcome:
-        """`PUT /api/work-order/{id}`."""
-        body: ChangedOrder = call.body
-        # In one transaction, so that the answer does not show a later change of somebody else.
-        async with call.connection.transaction():
-            done = await call.connection.execute(
+    @route(
+        "PUT",
+        _ITEM,
+        "Change what a work order says",
+        role=Role.CLERK,
+        body=ChangedOrder,
+        response=Order,
+        errors=(409,),
+    )
+    async def change(self, request: ApiRequest) -> ApiResponse:
+        """Replace the content, unless the order has ended or somebody else was faster."""
+        body: ChangedOrder = request.body
+        # One transaction, so that the response cannot show a later change by somebody else.
+        async with request.connection.transaction():
+            done = await request.connection.execute(
                 _UPDATE,
-                *(call.number, body.version, body.title, body.description, body.planned_for),
-                *(call.caller.id, list(CHANGEABLE)),
+                *(request.id, body.version, body.title, body.description, body.planned_for),
+                *(request.caller.id, list(CHANGEABLE)),
             )
-            order = await _find(call, call.number)
+            order = await _find(request, request.id)
         if done == "UPDATE 0":
             if order.version == body.version:
                 text = f"a work order that is {order.status} is not changed any more"
                 raise Refusal(409, "work_order_ended", text)
             raise version_conflict("work order", order)
-        return Outcome(order)
+        return ApiResponse(order)
 
-    async def move(self, call: Call) -> Outcome:
-        """`POST /api/work-order/{id}/status`."""
-        body: OrderMove = call.body
-        async with call.connection.transaction():
-            before = await _find(call, call.number)
+    @route(
+        "POST",
+        f"{_ITEM}/status",
+        "Move a work order to its next status",
+        role=Role.CLERK,
+        body=OrderMove,
+        response=Order,
+        errors=(409,),
+    )
+    async def move(self, request: ApiRequest) -> ApiResponse:
+        """Change the status along an allowed transition, and note it in the history."""
+        body: OrderMove = request.body
+        async with request.connection.transaction():
+            before = await _find(request, request.id)
             if before.version != body.version:
                 raise version_conflict("work order", before)
             if (before.status, body.status) not in ALLOWED:
@@ -219,36 +181,43 @@ class WorkOrders:
                     f"from {before.status} it goes to: {choice}",
                     next_statuses=before.next_statuses,
                 )
-            done = await call.connection.execute(
-                _MOVE, call.number, body.version, before.status, body.status, call.caller.id
+            done = await request.connection.execute(
+                _MOVE, request.id, body.version, before.status, body.status, request.caller.id
             )
-            after = await _find(call, call.number)
+            after = await _find(request, request.id)
             if done == "UPDATE 0":
                 raise version_conflict("work order", after)
-            await call.connection.execute(
+            await request.connection.execute(
                 _NOTE,
-                *(call.number, after.version, before.status, body.status, body.reason),
-                call.caller.id,
+                *(request.id, after.version, before.status, body.status, body.reason),
+                request.caller.id,
             )
-        counted = partial(self._moved.inc, from_status=before.status, to_status=body.status)
-        return Outcome(after, counted=counted)
+        count = partial(self._moved.inc, from_status=before.status, to_status=body.status)
+        return ApiResponse(after, on_commit=count)
 
-    async def history(self, call: Call) -> Outcome:
-        """`GET /api/work-order/{id}/history`."""
-        await _find(call, call.number)
-        rows = await call.connection.fetch(_HISTORY, call.number)
+    @route(
+        "GET",
+        f"{_ITEM}/history",
+        "Read the changes of a work order's status",
+        role=Role.VIEWER,
+        response=OrderHistory,
+    )
+    async def history(self, request: ApiRequest) -> ApiResponse:
+        """Return all changes of the status, in their order."""
+        await _find(request, request.id)
+        rows = await request.connection.fetch(_HISTORY, request.id)
         changes = [OrderChange(**{**row, "changed_by": row["changed_by_name"]}) for row in rows]
-        return Outcome(OrderHistory(items=changes))
+        return ApiResponse(OrderHistory(items=changes))
 
 
-async def _find(call: Call, number: int) -> Order:
-    row = await call.connection.fetchrow(f"{_SELECT} WHERE o.id = $1", number)
+async def _find(request: ApiRequest, order_id: int) -> Order:
+    row = await request.connection.fetchrow(f"{_SELECT} WHERE o.id = $1", order_id)
     if row is None:
-        raise missing("work order")
-    return _shown(row)
+        raise not_found("work order")
+    return _order(row)
 
 
-def _shown(row: asyncpg.Record) -> Order:
+def _order(row: asyncpg.Record) -> Order:
     status = OrderStatus(row["status"])
     return Order(
         id=row["id"],

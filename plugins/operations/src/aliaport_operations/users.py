@@ -15,9 +15,7 @@ NOBODY = "unknown"
 """Name used in the audit log for unknown users; no user can be given it."""
 
 _BY_NAME = "SELECT * FROM aliaport_operations_users WHERE name = $1"
-_ADD = """
-INSERT INTO aliaport_operations_users (name, role, password_hash) VALUES ($1, $2, $3)
-RETURNING id"""
+_ADD = "INSERT INTO aliaport_operations_users (name, role, password_hash) VALUES ($1, $2, $3)"
 _REPLACE_HASH = """
 UPDATE aliaport_operations_users SET password_hash = $2, password_changed_at = now()
 WHERE id = $1 AND ($3::text IS NULL OR password_hash = $3)"""
@@ -70,13 +68,12 @@ async def find_user(connection: Connection, name: str) -> User | None:
     )
 
 
-async def add_user(connection: Connection, name: str, role: Role, password_hash: str) -> int:
-    """Add a user and return the ID. Raises AliaportError if the name is taken."""
+async def add_user(connection: Connection, name: str, role: Role, password_hash: str) -> None:
+    """Add a user. Raises AliaportError if the name is taken."""
     try:
-        number: int = await connection.fetchval(_ADD, name, role, password_hash)
+        await connection.execute(_ADD, name, role, password_hash)
     except asyncpg.UniqueViolationError:
         raise AliaportError(f"there is a user {name!r} already; choose another name") from None
-    return number
 
 
 async def set_password(

@@ -16,8 +16,8 @@ from aliaport_operations.account_fields import (
     NewAccount,
 )
 from aliaport_operations.paging import Conditions, read_cursor, split_page
-from aliaport_operations.responses import ApiResponse, not_found, version_conflict
-from aliaport_operations.routing import ApiRequest, route
+from aliaport_operations.responses import not_found, version_conflict
+from aliaport_operations.routing import ApiRequest, ApiResponse, route
 from aliaport_operations.sessions import Caller
 from aliaport_operations.text import masked
 from aliaport_operations.users import Role

@@ -12,8 +12,7 @@ from aliaport_operations.config import ApiConfig
 from aliaport_operations.database import Database
 from aliaport_operations.idempotency import HEADER, parse_key, request_hash, run_once
 from aliaport_operations.parsing import parse_body, parse_id, parse_query, read_body
-from aliaport_operations.responses import ApiResponse
-from aliaport_operations.routing import ApiRequest, Handler, Route
+from aliaport_operations.routing import ApiRequest, ApiResponse, Handler, Route
 from aliaport_operations.sessions import Sessions
 from aliaport_operations.users import Role
 

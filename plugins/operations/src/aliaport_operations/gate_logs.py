@@ -17,8 +17,8 @@ from aliaport_operations.gate_fields import (
     NewGateLog,
 )
 from aliaport_operations.paging import Conditions, read_cursor, split_page
-from aliaport_operations.responses import ApiResponse, invalid_field, not_found
-from aliaport_operations.routing import ApiRequest, route
+from aliaport_operations.responses import invalid_field, not_found
+from aliaport_operations.routing import ApiRequest, ApiResponse, route
 from aliaport_operations.sessions import Caller
 from aliaport_operations.text import masked
 from aliaport_operations.users import Role

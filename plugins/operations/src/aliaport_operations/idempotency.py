@@ -6,8 +6,8 @@ from typing import Any
 
 from aliaport.apps import Refusal
 from aliaport.plugin import Counter
-from aliaport_operations.responses import ApiResponse, invalid_field
-from aliaport_operations.routing import ApiRequest, Handler
+from aliaport_operations.responses import invalid_field
+from aliaport_operations.routing import ApiRequest, ApiResponse, Handler
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"

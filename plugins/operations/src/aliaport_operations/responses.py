@@ -1,32 +1,11 @@
-"""What handlers return, and the errors that several of them raise."""
+"""Error responses that several handlers share."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
-
-from pydantic import BaseModel
+from typing import Protocol
 
 from aliaport.apps import Refusal
 
 _MAX_FAULTS = 20
-
-
-@dataclass(slots=True)
-class ApiResponse:
-    """A successful response. `on_commit` is called once its changes are committed."""
-
-    data: BaseModel | Mapping[str, Any]
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    on_commit: Callable[[], None] = lambda: None
-
-    @property
-    def json_data(self) -> Mapping[str, Any]:
-        """The data as JSON values."""
-        if isinstance(self.data, BaseModel):
-            return self.data.model_dump(mode="json")
-        return self.data
 
 
 class Versioned(Protocol):

@@ -1,6 +1,6 @@
-"""How a handler declares its route, and the request that it is called with."""
+"""What a handler gets and returns, and how it declares its route."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from aliaport.postgres import Connection
 from aliaport_operations.parsing import Fields
-from aliaport_operations.responses import ApiResponse
 from aliaport_operations.sessions import Caller
 from aliaport_operations.users import Role
 
@@ -29,6 +28,23 @@ class ApiRequest:
     request_hash: bytes = b""
     caller: Caller = field(init=False, repr=False)
     connection: Connection = field(init=False, repr=False)
+
+
+@dataclass(slots=True)
+class ApiResponse:
+    """A successful response. `on_commit` is called once its changes are committed."""
+
+    data: BaseModel | Mapping[str, Any]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    on_commit: Callable[[], None] = lambda: None
+
+    @property
+    def json_data(self) -> Mapping[str, Any]:
+        """The data as JSON values."""
+        if isinstance(self.data, BaseModel):
+            return self.data.model_dump(mode="json")
+        return self.data
 
 
 Handler = Callable[[ApiRequest], Awaitable[ApiResponse]]

@@ -13,8 +13,8 @@ from aliaport_operations.database import Database
 from aliaport_operations.families import SIGN_INS
 from aliaport_operations.parsing import Fields
 from aliaport_operations.passwords import Hashing
-from aliaport_operations.responses import ApiResponse, invalid_field
-from aliaport_operations.routing import ApiRequest, route
+from aliaport_operations.responses import invalid_field
+from aliaport_operations.routing import ApiRequest, ApiResponse, route
 from aliaport_operations.sessions import Sessions, end_session, end_sessions
 from aliaport_operations.text import CLEAN
 from aliaport_operations.throttle import Attempt, Throttle

@@ -23,13 +23,8 @@ from aliaport_operations.order_fields import (
 )
 from aliaport_operations.order_fields import TRANSITIONS as ALLOWED
 from aliaport_operations.paging import Conditions, read_cursor, split_page
-from aliaport_operations.responses import (
-    ApiResponse,
-    invalid_field,
-    not_found,
-    version_conflict,
-)
-from aliaport_operations.routing import ApiRequest, route
+from aliaport_operations.responses import invalid_field, not_found, version_conflict
+from aliaport_operations.routing import ApiRequest, ApiResponse, route
 from aliaport_operations.users import Role
 
 PATH = "/api/work-order"

@@ -13,7 +13,7 @@ from aliaport.plugin import (
     Sample,
     Schedule,
 )
-from aliaport.postgres import FAULTS, Leader, Link, QueryTimeout
+from aliaport.postgres import FAULTS, Leader, QueryTimeout, ReconnectingConnection
 from aliaport_currency_sync import families
 from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.config import CurrencySyncConfig
@@ -38,8 +38,10 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         self._days = BusinessDays(config.extra_holidays)
         self._leader = Leader(context, name=COMPONENT, component=COMPONENT)
         self._reader = CoverageReader(self._days, config.first_day, context.clock)
-        self._link = Link(context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0)
-        self._probe_link = Link(
+        self._connection = ReconnectingConnection(
+            context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0
+        )
+        self._probe_connection = ReconnectingConnection(
             context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
         )
         self._source = Source(config, context.clock)
@@ -49,7 +51,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
             days=self._days,
             reader=self._reader,
             leader=self._leader,
-            link=self._link,
+            connection=self._connection,
             source=self._source,
         )
 
@@ -61,8 +63,8 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         """Let another replica lead at once."""
         await self._leader.release()
         await self._source.close()
-        await self._link.close()
-        await self._probe_link.close()
+        await self._connection.close()
+        await self._probe_connection.close()
 
     def probes(self) -> Sequence[Probe]:
         """The probe `currency_rates`."""
@@ -89,7 +91,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     async def _check(self) -> Check:
         try:
-            coverage = await self._reader.read(self._probe_link.fetch)
+            coverage = await self._reader.read(self._probe_connection.fetch)
         except (QueryTimeout, *FAULTS) as error:
             text = f"the database cannot be asked: {type(error).__name__}"
             return Check.unhealthy(text, code="database")
@@ -97,7 +99,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     async def _collect_coverage(self) -> Iterable[Sample]:
         now = self.context.clock.now()
-        coverage = await self._reader.read(self._link.fetch)
+        coverage = await self._reader.read(self._connection.fetch)
         expected = self._days.newest_overdue(now)
         samples = [
             families.EXPECTED_BULLETIN.sample(_midnight(expected)),

@@ -3,7 +3,7 @@
 from datetime import date
 
 from aliaport.plugin import CURRENCY_SYNC_FAILURE, CURRENCY_SYNC_SUCCESS, Context, JobResult
-from aliaport.postgres import FAULTS, Connection, Leader, Link
+from aliaport.postgres import FAULTS, Connection, Leader, ReconnectingConnection
 from aliaport_currency_sync.bulletin import Fault
 from aliaport_currency_sync.business_days import BusinessDays, today
 from aliaport_currency_sync.config import CurrencySyncConfig
@@ -35,7 +35,7 @@ class Sync:
         days: BusinessDays,
         reader: CoverageReader,
         leader: Leader,
-        link: Link,
+        connection: ReconnectingConnection,
         source: Source,
     ) -> None:
         self.problem = ""
@@ -43,7 +43,7 @@ class Sync:
         self._days = days
         self._reader = reader
         self._leader = leader
-        self._link = link
+        self._connection = connection
         self._intake = Intake(context, source, config.jump_percent)
         self._today = Pacing()
         self._archive = Pacing()
@@ -66,7 +66,7 @@ class Sync:
             self._led = leads
             self._context.log.info("currency_sync.leads" if leads else "currency_sync.stands_by")
         clock = self._context.clock
-        coverage = await self._reader.read(self._link.fetch)
+        coverage = await self._reader.read(self._connection.fetch)
         if leads:
             began = clock.monotonic()
             try:
@@ -80,7 +80,7 @@ class Sync:
                 raise
             if asked:
                 self._durations.observe(clock.monotonic() - began)
-                coverage = await self._reader.read(self._link.fetch)
+                coverage = await self._reader.read(self._connection.fetch)
         due = self._days.newest_published(clock.now())
         return JobResult.DONE if coverage.has(due) else JobResult.PENDING
 

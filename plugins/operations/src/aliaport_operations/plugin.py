@@ -11,7 +11,7 @@ from aliaport.plugin import (
     Plugin,
     Probe,
 )
-from aliaport.postgres import FAULTS, Link, QueryTimeout
+from aliaport.postgres import FAULTS, QueryTimeout, ReconnectingConnection
 from aliaport_operations.config import OperationsConfig
 from aliaport_operations.families import TOTALS
 from aliaport_operations.purge import Purge
@@ -31,11 +31,13 @@ class OperationsPlugin(Plugin[OperationsConfig]):
     def __init__(self, config: OperationsConfig, context: Context) -> None:
         super().__init__(config, context)
         self._purge = Purge(context, config)
-        self._probe_link = Link(
+        self._probe_connection = ReconnectingConnection(
             context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
         )
-        self._link = Link(context, component=COMPONENT, connect_timeout=2.0, query_timeout=4.0)
-        self._totals = Totals(self._link, context.clock, config.totals_interval)
+        self._connection = ReconnectingConnection(
+            context, component=COMPONENT, connect_timeout=2.0, query_timeout=4.0
+        )
+        self._totals = Totals(self._connection, context.clock, config.totals_interval)
 
     async def start(self) -> None:
         """Bring the tables up to date."""
@@ -43,8 +45,8 @@ class OperationsPlugin(Plugin[OperationsConfig]):
 
     async def stop(self) -> None:
         """Close the connections to the database."""
-        await self._link.close()
-        await self._probe_link.close()
+        await self._connection.close()
+        await self._probe_connection.close()
 
     def probes(self) -> Sequence[Probe]:
         """Return the probe `operations`."""
@@ -79,7 +81,7 @@ class OperationsPlugin(Plugin[OperationsConfig]):
 
     async def _check(self) -> Check:
         try:
-            (row,) = await self._probe_link.fetch(_SCHEMA, COMPONENT)
+            (row,) = await self._probe_connection.fetch(_SCHEMA, COMPONENT)
         except (QueryTimeout, *FAULTS) as error:
             text = f"the database cannot be asked: {type(error).__name__}"
             return Check.unhealthy(text, code="database")

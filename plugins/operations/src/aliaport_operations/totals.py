@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from aliaport.plugin import ACTIVE_USERS, Clock, Sample
-from aliaport.postgres import Link
+from aliaport.postgres import ReconnectingConnection
 from aliaport_operations.families import (
     ACCOUNTS,
     GATE_LOG_ENTRIES,
@@ -30,8 +30,8 @@ WHERE last_used_at > now() - make_interval(secs => $1)"""
 class Totals:
     """Counts the tables, at most once in `interval` seconds."""
 
-    def __init__(self, link: Link, clock: Clock, interval: float) -> None:
-        self._link = link
+    def __init__(self, connection: ReconnectingConnection, clock: Clock, interval: float) -> None:
+        self._connection = connection
         self._clock = clock
         self._interval = interval
         self._counted_at = float("-inf")
@@ -46,20 +46,20 @@ class Totals:
 
     async def collect_users(self) -> Iterable[Sample]:
         """Collect the number of active users."""
-        (row,) = await self._link.fetch(_USERS, float(ACTIVE_FOR))
+        (row,) = await self._connection.fetch(_USERS, float(ACTIVE_FOR))
         return [ACTIVE_USERS.sample(row["n"])]
 
     async def _count(self) -> list[Sample]:
         now = dict.fromkeys(OrderStatus, 0)
         created = dict.fromkeys(FIRST, 0)
-        for row in await self._link.fetch(_ORDERS):
+        for row in await self._connection.fetch(_ORDERS):
             now[OrderStatus(row["status"])] += row["n"]
             created[OrderStatus(row["first_status"])] += row["n"]
         passages = dict.fromkeys(Direction, 0)
-        for row in await self._link.fetch(_GATE_LOGS):
+        for row in await self._connection.fetch(_GATE_LOGS):
             passages[Direction(row["direction"])] = row["n"]
         accounts = {"active": 0, "deactivated": 0}
-        for row in await self._link.fetch(_ACCOUNTS):
+        for row in await self._connection.fetch(_ACCOUNTS):
             accounts["active" if row["active"] else "deactivated"] = row["n"]
         return [
             *(ACCOUNTS.sample(n, state=state) for state, n in accounts.items()),

@@ -40,7 +40,6 @@ class WriterState:
     busy_since: float | None = None
     last_write: float | None = None
     fault: int | None = None
-    failing_since: float | None = None
     written: Counter[str] = field(default_factory=Counter)
 
 
@@ -128,11 +127,10 @@ class Writer:
                 break
             except OSError as error:
                 state.fault = error.errno or errno.EIO
-                state.failing_since = state.failing_since or time.monotonic()
                 self._complain(error.strerror or str(error))
                 lines = b"" if self._file.pending else lines
                 time.sleep(RETRY_EVERY)
-        state.busy_since = state.failing_since = state.fault = None
+        state.busy_since = state.fault = None
         state.last_write = time.time()
 
     def _tell_of_dropped(self, entries: list[AnyEntry]) -> None:

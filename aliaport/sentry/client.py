@@ -89,7 +89,7 @@ class Client:
                 "stack_frame_variables": False,
             },
             before_send=lambda event, _hint: scrub(event),
-            before_send_transaction=lambda event, _hint: _scrubbed(event),
+            before_send_transaction=lambda event, _hint: scrub_transaction(event),
             before_breadcrumb=lambda crumb, _hint: scrub(crumb),
             enable_metrics=False,
             spotlight=False,
@@ -130,7 +130,3 @@ class Client:
     def flush(self, seconds: float) -> None:
         """Wait at most so long until everything queued is sent."""
         self._client.flush(timeout=seconds)
-
-
-def _scrubbed(transaction: Any) -> Any:
-    return scrub_transaction(transaction)

@@ -47,9 +47,9 @@ def scrub(value: Any, name: str = "") -> Any:
     return MASK if value is not None and is_secret_name(name) else value
 
 
-def scrub_transaction(transaction: dict[str, Any]) -> dict[str, Any]:
-    """`scrub` for a trace; gives the requests that no route matched one name."""
-    scrubbed: dict[str, Any] = scrub(transaction)
+def scrub_transaction(transaction: Any) -> Any:
+    """Scrub a trace as `scrub` does; give the requests that no route matched one name."""
+    scrubbed = scrub(transaction)
     method, _, pattern = str(scrubbed.get("transaction", "")).partition(" ")
     if pattern == "None":
         scrubbed["transaction"] = f"{method} {UNMATCHED}"

@@ -1,4 +1,4 @@
-"""What a plugin's own command imports: its options and context, as the service would have them."""
+"""For the own commands of plugins: options and context, as the service would have them."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ env_file_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="A .env file; the environment wins over it.",
 )
-"""The options by which every command finds the service's configuration."""
+"""The options that locate the service's configuration, for every command."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def plugin_context(
     config: Path | None = None,
     env_file: Path | None = None,
 ) -> Iterator[tuple[ConfigT, Context]]:
-    """The validated options of the plugin `name`, and a context with the service's database.
+    """Yield the validated options of the plugin `name`, and a context with the service's database.
 
     Its warnings and errors go to standard error. Raises ConfigError and StartupError, which say
     what to change.
@@ -54,7 +54,15 @@ def plugin_context(
     with borrowed_database(settings) as url:
         log = terminal_logger(logging.WARNING, plugin=name)
         audit = CommandAudit(settings.log, service_fields(settings), {"plugin": name})
-        yield options, HostContext(name, log, audit, settings.environment, url, registry)
+        context = HostContext(
+            plugin=name,
+            log=log,
+            audit=audit,
+            environment=settings.environment,
+            database_url=url,
+            registry=registry,
+        )
+        yield options, context
 
 
 def run_command(command: click.Command) -> None:

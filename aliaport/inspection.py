@@ -1,4 +1,4 @@
-"""Looks at plugins without serving: what is installed, is its configuration valid, does it work?"""
+"""Inspects plugins without serving: what is installed, is it configured well, does it work?"""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,9 +12,9 @@ from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError, ConfigError
 from aliaport.host.discovery import Candidate, Rejection
 from aliaport.host.host import Host
-from aliaport.host.lifecycle import State
+from aliaport.host.lifecycle import Component
 from aliaport.host.probes import run_probes
-from aliaport.host.report import ProbeRow, probe_item
+from aliaport.host.report import probe_item
 from aliaport.host.scrape import gather
 from aliaport.logs.command_audit import CommandAudit
 from aliaport.logs.terminal import terminal_logger
@@ -41,13 +41,13 @@ class Listed:
     hint: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """All fields."""
+        """Return all fields."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What `inspect_plugins` found; `options` are the valid plugins' options without secrets."""
+    """The findings of `inspect_plugins`; `options` are the valid plugins', without secrets."""
 
     listed: list[Listed] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What one run of a plugin gave."""
+    """The results of one run of a plugin."""
 
     items: list[dict[str, Any]]
     exposition: str
@@ -70,15 +70,13 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     inspection = Inspection()
     inspection.problems.extend(await host.load())
     for instance in host.instances:
-        state = "rejected" if instance.state is State.REJECTED else "loadable"
-        inspection.listed.append(_listed(instance.candidate, state, instance.rejection))
+        inspection.listed.append(_loaded(instance))
         if instance.alive:
             inspection.options[instance.name] = masked(instance.options)
     for candidate in host.apps:
-        app = MountedApp(candidate, _quiet(candidate))
+        app = MountedApp(candidate, _quiet(candidate), settings.plugin_limits)
         inspection.problems.extend(await app.load(sources))
-        state = "rejected" if app.rejection else "loadable"
-        inspection.listed.append(_listed(candidate, state, app.rejection))
+        inspection.listed.append(_loaded(app))
     for candidate in host.disabled:
         inspection.listed.append(_listed(candidate, "disabled", candidate.rejection))
     return replace(inspection, listed=_one_row_each(inspection.listed))
@@ -94,7 +92,9 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
     )
     registry = MetricRegistry(settings.metrics.max_series_per_family)
     host = Host(only, sources, registry, _on_terminal, _audit_for(settings))
-    problems = [each for each in await host.load() if "loading.allow" in each or plugin in each]
+    problems = [
+        problem for problem in await host.load() if "loading.allow" in problem or plugin in problem
+    ]
     if problems:
         raise ConfigError(problems)
     with borrowed_database(settings) if host.needs_database else nullcontext() as url:
@@ -115,20 +115,23 @@ async def _ran(host: Host, plugin: str, probe: str) -> RunReport:
         raise AliaportError(
             f"{plugin} has no probe {probe!r}; it has: {', '.join(host.runners) or 'none'}"
         )
-    runners = [each for name, each in host.runners.items() if probe in ("", name)]
+    runners = [runner for name, runner in host.runners.items() if probe in ("", name)]
     budget = max((runner.timeout for runner in runners), default=0.0) + 0.5
-    results = await run_probes(runners, budget)
-    rows = [
-        ProbeRow(each.probe, each.plugin, each.critical, results[each.probe.name])
-        for each in runners
-    ]
+    rows = await run_probes(runners, budget)
     gathered = {} if probe else await gather(host, MetricsSettings(), COLLECT_TIMEOUT)
-    families = [(host.registry.families[name], each) for name, each in sorted(gathered.items())]
+    families = [
+        (host.registry.families[name], samples) for name, samples in sorted(gathered.items())
+    ]
     return RunReport(
         [probe_item(row, operator=True) for row in rows],
         "".join(f"{render_family(metric, samples)}\n" for metric, samples in families if samples),
         all(row.result.status is not Status.UNHEALTHY for row in rows),
     )
+
+
+def _loaded(component: Component) -> Listed:
+    state = "loadable" if component.alive else "rejected"
+    return _listed(component.candidate, state, component.rejection)
 
 
 def _listed(candidate: Candidate, state: str, rejection: Rejection | None) -> Listed:
@@ -143,12 +146,12 @@ def _listed(candidate: Candidate, state: str, rejection: Rejection | None) -> Li
 
 
 def _one_row_each(listed: list[Listed]) -> list[Listed]:
-    """Sorted; the plugin and the app of one distribution that share a name are one row.
+    """Sort; merge the plugin and the app of one distribution that share a name into one row.
 
-    Where their states differ, the row shows the one that somebody should look at.
+    If their states differ, the row shows the one that needs attention.
     """
     rows: dict[tuple[str, str], Listed] = {}
-    for row in sorted(listed, key=lambda each: (each.state != "rejected", each.kind)):
+    for row in sorted(listed, key=lambda row: (row.state != "rejected", row.kind)):
         other = rows.get((row.name, row.distribution))
         rows[row.name, row.distribution] = (
             row if other is None or other.kind == row.kind else replace(other, kind="plugin + app")

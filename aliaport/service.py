@@ -16,7 +16,6 @@ from pydantic import SecretStr
 
 from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
-from aliaport.host.context import HostContext
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import Host, OwnProbes
 from aliaport.host.scrape import Metrics, declare_host_families
@@ -38,7 +37,7 @@ from aliaport.web.state import AppState
 ResultT = TypeVar("ResultT")
 
 EMBEDDED_STOP = 6.0
-"""Seconds that the embedded database gets to end."""
+"""Seconds for the embedded database to stop."""
 
 
 class Service:
@@ -68,7 +67,7 @@ class Service:
         self._hurry = asyncio.Event()
         self._database: EmbeddedPostgres | None = None
         self._database_start: asyncio.Future[str] | None = None
-        self._watch = LoopWatch(self._log)
+        self._watch = LoopWatch(self._log, settings.plugin_limits.stall_timeout)
         registry = MetricRegistry(settings.metrics.max_series_per_family)
         declare_host_families(registry)
         health = LogHealth(logs)
@@ -81,7 +80,10 @@ class Service:
             own=OwnProbes([health.probe()], self._log),
             observe_job=sentry.job_observer if sentry else None,
         )
-        self._apps = [MountedApp(each, self._logger_for(each)) for each in self._host.apps]
+        self._apps = [
+            MountedApp(candidate, self._logger_for(candidate), settings.plugin_limits)
+            for candidate in self._host.apps
+        ]
         http = HttpMetrics()
         self._state = AppState(
             settings=settings,
@@ -92,7 +94,7 @@ class Service:
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
                 log_samples=health.samples,
-                app_states=lambda: {app.name: app.row().state for app in self._apps},
+                app_states=lambda: {app.name: app.state for app in self._apps},
             ),
             http=http,
             auth=OperatorAuth(settings, self._log),
@@ -103,7 +105,7 @@ class Service:
         self._server = Server(self._state)
 
     async def run(self) -> int:
-        """Serve until a signal ends it; return the exit code."""
+        """Serve until a signal arrives; return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal, number)
@@ -148,7 +150,7 @@ class Service:
             raise ConfigError(problems)
         await self._audit_start()
         for app in self._apps:
-            app.begin(self._context(app.candidate, database_url), self._state.http.expect)
+            app.begin(self._host.context(app.candidate, database_url), self._state.http.expect)
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
         if not self._host.instances:
             self._log.warning(
@@ -190,7 +192,7 @@ class Service:
         stops = [self._host.stop(), *(app.stop() for app in self._apps)]
         await asyncio.gather(*stops)
         if self._database is not None and self._database_start is not None:
-            # A signal may have come in mid-start: what is half started cannot be stopped.
+            # A signal may have come in mid-start, and a half-started server cannot be stopped.
             await asyncio.wait({self._database_start}, timeout=EMBEDDED_STOP)
             ended = asyncio.wrap_future(_in_daemon_thread(self._database.stop))
             await finish_within(ended, EMBEDDED_STOP)
@@ -201,7 +203,7 @@ class Service:
         self._logs.close()
 
     async def _audit_start(self) -> None:
-        """Record what runs here, and with which configuration."""
+        """Record what is running, and with which configuration."""
         values = masked(self._settings) | {
             "plugins": {
                 instance.name: masked(instance.options)
@@ -209,20 +211,18 @@ class Service:
                 if instance.alive
             }
         }
-        # All at once: a disk that does not answer delays the start by one deadline, not by many.
+        # All at once: a disk that does not respond delays the start by one deadline, not by many.
         records = [
             self._audited(
                 "configuration.apply", **{f"config_{key}": value for key, value in values.items()}
             )
         ]
-        for candidate, rejection in (
-            *((instance.candidate, instance.rejection) for instance in self._host.instances),
-            *((app.candidate, app.rejection) for app in self._apps),
-        ):
+        for component in self._state.components:
+            rejection = component.rejection
             fields: dict[str, Any] = {
-                "plugin": candidate.name,
-                "distribution": candidate.distribution,
-                "distribution_version": candidate.version,
+                "plugin": component.name,
+                "distribution": component.candidate.distribution,
+                "distribution_version": component.candidate.version,
             }
             if rejection is None:
                 records.append(self._audited("plugin.load", **fields))
@@ -232,7 +232,7 @@ class Service:
         await asyncio.gather(*records)
 
     async def _audited(self, action: str, **fields: Any) -> None:
-        """Record what happens whether or not it can be recorded."""
+        """Record what happens in any case; log a record that cannot be written."""
         try:
             await self._audit.arecord(action, **fields)
         except AuditError as error:
@@ -267,19 +267,9 @@ class Service:
     def _audit_for(self, candidate: Candidate) -> Audit:
         return self._logs.audit(plugin=candidate.name, distribution=candidate.distribution)
 
-    def _context(self, candidate: Candidate, database_url: SecretStr | None) -> HostContext:
-        return HostContext(
-            candidate.name,
-            self._logger_for(candidate),
-            self._audit_for(candidate),
-            self._settings.environment,
-            database_url,
-            self._host.registry,
-        )
-
 
 def _in_daemon_thread(function: Callable[[], ResultT]) -> "Future[ResultT]":
-    """Run blocking work of ours in a thread that never delays the exit."""
+    """Run our own blocking work in a thread that never delays the exit."""
     future: Future[ResultT] = Future()
 
     def call() -> None:

@@ -12,20 +12,20 @@ from aliaport.plugin import Audit, Clock, Counter, Gauge, Histogram, Logger
 
 
 class SystemClock:
-    """The machine's time."""
+    """The machine's clock."""
 
     def now(self) -> datetime:
-        """The wall-clock time, in UTC and aware."""
+        """Return the wall-clock time, aware and in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back."""
+        """Return seconds since some fixed point; never goes back."""
         return time.monotonic()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostContext:
-    """The real `aliaport.plugin.Context`."""
+    """The `aliaport.plugin.Context` that plugins and applications get."""
 
     plugin: str
     log: Logger
@@ -36,13 +36,13 @@ class HostContext:
     clock: Clock = field(default_factory=SystemClock)
 
     def counter(self, metric: Metric) -> Counter:
-        """A handle on a counter; see `aliaport.plugin.Context`."""
+        """Return a handle on a counter; see `aliaport.plugin.Context`."""
         return self.registry.counter(metric, self.plugin)
 
     def gauge(self, metric: Metric) -> Gauge:
-        """A handle on a gauge; see `aliaport.plugin.Context`."""
+        """Return a handle on a gauge; see `aliaport.plugin.Context`."""
         return self.registry.gauge(metric, self.plugin)
 
     def histogram(self, metric: Metric) -> Histogram:
-        """A handle on a histogram; see `aliaport.plugin.Context`."""
+        """Return a handle on a histogram; see `aliaport.plugin.Context`."""
         return self.registry.histogram(metric, self.plugin)

@@ -1,4 +1,4 @@
-"""All plugins together: found, loaded, started and stopped at once, each in its bulkhead."""
+"""All plugins of the process: found, loaded, started and stopped together."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from aliaport.contract.declarations import Probe
 from aliaport.host.context import HostContext
 from aliaport.host.discovery import Candidate, Rejection, scan, unknown_names
-from aliaport.host.lifecycle import ObserveJob, PluginInstance, State
+from aliaport.host.lifecycle import State
+from aliaport.host.plugin_instance import ObserveJob, PluginInstance
 from aliaport.host.probes import ProbeRunner, run_probes
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.metrics.collectors import CollectorRunner
@@ -18,16 +19,13 @@ from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
 from aliaport.settings import ProbeSettings, Settings, Sources, unknown_probes, unknown_tables
 
-STOP_BUDGET = 5.0
-"""Seconds for all plugins together."""
-
 OWN = "aliaport"
-"""The name under which the service's own probes stand where a plugin's would."""
+"""The name that /status and /metrics show as the plugin of the service's own probes."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnProbes:
-    """The service's own probes, run and configured as those of a plugin named `aliaport`."""
+    """The service's own probes, run and configured like those of a plugin named `aliaport`."""
 
     probes: Sequence[Probe]
     log: Logger
@@ -35,7 +33,6 @@ class OwnProbes:
 
 class Host:
     """The plugins of this process. Use it on the HTTP loop only.
-
 
     `serving` becomes true once every plugin's first start attempt has ended and each critical probe
     has run once.
@@ -57,17 +54,24 @@ class Host:
         self.runners: dict[str, ProbeRunner] = {}
         self._settings = settings
         self._sources = sources
+        self._logger_for = logger_for
         self._audit_for = audit_for
         self._own = own
         self._own_bulkhead: Bulkhead | None = None
         self._candidates = scan(settings.loading.allow, settings.loading.disable, installed)
         self.instances = [
-            PluginInstance(candidate, logger_for(candidate), observe=observe_job)
+            PluginInstance(
+                candidate, logger_for(candidate), settings.plugin_limits, observe=observe_job
+            )
             for candidate in self._candidates
             if candidate.group == "plugins" and candidate.selected
         ]
-        self.disabled = [each for each in self._candidates if not each.selected]
-        self.apps = [each for each in self._candidates if each.group == "apps" and each.selected]
+        self.apps = [
+            candidate
+            for candidate in self._candidates
+            if candidate.group == "apps" and candidate.selected
+        ]
+        self.disabled = [candidate for candidate in self._candidates if not candidate.selected]
 
     @property
     def collectors(self) -> list[CollectorRunner]:
@@ -81,65 +85,53 @@ class Host:
 
     @property
     def needs_database(self) -> bool:
-        """Whether a plugin that takes part cannot work without a database."""
+        """Whether a plugin that is not rejected needs a database."""
         return any(instance.needs_database for instance in self.instances if instance.alive)
 
-    def missing(self) -> dict[str, str]:
-        """The required plugins and apps that do not run, each with the reason."""
-        installed = {each.name for each in self._candidates if each.selected}
-        apps = {each.name for each in self.apps}
-        missing = {}
-        for name in self._settings.loading.required:
-            instances = [instance for instance in self.instances if instance.name == name]
-            if name not in installed:
-                missing[name] = "not installed or not selected"
-            elif not any(instance.state is State.RUNNING for instance in instances) and (
-                instances or name not in apps
-            ):
-                missing[name] = instances[0].state if instances else "rejected"
-        return missing
-
     async def load(self) -> list[str]:
-        """Import all plugins and validate their options; return every problem of the config."""
+        """Import all plugins and validate their options; return every problem."""
         loading, sources = self._settings.loading, self._sources
         problems = [
             *unknown_names("loading.allow", loading.allow or (), self._candidates),
             *unknown_names("loading.disable", loading.disable, self._candidates),
             *unknown_tables(
                 sources,
-                [each.name for each in self._candidates if each.group == "plugins"],
-                [each.name for each in self._candidates if each.group == "apps"],
+                [found.name for found in self._candidates if found.group == "plugins"],
+                [found.name for found in self._candidates if found.group == "apps"],
             ),
         ]
         await asyncio.gather(*(instance.load() for instance in self.instances))
-        for found in await asyncio.gather(
+        for of_one in await asyncio.gather(
             *(instance.configure(sources) for instance in self.instances)
         ):
-            problems += found
+            problems += of_one
         return problems
 
+    def context(self, candidate: Candidate, database_url: SecretStr | None) -> HostContext:
+        """Return the context of one plugin or application."""
+        return HostContext(
+            plugin=candidate.name,
+            log=self._logger_for(candidate),
+            audit=self._audit_for(candidate),
+            environment=self._settings.environment,
+            database_url=database_url,
+            registry=self.registry,
+        )
+
     async def construct(self, database_url: SecretStr | None) -> list[str]:
-        """Make all plugins; return what is wrong with the options of their probes."""
-        environment = self._settings.environment
+        """Construct all plugins; return every problem with the options of their probes."""
         await asyncio.gather(
             *(
                 instance.construct(
-                    HostContext(
-                        instance.name,
-                        instance.log,
-                        self._audit_for(instance.candidate),
-                        environment,
-                        database_url,
-                        self.registry,
-                    ),
+                    self.context(instance.candidate, database_url),
                     self.registry,
                     dict(self._settings.probes),
                 )
                 for instance in self.instances
             )
         )
-        self._take_in_own_probes()
-        self._take_in_probes()
+        self._add_own_probes()
+        self._add_probes()
         problems = unknown_probes(self._sources, list(self.runners))
         if any(not instance.alive and not instance.probes for instance in self.instances):
             for problem in problems:
@@ -148,7 +140,7 @@ class Host:
         return problems
 
     async def start(self) -> None:
-        """Start all plugins, run each critical probe once, and begin to serve."""
+        """Start all plugins, run each critical probe once, then set `serving`."""
         for instance in self.instances:
             instance.begin()
         await asyncio.gather(*(instance.attempted.wait() for instance in self.instances))
@@ -157,14 +149,14 @@ class Host:
         self.serving = True
 
     async def stop(self) -> None:
-        """Stop all plugins at once; takes at most STOP_BUDGET."""
+        """Stop all plugins at once; takes at most `plugin_limits.stop_all_timeout`."""
         stops = {asyncio.ensure_future(instance.stop()) for instance in self.instances}
         if stops:
-            await asyncio.wait(stops, timeout=STOP_BUDGET)
+            await asyncio.wait(stops, timeout=self._settings.plugin_limits.stop_all_timeout)
         if self._own_bulkhead is not None:
             self._own_bulkhead.close()
 
-    def _take_in_own_probes(self) -> None:
+    def _add_own_probes(self) -> None:
         if self._own is None:
             return
         log = self._own.log
@@ -177,7 +169,7 @@ class Host:
                 probe, OWN, bulkhead, log, policy, closed_as=lambda: None
             )
 
-    def _take_in_probes(self) -> None:
+    def _add_probes(self) -> None:
         owners: dict[str, PluginInstance] = {}
         own = {probe.name for probe in self._own.probes} if self._own else set()
         for instance in self.instances:
@@ -188,8 +180,8 @@ class Host:
                     continue
                 other = owners.setdefault(name, instance)
                 if other is not instance:
-                    for each, rival in ((instance, other), (other, instance)):
-                        each.reject(_probe_collision(name, rival))
+                    for loser, rival in ((instance, other), (other, instance)):
+                        loser.reject(_probe_collision(name, rival))
                 if name not in self.runners or runner.critical:
                     self.runners[name] = runner
 

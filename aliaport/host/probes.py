@@ -45,6 +45,33 @@ class ProbeResult:
         return None if self.duration is None else self.duration * 1000
 
 
+UNKNOWN = ProbeResult(Status.UNHEALTHY, "starting")
+"""The result of a probe that has not run yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRow:
+    """One probe and its result. `critical` is as the operator decided."""
+
+    probe: Probe
+    plugin: str
+    critical: bool
+    result: ProbeResult
+
+    @property
+    def works(self) -> bool:
+        """Whether what is probed works, well or badly."""
+        return self.result.status is not Status.UNHEALTHY
+
+    @property
+    def word(self) -> str:
+        """The probe's own word for its status."""
+        healthy, unhealthy = self.probe.words or ("healthy", "unhealthy")
+        if self.probe.words is None and self.result.status is Status.DEGRADED:
+            return "degraded"
+        return healthy if self.works else unhealthy
+
+
 @dataclass(slots=True)
 class ProbeStats:
     """What is counted about one probe, for /metrics."""
@@ -124,6 +151,11 @@ class ProbeRunner:
     def joined(self) -> int:
         """How many callers joined a run that another had begun."""
         return self._flight.joined
+
+    def row(self, result: ProbeResult | None = None) -> ProbeRow:
+        """Return the probe's row with `result`, otherwise with what is known without a run."""
+        known = result or self.known or UNKNOWN
+        return ProbeRow(self.probe, self.plugin, self.critical, known)
 
     def request(self) -> ProbeResult | Run:
         """Return the answer where one is due at once, otherwise the run to wait for."""
@@ -239,21 +271,16 @@ class ProbeRunner:
         )
 
 
-async def run_probes(runners: Sequence[ProbeRunner], budget: float) -> dict[str, ProbeResult]:
-    """Run all at once and return what each gave within `budget` seconds, by probe name."""
-    results: dict[str, ProbeResult] = {}
-    waiting: list[tuple[ProbeRunner, Run]] = []
-    for runner in runners:
-        answer = runner.request()
-        if isinstance(answer, ProbeResult):
-            results[runner.probe.name] = answer
-        else:
-            waiting.append((runner, answer))
-    if waiting:
-        await asyncio.wait({run.done for _, run in waiting}, timeout=budget)
-    for runner, run in waiting:
-        results[runner.probe.name] = runner.read(run)
-    return results
+async def run_probes(runners: Sequence[ProbeRunner], timeout: float) -> list[ProbeRow]:
+    """Run all at once; return a row for each with its result after at most `timeout` seconds."""
+    requested = [(runner, runner.request()) for runner in runners]
+    pending = {run.done for _, run in requested if isinstance(run, Run)}
+    if pending:
+        await asyncio.wait(pending, timeout=timeout)
+    return [
+        runner.row(runner.read(found) if isinstance(found, Run) else found)
+        for runner, found in requested
+    ]
 
 
 class InvalidResultError(Exception):

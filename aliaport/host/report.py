@@ -1,6 +1,6 @@
 """From results to status, HTTP code and body: pure functions, no clock, no loop.
 
-The table that they implement stands in README, "What callers see".
+They implement the table in README, "What callers see".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from aliaport.contract.declarations import Probe, Scalar, Status
+from aliaport.contract.declarations import Scalar, Status
 from aliaport.host.discovery import Rejection
-from aliaport.host.probes import ProbeResult
+from aliaport.host.probes import ProbeRow
+from aliaport.settings import SERVICE
 
-SERVICE = "aliaport-api"
 READY_LIMIT = 4_000
-"""Bytes of a /ready answer; Docker keeps 4,096 of a health check's output."""
+"""Bytes of a /ready response; Docker keeps 4,096 of a health check's output."""
 
 FIXED_SECTIONS: Mapping[str, Mapping[str, Scalar]] = {
     "system": {
@@ -26,30 +26,7 @@ FIXED_SECTIONS: Mapping[str, Mapping[str, Scalar]] = {
     },
     "database": {"status": None, "engine": None},
 }
-"""The keys of the specification that /status always has, whatever is installed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRow:
-    """One probe and what is known of it. `critical` is as the operator decided."""
-
-    probe: Probe
-    plugin: str
-    critical: bool
-    result: ProbeResult
-
-    @property
-    def works(self) -> bool:
-        """Whether the thing works, well or badly."""
-        return self.result.status is not Status.UNHEALTHY
-
-    @property
-    def word(self) -> str:
-        """The probe's own word for its status."""
-        healthy, unhealthy = self.probe.words or ("healthy", "unhealthy")
-        if self.probe.words is None and self.result.status is Status.DEGRADED:
-            return "degraded"
-        return healthy if self.works else unhealthy
+"""The keys that /status always has, whatever is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +45,7 @@ class PluginRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that an answer is made from. `missing` holds required plugins that do not run."""
+    """Everything a response is built from. `missing` holds required plugins that do not run."""
 
     now: float
     probes: Sequence[ProbeRow] = ()
@@ -79,7 +56,7 @@ class View:
 
 
 def overall(view: View) -> Status:
-    """The one status of the service, by the table."""
+    """Return the status of the service, by the table."""
     critical = [row for row in view.probes if row.critical]
     if view.missing or any(not row.works for row in critical):
         return Status.UNHEALTHY
@@ -90,8 +67,8 @@ def overall(view: View) -> Status:
     return Status.HEALTHY
 
 
-def ready_error(view: View, gating: Sequence[ProbeRow]) -> tuple[str, str] | None:
-    """Why the service is not ready, as code and message, or None. `gating` are the probes asked."""
+def _ready_error(view: View) -> tuple[str, str] | None:
+    """Return why the service is not ready, as code and message, or None."""
     if view.draining:
         return "draining", "the service is stopping and finishes the requests it has"
     if view.starting:
@@ -99,16 +76,16 @@ def ready_error(view: View, gating: Sequence[ProbeRow]) -> tuple[str, str] | Non
     if view.missing:
         reasons = [f"{name}: {reason}" for name, reason in sorted(view.missing.items())]
         return "plugin_missing", _joined(reasons)
-    failing = [f"{row.probe.name}: {row.result.code}" for row in gating if not row.works]
+    failing = [f"{row.probe.name}: {row.result.code}" for row in view.probes if not row.works]
     return ("probe_failed", _joined(failing)) if failing else None
 
 
-def ready(view: View, gating: Sequence[ProbeRow]) -> tuple[int, dict[str, Any]]:
-    """The HTTP code and body of /ready."""
-    error = ready_error(view, gating)
+def ready(view: View) -> tuple[int, dict[str, Any]]:
+    """Return the HTTP code and body of /ready; every probe of `view` must work."""
+    error = _ready_error(view)
     data: dict[str, Any] = {"status": "not_ready" if error else "ready"}
     size, omitted = 500, 0
-    for row in sorted(gating, key=lambda row: row.works):
+    for row in sorted(view.probes, key=lambda row: row.works):
         size += len(row.probe.name) + len(row.word) + 6
         if size > READY_LIMIT - 520:
             omitted += 1
@@ -124,7 +101,7 @@ def ready(view: View, gating: Sequence[ProbeRow]) -> tuple[int, dict[str, Any]]:
 
 
 def health(now: float, version: str) -> dict[str, Any]:
-    """The body of /health."""
+    """Return the body of /health."""
     return {
         "status": "healthy",
         "service": SERVICE,
@@ -136,7 +113,7 @@ def health(now: float, version: str) -> dict[str, Any]:
 def status(
     view: View, *, version: str, environment: str, uptime: float, operator: bool
 ) -> dict[str, Any]:
-    """The body of /status; `operator` tells whether the caller may see everything."""
+    """Return the body of /status; `operator` says whether the caller may see everything."""
     body: dict[str, Any] = {
         "service": SERVICE,
         "version": version,
@@ -154,7 +131,7 @@ def status(
 
 
 def probe_item(row: ProbeRow, *, operator: bool) -> dict[str, Any]:
-    """One probe as /status lists it."""
+    """Return one probe as /status lists it."""
     result = row.result
     item: dict[str, Any] = {
         "name": row.probe.name,
@@ -177,7 +154,7 @@ def probe_item(row: ProbeRow, *, operator: bool) -> dict[str, Any]:
 
 
 def verbose(rows: Sequence[ProbeRow], passed: bool, name: str, *, operator: bool) -> str:
-    """The text form that `kubectl get --raw='/readyz?verbose'` has."""
+    """Return the text form, as `kubectl get --raw='/readyz?verbose'` prints it."""
     lines = []
     for row in rows:
         detail = f" ({row.result.summary})" if operator and row.result.summary else ""
@@ -191,12 +168,12 @@ def verbose(rows: Sequence[ProbeRow], passed: bool, name: str, *, operator: bool
 
 
 def error(code: str, message: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The one shape of all other errors."""
+    """Return the body of any other error."""
     return {"success": False, "error": {"code": code, "message": message, **(details or {})}}
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """`2025-11-23T10:30:00Z`, from seconds since the epoch."""
+    """Return seconds since the epoch as `2025-11-23T10:30:00Z`."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -238,7 +215,7 @@ def _plugin_item(row: PluginRow, *, operator: bool) -> dict[str, Any]:
 
 
 def _joined(reasons: Iterable[str], limit: int = 300) -> str:
-    """The reasons as one text; what does not fit is counted, so that nothing is lost unsaid."""
+    """Join the reasons into one text; those that do not fit are counted at its end."""
     text, left = "", 0
     for reason in reasons:
         if left or len(text) + len(reason) > limit:

@@ -8,8 +8,10 @@ from aliaport.settings.loading import (
     unknown_tables,
 )
 from aliaport.settings.model import (
+    SERVICE,
     LogSettings,
     MetricsSettings,
+    PluginLimits,
     ProbeSettings,
     Settings,
     service_fields,
@@ -18,8 +20,10 @@ from aliaport.settings.reference import SettingRow, describe, masked
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
+    "SERVICE",
     "LogSettings",
     "MetricsSettings",
+    "PluginLimits",
     "ProbeSettings",
     "SettingRow",
     "Settings",

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -84,6 +84,55 @@ class ProbeSettings(_Table):
     )
 
 
+class PluginLimits(_Table):
+    """`[plugin_limits]`: how long one plugin or application may take before it is given up on."""
+
+    import_timeout: float = Field(
+        10.0, gt=0, le=600, description="Seconds for the import of a plugin or app."
+    )
+    construct_timeout: float = Field(
+        5.0,
+        gt=0,
+        le=600,
+        description="Seconds for the validation of a plugin's options, and for its constructor.",
+    )
+    start_timeout: float = Field(
+        10.0, gt=0, le=600, description="Seconds for one attempt to start a plugin or app."
+    )
+    first_retry: float = Field(
+        1.0,
+        ge=0.05,
+        le=3600,
+        description="Seconds until a failed start is retried; doubled after each further failure.",
+    )
+    max_retry: float = Field(
+        60.0, ge=0.05, le=3600, description="Seconds between two attempts to start, at most."
+    )
+    stop_timeout: float = Field(
+        3.0, gt=0, le=60, description="Seconds for the stop of one plugin or app."
+    )
+    stop_all_timeout: float = Field(
+        5.0, gt=0, le=60, description="Seconds for the stop of all plugins together."
+    )
+    stall_timeout: float = Field(
+        5.0,
+        ge=0.5,
+        le=600,
+        description="Seconds for which code may hold up the HTTP loop; then `http_loop.stalled` is "
+        "logged with the line of each thread.",
+    )
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> Self:
+        if self.max_retry < self.first_retry:
+            raise ValueError(f"max_retry must be at least first_retry, {self.first_retry:g}")
+        if self.stop_all_timeout < self.stop_timeout:
+            raise ValueError(
+                f"stop_all_timeout must be at least stop_timeout, {self.stop_timeout:g}"
+            )
+        return self
+
+
 class MetricsSettings(_Table):
     """`[metrics]`: the most series that plugins may export."""
 
@@ -152,6 +201,7 @@ class Settings(_Table):
     loading: LoadingSettings = LoadingSettings()
     probes: dict[str, ProbeSettings] = Field(default_factory=dict)
     metrics: MetricsSettings = MetricsSettings()
+    plugin_limits: PluginLimits = PluginLimits()
 
     @property
     def open(self) -> bool:

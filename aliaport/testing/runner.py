@@ -16,16 +16,17 @@ from aliaport.errors import AliaportError, ConfigError
 from aliaport.host.context import HostContext, SystemClock
 from aliaport.host.discovery import Candidate
 from aliaport.host.jobs import JobRunner
-from aliaport.host.lifecycle import PluginInstance, State
+from aliaport.host.lifecycle import State
+from aliaport.host.plugin_instance import PluginInstance
 from aliaport.host.probes import ProbeResult, ProbeRunner, run_probes
 from aliaport.metrics.collectors import collect
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Clock, Logger, Plugin
-from aliaport.settings import Sources
+from aliaport.settings import MetricsSettings, PluginLimits, Sources
 
 CALL_TIMEOUT = 60.0
-"""Seconds after which a call of the kit gives up: only a fault of the kit takes so long."""
+"""Seconds after which a call gives up; only a fault of this module takes so long."""
 
 ResultT = TypeVar("ResultT")
 
@@ -34,7 +35,7 @@ ResultT = TypeVar("ResultT")
 class RunningPlugin:
     """A started plugin.
 
-    `logged` are the events that it and the host logged about it, `audited` what it recorded.
+    `logged` has the events that it logged and the host logged about it, `audited` its audit events.
     """
 
     logged: list[dict[str, Any]] = field(default_factory=list)
@@ -74,25 +75,25 @@ class RunningPlugin:
         return self._call(look())
 
     def collect(self) -> list[Sample]:
-        """Run all collectors, as one scrape would; what is invalid is missing."""
+        """Run all collectors, as one scrape would; return the valid samples."""
         instance = self._running()
         samples = []
         for _, collection in self._call(collect(instance.collectors, CALL_TIMEOUT / 2)):
-            for each in collection.series:
-                names = self._registry.families[each.family].labels
-                labels = dict(zip(names, each.labels, strict=True))
-                samples.append(Sample(each.family, each.value, labels))
+            for series in collection.series:
+                names = self._registry.families[series.family].labels
+                labels = dict(zip(names, series.labels, strict=True))
+                samples.append(Sample(series.family, series.value, labels))
         return samples
 
     def exposition(self) -> str:
-        """The plugin's families as /metrics would show them."""
+        """Return the plugin's families as /metrics would show them."""
         samples = self._registry.snapshot()
         for sample in self.collect():
             labels = tuple(sample.labels.values())
             samples.setdefault(sample.metric, {})[labels] = sample.value
         families = self._registry.families
         return "".join(
-            f"{render_family(families[name], each)}\n" for name, each in sorted(samples.items())
+            f"{render_family(families[name], values)}\n" for name, values in sorted(samples.items())
         )
 
     def _job(self, name: str) -> JobRunner:
@@ -137,15 +138,15 @@ def run_plugin(
     try:
         package = _package(plugin)
         name = name or package.removeprefix("aliaport_")
-        context = HostContext(
+        context = make_context(
             name,
-            _logger(running.logged),
-            _KeptAudit(running.audited),
-            environment,
-            SecretStr(database_url) if database_url else None,
-            running._registry,
-            clock or SystemClock(),
+            database_url=database_url,
+            environment=environment,
+            log=_logger(running.logged),
+            audit=_KeptAudit(running.audited),
+            clock=clock,
         )
+        running._registry = context.registry
         running._call(_start(running, plugin, dict(config or {}), package, context, jobs))
         yield running
     finally:
@@ -165,15 +166,15 @@ def make_context(
     audit: Audit | None = None,
     clock: Clock | None = None,
 ) -> HostContext:
-    """A context for a plugin that a test constructs by itself."""
+    """Return a context for a plugin that the test constructs itself."""
     return HostContext(
-        name,
-        log or _logger([]),
-        audit or _KeptAudit([]),
-        environment,
-        SecretStr(database_url) if database_url else None,
-        MetricRegistry(100),
-        clock or SystemClock(),
+        plugin=name,
+        log=log or _logger([]),
+        audit=audit or _KeptAudit([]),
+        environment=environment,
+        database_url=SecretStr(database_url) if database_url else None,
+        registry=MetricRegistry(MetricsSettings().max_series_per_family),
+        clock=clock or SystemClock(),
     )
 
 
@@ -188,7 +189,9 @@ async def _start(
     name = context.plugin
     entry = EntryPoint(name, f"{plugin.__module__}:{plugin.__qualname__}", "aliaport.plugins")
     candidate = Candidate("plugins", name, entry, package, "0", loaded=plugin)
-    instance = running._instance = PluginInstance(candidate, context.log, runs_jobs=jobs)
+    instance = running._instance = PluginInstance(
+        candidate, context.log, PluginLimits(), runs_jobs=jobs
+    )
     await instance.load()
     _raise_if_rejected(instance)
     problems = await instance.configure(Sources({}, {"plugins": {name: config}}, None, {}))
@@ -203,9 +206,9 @@ async def _start(
 
 
 def _package(plugin: type[Plugin[Any]]) -> str:
-    """The package of the class or, of a class that a test derived from it, of its base."""
-    packages = [each.__module__.partition(".")[0] for each in plugin.__mro__]
-    return next((each for each in packages if each.startswith("aliaport_")), packages[0])
+    """Return the package of the class, or of its base if a test derived the class from it."""
+    packages = [base.__module__.partition(".")[0] for base in plugin.__mro__]
+    return next((name for name in packages if name.startswith("aliaport_")), packages[0])
 
 
 def _raise_if_rejected(instance: PluginInstance) -> None:
@@ -215,8 +218,8 @@ def _raise_if_rejected(instance: PluginInstance) -> None:
 
 
 async def _probed(runner: ProbeRunner) -> ProbeResult:
-    results = await run_probes([runner], runner.timeout + 1.0)
-    return results[runner.probe.name]
+    (row,) = await run_probes([runner], runner.timeout + 1.0)
+    return row.result
 
 
 class _KeptAudit:

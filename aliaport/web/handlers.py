@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from aliaport.apps import data_answer
 from aliaport.contract.declarations import Status
 from aliaport.host import report
-from aliaport.host.probes import ProbeRunner
+from aliaport.host.probes import ProbeRunner, run_probes
 from aliaport.metrics.exposition import CONTENT_TYPE
 from aliaport.web.responses import (
     NO_STORE,
@@ -52,12 +52,12 @@ async def ready(request: web.Request) -> web.Response:
     state = request.config_dict[STATE]
     included = _names(request, "include")
     selected = _selected(state, request)
-    gating = [each for each in selected if each.critical or each.probe.name in included]
+    gating = [runner for runner in selected if runner.critical or runner.probe.name in included]
     if state.drain.active or state.starting:
-        rows = state.known_rows(gating)
+        rows = [runner.row() for runner in gating]
     else:
-        rows = await state.rows(gating, state.settings.ready_budget)
-    status, body = report.ready(state.view(rows), rows)
+        rows = await run_probes(gating, state.settings.ready_budget)
+    status, body = report.ready(state.view(rows))
     headers = {} if status == 200 else {"Retry-After": "1"}
     if state.drain.active:
         headers["Retry-After"] = str(state.drain.retry_after())
@@ -76,7 +76,7 @@ async def status(request: web.Request) -> web.Response:
     """`GET /status`: everything, always 200."""
     state = request.config_dict[STATE]
     selected = _selected(state, request)
-    rows = await state.rows(selected, state.settings.status_budget)
+    rows = await run_probes(selected, state.settings.status_budget)
     operator = state.auth.is_operator(request)
     view = state.view(rows)
     if "verbose" in request.query:
@@ -100,7 +100,7 @@ async def one_probe(request: web.Request) -> web.Response:
     runner = state.host.runners.get(name)
     if runner is None:
         return error_response(404, "unknown_probe", _unknown(name, state))
-    (row,) = await state.rows([runner], state.settings.status_budget)
+    (row,) = await run_probes([runner], state.settings.status_budget)
     operator = state.auth.is_operator(request)
     if "verbose" in request.query:
         return text_response(report.verbose([row], row.works, name, operator=operator))

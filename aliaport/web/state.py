@@ -1,4 +1,4 @@
-"""What the handlers share: the plugins, the settings, the drain and who may see what."""
+"""The state that the handlers share: plugins, settings, the drain, the check of operators."""
 
 import time
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from aliaport import __version__
-from aliaport.contract.declarations import Status
 from aliaport.host.host import Host
-from aliaport.host.probes import ProbeResult, ProbeRunner, run_probes
-from aliaport.host.report import PluginRow, ProbeRow, View
+from aliaport.host.lifecycle import Component, State
+from aliaport.host.probes import ProbeRow
+from aliaport.host.report import View
 from aliaport.host.scrape import Metrics
 from aliaport.logs import RequestLog
 from aliaport.metrics.http import HttpMetrics
@@ -22,13 +22,13 @@ from aliaport.web.mounts import MountedApp
 
 @dataclass(slots=True)
 class Drain:
-    """Whether the service is leaving; `ends_at` is the monotonic time of closing the listeners."""
+    """The drain before the stop; the listeners close at `ends_at`, a monotonic time."""
 
     active: bool = False
     ends_at: float = 0.0
 
     def retry_after(self) -> int:
-        """Seconds after which another replica should have been found, at least 1."""
+        """Return the seconds until balancers have surely found another replica, at least 1."""
         return max(1, round(self.ends_at - time.monotonic()))
 
 
@@ -53,51 +53,33 @@ class AppState:
         """Whether plugins or apps are in their first start."""
         return not self.host.serving or not all(app.attempted.is_set() for app in self.apps)
 
-    async def rows(self, runners: Sequence[ProbeRunner], budget: float) -> list[ProbeRow]:
-        """Run these probes and return a row for each."""
-        results = await run_probes(runners, budget)
-        return [_row(runner, results[runner.probe.name]) for runner in runners]
-
-    def known_rows(self, runners: Sequence[ProbeRunner]) -> list[ProbeRow]:
-        """Return what is known of these probes, without running them."""
-        unknown = ProbeResult(Status.UNHEALTHY, "starting")
-        return [_row(runner, runner.known or unknown) for runner in runners]
+    @property
+    def components(self) -> list[Component]:
+        """The selected plugins, then the selected apps."""
+        return [*self.host.instances, *self.apps]
 
     def view(self, rows: Sequence[ProbeRow]) -> View:
-        """Return what an answer is made from."""
-        instances = [
-            PluginRow(
-                instance.name,
-                instance.state.value,
-                instance.candidate.distribution,
-                instance.candidate.version,
-                rejection=instance.rejection,
-                problem=instance.problem,
-                tasks=instance.tasks,
-            )
-            for instance in self.host.instances
-        ]
+        """Return everything that a response about these probes is built from."""
         return View(
             now=time.time(),
             probes=rows,
-            plugins=[*instances, *(app.row() for app in self.apps)],
+            plugins=[component.row() for component in self.components],
             missing=self.missing(),
             starting=self.starting,
             draining=self.drain.active,
         )
 
     def missing(self) -> dict[str, str]:
-        """The required plugins and apps that do not run, each with the reason."""
-        missing = self.host.missing()
-        required = self.settings.loading.required
-        for app in self.apps:
-            if app.name in required and not app.running:
-                missing[app.name] = app.row().state
+        """Return the required plugins and apps that do not run, each with the reason."""
+        missing = {}
+        for name in self.settings.loading.required:
+            found = [component for component in self.components if component.name == name]
+            if not found:
+                missing[name] = "not installed or not selected"
+            for component in found:
+                if component.state is not State.RUNNING:
+                    missing[name] = component.state.value
         return missing
-
-
-def _row(runner: ProbeRunner, result: ProbeResult) -> ProbeRow:
-    return ProbeRow(runner.probe, runner.plugin, runner.critical, result)
 
 
 STATE = web.AppKey("state", AppState)

@@ -3,11 +3,10 @@
 import inspect
 
 from aliaport import healthcheck
-from aliaport.host import host
 from aliaport.logs import Logs, audit
 from aliaport.sentry import tracking
-from aliaport.settings import core_settings, read_sources
-from aliaport.web import mounts, server
+from aliaport.settings import PluginLimits, core_settings, read_sources
+from aliaport.web import server
 from tests.compose.files import Service, each_service, seconds, service
 
 LEAST_STOP = 10.0
@@ -23,7 +22,7 @@ def worst_stop(drain: float) -> float:
         max(drain, audit.RECORD_TIMEOUT)
         + server.FINISH_TIMEOUT
         + 1
-        + max(host.STOP_BUDGET, mounts.STOP_TIMEOUT)
+        + PluginLimits().stop_all_timeout
         + tracking.LAST_FLUSH
         + flush
     )

@@ -1,6 +1,7 @@
 """The table that decides, and bodies that hold their promises whatever plugins return."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from aliaport.contract.declarations import Probe, Status
 from aliaport.host import report
 from aliaport.host.discovery import Rejection
-from aliaport.host.probes import ProbeResult
-from aliaport.host.report import PluginRow, ProbeRow, View
+from aliaport.host.probes import ProbeResult, ProbeRow
+from aliaport.host.report import PluginRow, View
 
 H, D, U = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY
 
@@ -22,7 +23,7 @@ def row(status: Status, critical: bool, name: str = "p", code: str = "x") -> Pro
 
 
 def answer(view: View) -> tuple[int, str]:
-    code, _ = report.ready(view, [each for each in view.probes if each.critical])
+    code, _ = report.ready(replace(view, probes=[row for row in view.probes if row.critical]))
     return code, report.overall(view).value
 
 
@@ -51,7 +52,7 @@ def test_the_table(view: View, expected: tuple[int, str]) -> None:
 def test_the_body_of_a_failure_is_the_specification_s() -> None:
     probe = Probe(name="database", run=lambda: None, words=("connected", "disconnected"))
     failing = ProbeRow(probe, "db", True, ProbeResult(U, "connection_refused"))
-    assert report.ready(View(1_763_893_800, [failing]), [failing]) == (
+    assert report.ready(View(1_763_893_800, [failing])) == (
         503,
         {
             "success": False,
@@ -80,7 +81,7 @@ rows = st.lists(
 @given(rows)
 def test_ready_is_small_and_agrees_with_the_rows(found: list[ProbeRow]) -> None:
     gating = [each for each in found if each.critical]
-    code, body = report.ready(View(0, found), gating)
+    code, body = report.ready(View(0, gating))
     assert len(json.dumps(body)) < 4_096
     assert (code == 503) == any(not each.works for each in gating)
     named = set(body["data"]) - {"status", "timestamp", "omitted"}

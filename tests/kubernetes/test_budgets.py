@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from aliaport.host import host
 from aliaport.isolation import stall_watch
 from aliaport.logs import audit, backlog, pipeline
 from aliaport.sentry import tracking
 from aliaport.settings import Settings
-from aliaport.web import mounts, server
+from aliaport.web import server
 from tests.kubernetes.pods import quantity
 from tests.kubernetes.render import build, one, pod_spec
 from tests.kubernetes.service_side import container, settings
@@ -40,7 +39,7 @@ def stop_budget(given: Settings) -> float:
     return float(
         max(given.drain_seconds, audit.RECORD_TIMEOUT)
         + SERVER_CLOSE
-        + max(host.STOP_BUDGET, mounts.STOP_TIMEOUT)
+        + given.plugin_limits.stop_all_timeout
         + tracking.LAST_FLUSH
         + LOG_CLOSE
     )
@@ -61,10 +60,11 @@ def test_readiness_waits_as_long_as_ready_may_take(overlay: str, tmp_path: Path)
     assert readiness["periodSeconds"] > readiness["timeoutSeconds"], "runs would pile up"
 
 
-def test_liveness_kills_only_after_the_log_has_named_a_stall(overlay: str) -> None:
+def test_liveness_kills_only_after_the_log_has_named_a_stall(overlay: str, tmp_path: Path) -> None:
+    stall = settings(overlay, tmp_path).plugin_limits.stall_timeout
     liveness = probes(overlay)["liveness"]
     soonest = liveness["periodSeconds"] * (liveness["failureThreshold"] - 1)
-    assert soonest >= stall_watch.STALL + 2 * stall_watch.EVERY + LOG_CLOSE
+    assert soonest >= stall + 2 * stall_watch.EVERY + LOG_CLOSE
     assert patience(liveness) <= 60, "a dead process would stay for longer than a minute"
 
 

@@ -29,7 +29,7 @@ def watched(
         def observed(job: Job, bulkhead: Any, log: Any, clock: Any, _nobody: None) -> JobRunner:
             return JobRunner(job, bulkhead, log, clock, sentry.job_observer("scheduled", job))
 
-        monkeypatch.setattr("aliaport.host.lifecycle.JobRunner", observed)
+        monkeypatch.setattr("aliaport.host.plugin_instance.JobRunner", observed)
         return run_plugin(Scheduled, {"result": result}, name="scheduled", clock=clock, jobs=False)
 
     return run

@@ -1,0 +1,253 @@
+"""One plugin: import, options, construction, start with retries, jobs, stop."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aliaport.contract.declarations import Collector, Job, Probe, Status
+from aliaport.errors import ConfigError
+from aliaport.host.discovery import Candidate, RejectedError, load, plugin_class
+from aliaport.host.jobs import JobObserver, JobRunner
+from aliaport.host.lifecycle import Component, State
+from aliaport.host.probes import ProbeResult, ProbeRunner
+from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.failures import Failure
+from aliaport.metrics.collectors import CollectorRunner
+from aliaport.metrics.registry import MetricRegistry
+from aliaport.plugin import Context, Logger, Plugin, PluginConfig
+from aliaport.settings import PluginLimits, ProbeSettings, Sources, plugin_config
+
+NOTIFY_EVERY = 60.0
+"""Seconds between two log lines about one fault that no run can report."""
+
+MAX_DECLARATIONS = 200
+
+ObserveJob = Callable[[str, Job], JobObserver | None]
+"""Returns the observer, if any, of a job of the named plugin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A constructed plugin and what it declared."""
+
+    plugin: Plugin[Any]
+    probes: tuple[Probe, ...]
+    collectors: tuple[Collector, ...]
+    jobs: tuple[Job, ...]
+
+
+class PluginInstance(Component):
+    """One plugin in its bulkhead.
+
+    With `runs_jobs` unset the caller runs the jobs. `observe` returns the observer of a job.
+    """
+
+    kind = "plugin"
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        log: Logger,
+        limits: PluginLimits,
+        *,
+        runs_jobs: bool = True,
+        observe: ObserveJob | None = None,
+    ) -> None:
+        super().__init__(candidate, log, limits)
+        self.needs_database = False
+        self.probes: list[ProbeRunner] = []
+        self.collectors: list[CollectorRunner] = []
+        self.jobs: list[JobRunner] = []
+        self._runs_jobs = runs_jobs
+        self._observe = observe
+        self._class: type[Plugin[PluginConfig]] = Plugin
+        self._model: type[PluginConfig] = PluginConfig
+        self._config = PluginConfig()
+        self._plugin: Plugin[Any] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._notified: dict[tuple[str, str, str], float] = {}
+
+    @property
+    def options(self) -> PluginConfig:
+        """The plugin's validated options."""
+        return self._config
+
+    async def load(self) -> None:
+        """Import the plugin and check its class."""
+        if not self.alive:
+            return
+        self._bulkhead = Bulkhead(self.name, self.candidate.package, self._notify)
+        loaded = await self._guarded(
+            lambda: plugin_class(self.candidate, load(self.candidate)),
+            self.limits.import_timeout,
+            "import",
+            "look at the line named; importing must do no input or output",
+        )
+        if loaded is not None:
+            self._class, self._model = loaded
+            self.needs_database = bool(getattr(self._class, "needs_database", False))
+
+    async def configure(self, sources: Sources) -> Sequence[str]:
+        """Validate the plugin's options; return every problem."""
+        if not self.alive:
+            return ()
+
+        def validate() -> tuple[PluginConfig, tuple[str, ...]]:
+            try:
+                return plugin_config(sources, "plugins", self.name, self._model), ()
+            except ConfigError as error:
+                return self._config, error.problems
+
+        validated = await self._guarded(
+            validate,
+            self.limits.construct_timeout,
+            "config",
+            "the validators of its options must not fail otherwise than by ValueError",
+        )
+        if validated is None:
+            return ()
+        self._config, problems = validated
+        return tuple(problems)
+
+    async def construct(
+        self, context: Context, registry: MetricRegistry, policies: dict[str, ProbeSettings]
+    ) -> None:
+        """Construct the plugin and accept its declarations."""
+        if not self.alive:
+            return
+        declared = await self._guarded(
+            lambda: self._declare(context, registry),
+            self.limits.construct_timeout,
+            "construct",
+            "constructors do no input or output; move it to start()",
+        )
+        if declared is None:
+            return
+        bulkhead = self._require_bulkhead()
+        self._plugin = declared.plugin
+        for probe in declared.probes:
+            policy = policies.get(probe.name, ProbeSettings())
+            self.probes.append(
+                ProbeRunner.under_policy(
+                    probe, self.name, bulkhead, self.log, policy, self._closed_as
+                )
+            )
+        self.collectors = [
+            CollectorRunner(collector, self.name, bulkhead, self.log)
+            for collector in declared.collectors
+        ]
+        for job in declared.jobs:
+            observer = self._observe(self.name, job) if self._observe else None
+            self.jobs.append(JobRunner(job, bulkhead, self.log, context.clock, observer))
+
+    def begin(self) -> None:
+        """Start the plugin in the background, and retry until it succeeds."""
+        if self.alive:
+            self._tasks.append(asyncio.create_task(self._run()))
+
+    async def stop(self) -> None:
+        """Let the plugin release its resources; takes at most `limits.stop_timeout`."""
+        for task in self._tasks:
+            task.cancel()
+        if self._plugin is None or not self.alive:
+            return
+        self.state = State.STOPPED
+        bulkhead, timeout = self._require_bulkhead(), self.limits.stop_timeout
+        run = bulkhead.submit(self._plugin.stop, timeout=timeout, freeze=lambda _: None)
+        await run.done
+        if not run.answered or run.failure is not None:
+            reason = str(run.failure) if run.failure else f"no end within {timeout:g} s"
+            self.log.warning("plugin.stop_failed", reason=reason, where=run.where())
+        bulkhead.close()
+
+    async def _run(self) -> None:
+        await self._start_until_running(self._start)
+        self._report_running(retried=bool(self.problem))
+        if self._runs_jobs:
+            for job in self.jobs:
+                self._tasks.append(asyncio.create_task(job.run_forever()))
+                self._tasks.append(asyncio.create_task(job.watch_schedule()))
+
+    async def _start(self) -> bool:
+        """Start the plugin once; return whether it started, however late."""
+        assert self._plugin is not None
+        run = self._require_bulkhead().submit(
+            self._plugin.start, timeout=self.limits.start_timeout, freeze=lambda _: None
+        )
+        await run.done
+        if not run.answered or run.failure is not None:
+            self._report_start(run)
+            await run.wait_finished()
+        return run.answered and run.failure is None
+
+    def _report_start(self, run: Run) -> None:
+        where = run.expired_where or run.where()
+        if run.answered:
+            problem = str(run.failure)
+        else:
+            limit = self.limits.start_timeout
+            problem = f"start() has not ended within {limit:g} s (at {where})"
+        self._report_failed_start(
+            problem,
+            where=where,
+            traceback=run.failure.traceback if run.failure else "",
+            hint=f"it is tried again with pauses of up to {self.limits.max_retry:g} s",
+        )
+
+    def _declare(self, context: Context, registry: MetricRegistry) -> Declared:
+        plugin = self._class(self._config, context)
+        declared = Declared(
+            plugin,
+            _bounded(plugin.probes(), Probe, "probes()"),
+            _bounded(plugin.metrics(), Collector, "metrics()"),
+            _bounded(plugin.jobs(), Job, "jobs()"),
+        )
+        for kind, names in (
+            ("probe", [probe.name for probe in declared.probes]),
+            ("job", [job.name for job in declared.jobs]),
+            ("collector", [collector.name for collector in declared.collectors]),
+        ):
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                raise RejectedError(
+                    "declare",
+                    f"it declares two {kind}s named {', '.join(sorted(twice))}",
+                    "give each its own name",
+                )
+        for collector in declared.collectors:
+            for family in collector.families:
+                registry.declare(family, self.name)
+        return declared
+
+    def _closed_as(self) -> ProbeResult | None:
+        if self.state is State.RUNNING:
+            return None
+        if self.state is State.REJECTED and self.rejection is not None:
+            return ProbeResult(Status.UNHEALTHY, "rejected", self.rejection.reason)
+        code = "draining" if self.state is State.STOPPED else "starting"
+        return ProbeResult(Status.UNHEALTHY, code, self.problem)
+
+    def _notify(self, event: str, failure: Failure) -> None:
+        """Log a fault; called in the plugin's thread, perhaps thousands of times a second."""
+        now, key = time.monotonic(), (event, failure.type, failure.where)
+        if now - self._notified.get(key, float("-inf")) < NOTIFY_EVERY:
+            return
+        if len(self._notified) > MAX_DECLARATIONS:
+            self._notified.clear()
+        self._notified[key] = now
+        self.log.error(event, reason=str(failure), where=failure.where, traceback=failure.traceback)
+
+
+def _bounded(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
+    hint = f"return a list of {kind.__name__} from {source}"
+    if not isinstance(declared, list | tuple):
+        raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)
+    if len(declared) > MAX_DECLARATIONS:
+        reason = f"{source} returned {len(declared)} items, more than {MAX_DECLARATIONS}"
+        raise RejectedError("declare", reason, "declare fewer; use labels for what is many")
+    for item in declared:
+        if not isinstance(item, kind):
+            raise RejectedError("declare", f"{source} holds {type(item).__name__}", hint)
+    return tuple(declared)

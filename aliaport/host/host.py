@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution
 
 from pydantic import SecretStr
 
@@ -45,7 +44,6 @@ class Host:
         registry: MetricRegistry,
         logger_for: Callable[[Candidate], Logger],
         audit_for: Callable[[Candidate], Audit],
-        installed: Sequence[Distribution] | None = None,
         own: OwnProbes | None = None,
         observe_job: ObserveJob | None = None,
     ) -> None:
@@ -58,7 +56,7 @@ class Host:
         self._audit_for = audit_for
         self._own = own
         self._own_bulkhead: Bulkhead | None = None
-        self._candidates = scan(settings.loading.allow, settings.loading.disable, installed)
+        self._candidates = scan(settings.loading.allow, settings.loading.disable)
         self.instances = [
             PluginInstance(
                 candidate, logger_for(candidate), settings.plugin_limits, observe=observe_job

@@ -162,7 +162,7 @@ class ProbeRunner:
         closed = self._closed_as()
         if closed is not None:
             return closed
-        if not self.in_flight and self.last and time.monotonic() - self._ended < self._min_interval:
+        if self.last and time.monotonic() - self._ended < self._min_interval and not self.in_flight:
             return self.last
         run, begun = self._flight.join_or_start()
         if run.expired:

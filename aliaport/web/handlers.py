@@ -78,7 +78,7 @@ async def status(request: web.Request) -> web.Response:
     selected = _selected(state, request)
     rows = await run_probes(selected, state.settings.status_budget)
     operator = state.auth.is_operator(request)
-    view = state.view(rows)
+    view = state.view(rows, [component.row() for component in state.components])
     if "verbose" in request.query:
         passed = report.overall(view) is not Status.UNHEALTHY
         return text_response(report.verbose(rows, passed, "status", operator=operator))

@@ -10,7 +10,7 @@ from aliaport import __version__
 from aliaport.host.host import Host
 from aliaport.host.lifecycle import Component, State
 from aliaport.host.probes import ProbeRow
-from aliaport.host.report import View
+from aliaport.host.report import PluginRow, View
 from aliaport.host.scrape import Metrics
 from aliaport.logs import RequestLog
 from aliaport.metrics.http import HttpMetrics
@@ -58,12 +58,12 @@ class AppState:
         """The selected plugins, then the selected apps."""
         return [*self.host.instances, *self.apps]
 
-    def view(self, rows: Sequence[ProbeRow]) -> View:
-        """Return everything that a response about these probes is built from."""
+    def view(self, rows: Sequence[ProbeRow], plugins: Sequence[PluginRow] = ()) -> View:
+        """Return everything that a response about these probes and plugins is built from."""
         return View(
             now=time.time(),
             probes=rows,
-            plugins=[component.row() for component in self.components],
+            plugins=plugins,
             missing=self.missing(),
             starting=self.starting,
             draining=self.drain.active,

@@ -3,13 +3,13 @@
 import asyncio
 import time
 
-from aliaport.plugin import Check, Plugin, PluginConfig, Probe
+from aliaport.plugin import Check, Context, Plugin, PluginConfig, Probe
 
 
 class ConstructFails(Plugin[PluginConfig]):
     api = (1, 0)
 
-    def __init__(self, config, context):
+    def __init__(self, config: PluginConfig, context: Context) -> None:
         raise RuntimeError("cannot be made")
 
 
@@ -17,22 +17,22 @@ class StartFails(Plugin[PluginConfig]):
     api = (1, 0)
     attempts = 0
 
-    async def start(self):
+    async def start(self) -> None:
         type(self).attempts += 1
         if self.attempts < 2:
             raise ConnectionRefusedError("not yet")
 
-    def probes(self):
+    def probes(self) -> list[Probe]:
         return [Probe(name="late", run=self.check, critical=True)]
 
-    async def check(self):
+    async def check(self) -> Check:
         return Check.healthy()
 
 
 class StopHangs(Plugin[PluginConfig]):
     api = (1, 0)
 
-    async def stop(self):
+    async def stop(self) -> None:
         while True:
             try:
                 await asyncio.sleep(3600)
@@ -43,7 +43,7 @@ class StopHangs(Plugin[PluginConfig]):
 class StopBlocks(Plugin[PluginConfig]):
     api = (1, 0)
 
-    async def stop(self):
+    async def stop(self) -> None:
         time.sleep(3600)
 
 
@@ -65,29 +65,29 @@ NOT_A_PLUGIN = 7
 class ConstructHangs(Plugin[PluginConfig]):
     api = (1, 0)
 
-    def __init__(self, config, context):
+    def __init__(self, config: PluginConfig, context: Context) -> None:
         time.sleep(3600)
 
 
 class StartHangs(Plugin[PluginConfig]):
     api = (1, 0)
 
-    async def start(self):
+    async def start(self) -> None:
         await asyncio.sleep(3600)
 
 
 class StartBlocks(Plugin[PluginConfig]):
     api = (1, 0)
 
-    async def start(self):
+    async def start(self) -> None:
         time.sleep(3600)
 
 
 class NamedLog(Plugin[PluginConfig]):
     api = (1, 0)
 
-    def probes(self):
+    def probes(self) -> list[Probe]:
         return [Probe(name="log", run=self.check)]
 
-    async def check(self):
+    async def check(self) -> Check:
         return Check.healthy()

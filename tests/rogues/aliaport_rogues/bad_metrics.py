@@ -1,6 +1,7 @@
 """Collectors that flood, hang and emit hostile values."""
 
 import asyncio
+from typing import Any
 
 from aliaport.plugin import Collector, Metric, Plugin, PluginConfig, Sample
 
@@ -16,10 +17,10 @@ FINE = Metric.gauge("aliaport_hangcollect_fine", "Always comes.")
 class Flooding(Plugin[PluginConfig]):
     api = (1, 0)
 
-    def metrics(self):
+    def metrics(self) -> list[Collector]:
         return [Collector((FLOOD,), self.collect)]
 
-    async def collect(self):
+    async def collect(self) -> list[Sample]:
         events = self.context.counter(EVENTS)
         for number in range(300):
             events.inc(id=str(number))
@@ -29,10 +30,11 @@ class Flooding(Plugin[PluginConfig]):
 class Hostile(Plugin[PluginConfig]):
     api = (1, 0)
 
-    def metrics(self):
+    def metrics(self) -> list[Collector]:
         return [Collector((HOSTILE,), self.collect)]
 
-    async def collect(self):
+    async def collect(self) -> list[Any]:
+        text: Any = "4"
         return [
             HOSTILE.sample(1, text='a"b\\c\nd'),
             HOSTILE.sample(True, text="boolean"),
@@ -40,7 +42,7 @@ class Hostile(Plugin[PluginConfig]):
             HOSTILE.sample(float("-inf"), text="inf"),
             HOSTILE.sample(2, text="\ud800 surrogate"),
             HOSTILE.sample(3, text="x" * 10_000),
-            HOSTILE.sample("4", text="text as value"),
+            HOSTILE.sample(text, text="text as value"),
             HOSTILE.sample(5, other="wrong label"),
             Sample("aliaport_http_requests_total", 6, {}),
             "no sample",
@@ -50,14 +52,15 @@ class Hostile(Plugin[PluginConfig]):
 class HangCollect(Plugin[PluginConfig]):
     api = (1, 0)
 
-    def metrics(self):
+    def metrics(self) -> list[Collector]:
         return [
             Collector((HANGING,), self.hang, timeout=30),
             Collector((FINE,), self.fine),
         ]
 
-    async def hang(self):
+    async def hang(self) -> list[Sample]:
         await asyncio.sleep(3600)
+        return []
 
-    async def fine(self):
+    async def fine(self) -> list[Sample]:
         return [FINE.sample(1)]

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import time
+from typing import Any
 
 from aliaport.plugin import Check, Plugin, PluginConfig, Probe
 
@@ -11,8 +12,9 @@ from aliaport.plugin import Check, Plugin, PluginConfig, Probe
 class Rogue(Plugin[PluginConfig]):
     api = (1, 0)
     timeout = 0.2
+    check: Any
 
-    def probes(self):
+    def probes(self) -> list[Probe]:
         name = type(self).__name__.lower()
         return [Probe(name=f"rogue_{name}", run=self.check, timeout=self.timeout)]
 
@@ -20,32 +22,32 @@ class Rogue(Plugin[PluginConfig]):
 class Healing(Rogue):
     """Answers in the end, on a busy machine too."""
 
-    timeout = 2
+    timeout = 2.0
 
 
 class Hanging(Rogue):
-    async def check(self):
+    async def check(self) -> None:
         await asyncio.sleep(3600)  # the line that hangs
 
 
 class Blocking(Rogue):
-    async def check(self):
+    async def check(self) -> None:
         time.sleep(3600)  # the line that blocks
 
 
 class Threaded(Rogue):
-    def check(self):
+    def check(self) -> None:
         time.sleep(3600)  # the line that blocks its own thread
 
 
 class Spinning(Rogue):
-    async def check(self):
+    async def check(self) -> Check:
         while True:
             sum(range(100))  # the line that spins
 
 
 class Swallowing(Rogue):
-    async def check(self):
+    async def check(self) -> Check:
         while True:
             try:
                 await asyncio.sleep(3600)
@@ -53,94 +55,95 @@ class Swallowing(Rogue):
                 continue
 
 
-class Raising(Rogue):
-    async def check(self):
+class Raising(Healing):
+    async def check(self) -> Check:
         raise ValueError("postgresql://user:geheim@host/db is wrong")
 
 
-class Exiting(Rogue):
-    async def check(self):
+class Exiting(Healing):
+    async def check(self) -> Check:
         raise SystemExit(3)
 
 
-class Interrupting(Rogue):
-    def check(self):
+class Interrupting(Healing):
+    def check(self) -> Check:
         raise KeyboardInterrupt
 
 
-class Cancelling(Rogue):
-    async def check(self):
+class Cancelling(Healing):
+    async def check(self) -> Check:
         raise asyncio.CancelledError
 
 
 class CallbackExiting(Healing):
-    async def check(self):
+    async def check(self) -> Check:
         asyncio.get_running_loop().call_soon(self.leave)
         await asyncio.sleep(0.05)
         return Check.healthy()
 
-    def leave(self):
+    def leave(self) -> None:
         raise SystemExit(4)
 
 
 class TaskExiting(Healing):
-    async def check(self):
+    async def check(self) -> Check:
         self.task = asyncio.create_task(self.leave())
         await asyncio.sleep(0.05)
         return Check.healthy()
 
-    async def leave(self):
+    async def leave(self) -> None:
         raise SystemExit(5)
 
 
 class Stopping(Healing):
-    async def check(self):
+    async def check(self) -> Check:
         asyncio.get_running_loop().stop()
         await asyncio.sleep(0.01)
         return Check.healthy()
 
 
 class Forking(Healing):
-    async def check(self):
+    async def check(self) -> Check:
         self.child = os.fork()
         return Check.healthy(child=self.child)
 
 
-class WrongType(Rogue):
-    async def check(self):
+class WrongType(Healing):
+    async def check(self) -> str:
         return "fine"
 
 
 class Huge(Healing):
-    async def check(self):
+    async def check(self) -> Check:
         return Check.healthy("x" * 10_000_000, text="y" * 10_000_000)
 
 
 class Leaking(Healing):
-    tasks: list = []
+    tasks: list[asyncio.Task[None]] = []
 
-    async def check(self):
+    async def check(self) -> Check:
         self.tasks.append(asyncio.create_task(asyncio.sleep(3600)))
         return Check.healthy()
 
 
 class HostileText(Exception):
-    def __str__(self):
+    def __str__(self) -> str:
         raise RuntimeError("no text for you")
 
 
-class Unprintable(Rogue):
-    async def check(self):
+class Unprintable(Healing):
+    async def check(self) -> Check:
         raise HostileText
 
 
 class Closing(Healing):
     """Closes what its loop waits with, once."""
 
-    async def check(self):
+    async def check(self) -> Check:
         if not hasattr(self, "closed"):
             self.closed = True
-            asyncio.get_running_loop()._selector.close()
+            loop: Any = asyncio.get_running_loop()
+            loop._selector.close()
             await asyncio.sleep(0.05)
         return Check.healthy()
 
@@ -148,30 +151,36 @@ class Closing(Healing):
 class Siblings(Rogue):
     """One probe blocks the loop that the other needs."""
 
-    def probes(self):
+    def probes(self) -> list[Probe]:
         return [
             Probe(name="blocker", run=self.block, timeout=0.2),
             Probe(name="sibling", run=self.check, timeout=0.2),
         ]
 
-    async def block(self):
+    async def block(self) -> Check:
         time.sleep(3600)  # the call that holds the loop
+        return Check.healthy()
 
-    async def check(self):
+    async def check(self) -> Check:
         return Check.healthy()
 
 
 class Gil(Rogue):
-    """Holds the interpreter's lock for seconds in one regular expression."""
+    """Holds the interpreter's lock for more than a second in one regular expression."""
 
-    async def check(self):
-        return Check.healthy(found=re.match(r"(a+)+$", "a" * 28 + "b") is not None)
+    async def check(self) -> Check:
+        size, seconds = 20, 0.0
+        while seconds < 1.0:  # on a machine of any speed: each is twice as slow as the one before
+            size, began = size + 1, time.monotonic()
+            re.match(r"(a+)+$", "a" * size + "b")
+            seconds = time.monotonic() - began
+        return Check.healthy(held_s=seconds)
 
 
 class LongFork(Healing):
     """Forks a child that lives on."""
 
-    async def check(self):
+    async def check(self) -> Check:
         child = os.fork()
         if child == 0:
             time.sleep(20)

@@ -1,7 +1,7 @@
 import asyncio
 import os
 
-from aliaport.plugin import Check, Collector, Metric, Plugin, PluginConfig, Probe
+from aliaport.plugin import Check, Collector, Metric, Plugin, PluginConfig, Probe, Sample
 
 RUNS = Metric.gauge("aliaport_good_runs", "Runs of the slow probe.")
 
@@ -12,24 +12,24 @@ class Good(Plugin[PluginConfig]):
     api = (1, 0)
     runs = 0
 
-    def probes(self):
+    def probes(self) -> list[Probe]:
         return [
             Probe(name="good", run=self.check, critical=True, words=("up", "down")),
             Probe(name="counting", run=self.count, timeout=2),
         ]
 
-    def metrics(self):
+    def metrics(self) -> list[Collector]:
         return [Collector((RUNS,), self.collect)]
 
-    async def check(self):
+    async def check(self) -> Check:
         return Check.healthy("all is well", answer=42)
 
-    async def count(self):
+    async def count(self) -> Check:
         self.runs += 1
         await asyncio.sleep(0.3)
         return Check.healthy(runs=self.runs)
 
-    async def collect(self):
+    async def collect(self) -> list[Sample]:
         return [RUNS.sample(self.runs)]
 
 
@@ -39,10 +39,10 @@ class Gated(Plugin[PluginConfig]):
     api = (1, 0)
     runs = 0
 
-    def probes(self):
+    def probes(self) -> list[Probe]:
         return [Probe(name="gated", run=self.check, timeout=50)]
 
-    async def check(self):
+    async def check(self) -> Check:
         self.runs += 1
         while not os.path.exists("open"):
             await asyncio.sleep(0.01)

@@ -1,6 +1,7 @@
 """Plugins with scheduled jobs."""
 
 import time
+from typing import Any
 
 from aliaport.plugin import Job, JobResult, Metric, Plugin, PluginConfig, Schedule
 
@@ -19,11 +20,11 @@ class Scheduled(Plugin[ScheduledConfig]):
 
     api = (1, 0)
 
-    def jobs(self):
+    def jobs(self) -> list[Job]:
         schedule = Schedule(self.config.crontab, "Europe/Istanbul", margin=self.config.margin)
         return [Job(name="work", run=self.work, every=60, timeout=30, schedule=schedule)]
 
-    def work(self):
+    def work(self) -> JobResult | None:
         match self.config.result:
             case "done":
                 return None
@@ -39,11 +40,11 @@ class Gauged(Plugin[PluginConfig]):
 
     api = (1, 0)
 
-    def jobs(self):
+    def jobs(self) -> list[Job]:
         return [Job(name="measure", run=self.measure, every=60, timeout=30)]
 
-    def measure(self):
-        gauge = self.context.gauge(LEVEL)
+    def measure(self) -> None:
+        gauge: Any = self.context.gauge(LEVEL)
         gauge.set(7, tank="north")
         gauge.set(3.5, tank="north")
         gauge.set(-2, tank="south")

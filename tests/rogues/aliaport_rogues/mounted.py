@@ -1,38 +1,39 @@
 """Small applications to be mounted."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from aliaport.apps import App, PluginConfig, Refusal, client_address, data_answer
+from aliaport.apps import App, Context, PluginConfig, Refusal, client_address, data_answer
 
 
 class Options(PluginConfig):
     greeting: str = "hello"
 
 
-ATTEMPTS = []
+ATTEMPTS: list[int] = []
 
 
-def create(context, config):
-    async def greet(request):
+def create(context: Context, config: Options) -> web.Application:
+    async def greet(request: web.Request) -> web.Response:
         return web.json_response({"text": config.greeting, "from": context.plugin})
 
-    async def fail(request):
+    async def fail(request: web.Request) -> web.Response:
         raise ValueError("token=abcdefghijkl")
 
-    async def refuse(request):
+    async def refuse(request: web.Request) -> web.Response:
         headers = {"Retry-After": "7"}
         raise Refusal(409, "taken", "somebody was faster", headers=headers, version=3)
 
-    async def data(request):
+    async def data(request: web.Request) -> web.Response:
         return data_answer(["ğ"], headers={"Cache-Control": "max-age=1"})
 
-    async def slow(request):
+    async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(1)
         return web.Response(text="done")
 
-    async def resources(app):
+    async def resources(_app: web.Application) -> AsyncIterator[None]:
         ATTEMPTS.append(1)
         if config.greeting == "late" and len(ATTEMPTS) < 2:
             raise ConnectionRefusedError("its database is down")
@@ -51,8 +52,8 @@ def create(context, config):
 app = App(prefix="/greeter", create=create, config=Options)
 
 
-def create_places(context, config):
-    async def address(request):
+def create_places(_context: Context, _config: PluginConfig) -> web.Application:
+    async def address(request: web.Request) -> web.Response:
         return data_answer(client_address(request))
 
     app = web.Application()

@@ -85,7 +85,7 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
 async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> RunReport:
     """Start one plugin as the server would, run its probes and collectors, and stop it.
 
-    Raises ConfigError, StartupError, and AliaportError where there is no such plugin or probe.
+    Raises ConfigError, StartupError, and AliaportError for an unknown plugin or probe.
     """
     only = settings.model_copy(
         update={"loading": settings.loading.model_copy(update={"allow": (plugin,), "required": ()})}

@@ -44,7 +44,7 @@ class Service:
     """One run of the service; make it on the HTTP loop.
 
     `listeners` are the bound sockets: the public one and, if there is one, the internal one.
-    `sentry` is None where errors are not tracked.
+    `sentry` is None if errors are not tracked.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Runs probes: each at most once at a time, each answer kept only for those who waited for it."""
+"""Runs probes: one run of each at a time, whose result only those who waited for it get."""
 
 import asyncio
 import math
@@ -24,10 +24,10 @@ SLOW_LOG_EVERY = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What is known of one probe for one caller.
+    """The result of one probe for one caller.
 
-    `duration` in seconds, `checked_at` the wall-clock time at which the run began and `since` the
-    one at which a stuck run began (seconds since the epoch). `where` is a line of plugin code.
+    `duration` is in seconds. `checked_at` is the time at which the run began, `since` the one at
+    which a stuck run began (both in seconds since the epoch). `where` is a line of plugin code.
     """
 
     status: Status
@@ -41,7 +41,7 @@ class ProbeResult:
 
     @property
     def duration_ms(self) -> float | None:
-        """The duration in milliseconds, None where the run has not ended."""
+        """The duration in milliseconds, None if the run has not ended."""
         return None if self.duration is None else self.duration * 1000
 
 
@@ -74,7 +74,7 @@ class ProbeRow:
 
 @dataclass(slots=True)
 class ProbeStats:
-    """What is counted about one probe, for /metrics."""
+    """The counters of one probe, for /metrics."""
 
     runs: Counter[str] = field(default_factory=Counter)
     timeouts: int = 0
@@ -85,7 +85,7 @@ class ProbeStats:
 class ProbeRunner:
     """One probe as the host runs it. Use it on the HTTP loop only.
 
-    `closed_as` gives the answer where the plugin is not running, otherwise None.
+    `closed_as` returns the result if the plugin is not running, otherwise None.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ProbeRunner:
         policy: ProbeSettings,
         closed_as: Callable[[], ProbeResult | None],
     ) -> "ProbeRunner":
-        """A runner of which the operator decides what the author only proposes."""
+        """Build a runner; the operator's settings override the author's defaults."""
         return cls(
             probe,
             plugin,
@@ -144,12 +144,12 @@ class ProbeRunner:
 
     @property
     def known(self) -> ProbeResult | None:
-        """What is known of it without running it: why it cannot run, or its last answer."""
+        """What is known without running it: why it cannot run, or its last result."""
         return self._closed_as() or self.last
 
     @property
     def joined(self) -> int:
-        """How many callers joined a run that another had begun."""
+        """The number of callers that joined a run begun by another."""
         return self._flight.joined
 
     def row(self, result: ProbeResult | None = None) -> ProbeRow:
@@ -158,7 +158,7 @@ class ProbeRunner:
         return ProbeRow(self.probe, self.plugin, self.critical, known)
 
     def request(self) -> ProbeResult | Run:
-        """Return the answer where one is due at once, otherwise the run to wait for."""
+        """Return the result if there is one at once, otherwise the run to wait for."""
         closed = self._closed_as()
         if closed is not None:
             return closed
@@ -173,7 +173,7 @@ class ProbeRunner:
         return run
 
     def read(self, run: Run) -> ProbeResult:
-        """Return what `run` gave, whether or not the HTTP loop has heard of it yet."""
+        """Return the result of `run`, even if the HTTP loop has not been notified of it yet."""
         if isinstance(run.settled, ProbeResult):
             return run.settled
         return self._ended_result(run) if run.answered else self._overdue(run, "timeout")
@@ -284,14 +284,14 @@ async def run_probes(runners: Sequence[ProbeRunner], timeout: float) -> list[Pro
 
 
 class InvalidResultError(Exception):
-    """A probe answered something that the contract does not know."""
+    """A probe returned something that the contract does not allow."""
 
 
 def freeze_check(answer: object) -> Check:
-    """Return a Check of plain values only; raise InvalidResultError where `answer` is none.
+    """Return a Check of plain values only; raise InvalidResultError if `answer` is not a Check.
 
     Subclasses of str and int are copied by the base type's own methods, so none of their code runs
-    outside of the plugin.
+    outside the plugin.
     """
     if not isinstance(answer, Check):
         kind = type(answer).__name__

@@ -1,4 +1,4 @@
-"""What can be set: the service's own options with their defaults and units."""
+"""The service's own options, with their defaults and units."""
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -14,7 +14,7 @@ SERVICE = "aliaport-api"
 
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
-"""Where everything is shown to everybody, and where the embedded database may be used."""
+"""Environments that show everything to everyone and may use the embedded database."""
 
 
 class _Table(BaseModel):
@@ -30,31 +30,38 @@ class LogSettings(_Table):
         Path("logs"), description="Folder of app.log, api.log, error.log and audit.log."
     )
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level that is written."
+        "info", description="Write events of this level and above."
     )
     stdout: bool = Field(
         default=False,
-        description="Whether the lines go to standard output too; on a terminal always.",
+        description="Write all lines to standard output as well; always done on a terminal.",
     )
     probe_requests: bool = Field(
         default=False,
-        description="Whether api.log has every probe and scrape; otherwise failed, slow and "
+        description="Write every probe and scrape to api.log; otherwise only failed, slow and "
         "changed ones.",
     )
     slow_request_ms: int = Field(
-        1000, ge=1, description="Milliseconds from which a probe or scrape counts as slow."
+        1000,
+        ge=1,
+        description="A probe or scrape that takes this long, in milliseconds, counts as slow.",
     )
     rotate_mb: int = Field(
-        100, ge=1, le=10_000, description="Megabytes at which a file is renamed; so it is daily."
+        100,
+        ge=1,
+        le=10_000,
+        description="Rotate a log file at this size in MB, and daily in any case.",
     )
     keep_days: int = Field(
-        30, ge=1, description="Days for which renamed app, api and error logs are kept."
+        30, ge=1, description="Keep rotated app, api and error logs for this many days."
     )
     keep_audit_days: int = Field(
-        90, ge=1, description="Days for which renamed audit logs are kept."
+        90, ge=1, description="Keep rotated audit logs for this many days."
     )
     max_total_mb: int = Field(
-        5000, ge=10, description="Megabytes of all log files, beyond which the oldest go early."
+        5000,
+        ge=10,
+        description="Delete the oldest log files early if all together exceed this size in MB.",
     )
 
 
@@ -62,25 +69,25 @@ class LoadingSettings(_Table):
     """`[loading]`."""
 
     allow: tuple[str, ...] | None = Field(
-        None, description="The only plugins and apps to load; all installed ones where unset."
+        None, description="The only plugins and apps to load; if unset, all installed ones."
     )
     disable: tuple[str, ...] = Field((), description="Installed plugins and apps not to load.")
     required: tuple[str, ...] = Field(
-        (), description="Plugins and apps without which /ready is 503 `plugin_missing`."
+        (), description="Plugins and apps that must run; otherwise /ready is 503 `plugin_missing`."
     )
 
 
 class ProbeSettings(_Table):
-    """`[probes.<name>]`: the operator's decisions about one probe."""
+    """`[probes.<name>]`: the operator's settings of one probe."""
 
     critical: bool | None = Field(
-        None, description="Whether /ready depends on it; the author's proposal where unset."
+        None, description="Whether /ready depends on it; if unset, the author's default."
     )
     timeout: float | None = Field(
-        None, gt=0, le=60, description="Seconds for one run; the author's proposal where unset."
+        None, gt=0, le=60, description="Seconds for one run; if unset, the author's default."
     )
     min_interval: float = Field(
-        0, ge=0, description="Seconds for which a result may be served again; 0 runs on each call."
+        0, ge=0, description="Reuse a result for this many seconds; 0 runs on each request."
     )
 
 
@@ -134,11 +141,17 @@ class PluginLimits(_Table):
 
 
 class MetricsSettings(_Table):
-    """`[metrics]`: the most series that plugins may export."""
+    """`[metrics]`: the maximum number of series that plugins may export."""
 
-    max_series_per_family: int = Field(100, ge=1, description="Most series of one plugin family.")
-    max_series_per_plugin: int = Field(500, ge=1, description="Most series of one plugin.")
-    max_series: int = Field(5000, ge=1, description="Most series of all plugins together.")
+    max_series_per_family: int = Field(
+        100, ge=1, description="Maximum number of series in one family of a plugin."
+    )
+    max_series_per_plugin: int = Field(
+        500, ge=1, description="Maximum number of series of one plugin."
+    )
+    max_series: int = Field(
+        5000, ge=1, description="Maximum number of series of all plugins together."
+    )
 
 
 class Settings(_Table):
@@ -156,46 +169,46 @@ class Settings(_Table):
         description="Address to listen on; 127.0.0.1 in development and test, otherwise 0.0.0.0.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
-    internal_host: str = Field(
-        "", description="Address of the second listener; `host` where unset."
-    )
+    internal_host: str = Field("", description="Address of the second listener; if unset, `host`.")
     internal_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Port of a second listener, which then alone has /status and /metrics.",
+        description="Port of a second listener; /status and /metrics are then served there only.",
     )
     drain_seconds: float = Field(
         -1,
         le=600,
-        description="Seconds from SIGTERM to the closing of the listeners; "
+        description="Seconds from SIGTERM until the listeners close; "
         "0 in development and test, otherwise 5.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="Networks whose X-Forwarded-For counts, such as 10.0.0.0/8."
+        (), description="Networks whose X-Forwarded-For is trusted, such as 10.0.0.0/8."
     )
     status_token: tuple[SecretStr, ...] = Field(
-        (), description="Bearer tokens that show everything in staging and production."
+        (),
+        description="Bearer tokens for full details in staging and production; if none is "
+        "configured, details are hidden from everyone.",
     )
     status_token_file: Path | None = Field(
-        None, description="File with one such token a line; read again when it changes."
+        None, description="File with one such token per line; reread when it changes."
     )
     ready_budget: float = Field(
-        0.8, gt=0, le=60, description="Seconds within which /ready answers."
+        0.8, gt=0, le=60, description="Seconds within which /ready responds."
     )
     status_budget: float = Field(
-        3.0, gt=0, le=60, description="Seconds within which /status answers."
+        3.0, gt=0, le=60, description="Seconds within which /status responds."
     )
     sentry_dsn: SecretStr | None = Field(
         None,
-        description="https://key@host/number of the Sentry project that is told of errors.",
+        description="https://key@host/number of the Sentry project that receives errors.",
     )
     sentry_traces_sample_rate: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Share of requests traced; 1.0 in development, otherwise 0.1. Never /health, "
-        "/ready and /metrics.",
+        description="Share of requests that are traced; 1.0 in development, otherwise 0.1. "
+        "/health, /ready and /metrics are never traced.",
     )
     log: LogSettings = LogSettings()
     loading: LoadingSettings = LoadingSettings()
@@ -205,7 +218,7 @@ class Settings(_Table):
 
     @property
     def open(self) -> bool:
-        """Whether everything is shown to everybody."""
+        """Whether everything is shown to everyone."""
         return self.environment in OPEN_ENVIRONMENTS
 
     @field_validator("status_token", mode="before")
@@ -254,7 +267,7 @@ class Settings(_Table):
 
 
 def check_database_url(url: str) -> None:
-    """Raise ValueError, without naming any secret, unless `url` is of a form that asyncpg reads."""
+    """Raise ValueError, without naming any secret, unless asyncpg can read `url`."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in ("postgres", "postgresql"):
         shown = scheme if scheme and len(scheme) < 30 else "no scheme"
@@ -272,7 +285,7 @@ def check_database_url(url: str) -> None:
 
 
 def service_fields(settings: Settings) -> dict[str, str]:
-    """The fields of the Elastic Common Schema that every line carries."""
+    """Return the fields of the Elastic Common Schema that every log line has."""
     return {
         "service.name": SERVICE,
         "service.version": __version__,

@@ -58,14 +58,14 @@ class RunningPlugin:
     def job(self, name: str) -> str:
         """Run one job now; return its outcome: succeeded, pending, failed or timed_out.
 
-        Meant for plugins run with `jobs=False`. Raises AliaportError where there is none.
+        Meant for plugins run with `jobs=False`. Raises AliaportError for an unknown name.
         """
         runner = self._job(name)
         outcome: str = self._call(runner.run_once())
         return outcome
 
     def missed_runs(self, name: str) -> int:
-        """Look whether the job's scheduled work is overdue; return how often it was so far."""
+        """Check whether the job's scheduled work is overdue; return how often it was so far."""
         runner = self._job(name)
 
         async def look() -> int:
@@ -127,8 +127,8 @@ def run_plugin(
     `config` is what `[plugins.<name>]` would hold. `name` is the entry point's; otherwise the last
     part of the plugin's package without `aliaport_`. `clock` replaces the machine's for the plugin
     and for its jobs' schedules; with `jobs=False` its jobs run only when the test calls `job`.
-    Raises ConfigError where the options are wrong and AliaportError, which says why, where the
-    plugin is rejected or its first start fails.
+    Raises ConfigError if the options are wrong and AliaportError, which says why, if the plugin is
+    rejected or its first start fails.
     """
     running = RunningPlugin()
     thread = threading.Thread(

@@ -24,7 +24,7 @@ from aliaport.web.state import STATE, AppState
 
 SCRAPE_BUDGET = 9.5
 SCRAPE_MARGIN = 0.5
-"""Seconds: without Prometheus' header, whose default timeout is 10 s; and left for the answer."""
+"""Seconds: without Prometheus' header, whose default timeout is 10 s; and left for the response."""
 
 LINKS = ("/health", "/ready", "/status", "/metrics")
 
@@ -38,7 +38,7 @@ class Health:
         self._headers = CIMultiDict(NO_STORE, **{"Content-Type": "application/json"})
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer with the same bytes for a second."""
+        """Respond with the same bytes for a second."""
         now = time.time()
         if int(now) != self._second:
             self._second = int(now)
@@ -115,7 +115,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def index(request: web.Request) -> web.Response:
-    """`GET /`: links to what there is."""
+    """`GET /`: a page of links."""
     state = request.config_dict[STATE]
     mounted = [root for app in state.apps if app.declared for root in app.declared.roots]
     links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in (*LINKS, *mounted))
@@ -128,7 +128,7 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def options(request: web.Request) -> web.Response:
-    """`OPTIONS`: HAProxy's default check; of a leaving replica it fails, as /ready does."""
+    """`OPTIONS`: HAProxy's default check; during the drain it fails, as /ready does."""
     state = request.config_dict[STATE]
     headers = {"Allow": "GET, HEAD, OPTIONS"}
     if state.drain.active:

@@ -69,6 +69,27 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     assert (rows["broken"]["state"], rows["broken"]["stage"]) == ("rejected", "type")
 
 
+def test_a_start_that_hangs_is_retried_and_a_stop_that_hangs_does_not_delay_the_exit(
+    launch: Launch,
+) -> None:
+    limits = {"START_TIMEOUT": "1", "STOP_TIMEOUT": "0.5", "FIRST_RETRY": "0.1"}
+    service = launch(
+        GOOD,
+        apps={"hanging": "aliaport_rogues.mounted:hanging"},
+        environ={f"ALIAPORT_PLUGIN_LIMITS__{name}": value for name, value in limits.items()},
+    )
+    service.wait_for(
+        lambda: service.get("/hanging/greet").status == 200, "the second start succeeds"
+    )
+    (failed,) = service.events("app.start_failed")
+    assert (failed["reason"], failed["plugin"]) == ("no end of its start within 1 s", "hanging")
+    assert [event["prefix"] for event in service.events("app.running")] == ["/hanging"]
+    service.signal()
+    assert service.wait_ended() == 0, service.output()
+    (stopped,) = service.events("app.stop_failed")
+    assert stopped["reason"] == "no end within 0.5 s"
+
+
 def test_an_application_answers_under_several_paths(launch: Launch) -> None:
     service = launch(
         GOOD,

@@ -52,6 +52,26 @@ def create(context: Context, config: Options) -> web.Application:
 app = App(prefix="/greeter", create=create, config=Options)
 
 
+def create_hanging(_context: Context, _config: PluginConfig) -> web.Application:
+    async def hang(_app: web.Application) -> AsyncIterator[None]:
+        ATTEMPTS.append(1)
+        if len(ATTEMPTS) < 2:
+            await asyncio.sleep(3600)
+        yield
+        await asyncio.sleep(3600)
+
+    async def greet(_request: web.Request) -> web.Response:
+        return data_answer("at last")
+
+    app = web.Application()
+    app.router.add_get("/greet", greet)
+    app.cleanup_ctx.append(hang)
+    return app
+
+
+hanging = App(prefix="/hanging", create=create_hanging)
+
+
 def create_places(_context: Context, _config: PluginConfig) -> web.Application:
     async def address(request: web.Request) -> web.Response:
         return data_answer(client_address(request))

@@ -45,6 +45,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
         **limits: float,
     ) -> Iterator[Service]:
         """`limits` are those of `[plugin_limits]`."""
+        # A plugin whose loop is held cannot stop: each such service would take the default of 3 s.
+        limits = {"stop_timeout": 1, **limits}
         folder = tmp_path_factory.mktemp("rogues")
         site = folder / "site"
         install(site, "aliaport-rogues", {**GOOD, **plugins})
@@ -367,7 +369,7 @@ def test_a_failed_start_is_repeated_until_it_works(serve: Serve) -> None:
 def stopped(serve: Serve) -> Service:
     """A service that has ended although two of its plugins do not stop."""
     kinds = ("StopHangs", "StopBlocks")
-    with serve({kind.lower(): f"{LIVES}:{kind}" for kind in kinds}, stop_timeout=1) as service:
+    with serve({kind.lower(): f"{LIVES}:{kind}" for kind in kinds}) as service:
         end(service)
     return service
 

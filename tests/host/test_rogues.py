@@ -318,6 +318,7 @@ def hung(serve: Serve) -> Iterator[Hung]:
     ) as service:
         health, ready = service.get("/health"), service.get("/ready")
         service.wait_started()
+        service.wait_for(lambda: service.get("/ready").status == 200, "the good plugin runs")
         yield Hung(service, health, ready)
 
 

@@ -1,34 +1,98 @@
-# Python 3.11 or later (with venv), git and make are all that `make run` and `make test` need.
+# Python 3.11 or later (with venv), git and make are all that `make run`, `check` and `test` need.
 PYTHON ?= $(firstword $(wildcard .venv/bin/python) $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done))
 BIN := .venv/bin
+UV := $(BIN)/python requirements/uv
+# The only lists of the bundled plugins and of the Python scripts: what is found.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-EDITABLE := $(foreach folder,. $(PLUGINS),-e $(folder))
-COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	--no-emit-find-links --custom-compile-command 'make lock' --quiet
+SCRIPTS = $(shell grep -rlE '^\#!/usr/bin/env python' deploy requirements)
+# The environment that `make editable` installs into; tox passes those of other Pythons.
+TARGET := $(BIN)/python
+COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	--no-emit-find-links --no-emit-package aliaport --custom-compile-command 'make lock' --quiet
+PYTEST := $(BIN)/python -m pytest -q
+# A file's tests stay together, for they share servers; tests/support/order.py puts long files first.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Modules of which the tests pass every branch: what plugin authors import, and what must not be wrong.
+FULLY_COVERED := aliaport/plugin.py aliaport/apps.py aliaport/commands.py aliaport/cgroup.py aliaport/errors.py aliaport/healthcheck.py \
+	aliaport/numbers.py aliaport/postgres/* aliaport/testing/* aliaport/redaction.py aliaport/report.py aliaport/settings/*
+comma := ,
+export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
-.PHONY: help setup run test lock system-deps alerts-current kubernetes-current compose-current containers bench image
+.PHONY: help setup run check test lint typing format unit packages tests alone pythons coverage editable lock \
+	system-deps alerts-current kubernetes-current compose-current containers bench image
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
 
 setup: .venv/setup.stamp  ## Make the virtual environment .venv with everything in it
 
-.venv/dependencies.stamp: requirements/dev.txt
+.venv/uv.stamp: requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo 'Aliaport needs Python 3.11 or later with its venv module; set PYTHON=/path/to/python' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
-.venv/setup.stamp: .venv/dependencies.stamp pyproject.toml $(wildcard plugins/*/pyproject.toml)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index $(EDITABLE)
+.venv/dependencies.stamp: .venv/uv.stamp requirements/dev.txt requirements/uv
+	$(UV) pip install --quiet --python $(TARGET) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+.venv/setup.stamp: .venv/dependencies.stamp aliaport/__init__.py pyproject.toml $(PLUGINS:=/pyproject.toml)
+	@$(MAKE) --no-print-directory editable
+	@touch $@
+
+editable:
+	$(UV) pip install --quiet --python $(TARGET) --no-build-isolation --no-deps --offline --reinstall \
+		$(foreach folder,. $(PLUGINS),-e ./$(folder))
 
 run: setup  ## Start the service on its embedded defaults: http://127.0.0.1:8000/
 	@exec $(BIN)/aliaport serve
 
-test: setup  ## Run everything: lint, typing, tests, end to end, other Pythons
+check: setup  ## Run what takes a minute: lint, typing, tests that start no process
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+
+test: setup  ## Run everything: lint, typing, packages, tests, end to end, other Pythons
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages
+	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory alone
+	@$(MAKE) --no-print-directory pythons
+
+lint: setup  ## Run the hooks of .pre-commit-config.yaml over all files, typing included
+	@$(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+typing: setup  ## Run mypy, strict
+	@$(BIN)/mypy
+	@for script in $(SCRIPTS); do $(BIN)/mypy --scripts-are-modules $$script || exit 1; done
+
+format: setup  ## Fix and format what ruff can
+	@$(BIN)/pre-commit run --all-files --hook-stage manual
+
+unit: setup  ## Run the tests that start no child process
+	@$(PYTEST) $(PARALLEL) -m 'not service'
+
+tests: setup  ## Run all tests that may run side by side
+	@$(PYTEST) $(PARALLEL) -m 'not alone'
+
+alone: setup  ## Run the tests that must run by themselves: end to end
+	@$(PYTEST) -m alone
+
+pythons: setup  ## Run the tests that start no child process on other Pythons that are there
 	@$(BIN)/tox run
+
+packages: setup  ## Build the distributions and check them: contents, metadata, dependencies
+	@rm -rf build/dist
+	@$(UV) build --all-packages --no-build-isolation --offline --quiet --python $(TARGET) --out-dir build/dist
+	@$(BIN)/twine check --strict build/dist/*
+	@$(BIN)/check-wheel-contents build/dist/*.whl
+	@$(BIN)/deptry aliaport
+	@for plugin in $(PLUGINS); do (cd $$plugin && $(CURDIR)/$(BIN)/deptry src) || exit 1; done
+
+coverage: setup  ## Measure the branches that the tests pass, in child processes too
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -q $(PARALLEL) -m 'not alone' $(TESTS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+	@$(BIN)/coverage report --fail-under=100 --include="$(subst $() $(),$(comma),$(FULLY_COVERED))"
 
 # Debian's npm brings hundreds of packages: it is installed only where there is none.
 system-deps:  ## Install the programs that some tests need (Debian, as root)
@@ -40,10 +104,11 @@ system-deps:  ## Install the programs that some tests need (Debian, as root)
 	npm ci --prefix tests/elk/types --no-audit --no-fund
 	npm ci --prefix tests/grafana/types --no-audit --no-fund
 
-lock:  ## Write the hash-pinned requirements files anew
-	$(COMPILE) pyproject.toml requirements/plugins.in -o requirements/runtime.txt
+lock: setup  ## Write the hash-pinned requirements files anew
+	$(COMPILE) pyproject.toml $(PLUGINS:=/pyproject.toml) --extra embedded --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml $(PLUGINS:=/pyproject.toml) -o requirements/runtime.txt
 	$(COMPILE) --group build -o requirements/build.txt
-	$(COMPILE) pyproject.toml requirements/plugins.in --extra embedded --group dev -o requirements/dev.txt
+	$(COMPILE) --group installer -c requirements/dev.txt -o requirements/uv.txt
 
 alerts-current: setup  ## Test rules and Alertmanager's configuration with Debian's newest versions
 	tests/support/unpack-current .current prometheus promtool prometheus-alertmanager

@@ -2,14 +2,18 @@
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+pytest_plugins = ["tests.support.fixtures", "tests.support.child_processes", "tests.support.order"]
+
 ROOT = Path(__file__).parent
 EXPORTERS = ("node", "postgres", "blackbox")
+REQUIRE_ALL = os.environ.get("ALIAPORT_REQUIRE_ALL") == "1"
 
 
 def _has(*programs: str) -> bool:
@@ -30,7 +34,6 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "tsc_grafana": lambda: (ROOT / "tests/grafana/types/node_modules/.bin/tsc").exists(),
     "mkfs": lambda: shutil.which("mkfs.ext4") is not None,
 }
-_not_run: dict[str, list[str]] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,12 +43,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             missing = [name for name in marker.args if not NEEDS[name]()]
             if not missing:
                 continue
-            reason = f"needs {', '.join(missing)}"
-            if os.environ.get("ALIAPORT_REQUIRE_ALL") == "1":
+            if REQUIRE_ALL:
                 item.add_marker(pytest.mark.usefixtures("_required_here"))
             else:
-                _not_run.setdefault(reason, []).append(item.nodeid)
-                item.add_marker(pytest.mark.skip(reason=reason))
+                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +54,8 @@ def cannot_run() -> Callable[[str, str], NoReturn]:
     """`cannot_run(what, reason)`: for what shows only while it is tried."""
 
     def cannot_run(what: str, reason: str) -> NoReturn:
-        if os.environ.get("ALIAPORT_REQUIRE_ALL") == "1":
+        if REQUIRE_ALL:
             pytest.fail(f"ALIAPORT_REQUIRE_ALL=1, but {what} cannot run: {reason}")
-        _not_run.setdefault(reason, []).append(what)
         pytest.skip(reason)
 
     return cannot_run
@@ -67,11 +67,12 @@ def _required_here() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was not run."""
-    for reason, names in _not_run.items():
-        terminalreporter.section(f"NOT RUN: {len(names)} tests, {reason} (make system-deps)")
-        for name in names:
-            terminalreporter.write_line(name)
-
-
-pytest_plugins = ["tests.support.fixtures"]
+    """Name what was not run, on this machine or on a worker of pytest-xdist."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        _path, _line, reason = report.longrepr
+        names[reason.removeprefix("Skipped: ")].append(report.nodeid)
+    for reason, tests in names.items():
+        terminalreporter.section(f"NOT RUN: {len(tests)} tests, {reason} (make system-deps)")
+        for test in tests:
+            terminalreporter.write_line(test)

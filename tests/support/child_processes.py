@@ -1,0 +1,87 @@
+"""The marker `service`: set by fixtures that start child processes, and held against the facts.
+
+A test counts as starting a child when it, or a fixture set up or torn down for it, does.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+FIXTURES = {("tests.support.fixtures", name) for name in ("launch", "server", "embedded_folder")}
+EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
+
+_started: list[str] = []
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in EVENTS:
+        _started.append(f"{event} {arguments[:2]}"[:300])
+
+
+def pytest_configure() -> None:
+    """Watch every start of a child process from here on; an audit hook cannot be removed."""
+    sys.addaudithook(_watch)
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        _measure_children_with_own_environment()
+
+
+def _measure_children_with_own_environment() -> None:
+    """Pass coverage's setting to children whose environment a test writes from nothing."""
+    original = subprocess.Popen.__init__
+
+    def init(self: "subprocess.Popen[Any]", *arguments: Any, **options: Any) -> None:
+        if options.get("env") is not None:
+            name = "COVERAGE_PROCESS_CONFIG"
+            options["env"] = {name: os.environ[name], **options["env"]}
+        original(self, *arguments, **options)
+
+    subprocess.Popen.__init__ = init  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose fixtures start child processes, before `-m` selects."""
+    for item in items:
+        fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
+        if any(
+            (definition.func.__module__, definition.argname) in FIXTURES
+            for definitions in fixtures
+            for definition in definitions
+        ):
+            item.add_marker(pytest.mark.service)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Fail the set-up of an unmarked test that starts a child process."""
+    _started.clear()
+    yield
+    _check(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Fail an unmarked test that starts a child process."""
+    yield
+    _check(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Fail the teardown of an unmarked test that starts a child process."""
+    yield
+    _check(item)
+
+
+def _check(item: pytest.Item) -> None:
+    if _started and item.get_closest_marker("service") is None:
+        started = "\n".join(_started)
+        _started.clear()
+        pytest.fail(
+            f"this test starts a child process; mark it with @pytest.mark.service:\n{started}",
+            pytrace=False,
+        )

@@ -7,7 +7,7 @@ RUN python -m venv /opt/aliaport \
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY aliaport aliaport
 COPY plugins plugins
-RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . plugins/cpu plugins/currency-sync plugins/db plugins/disk plugins/memory plugins/operations \
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . ./plugins/*/ \
     && /opt/aliaport/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
     && /opt/aliaport/bin/pip uninstall --yes setuptools pip
 
@@ -26,7 +26,7 @@ ENV PATH=/opt/aliaport/bin:$PATH \
     ALIAPORT_LOG__FOLDER=/app/logs \
     ALIAPORT_LOG__STDOUT=true
 VOLUME /app/logs
-# A number, for Kubernetes sees of a name not that it is not root.
+# Numeric, because Kubernetes cannot verify that a named user is not root.
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

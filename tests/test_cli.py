@@ -12,6 +12,8 @@ import pytest
 from tests.support.distributions import install
 from tests.support.service import ROGUES, free_port
 
+pytestmark = pytest.mark.service
+
 ROGUE = {
     "broken": "aliaport_rogues.import_fails:X",
     "good": "aliaport_rogues.good:Good",

@@ -16,6 +16,7 @@ from aliaport_operations import families as operations_families
 from aliaport.plugin import Metric, Plugin, PluginConfig
 from aliaport.settings import describe
 from aliaport.testing import make_context
+from tests.support.plugins import FOLDERS
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +42,7 @@ def test_every_package_of_the_service_has_its_reason() -> None:
         assert f"| {line} |" in text
 
 
-@pytest.mark.parametrize("folder", ["cpu", "currency-sync", "db", "disk", "memory", "operations"])
+@pytest.mark.parametrize("folder", [folder.name for folder in FOLDERS])
 def test_a_plugin_s_readme_names_its_options_codes_and_metrics(folder: str) -> None:
     readme = (ROOT / "plugins" / folder / "README.md").read_text()
     package = f"aliaport_{folder.replace('-', '_')}"

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.distributions import install
 from tests.support.fixtures import Launch
 from tests.support.service import start
+
+pytestmark = pytest.mark.service
 
 GUIDE = Path(__file__).parents[1] / "plugins" / "README.md"
 

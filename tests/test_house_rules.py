@@ -105,6 +105,7 @@ def test_only_bulkheads_catch_everything(path: Path) -> None:
             assert caught not in ("everything", "Exception", "BaseException"), f"line {node.lineno}"
 
 
+@pytest.mark.service
 def test_the_contract_comes_without_the_server() -> None:
     script = (
         "import sys, aliaport.plugin; "

@@ -16,6 +16,8 @@ import pytest
 from tests.support.fixtures import Launch
 from tests.support.service import free_port
 
+pytestmark = pytest.mark.service
+
 GOOD = {"good": "aliaport_rogues.good:Good"}
 
 

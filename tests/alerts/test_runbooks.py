@@ -145,6 +145,7 @@ def test_its_query_uses_only_known_metrics(block: Block) -> None:
             assert "job" in matchers, f"{selector} asks for everything"
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("sh")])
 def test_the_shell_understands_its_commands(kind: str) -> None:
     assert distinct(kind)

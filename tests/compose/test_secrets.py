@@ -75,6 +75,7 @@ def test_the_example_holds_no_secret() -> None:
     assert files == list(FILES[: len(files)])
 
 
+@pytest.mark.service
 def test_the_example_is_kept_by_git_and_what_is_made_of_it_is_not(tmp_path: Path) -> None:
     """Asked of git itself, in a repository with the same rules."""
     for rules in (".gitignore", "deploy/.gitignore", "deploy/secrets/.gitignore"):
@@ -132,6 +133,7 @@ def create(folder: Path, **environ: str) -> str:
     return done.stdout
 
 
+@pytest.mark.service
 def test_create_makes_what_the_example_names_closed_to_others(folder: Path) -> None:
     create(folder)
     assert {f"secrets/{file.name}" for file in folder.iterdir()} == {*made(), "secrets/create"}
@@ -141,6 +143,7 @@ def test_create_makes_what_the_example_names_closed_to_others(folder: Path) -> N
         assert mode == 0o444, "each container reads it under another account"
 
 
+@pytest.mark.service
 def test_what_create_makes_starts_the_service(folder: Path) -> None:
     create(folder)
     settings = core_settings(
@@ -161,6 +164,7 @@ def test_what_create_makes_starts_the_service(folder: Path) -> None:
     assert len(token) >= 16
 
 
+@pytest.mark.service
 def test_create_never_changes_what_is_there(folder: Path) -> None:
     create(folder)
     before = {file.name: file.read_text() for file in folder.iterdir()}
@@ -169,6 +173,7 @@ def test_create_never_changes_what_is_there(folder: Path) -> None:
     assert "made" not in told
 
 
+@pytest.mark.service
 def test_create_takes_the_specified_variables_and_tells_no_secret(folder: Path) -> None:
     told = create(
         folder, GRAFANA_PASSWORD="of the admin", SLACK_WEBHOOK="https://hook.example.org/x",
@@ -184,6 +189,7 @@ def test_create_takes_the_specified_variables_and_tells_no_secret(folder: Path) 
             assert file.read_text().strip() not in told or not file.read_text().strip()
 
 
+@pytest.mark.service
 def test_no_two_passwords_are_the_same(folder: Path) -> None:
     create(folder)
     drawn = [

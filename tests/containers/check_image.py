@@ -9,6 +9,7 @@ from aliaport import __version__
 from tests.compose.files import service
 from tests.containers.drain import watch_stop
 from tests.containers.engine import get, healthy, inside, inspect, podman
+from tests.support.plugins import BUNDLED
 from tests.support.postgres import until
 
 IMAGE = f"docker.io/library/aliaport:{__version__}"
@@ -97,7 +98,7 @@ def test_it_holds_no_sources_or_secrets(container: str) -> None:
 
 def test_all_bundled_plugins_are_loaded(container: str) -> None:
     text = get(8000, "/metrics")[1]
-    for plugin in ("cpu", "currency_sync", "db", "disk", "memory", "operations"):
+    for plugin in BUNDLED:
         assert f'plugin="{plugin}"' in text
 
 

@@ -101,6 +101,7 @@ async def test_a_wrong_token_is_told_and_not_shown(stand_in: StandIn) -> None:
         assert "glsa_" not in str(finding)
 
 
+@pytest.mark.service
 def test_without_a_token_only_its_health_is_asked(tmp_path) -> None:
     outcome = doctor(tmp_path, "--json", "--grafana", "http://127.0.0.1:1")
     assert outcome.results("grafana.") == {

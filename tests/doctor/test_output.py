@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from aliaport.doctor.checks import Check, Run
 from aliaport.doctor.findings import Finding, Verdict, passed
 from aliaport.doctor.output import as_json, failed, plain
@@ -72,6 +74,7 @@ def test_plain_lines_say_what_to_do() -> None:
     ]
 
 
+@pytest.mark.service
 def test_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
     outcome = doctor(tmp_path, "--url", "http://127.0.0.1:1")
     assert outcome.code == 1
@@ -81,6 +84,7 @@ def test_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
     assert outcome.output.splitlines()[-1].endswith("not checked")
 
 
+@pytest.mark.service
 def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     process = subprocess.Popen(

@@ -12,6 +12,8 @@ from tests.doctor.asking import FAIL, NOT_CHECKED, PASS, Outcome, doctor, found
 from tests.support.fixtures import Launch
 from tests.support.service import Service, free_port
 
+pytestmark = pytest.mark.service
+
 TOKEN = "a-token-of-the-operators"
 DSN = "https://a1b2c3d4e5f6@sentry.example.org/42"
 GOOD = {"good": "aliaport_rogues.good:Good"}

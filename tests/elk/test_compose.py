@@ -110,6 +110,7 @@ def test_the_shells_get_their_variables_and_compose_does_not() -> None:
             )
 
 
+@pytest.mark.service
 def test_the_shells_scripts_are_whole() -> None:
     scripts = [each["command"][-1] for each in SERVICES.values() if "command" in each]
     assert len(scripts) == 3

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ELK = Path(__file__).parents[2] / "deploy/elk"
 README = (ELK / "README.md").read_text()
 
@@ -29,6 +31,7 @@ def test_the_table_of_streams_is_that_of_the_templates() -> None:
         assert row in README, f"README.md has no line {row}"
 
 
+@pytest.mark.service
 def test_its_options_of_setup_are_those_of_setup() -> None:
     told = subprocess.run(
         [sys.executable, "-B", str(ELK / "setup"), "--help"],

@@ -13,6 +13,8 @@ import pytest
 from tests.elk.setup_runs import run_on
 from tests.elk.stand_in import StandIn
 
+pytestmark = pytest.mark.service
+
 
 def test_no_key_file_is_left_when_no_key_was_made(
     server: StandIn, elk: Path, password: Path, tmp_path: Path

@@ -13,6 +13,8 @@ import pytest
 from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import StartupError
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:

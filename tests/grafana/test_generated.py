@@ -9,6 +9,8 @@ import pytest
 
 from tests.grafana.dashboards import GRAFANA, dashboards, variable
 
+pytestmark = pytest.mark.service
+
 
 def generated(folder: Path, *options: str, seed: str = "0") -> dict[str, str]:
     """What the generator writes, by the file's name."""

@@ -16,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.distributions import install
 from tests.support.service import ROGUES, Answer, Service, start
 
+pytestmark = pytest.mark.service
+
 PROBES = "aliaport_rogues.bad_probes"
 LIVES = "aliaport_rogues.bad_lives"
 GOOD = {"good": "aliaport_rogues.good:Good"}

@@ -23,6 +23,7 @@ NOWHERE = "https://key@127.0.0.1:9/1"
 """A Sentry that cannot be reached."""
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 def test_the_configuration_is_valid(overlay: str, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], **Mounted(overlay, tmp_path).environment}

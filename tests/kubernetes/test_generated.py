@@ -10,6 +10,8 @@ import yaml
 
 from tests.kubernetes.render import KUBERNETES, build, of_kind, one, pod_spec
 
+pytestmark = pytest.mark.service
+
 DEPLOY = KUBERNETES.parent
 FILES = sorted((DEPLOY / "prometheus").glob("*.rules.yml"))
 

@@ -131,6 +131,7 @@ def test_an_interrupted_line_is_whole_in_the_next_file(tmp_path: Path) -> None:
     assert [parsed(line)["aliaport.numbers.number"] for line in lines] == [2, 3]
 
 
+@pytest.mark.service
 def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from aliaport.logs.pipeline import _locked; "
@@ -210,6 +211,7 @@ for number in range(3_000):
 """
 
 
+@pytest.mark.service
 @pytest.mark.parametrize(
     ("end", "code"),
     [("sys.exit(3)", 3), ("raise RuntimeError('token=geheim123')", 1), ("pass", 0)],
@@ -228,6 +230,7 @@ def test_nothing_is_lost_however_the_interpreter_ends(tmp_path: Path, end: str, 
         assert "geheim123" not in str(crash)
 
 
+@pytest.mark.service
 def test_after_sigkill_at_most_the_queue_is_lost(tmp_path: Path) -> None:
     end = "logs.flush(10); log.info('counted', number=-1); os.kill(os.getpid(), signal.SIGKILL)"
     done = subprocess.run([sys.executable, "-c", SCRIPT + end, str(tmp_path)], timeout=60)

@@ -17,6 +17,8 @@ from tests.support.fixtures import Launch
 from tests.support.service import LOG_FILES, Service, free_port
 from tests.support.tmpfs import run_on_tmpfs
 
+pytestmark = pytest.mark.service
+
 TALKING = {"talking": "aliaport_rogues.talking:Talking"}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"

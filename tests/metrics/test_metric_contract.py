@@ -13,12 +13,12 @@ import pytest
 from aliaport.contract.families import SHARED_FAMILIES
 from aliaport.host.own_metrics import FAMILIES as HOST_FAMILIES
 from tests.support.fixtures import Launch
+from tests.support.plugins import BUNDLED
 from tests.support.tcmb import Tcmb
 
 LISTED: dict[str, dict[str, Any]] = tomllib.loads(
     (Path(__file__).parents[2] / "deploy/metrics.toml").read_text()
 )
-BUNDLED = ("cpu", "currency_sync", "db", "disk", "memory", "operations")
 SILENT = {
     "aliaport_plugin_series_dropped_total": "nothing is dropped",
 }

@@ -76,6 +76,7 @@ print(logged - began, time.monotonic() - logged, sentry.lost, file=sys.stderr)
 """
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("kind", ["refused", "black hole"])
 @pytest.mark.parametrize("ending", ["flush", "exit", "nothing"])
 def test_a_dead_server_holds_nobody(kind: str, ending: str) -> None:
@@ -114,6 +115,7 @@ def test_a_server_that_refuses_events_is_told_of_once(
     ]
 
 
+@pytest.mark.service
 def test_without_a_dsn_the_sdk_is_not_even_imported() -> None:
     script = (
         "import sys, aliaport.cli, aliaport.service, aliaport.sentry; "

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 FIXTURES = {("tests.support.fixtures", name) for name in ("launch", "server", "embedded_folder")}
+NO_PROGRAMS = {"root", "fuse"}
+"""Of what tests declare with `needs`: everything else is a program, so a child process."""
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
 _started: list[str] = []
@@ -44,15 +46,20 @@ def _measure_children_with_own_environment() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests whose fixtures start child processes, before `-m` selects."""
+    """Mark the tests whose fixtures or programs are child processes, before `-m` selects."""
     for item in items:
-        fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
-        if any(
-            (definition.func.__module__, definition.argname) in FIXTURES
-            for definitions in fixtures
-            for definition in definitions
-        ):
+        needs = {name for marker in item.iter_markers("needs") for name in marker.args}
+        if needs - NO_PROGRAMS or _has_starting_fixture(item):
             item.add_marker(pytest.mark.service)
+
+
+def _has_starting_fixture(item: pytest.Item) -> bool:
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009
+    return any(
+        (definition.func.__module__, name) in FIXTURES
+        for name, overrides in definitions.items()
+        for definition in overrides
+    )
 
 
 @pytest.hookimpl(wrapper=True)

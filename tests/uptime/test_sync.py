@@ -9,6 +9,8 @@ import pytest
 
 from tests.uptime.stand_in import KEY, Robot
 
+pytestmark = pytest.mark.service
+
 UPTIME = Path(__file__).parents[2] / "deploy/uptime"
 OUTSIDE = ["Production Health", "Production Ready", "Production API", "Staging Health"]
 MINE = {"friendlyName": "A page of somebody else", "url": "https://example.com", "interval": 60}

@@ -18,6 +18,7 @@ SPECIFIED = {
 }
 
 
+@pytest.mark.service
 def test_the_targets_are_generated() -> None:
     file = DEPLOY / "prometheus/targets/uptime.yml"
     before = file.read_text()

@@ -300,6 +300,7 @@ def under_quota(cannot_run: Any) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.service
 @pytest.mark.needs("root")
 def test_inside_a_real_cgroup_the_quota_is_the_measure(under_quota: dict[str, Any]) -> None:
     assert (under_quota["status"], under_quota["code"]) == ("unhealthy", "cpu_critical")

@@ -12,6 +12,8 @@ import pytest
 from tests.support.fixtures import Rows
 from tests.support.tcmb import Tcmb, archive_path, document, error_page
 
+pytestmark = pytest.mark.service
+
 COMMAND = str(Path(sys.executable).with_name("aliaport-currency-sync"))
 
 

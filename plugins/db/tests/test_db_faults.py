@@ -166,6 +166,7 @@ def test_a_killed_backend_is_replaced(server: TcpPostgres) -> None:
             heals(plugin)
 
 
+@pytest.mark.service
 def test_recovering_and_a_replica() -> None:
     """A standby without hot standby refuses every connection while it replays."""
     server = TcpPostgres(hot_standby="off")

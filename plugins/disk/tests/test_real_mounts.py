@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.service
+
 SCENARIOS = Path(__file__).with_name("support") / "scenarios.py"
 
 

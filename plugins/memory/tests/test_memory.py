@@ -280,6 +280,7 @@ def in_a_cgroup(tmp_path_factory: pytest.TempPathFactory, cannot_run: Any) -> di
 
 
 @pytest.mark.needs("root")
+@pytest.mark.service
 class TestInsideARealCgroup:
     def test_the_limit_of_the_parent_is_the_measure(self, in_a_cgroup: dict[str, Any]) -> None:
         start = in_a_cgroup["start"]

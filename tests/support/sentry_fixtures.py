@@ -25,6 +25,7 @@ def sentry(stand_in: SentryServer) -> Iterator[Sentry]:
     sentry_sdk.get_client().close(timeout=0)
     sentry_sdk.get_global_scope().set_client(None)
     sentry_sdk.get_global_scope().clear()
+    sentry_sdk.get_isolation_scope().clear()
 
 
 @pytest.fixture

@@ -21,6 +21,13 @@ def _file(nodeid: str) -> str:
     return nodeid.partition("::")[0]
 
 
+def _known(config: pytest.Config) -> dict[str, float]:
+    if not hasattr(config, "cache"):  # -p no:cacheprovider
+        return {}
+    assert config.cache is not None
+    return cast("dict[str, float]", config.cache.get(SECONDS, {}))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what must run alone, and sort the files."""
@@ -30,8 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.alone)
         service = item.get_closest_marker("service") is not None
         seconds[_file(item.nodeid)] += ESTIMATES[service]
-    assert config.cache is not None
-    seconds |= cast("dict[str, float]", config.cache.get(SECONDS, {}))
+    seconds |= _known(config)
     items.sort(key=lambda item: (-seconds[_file(item.nodeid)], _file(item.nodeid)))
 
 
@@ -43,8 +49,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Keep the seconds for the next run, those of files that did not run too."""
-    if hasattr(session.config, "workerinput") or not _measured:
-        return
-    assert session.config.cache is not None
-    known = session.config.cache.get(SECONDS, {})
-    session.config.cache.set(SECONDS, known | _measured)
+    config = session.config
+    if _measured and hasattr(config, "cache") and not hasattr(config, "workerinput"):
+        assert config.cache is not None
+        config.cache.set(SECONDS, _known(config) | _measured)

@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark what must run alone, and sort the files."""
     seconds: dict[str, float] = defaultdict(float)
     for item in items:
-        if ALONE & set(item.path.parts):
+        if ALONE & set(_file(item.nodeid).split("/")):
             item.add_marker(pytest.mark.alone)
         service = item.get_closest_marker("service") is not None
         seconds[_file(item.nodeid)] += ESTIMATES[service]

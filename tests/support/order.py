@@ -1,7 +1,7 @@
 """The order of test files: the longest first, so that parallel workers end together.
 
-The seconds are those of the last run on this machine. Before the first one, a test that starts
-child processes counts as much as 40 others.
+The seconds of a test are those of its last run on this machine. Before the first one, a test that
+starts child processes counts as much as 40 others.
 """
 
 from collections import defaultdict
@@ -11,14 +11,12 @@ import pytest
 
 SECONDS = "aliaport/seconds"
 ESTIMATES = {True: 2.0, False: 0.05}
-ALONE = {"e2e"}
-"""Names of folders whose tests measure time: they run alone."""
 
 _measured: dict[str, float] = defaultdict(float)
 
 
-def _file(nodeid: str) -> str:
-    return nodeid.partition("::")[0]
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def _known(config: pytest.Config) -> dict[str, float]:
@@ -28,27 +26,25 @@ def _known(config: pytest.Config) -> dict[str, float]:
     return cast("dict[str, float]", config.cache.get(SECONDS, {}))
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what must run alone, and sort the files."""
+    """Sort the files of the tests that were selected."""
+    known = _known(config)
     seconds: dict[str, float] = defaultdict(float)
     for item in items:
-        if ALONE & set(_file(item.nodeid).split("/")):
-            item.add_marker(pytest.mark.alone)
         service = item.get_closest_marker("service") is not None
-        seconds[_file(item.nodeid)] += ESTIMATES[service]
-    seconds |= _known(config)
-    items.sort(key=lambda item: (-seconds[_file(item.nodeid)], _file(item.nodeid)))
+        seconds[_file(item)] += known.get(item.nodeid, ESTIMATES[service])
+    items.sort(key=lambda item: (-seconds[_file(item)], _file(item)))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Sum up the seconds of each file; under pytest-xdist the controller sees all reports."""
-    _measured[_file(report.nodeid)] += report.duration
+    """Sum up the seconds of each test; under pytest-xdist the controller sees all reports."""
+    _measured[report.nodeid] += report.duration
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Keep the seconds for the next run, those of files that did not run too."""
+    """Keep the seconds for the next run, those of tests that did not run too."""
     config = session.config
     if _measured and hasattr(config, "cache") and not hasattr(config, "workerinput"):
         assert config.cache is not None

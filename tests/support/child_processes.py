@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-FIXTURES = {("tests.support.fixtures", name) for name in ("launch", "server", "embedded_folder")}
+FIXTURES = {
+    ("tests.support.fixtures", name)
+    for name in ("launch", "server", "own_server", "embedded_folder")
+}
 NO_PROGRAMS = {"root", "fuse"}
 """Of what tests declare with `needs`: everything else is a program, so a child process."""
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
@@ -89,6 +92,7 @@ def _check(item: pytest.Item) -> None:
         started = "\n".join(_started)
         _started.clear()
         pytest.fail(
-            f"this test starts a child process; mark it with @pytest.mark.service:\n{started}",
+            "this test starts a child process: mark it with @pytest.mark.service, or add its "
+            f"fixture to tests/support/child_processes.py:\n{started}",
             pytrace=False,
         )

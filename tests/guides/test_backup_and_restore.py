@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from tests.alerts.runbooks import blocks, guides
-from tests.support.operations import GATE, ORDER, PASSWORD, Operations, serve
+from tests.support.operations import GATE, ORDER, PASSWORD, Operations, replica, serve
 from tests.support.postgres import TcpPostgres
 from tests.support.tcmb import Tcmb
 
@@ -69,8 +70,8 @@ def test_what_was_dumped_is_there_after_the_restore(
     assert before == after
     assert before.split("|")[0].strip() == "1"
     assert '"code": "ok"' in probed or " ok" in probed, probed
-    with serve(
-        server, tmp_path / "second", database="restored", users=False, **options
+    with replica(
+        replace(operations, database="restored"), tmp_path / "second", **options
     ) as operations:
         answer = operations.sign_in("clerk", PASSWORD)
         assert answer.status == 200, "who could sign in still can"

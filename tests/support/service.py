@@ -4,21 +4,27 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aliaport.logs.fields import LABELS, NAMES, NUMBERS
+from tests.support.ports import free_port as free_port
+from tests.support.waiting import PATIENCE as PATIENCE
+from tests.support.waiting import NeverHappenedError, wait_until
+
+ResultT = TypeVar("ResultT")
 
 ROGUES = Path(__file__).parents[1] / "rogues"
-PATIENCE = 30.0
-"""Seconds after which something that should happen is taken never to happen."""
+NOT_YET = (OSError, http.client.HTTPException)
+"""What a request meets while the service is starting."""
 
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Begins a command that reacts to SIGINT even if this process was started to ignore it."""
 
 LOG_FILES = ("app.log", "api.log", "error.log", "audit.log")
 
@@ -60,24 +66,26 @@ class Service:
         finally:
             connection.close()
 
-    def wait_for(self, happened: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-        """Ask again and again, since no event crosses the process border."""
-        deadline = time.monotonic() + patience
-        last: Any = None
-        while time.monotonic() < deadline:
+    def wait_for(
+        self, happened: Callable[[], ResultT], what: str, patience: float = PATIENCE
+    ) -> ResultT:
+        """Wait as `wait_until` does; a service that ends meanwhile ends the wait."""
+
+        def look() -> ResultT:
             try:
-                last = happened()
-            except (OSError, http.client.HTTPException) as error:
-                last = None
+                return happened()
+            except NOT_YET as error:
                 if self.process.poll() is not None:
                     raise AssertionError(
                         f"the service ended with {self.process.returncode} instead of: {what}\n"
                         f"{self.output()}"
                     ) from error
-            if last:
-                return last
-            time.sleep(0.02)
-        raise AssertionError(f"did not happen in {patience:g} s: {what}; log:\n{self.output()}")
+                raise
+
+        try:
+            return wait_until(look, what, patience, retry_on=NOT_YET)
+        except NeverHappenedError as error:
+            raise AssertionError(f"{error}; log:\n{self.output()}") from error
 
     def wait_listening(self) -> None:
         self.wait_for(lambda: self.get("/health").status == 200, "/health answers 200")
@@ -124,12 +132,6 @@ def _short(line: dict[str, Any]) -> dict[str, Any]:
     return line | short
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def start(
     folder: Path,
     *,
@@ -156,7 +158,7 @@ def start(
         variables["ALIAPORT_CONFIG"] = str(folder / "aliaport.toml")
     with (folder / "output.txt").open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "aliaport", "serve", *arguments],
+            [*INTERRUPTIBLE, sys.executable, "-m", "aliaport", "serve", *arguments],
             cwd=folder,
             env=variables,
             stdout=output,

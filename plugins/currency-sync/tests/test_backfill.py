@@ -3,18 +3,18 @@
 import os
 import pty
 import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
+from aliaport_currency_sync import backfill as backfilling
+from aliaport_currency_sync.cli import main
 
+from tests.support.commands import Finished, installed, invoke
 from tests.support.fixtures import Rows
 from tests.support.tcmb import Tcmb, archive_path, document, error_page
 
 pytestmark = pytest.mark.service
-
-COMMAND = str(Path(sys.executable).with_name("aliaport-currency-sync"))
 
 
 def environ(tcmb: Tcmb, database: str) -> dict[str, str]:
@@ -26,11 +26,15 @@ def environ(tcmb: Tcmb, database: str) -> dict[str, str]:
     }
 
 
-def backfill(
-    folder: Path, variables: dict[str, str], *arguments: str
-) -> "subprocess.CompletedProcess[str]":
+def backfill(folder: Path, variables: dict[str, str], *arguments: str) -> Finished:
+    """Run the command in this process."""
+    return invoke(main, "backfill", *arguments, folder=folder, environ=variables)
+
+
+def installed_backfill(folder: Path, variables: dict[str, str], *arguments: str) -> Finished:
+    """Run the installed program."""
     return subprocess.run(
-        [COMMAND, "backfill", *arguments],
+        [*installed("aliaport-currency-sync"), "backfill", *arguments],
         cwd=folder,
         env=variables,
         capture_output=True,
@@ -46,7 +50,7 @@ def test_a_range_is_stored_once_however_often_it_is_run(
     days = [date(2026, 5, day) for day in (20, 21, 22, 25)] + [date(2026, 6, 1), date(2026, 6, 2)]
     tcmb.publish(*days)
     variables = environ(tcmb, database)
-    first = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03")
+    first = installed_backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03")
     assert first.returncode == 0, first.stderr
     assert first.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 stored, 2 no file\n"
     open_days = [*days[:4], date(2026, 5, 26), *days[4:], date(2026, 6, 3)]
@@ -83,7 +87,7 @@ def test_refused_days_are_named_and_the_others_stored(
     tcmb.publish(date(2026, 6, 1), date(2026, 6, 2))
     tcmb.bulletins[date(2026, 6, 1)] = document(date(2026, 6, 1))[:900]
     variables = environ(tcmb, database)
-    done = backfill(tmp_path, variables, "--from", "2026-06-01", "--to", "2026-06-02")
+    done = installed_backfill(tmp_path, variables, "--from", "2026-06-01", "--to", "2026-06-02")
     assert done.returncode == 1
     assert "refused: 2026-06-01: not_xml: " in done.stderr
     assert rows("SELECT day FROM aliaport_currency_bulletins") == ["2026-06-02"]
@@ -93,7 +97,14 @@ def test_a_terminal_gets_a_progress_bar(tcmb: Tcmb, database: str, tmp_path: Pat
     tcmb.publish(date(2026, 6, 1))
     leader, follower = pty.openpty()
     done = subprocess.run(
-        [COMMAND, "backfill", "--from", "2026-06-01", "--to", "2026-06-01"],
+        [
+            *installed("aliaport-currency-sync"),
+            "backfill",
+            "--from",
+            "2026-06-01",
+            "--to",
+            "2026-06-01",
+        ],
         cwd=tmp_path,
         env={**environ(tcmb, database), "TERM": "xterm", "COLUMNS": "100"},
         stdout=subprocess.PIPE,
@@ -149,18 +160,9 @@ def test_a_dead_source_ends_it_and_keeps_what_came(
 ) -> None:
     tcmb.publish(date(2026, 6, 1), date(2026, 6, 2))
     tcmb.behave(archive_path(date(2026, 6, 2)), error_page(503))
-    script = (
-        "import aliaport_currency_sync.backfill as b; b.PAUSES = (0.01, 0.01); "
-        "from aliaport_currency_sync.cli import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, "backfill", "--from", "2026-06-01", "--to", "2026-06-02"],
-        cwd=tmp_path,
-        env=environ(tcmb, database),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    monkeypatch.setattr(backfilling, "PAUSES", (0.01, 0.01))
+    variables = environ(tcmb, database)
+    done = backfill(tmp_path, variables, "--from", "2026-06-01", "--to", "2026-06-02")
     assert done.returncode == 1
     assert "2026-06-02: the source does not answer" in done.stderr
     assert "run the same command again later" in done.stderr
@@ -175,6 +177,7 @@ def test_in_development_it_uses_the_embedded_database_of_the_folder(
     variables = {**environ(tcmb, ""), "HOME": str(tmp_path)}
     del variables["DATABASE_URL"]
     for expected in ("1 stored", "1 stored before"):
-        done = backfill(embedded_folder, variables, "--from", "2026-06-01", "--to", "2026-06-01")
+        day = ("--from", "2026-06-01", "--to", "2026-06-01")
+        done = installed_backfill(embedded_folder, variables, *day)
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout

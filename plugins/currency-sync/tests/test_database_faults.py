@@ -15,12 +15,20 @@ from aliaport_currency_sync.store import Change, store
 from aliaport import postgres
 from aliaport.testing import FakeClock, make_context, run_plugin
 from tests.support.fixtures import Rows
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
+from tests.support.sql import run_sql
 from tests.support.tcmb import Tcmb, document, istanbul
+from tests.support.waiting import wait_until
 
 DAY = date(2026, 11, 24)
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 LIMIT = Decimal(10)
+
+
+@pytest.fixture(scope="module")
+def server(own_server: TcpPostgres) -> TcpPostgres:
+    """A server of this file's own, since its tests stop and freeze it."""
+    return own_server
 
 
 async def connected(database: str) -> postgres.Connection:
@@ -92,6 +100,13 @@ async def test_figures_are_kept_digit_by_digit(database: str) -> None:
     await postgres.close(connection)
 
 
+def lock_until_the_end(database: str) -> None:
+    """Lock the rates until the server is stopped."""
+    lock = "BEGIN; LOCK TABLE aliaport_currency_rates IN EXCLUSIVE MODE; SELECT pg_sleep(60)"
+    with pytest.raises((asyncpg.PostgresError, ConnectionError)):
+        run_sql(f"{database}?application_name=blocker", lock)
+
+
 def test_a_restart_in_mid_write_leaves_nothing_half_stored(
     server: TcpPostgres, tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
@@ -102,16 +117,10 @@ def test_a_restart_in_mid_write_leaves_nothing_half_stored(
     with run_plugin(
         CurrencySyncPlugin, options, database_url=database, clock=clock, jobs=False
     ) as plugin:
-        blocker = threading.Thread(
-            target=lambda: server.run(
-                "psql", database + "?application_name=blocker", "-c",
-                "BEGIN; LOCK TABLE aliaport_currency_rates IN EXCLUSIVE MODE; SELECT pg_sleep(60)",
-                check=False,
-            )
-        )  # fmt: skip
+        blocker = threading.Thread(target=lock_until_the_end, args=[database])
         blocker.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{}' AND {}"
-        until(
+        wait_until(
             lambda: rows(waiting.format("blocker", "wait_event = 'PgSleep'")) == ["1"],
             "the table is locked",
         )
@@ -119,7 +128,7 @@ def test_a_restart_in_mid_write_leaves_nothing_half_stored(
         running = threading.Thread(target=lambda: outcomes.append(plugin.job("sync")))
         running.start()
         writing = "wait_event_type = 'Lock' AND query LIKE 'COPY%'"
-        until(
+        wait_until(
             lambda: rows(waiting.format("aliaport-currency_sync", writing)) == ["1"],
             "the write waits in its transaction",
         )
@@ -130,11 +139,13 @@ def test_a_restart_in_mid_write_leaves_nothing_half_stored(
         assert plugin.probe("currency_rates").code == "database"
         server.start()
         assert rows("SELECT count(*) FROM aliaport_currency_bulletins") == ["0"]
-        until(lambda: plugin.probe("currency_rates").code == "no_bulletin", "the probe asks again")
+        wait_until(
+            lambda: plugin.probe("currency_rates").code == "no_bulletin", "the probe asks again"
+        )
         page = plugin.exposition()
         assert 'aliaport_currency_sync_failures_total{reason="database"} 1' in page
         clock.advance(700)
-        until(lambda: plugin.job("sync") == "succeeded", "the next run writes it")
+        wait_until(lambda: plugin.job("sync") == "succeeded", "the next run writes it")
         assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["9"]
         assert plugin.probe("currency_rates").code == "ok"
 
@@ -154,8 +165,8 @@ def test_a_frozen_database_is_named_in_time(server: TcpPostgres, tcmb: Tcmb, dat
             assert plugin.job("sync") == "failed"
         finally:
             server.thaw()
-        until(lambda: plugin.probe("currency_rates").code == "ok", "it heals")
-        until(lambda: plugin.job("sync") == "succeeded", "the job heals")
+        wait_until(lambda: plugin.probe("currency_rates").code == "ok", "it heals")
+        wait_until(lambda: plugin.job("sync") == "succeeded", "the job heals")
 
 
 def test_a_gone_schema_is_an_error_of_the_probe_not_of_the_service(

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
-from tests.support.fixtures import Rows
-from tests.support.postgres import TcpPostgres, until
+from tests.support.fixtures import Launch, Rows
+from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer, Service, start
 from tests.support.tcmb import Tcmb, document
+from tests.support.waiting import wait_until
 
 RATES, CONVERT = "/api/currency/rates", "/api/currency/convert"
 NOW = today(datetime.now(UTC))
@@ -22,17 +24,26 @@ OLD, OLDER_GAP, NEWEST = _BUSINESS[0], _BUSINESS[1], _BUSINESS[-1]
 """Bulletins of the first and the last of these days are there, and of none between."""
 
 
+STORED = "SELECT count(*) FROM aliaport_currency_bulletins"
+
+
+@pytest.fixture(scope="module")
+def server(own_server: TcpPostgres) -> TcpPostgres:
+    """A server of this file's own, since its tests stop it."""
+    return own_server
+
+
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     tcmb = Tcmb()
     tcmb.bulletins[OLD] = document(OLD, percent=-5)
     tcmb.bulletins[NEWEST] = document(NEWEST, number="2026/221")
-    server.sql("CREATE DATABASE api", database="postgres")
+    database = server.new_database("api")
     service = start(
         tmp_path_factory.mktemp("api") / "run",
         allow=["currency_sync"],
         environ={
-            "DATABASE_URL": server.dsn(database="api"),
+            "DATABASE_URL": server.dsn(database=database),
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(OLD),
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0",
@@ -42,7 +53,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         service.wait_started()
         service.wait_for(
-            lambda: server.sql("SELECT count(*) FROM aliaport_currency_bulletins", "api") == "2",
+            lambda: server.sql(STORED, database) == "2",
             "both bulletins are stored",
         )
         service.wait_for(
@@ -151,10 +162,11 @@ def test_bad_input_is_400_and_names_the_parameter(api: Service, query: str, para
     assert found["message"].startswith(f"{parameter}: ")
 
 
-def convert(api: Service, query: str) -> dict:
+def convert(api: Service, query: str) -> dict[str, Any]:
     answer = api.get(f"{CONVERT}?{query}")
     assert answer.status == 200, answer.text
-    return answer.json["data"]
+    data: dict[str, Any] = answer.json["data"]
+    return data
 
 
 def test_conversion(api: Service) -> None:
@@ -233,9 +245,9 @@ def test_a_revision_is_served_after_the_cache_has_forgotten(
         f"FROM aliaport_currency_bulletins WHERE day = '{OLD}'; "
         "INSERT INTO aliaport_currency_rates (day, revision, code, unit, name, name_en, forex_buying)"
         f" VALUES ('{OLD}', 2, 'USD', 1, 'ABD DOLARI', 'US DOLLAR', 40.5)",
-        "api",
+        api.environ["DATABASE_URL"].rpartition("/")[2],
     )
-    until(
+    wait_until(
         lambda: api.get(f"{RATES}?date={OLD}").json["data"]["revision"] == 2, "the revision shows"
     )
     (usd,) = api.get(f"{RATES}?date={OLD}").json["data"]["rates"]
@@ -254,10 +266,12 @@ def test_a_stopped_database_is_503_and_heals(api: Service, server: TcpPostgres) 
         assert (row["status"], row["code"]) == ("unhealthy", "database")
     finally:
         server.start()
-    until(lambda: api.get(RATES).status == 200, "it heals")
+    wait_until(lambda: api.get(RATES).status == 200, "it heals")
 
 
-def test_a_database_without_bulletins_is_404(launch, database: str, tcmb: Tcmb, rows: Rows) -> None:
+def test_a_database_without_bulletins_is_404(
+    launch: Launch, database: str, tcmb: Tcmb, rows: Rows
+) -> None:
     service = launch(
         allow=("currency_sync",),
         environ={

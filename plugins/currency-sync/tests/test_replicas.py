@@ -9,9 +9,10 @@ from aiohttp import web
 from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
 from tests.support.fixtures import Launch, Rows
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
 from tests.support.service import Service
 from tests.support.tcmb import Tcmb, archive_path, document
+from tests.support.waiting import wait_until
 
 STANDBY = 1.0
 """Seconds between two looks of a replica whether it must act."""
@@ -62,18 +63,18 @@ def test_the_leader_is_killed_in_mid_run(
         )
         for number in range(3)
     ]
-    until(arrived.is_set, "the leader is in the middle of its run")
+    wait_until(arrived.is_set, "the leader is in the middle of its run")
     (leader,) = leaders(replicas)
     followers = [each for each in replicas if each is not leader]
     assert all(each.events("currency_sync.leads") == [] for each in followers)
     leader.signal(signal.SIGKILL)
     leader.wait_ended()
     killed = time.monotonic()
-    until(lambda: len(leaders(followers)) == 1, "another replica leads")
+    wait_until(lambda: len(leaders(followers)) == 1, "another replica leads")
     takeover = time.monotonic() - killed
     print(f"takeover after SIGKILL: {takeover:.2f} s at a standby interval of {STANDBY:g} s")
     stored = "SELECT day FROM aliaport_currency_bulletins ORDER BY day"
-    until(lambda: set(map(str, days)) <= set(rows(stored)), "every bulletin is stored")
+    wait_until(lambda: set(map(str, days)) <= set(rows(stored)), "every bulletin is stored")
     tcmb._loop.call_soon_threadsafe(let_go.set)
     once = "SELECT count(*), count(DISTINCT day), max(revision) FROM aliaport_currency_bulletins"
     (counts,) = rows(once)
@@ -97,4 +98,4 @@ def test_the_leader_is_killed_in_mid_run(
     (last,) = [each for each in followers if each is not leader]
     leader.signal(signal.SIGTERM)
     assert leader.wait_ended() == 0
-    until(lambda: leaders([last]) == [last], "the last replica leads")
+    wait_until(lambda: leaders([last]) == [last], "the last replica leads")

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import date
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -81,10 +82,9 @@ async def test_every_fault_of_the_source_has_its_name(
     asking = source(tcmb.address, timeout=1.0)
     with pytest.raises((UnavailableError, RefusedError)) as raised:
         await asking.archived(DAY)
-    found = (
-        raised.value.outage if isinstance(raised.value, UnavailableError) else raised.value.fault
-    )
-    assert found is fault, raised.value
+    error: Any = raised.value
+    found = error.outage if isinstance(error, UnavailableError) else error.fault
+    assert found is fault, error
     # The next answer is a good one again.
     tcmb.behave(archive_path(DAY), None)
     tcmb.publish(DAY)

@@ -19,8 +19,8 @@ from aliaport_currency_sync.source import Outage
 from aliaport.postgres import Leader
 from aliaport.testing import FakeClock, RunningPlugin, make_context, run_plugin
 from tests.support.fixtures import Rows
-from tests.support.postgres import until
 from tests.support.tcmb import Tcmb, archive_path, document, error_page, istanbul
+from tests.support.waiting import wait_until
 
 DAYS = BusinessDays()
 
@@ -366,11 +366,12 @@ async def test_who_lost_the_lead_in_mid_run_writes_nothing(
         await asyncio.to_thread(arrived.wait, 20)
         assert not await other.holds()
         rows(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND granted AND datname = current_database()"
         )
         # The server frees the lock of a connection that it ends a moment later.
         await asyncio.to_thread(
-            until,
+            wait_until,
             lambda: asyncio.run_coroutine_threadsafe(other.holds(), loop).result(20),
             "takeover",
         )

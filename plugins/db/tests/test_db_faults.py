@@ -11,10 +11,17 @@ from aliaport_db.plugin import DbPlugin
 
 from aliaport.plugin import Status
 from aliaport.testing import RunningPlugin, run_plugin
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
+from tests.support.waiting import wait_until
 
 # Wider than the plugin's own defaults: a slow machine proves no less.
 PATIENT = {"connect_timeout": 1.0, "query_timeout": 1.0}
+
+
+@pytest.fixture(scope="module")
+def server(own_server: TcpPostgres) -> TcpPostgres:
+    """A server of this file's own, since its tests stop, freeze and configure it."""
+    return own_server
 
 
 @contextmanager
@@ -32,7 +39,7 @@ def code(plugin: RunningPlugin) -> str:
 
 
 def heals(plugin: RunningPlugin) -> None:
-    until(lambda: code(plugin) == "ok", "the probe heals by itself")
+    wait_until(lambda: code(plugin) == "ok", "the probe heals by itself")
 
 
 def test_a_good_server_and_its_figures(server: TcpPostgres) -> None:
@@ -58,7 +65,7 @@ def test_one_connection_serves_many_runs(server: TcpPostgres) -> None:
         for _ in range(50):
             assert code(plugin) == "ok"
         assert server.sql(query) == "1"
-    until(lambda: server.sql(query) == "0", "the connection is closed with the plugin")
+    wait_until(lambda: server.sql(query) == "0", "the connection is closed with the plugin")
 
 
 def test_wrong_password(server: TcpPostgres) -> None:
@@ -86,7 +93,7 @@ def test_unknown_database(server: TcpPostgres) -> None:
 
 def test_dns_failure(server: TcpPostgres) -> None:
     with watching(server.dsn(host="no-such-host.invalid")) as plugin:
-        until(lambda: code(plugin) == "dns_failure", "the resolver gives up")
+        wait_until(lambda: code(plugin) == "dns_failure", "the resolver gives up")
 
 
 def test_refused(server: TcpPostgres) -> None:
@@ -176,12 +183,12 @@ def test_recovering_and_a_replica() -> None:
             server.stop()
             (server.data / "standby.signal").touch()
             server.start(wait=False)
-            until(lambda: code(plugin) == "recovering", "the standby refuses")
+            wait_until(lambda: code(plugin) == "recovering", "the standby refuses")
             server.stop("immediate")
             with (server.data / "postgresql.conf").open("a") as conf:
                 conf.write("hot_standby = on\n")
             server.start()
-            until(lambda: code(plugin) == "read_only", "a replica only reads")
+            wait_until(lambda: code(plugin) == "read_only", "a replica only reads")
             assert plugin.probe("database").data["role"] == "replica"
             server.run("pg_ctl", "promote", "-w")
             heals(plugin)

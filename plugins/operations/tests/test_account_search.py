@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from tests.support.operations import CARI, Operations, serve
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
+from tests.support.waiting import wait_until
 
 SEEDED = 5_000
 ALPHABET = "abcçdefgğhıijklmnoöprsştuüvyz"
@@ -23,7 +24,7 @@ SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'aliaport_operations_ac
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
     with serve(server, tmp_path_factory.mktemp("search") / "run") as operations:
         size = ("--accounts", str(SEEDED), "--orders", "0", "--gate-logs", "0")
-        done = operations.command("seed", *size)
+        done = operations.invoke("seed", *size)
         assert done.returncode == 0, done.stderr
         yield operations
 
@@ -156,7 +157,7 @@ def told_so_far(api: Operations) -> int:
             seen.append((now, time.monotonic()))
         return time.monotonic() - seen[-1][1] > 1.5
 
-    until(is_settled, "no connection has more to tell", 30)
+    wait_until(is_settled, "no connection has more to tell", 30)
     return seen[-1][0]
 
 
@@ -168,7 +169,7 @@ def test_among_many_accounts_the_search_takes_its_index(api: Operations) -> None
         assert len(api.data("GET", CARI, q="isken nakl")["items"]) > 0
         return int(api.sql(SCANS)) > before
 
-    until(counted, "a scan of the index of words is counted", 30)
+    wait_until(counted, "a scan of the index of words is counted", 30)
     assert int(api.sql(SEQUENTIAL)) == sequential, "the table was read whole"
 
 

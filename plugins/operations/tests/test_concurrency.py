@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.operations import CARI, GATE, ORDER, Operations, serve
+from tests.support.operations import CARI, GATE, ORDER, Operations, replica, serve
 from tests.support.operations_clerks import BROKEN_HISTORIES
 from tests.support.operations_locks import held, wait_for_blocked
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
+from tests.support.waiting import wait_until
 
 Pair = tuple[Operations, Operations]
 Ask = Callable[[], Answer]
@@ -32,11 +33,9 @@ def pair(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "30",
     }
     with serve(server, folder / "first", **environ) as first:
-        second_folder, database = folder / "second", first.database
-        with serve(server, second_folder, database=database, users=False, **environ) as second:
-            for name in CLERKS:
-                first.tokens[name] = first.token(first.add_user(name))
-            second.tokens = first.tokens
+        for name in CLERKS:
+            first.tokens[name] = first.token(first.add_user(name))
+        with replica(first, folder / "second", **environ) as second:
             yield first, second
 
 
@@ -248,7 +247,7 @@ def test_no_order_is_created_after_the_deactivation(pair: Pair) -> None:
 
     with ThreadPoolExecutor(4) as threads:
         ends = [threads.submit(create_until_refused, api) for api in (first, second) * 2]
-        until(lambda: int(first.sql(count)) >= 20, "orders are created")
+        wait_until(lambda: int(first.sql(count)) >= 20, "orders are created")
         first.data("POST", f"{CARI}/{account}/deactivate", {"version": 1}, role="admin")
         at_deactivation = first.sql(count)
         assert {each.result(30) for each in ends} == {"account_deactivated"}
@@ -281,7 +280,7 @@ def test_mixed_writes_make_no_deadlock(pair: Pair) -> None:
             now = api.data("GET", f"{ORDER}/{order['id']}")
             owner = api.data("GET", f"{CARI}/{account['id']}")
             kept = {"code": owner["code"], "kind": "both", "version": owner["version"]}
-            ask = chance.choice(
+            ask: Ask = chance.choice(
                 [
                     lambda: move(api, "clerk", now, (now["next_statuses"] or ["done"])[0])(),
                     lambda: change(api, "clerk", now)(),
@@ -313,6 +312,5 @@ def test_mixed_writes_make_no_deadlock(pair: Pair) -> None:
     assert statuses <= {200, 201, 409, 422}, statuses
     assert first.sql(BROKEN_HISTORIES) == ""
     # Of this test and of those before it.
-    log = (first.server.data.parent / "log").read_text()
-    assert "deadlock" not in log
-    assert first.service.events("request.failed") + second.service.events("request.failed") == []
+    assert "deadlock" not in first.server.log(first.database)
+    assert first.failures() + second.failures() == []

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.support.operations import GATE, Operations
@@ -278,7 +279,7 @@ def refusal(api: Operations, statement: str) -> str | None:
     """What the database says against a statement, None where it does it."""
     try:
         api.sql(statement)
-    except AssertionError as error:
+    except asyncpg.PostgresError as error:
         return str(error)
     return None
 

@@ -1,6 +1,5 @@
 """Requests that are sent twice: one row, one answer, whatever happened to the first."""
 
-import asyncio
 import json
 import socket
 import uuid
@@ -8,17 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.support.operations import CARI, GATE, ORDER, Operations, serve
+from tests.support.operations_locks import held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
 
 KEYS = "aliaport_operations_idempotency_keys"
 TABLES = {ORDER: "aliaport_operations_work_orders", GATE: "aliaport_operations_gate_logs"}
 REPLAYED = "aliaport_operations_replayed_total"
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 @pytest.fixture(scope="module")
@@ -189,32 +187,18 @@ def test_an_answer_that_nobody_read_is_got_by_asking_again(api: Operations) -> N
         assert rows(api, path) == before + 1, "the first request made another row"
 
 
-async def test_a_request_cut_off_in_the_middle_of_its_work_makes_no_second_row(
-    api: Operations,
-) -> None:
+def test_a_request_cut_off_in_the_middle_of_its_work_makes_no_second_row(api: Operations) -> None:
     body, key = body_of(api, ORDER), new_key()
-    connection = await asyncpg.connect(api.server.dsn(database=api.database))
-
-    async def waiting(number: int) -> None:
-        async with asyncio.timeout(20):
-            while await connection.fetchval(WAITING) < number:
-                await asyncio.sleep(0.01)
-
-    try:
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute(
-            "SELECT FROM aliaport_operations_accounts WHERE id = $1 FOR UPDATE", body["account_id"]
-        )
-        cut = sent_only(api, ORDER, body, key)
-        await waiting(1)
-        cut.close()
-        asked = asyncio.create_task(asyncio.to_thread(send, api, ORDER, body, key))
-        await waiting(2)
-        await transaction.rollback()
-        answer = await asked
-    finally:
-        await connection.close()
+    number = body["account_id"]
+    lock = f"SELECT FROM aliaport_operations_accounts WHERE id = {number} FOR UPDATE"
+    with ThreadPoolExecutor(1) as threads:
+        with held(api, lock):
+            cut = sent_only(api, ORDER, body, key)
+            wait_for_blocked(api, 1)
+            cut.close()
+            asked = threads.submit(send, api, ORDER, body, key)
+            wait_for_blocked(api, 2)
+        answer = asked.result(30)
     assert answer.status == 201, answer.text
     listed = api.data("GET", ORDER, account_id=body["account_id"])["items"]
     assert listed == [answer.json["data"]]

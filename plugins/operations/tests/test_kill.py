@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.operations import GATE, ORDER, Operations, serve
+from tests.support.operations import GATE, ORDER, Operations, replica, serve
 from tests.support.operations_clerks import LOST, Clerks, committed_since, series_of
 from tests.support.operations_locks import held, wait_for_blocked
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
+from tests.support.waiting import wait_until
 
 ROUNDS = int(os.environ.get("ALIAPORT_KILL_ROUNDS", "12"))
 SEED = int(os.environ.get("ALIAPORT_KILL_SEED") or random.SystemRandom().randrange(10**6))
@@ -80,15 +81,12 @@ def check_counters(
 @pytest.mark.timeout(60 + 10 * ROUNDS)
 def test_a_killed_service_leaves_nothing_half_done(server: TcpPostgres, tmp_path: Path) -> None:
     chance = random.Random(SEED)
-    with serve(server, tmp_path / "first") as api:
-        database, tokens, account = api.database, api.tokens, api.account()["id"]
-    clerks = Clerks(SEED, account, [api])
+    with serve(server, tmp_path / "first") as first:
+        clerks = Clerks(SEED, first.account()["id"], [first])
     with clerks.at_work():
         for number in range(ROUNDS):
-            began = api.sql("SELECT clock_timestamp()")
-            folder = tmp_path / f"round-{number}"
-            with serve(server, folder, database=database, users=False) as api:
-                api.tokens = tokens
+            began = first.sql("SELECT clock_timestamp()")
+            with replica(first, tmp_path / f"round-{number}") as api:
                 clerks.replicas = [api]
                 a_random_moment(chance, clerks)
                 least = clerks.first_answers(api)
@@ -96,8 +94,7 @@ def test_a_killed_service_leaves_nothing_half_done(server: TcpPostgres, tmp_path
                 api.service.signal(signal.SIGKILL)
                 api.service.wait_ended()
                 check_counters(api, least, counters, began)
-        with serve(server, tmp_path / "last", database=database, users=False) as api:
-            api.tokens = tokens
+        with replica(first, tmp_path / "last") as api:
             clerks.replicas = [api]
             clerks.wait_for_answers(20)
             clerks.finish()
@@ -106,10 +103,10 @@ def test_a_killed_service_leaves_nothing_half_done(server: TcpPostgres, tmp_path
 
 
 def test_cut_connections_and_a_crashed_database_leave_nothing_half_done(
-    server: TcpPostgres, tmp_path: Path
+    own_server: TcpPostgres, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    with serve(server, tmp_path / "run") as api:
+    with serve(own_server, tmp_path / "run") as api:
         began = api.sql("SELECT clock_timestamp()")
         clerks = Clerks(SEED, api.account()["id"], [api])
         with clerks.at_work():
@@ -118,15 +115,15 @@ def test_cut_connections_and_a_crashed_database_leave_nothing_half_done(
                 assert int(api.sql(CUT)) > 0
             for _ in range(CRASHES):
                 a_random_moment(chance, clerks)
-                server.stop("immediate")
-                server.start()
+                own_server.stop("immediate")
+                own_server.start()
             a_random_moment(chance, clerks)
             clerks.finish()
             check_counters(api, clerks.first_answers(api), series_of(api, *COUNTED), began)
             clerks.check(api)
         assert clerks.shed > 0, "no request was hit"
         assert clerks.lost == 0, "the service answers whatever the database does"
-        assert api.service.events("request.failed") == []
+        assert api.failures() == []
     print(told(clerks))
 
 
@@ -164,7 +161,7 @@ class Three:
             api.service.wait_ended()
             for each in asked:
                 each.result(30)
-        until(lambda: api.sql(HELD) == "0", "the server has let the connections go")
+        wait_until(lambda: api.sql(HELD) == "0", "the server has let the connections go")
         return {series: n for series, n in counters.items() if n}
 
 
@@ -172,20 +169,18 @@ BEFORE = {'aliaport_work_orders_total{status="draft"}': 1.0}
 
 
 def test_a_kill_before_the_commit_leaves_nothing(server: TcpPostgres, tmp_path: Path) -> None:
-    with serve(server, tmp_path / "first", **PATIENT) as api:
-        three = Three(api.order())
-        before = api.sql(ROWS)
+    with serve(server, tmp_path / "first", **PATIENT) as first:
+        three = Three(first.order())
+        before = first.sql(ROWS)
         counters = three.hang_and_die(
-            api,
+            first,
             "SELECT FROM aliaport_operations_accounts FOR UPDATE",
             "LOCK aliaport_operations_gate_logs IN SHARE MODE",
             "LOCK aliaport_operations_work_order_changes IN SHARE MODE",
         )
         assert counters == BEFORE, "counted before it was written"
-        assert api.sql(ROWS) == before
-        database, tokens = api.database, api.tokens
-    with serve(server, tmp_path / "second", database=database, users=False) as api:
-        api.tokens = tokens
+        assert first.sql(ROWS) == before
+    with replica(first, tmp_path / "second") as api:
         answers = three.send(api)
         assert [each.status for each in answers] == [201, 201, 200]
         assert all("Idempotent-Replayed" not in each.headers for each in answers)
@@ -195,15 +190,13 @@ def test_a_kill_before_the_commit_leaves_nothing(server: TcpPostgres, tmp_path: 
 def test_a_kill_in_the_commit_is_made_good_by_the_repetition(
     server: TcpPostgres, tmp_path: Path
 ) -> None:
-    with serve(server, tmp_path / "first", **PATIENT) as api:
-        three = Three(api.order())
-        api.sql(WAIT_IN_COMMIT)
-        counters = three.hang_and_die(api, "SELECT pg_advisory_xact_lock(1)")
+    with serve(server, tmp_path / "first", **PATIENT) as first:
+        three = Three(first.order())
+        first.sql(WAIT_IN_COMMIT)
+        counters = three.hang_and_die(first, "SELECT pg_advisory_xact_lock(1)")
         assert counters == BEFORE, "counted before it was committed"
-        assert api.sql(ROWS) == "2|1|1|2|2", "the server has committed what it was told to"
-        database, tokens = api.database, api.tokens
-    with serve(server, tmp_path / "second", database=database, users=False) as api:
-        api.tokens = tokens
+        assert first.sql(ROWS) == "2|1|1|2|2", "the server has committed what it was told to"
+    with replica(first, tmp_path / "second") as api:
         order, gate_log, moved = three.send(api)
         assert (order.status, gate_log.status, moved.status) == (201, 201, 409)
         for each in (order, gate_log):

@@ -15,13 +15,20 @@ import pytest
 from aliaport_operations import saturation
 
 from tests.support.operations import CARI, ORDER, Operations, serve
-from tests.support.operations_locks import held, wait_for_blocked
-from tests.support.postgres import TcpPostgres, until
+from tests.support.operations_locks import Transaction, held, wait_for_blocked
+from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
+from tests.support.waiting import wait_until
 
 POOL = 'aliaport_db_pool_used{component="operations_api"}'
 SHED = 'aliaport_operations_shed_total{reason="pool"}'
 OURS = "application_name = 'aliaport-operations_api'"
+
+
+@pytest.fixture(scope="module")
+def server(own_server: TcpPostgres) -> TcpPostgres:
+    """A server of this file's own, since its tests stop and freeze it."""
+    return own_server
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +55,9 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def nothing_is_lost(api: Operations) -> Iterator[None]:
     """After each test the one connection is free, and the service says so everywhere."""
     yield
-    until(lambda: api.get("/auth/me").status == 200, "requests are served again")
-    until(lambda: api.metric(POOL) == 0, "the pool's gauge is back at 0")
-    until(lambda: section(api)["pool_used"] == 0, "the probe counts no connection as used")
+    wait_until(lambda: api.get("/auth/me").status == 200, "requests are served again")
+    wait_until(lambda: api.metric(POOL) == 0, "the pool's gauge is back at 0")
+    wait_until(lambda: section(api)["pool_used"] == 0, "the probe counts no connection as used")
     assert section(api)["pool_max"] == 1
 
 
@@ -62,7 +69,7 @@ def probe(api: Operations) -> Any:
     return api.service.get("/status/operations").json["data"]
 
 
-def locked(api: Operations) -> AbstractContextManager[None]:
+def locked(api: Operations) -> AbstractContextManager[Transaction]:
     return held(api, "LOCK TABLE aliaport_operations_accounts IN ACCESS EXCLUSIVE MODE")
 
 
@@ -80,7 +87,7 @@ def assert_works(api: Operations) -> None:
 
 
 def eventually_works(api: Operations) -> None:
-    until(lambda: api.get(CARI).status == 200, "the API heals without a restart")
+    wait_until(lambda: api.get(CARI).status == 200, "the API heals without a restart")
 
 
 def test_who_finds_no_connection_is_refused_and_nobody_queues_without_end(api: Operations) -> None:
@@ -163,7 +170,7 @@ def test_callers_that_hang_up_during_a_write_leak_no_connection(api: Operations)
         eventually_works(api)
     for turn in range(10):
         send_and_go(api, body, reset=turn % 2 == 0)
-    until(lambda: api.metric(POOL) == 0, "no connection is left in use")
+    wait_until(lambda: api.metric(POOL) == 0, "no connection is left in use")
     eventually_works(api)
     halves = api.sql(
         "SELECT count(*) FROM aliaport_operations_work_orders "
@@ -179,11 +186,11 @@ def test_a_frozen_database_is_told_in_time_and_healed(api: Operations) -> None:
         for _ in range(2):
             assert_refused(api.call("GET", CARI, timeout=15), "database_unavailable")
         assert_works(api)
-        until(lambda: probe(api)["code"] == "database", "the probe notices")
+        wait_until(lambda: probe(api)["code"] == "database", "the probe notices")
     finally:
         api.server.thaw()
     eventually_works(api)
-    until(lambda: probe(api)["code"] != "database", "the probe heals")
+    wait_until(lambda: probe(api)["code"] != "database", "the probe heals")
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
@@ -215,7 +222,7 @@ def test_a_killed_database_process_costs_503s_only(api: Operations) -> None:
     eventually_works(api)
     os.kill(int(api.sql(f"SELECT pid FROM pg_stat_activity WHERE {OURS}")), signal.SIGKILL)
     right = unavailable_or(200)
-    until(lambda: right(api.get(CARI)), "the API heals while PostgreSQL recovers by itself")
+    wait_until(lambda: right(api.get(CARI)), "the API heals while PostgreSQL recovers by itself")
 
 
 def test_a_database_that_admits_nobody_is_no_fault_of_a_statement(api: Operations) -> None:
@@ -225,7 +232,7 @@ def test_a_database_that_admits_nobody_is_no_fault_of_a_statement(api: Operation
         end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS}"
         api.server.sql(end, "postgres")
         right = unavailable_or(200)
-        until(lambda: not right(api.get(CARI)), "the ended connection is missed")
+        wait_until(lambda: not right(api.get(CARI)), "the ended connection is missed")
         assert_refused(api.get(CARI), "database_unavailable")
     finally:
         api.server.sql(f"{switch} true", "postgres")
@@ -239,8 +246,8 @@ def test_writing_to_a_server_that_is_read_only_now_is_told_as_unavailable(api: O
     api.server.sql(f"{switch} = on; {end}", "postgres")
     try:
         right = unavailable_or(200)
-        until(lambda: right(api.get(CARI)), "a connection to what is read-only now")
+        wait_until(lambda: right(api.get(CARI)), "a connection to what is read-only now")
         assert_refused(api.call("POST", CARI, account), "database_unavailable")
     finally:
         api.server.sql(f"{switch} = off; {end}", "postgres")
-    until(lambda: api.call("POST", CARI, account).status == 201, "it is written in the end")
+    wait_until(lambda: api.call("POST", CARI, account).status == 201, "it is written in the end")

@@ -19,6 +19,12 @@ ELSEWHERE = {409, 429}
 
 
 @pytest.fixture(scope="module")
+def server(own_server: TcpPostgres) -> TcpPostgres:
+    """A server of this file's own, since its tests freeze it."""
+    return own_server
+
+
+@pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
     """A service that waits for a body for two seconds only."""
     environ = {"ALIAPORT_APPS__OPERATIONS__BODY_TIMEOUT": "2"}

@@ -140,7 +140,7 @@ def test_filters_hold_on_every_page(api: Operations) -> None:
     for each in made[::2]:
         path = f"{CARI}/{each['id']}/deactivate"
         api.data("POST", path, {"version": 1}, role="admin")
-    query = {"q": mark, "state": "active", "kind": "customer", "currency": "NOK"}
+    query: dict[str, Any] = {"q": mark, "state": "active", "kind": "customer", "currency": "NOK"}
     seen = pages(api, CARI, sort="title", limit=1, **query)
     assert sorted(ids(seen)) == sorted(ids(made[1::2]))
     account = made[1]["id"]

@@ -4,11 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from aliaport_operations.schema import MIGRATIONS
 
 from tests.support.operations import Operations
+from tests.support.postgres import TcpPostgres
 
 FIGURES = {"schema_version", "pool_used", "pool_max", "refused_last_minute"}
+
+
+@pytest.fixture(scope="module")
+def server(own_server: TcpPostgres) -> TcpPostgres:
+    """A server of this file's own, since its tests stop and freeze it."""
+    return own_server
 
 
 def probe(api: Operations) -> Any:

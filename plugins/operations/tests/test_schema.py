@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from aliaport_operations.order_fields import CHANGEABLE, FIRST, TRANSITIONS, OrderStatus
 from aliaport_operations.schema import MIGRATIONS
 
-from tests.support.fixtures import Rows
-from tests.support.operations import Operations
-from tests.support.service import Service, start
+from tests.support.operations import Operations, begin, wait_serving
+from tests.support.postgres import TcpPostgres
+from tests.support.service import Service
 
 ALLOWED = {(str(before), str(after)) for before, after in TRANSITIONS}
 HASH = "sha256('x')"
@@ -172,7 +173,7 @@ def refusal(api: Operations, *statements: str) -> str:
     """What the database says against statements that are tried only; '' where it does them."""
     try:
         api.sql(f"BEGIN; {'; '.join(statements)}; ROLLBACK")
-    except AssertionError as error:
+    except asyncpg.PostgresError as error:
         return str(error)
     return ""
 
@@ -267,24 +268,21 @@ def test_nothing_is_deleted_that_others_refer_to(
     assert KEY in refusal(api, insertion("gate_logs", places, {}), delete)
 
 
-def database_of(folder: Path, url: str) -> Service:
-    return start(folder, allow=["operations"], environ={"DATABASE_URL": url})
-
-
 def answers(service: Service) -> bool:
     return service.get("/auth/me").status == 401
 
 
 def test_three_replicas_make_the_tables_of_one_empty_database(
-    database: str, rows: Rows, tmp_path: Path
+    server: TcpPostgres, tmp_path: Path
 ) -> None:
-    services = [database_of(tmp_path / str(each), database) for each in range(3)]
+    database = server.new_database("replicas")
+    services = [begin(server, database, tmp_path / str(each)) for each in range(3)]
     try:
         for service in services:
-            service.wait_started()
-            service.wait_for(lambda: answers(service), "the application answers")
+            wait_serving(service)
         applied = "SELECT number, name, checksum FROM aliaport_migrations ORDER BY number"
-        assert rows(applied) == [f"{x.number}|{x.name}|{x.checksum}" for x in MIGRATIONS]
+        rows = server.sql(applied, database).splitlines()
+        assert rows == [f"{x.number}|{x.name}|{x.checksum}" for x in MIGRATIONS]
         for service in services:
             assert [
                 each["message"] for each in service.events() if each["log.level"] == "error"
@@ -304,7 +302,9 @@ def probe(service: Service) -> tuple[str, str]:
     return row["code"], row["summary"]
 
 
-NEWER = "INSERT INTO aliaport_migrations VALUES ('operations', 6, 'later', 'x')"
+NEEDED = len(MIGRATIONS)
+NEWER = f"INSERT INTO aliaport_migrations VALUES ('operations', {NEEDED + 1}, 'later', 'x')"
+BACK = f"DELETE FROM aliaport_migrations WHERE number = {NEEDED + 1}"
 
 
 def test_the_probe_notices_when_another_replica_has_newer_tables(api: Operations) -> None:
@@ -312,10 +312,11 @@ def test_the_probe_notices_when_another_replica_has_newer_tables(api: Operations
     api.sql(NEWER)
     try:
         api.service.wait_for(lambda: probe(api.service)[0] == "schema", "the probe notices")
-        assert probe(api.service)[1] == "the tables are of version 6, this program needs 5"
+        told = f"the tables are of version {NEEDED + 1}, this program needs {NEEDED}"
+        assert probe(api.service)[1] == told
         assert answers(api.service)
     finally:
-        api.sql("DELETE FROM aliaport_migrations WHERE number = 6")
+        api.sql(BACK)
     api.service.wait_for(lambda: probe(api.service)[0] == "ok", "the probe is content again")
 
 
@@ -323,8 +324,7 @@ def test_a_program_older_than_its_database_says_so_and_serves_nothing(
     api: Operations, tmp_path: Path
 ) -> None:
     api.sql(NEWER)
-    url = api.server.dsn(database=api.database)
-    service = database_of(tmp_path / "old", url)
+    service = begin(api.server, api.database, tmp_path / "old")
     try:
         service.wait_listening()
         reasons = service.wait_for(
@@ -338,9 +338,9 @@ def test_a_program_older_than_its_database_says_so_and_serves_nothing(
         assert any("install the newer version" in each for each in reasons), reasons
         assert service.get("/auth/me").status == 503
         # It tries again, and finds the database as it should be.
-        api.sql("DELETE FROM aliaport_migrations WHERE number = 6")
+        api.sql(BACK)
         service.wait_for(lambda: answers(service), "the application answers after all")
     finally:
-        api.sql("DELETE FROM aliaport_migrations WHERE number = 6")
+        api.sql(BACK)
         service.process.kill()
         service.process.wait()

@@ -4,8 +4,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +11,13 @@ from pathlib import Path
 import pytest
 from stdnum.tr import tckimlik, vkn
 
+from tests.support.commands import installed
 from tests.support.operations import CARI, GATE, ORDER, Operations, serve
 from tests.support.operations_clerks import BROKEN_HISTORIES, check_gauges
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
+from tests.support.waiting import wait_until
 
 TABLES = ("accounts", "work_orders", "work_order_changes", "gate_logs")
-COMMAND = str(Path(sys.executable).with_name("aliaport-operations"))
 OUT_OF_TIME = """
 SELECT 'order before its account', o.id FROM aliaport_operations_work_orders o
 JOIN aliaport_operations_accounts a ON a.id = o.account_id WHERE o.created_at < a.created_at
@@ -55,9 +54,7 @@ def seeded(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def empty(seeded: Operations) -> Operations:
     """The same on another database, which no service has opened."""
-    name = f"seed_{uuid.uuid4().hex[:12]}"
-    seeded.server.sql(f"CREATE DATABASE {name}", database="postgres")
-    return replace(seeded, database=name)
+    return replace(seeded, database=seeded.server.new_database("seed"))
 
 
 def fingerprint(api: Operations) -> dict[str, str]:
@@ -78,10 +75,10 @@ def counts(api: Operations) -> list[int]:
 
 def test_the_same_seed_gives_the_same_rows(seeded: Operations, empty: Operations) -> None:
     # Other users' numbers change nothing.
-    assert empty.command("user", "list").returncode == 0
+    assert empty.invoke("user", "list").returncode == 0
     for number in range(3):
         empty.add_user(f"user-{number}")
-    done = empty.command("seed", "--accounts", "300", "--seed", "7")
+    done = empty.invoke("seed", "--accounts", "300", "--seed", "7")
     assert done.returncode == 0, done.stderr
     assert fingerprint(empty) == fingerprint(seeded)
 
@@ -89,7 +86,7 @@ def test_the_same_seed_gives_the_same_rows(seeded: Operations, empty: Operations
 def test_another_seed_gives_other_rows_of_any_size(seeded: Operations, empty: Operations) -> None:
     # More than go into one batch.
     arguments = ("--accounts", "5001", "--orders", "10", "--gate-logs", "0", "--seed", "8")
-    done = empty.command("seed", *arguments)
+    done = empty.invoke("seed", *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "5001 accounts, 10 work orders, 0 gate logs from seed 8\n"
     accounts, orders, _, gate_logs = counts(empty)
@@ -146,14 +143,14 @@ def test_the_api_lists_and_searches_them_and_goes_on_with_the_numbers(seeded: Op
 
 def test_a_filled_database_is_refused(seeded: Operations) -> None:
     before = counts(seeded)
-    done = seeded.command("seed", "--accounts", "10")
+    done = seeded.invoke("seed", "--accounts", "10")
     assert (done.returncode, done.stdout) == (1, "")
     assert "there are accounts already" in done.stderr
     assert counts(seeded) == before
 
 
 def test_production_is_refused(seeded: Operations, empty: Operations) -> None:
-    done = empty.command("seed", "--accounts", "10", ENVIRONMENT="production")
+    done = empty.invoke("seed", "--accounts", "10", ENVIRONMENT="production")
     assert (done.returncode, done.stdout) == (1, "")
     assert "production" in done.stderr
     assert counts(empty) == [0, 0, 0, 0]
@@ -165,15 +162,15 @@ def test_only_what_was_done_is_in_the_audit_log(empty: Operations, tmp_path: Pat
         return sum(each.read_text().count('"data.seeded"') > 0 for each in logs)
 
     environ = {"ALIAPORT_LOG__FOLDER": str(tmp_path / "logs")}
-    assert empty.command("seed", "--accounts", "10", **environ).returncode == 0
+    assert empty.invoke("seed", "--accounts", "10", **environ).returncode == 0
     assert recorded() == 1
-    assert empty.command("seed", "--accounts", "10", **environ).returncode == 1
+    assert empty.invoke("seed", "--accounts", "10", **environ).returncode == 1
     assert recorded() == 1, "a refused command has seeded nothing"
 
 
 @pytest.mark.parametrize("arguments", [["--accounts", "0"], ["--orders", "-1"], ["--seed", "x"]])
 def test_wrong_sizes_are_explained(seeded: Operations, arguments: list[str]) -> None:
-    done = seeded.command("seed", *arguments)
+    done = seeded.invoke("seed", *arguments)
     assert done.returncode == 2
     assert arguments[0] in done.stderr
     assert "Traceback" not in done.stderr
@@ -187,14 +184,8 @@ class Terminal:
         os.set_blocking(self.leader, False)
         self.shown = ""
         self.process = subprocess.Popen(
-            [COMMAND, "seed", *arguments],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(api.service.folder),
-                "DATABASE_URL": api.server.dsn(database=api.database),
-                "TERM": "xterm",
-                "COLUMNS": "100",
-            },
+            [*installed("aliaport-operations"), "seed", *arguments],
+            env=api.environ | {"TERM": "xterm", "COLUMNS": "100"},
             cwd=api.service.folder,
             stdout=follower,
             stderr=follower,
@@ -217,7 +208,7 @@ class Terminal:
             self.read()
             return self.process.poll() is not None
 
-        until(ended, "the command ends", 60)
+        wait_until(ended, "the command ends", 60)
         self.read()
         os.close(self.leader)
         return int(self.process.returncode)
@@ -238,8 +229,10 @@ def test_an_interrupt_leaves_nothing_behind(empty: Operations, table: str) -> No
     names = ("--accounts", "--orders", "--gate-logs")
     terminal = Terminal(empty, *(word for pair in zip(names, size, strict=True) for word in pair))
     total = max(map(int, size))
-    until(lambda: f"{table}" in terminal.read() and f"0/{total}" in terminal.shown, "it has begun")
-    until(lambda: f"5000/{total}" in terminal.read(), "some rows are written", 30)
+    wait_until(
+        lambda: f"{table}" in terminal.read() and f"0/{total}" in terminal.shown, "it has begun"
+    )
+    wait_until(lambda: f"5000/{total}" in terminal.read(), "some rows are written", 30)
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 130, terminal.shown
     assert "Traceback" not in terminal.shown
@@ -247,5 +240,5 @@ def test_an_interrupt_leaves_nothing_behind(empty: Operations, table: str) -> No
     users = "SELECT count(*) FROM aliaport_operations_users"
     assert empty.sql(users) == "0"
     # And it can be done again.
-    assert empty.command("seed", "--accounts", "10").returncode == 0
+    assert empty.invoke("seed", "--accounts", "10").returncode == 0
     assert counts(empty)[0] == 10

@@ -1,18 +1,16 @@
 """Sessions: how long they last, what ends them, and how many users are active."""
 
-import asyncio
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 
-from tests.support.operations import CARI, PASSWORD, Operations, serve
-from tests.support.postgres import until
+from tests.support.operations import CARI, PASSWORD, Operations, replica
+from tests.support.operations_locks import blocked, held, wait_for_blocked
+from tests.support.waiting import wait_until
 
 NEW = "ganz andere Worte 7"
 WRONG = "some other words 42"
@@ -29,7 +27,7 @@ SHORT = {
 def short(api: Operations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
     """A replica whose sessions last for a second, or one minute without a request."""
     folder = tmp_path_factory.mktemp("short") / "run"
-    with serve(api.server, folder, database=api.database, users=False, **SHORT) as operations:
+    with replica(api, folder, **SHORT) as operations:
         yield operations
 
 
@@ -162,7 +160,7 @@ def test_the_options_say_how_long_sessions_last(
 ) -> None:
     token = short.token(name)
     assert lasting(api, token) == 1
-    until(lambda: me(short, token) == 401, "the session of one second ends")
+    wait_until(lambda: me(short, token) == 401, "the session of one second ends")
     longer = api.token(name)
     assert short.sign_in(name).json["data"]["idle_seconds"] == 60
     move(api, longer, "last_used_at", "- interval '61 seconds'")
@@ -291,49 +289,27 @@ def test_what_cannot_be_recorded_ends_and_changes_nothing(api: Operations, name:
     assert api.sign_in(name).status == 200, "the password is the old one"
 
 
-@asynccontextmanager
-async def lock_on_sessions_of(api: Operations, name: str) -> AsyncIterator[None]:
-    """Hold the rows of a user's sessions, so that whoever wants to end them must wait."""
-    connection = await asyncpg.connect(api.server.dsn(database=api.database))
-    try:
-        async with connection.transaction():
-            await connection.fetch(
-                "SELECT FROM aliaport_operations_sessions s "
-                "JOIN aliaport_operations_users u ON u.id = s.user_id WHERE u.name = $1 "
-                "FOR UPDATE OF s",
-                name,
-            )
-            yield
-    finally:
-        await connection.close()
-
-
-def waiting_for_locks(api: Operations) -> int:
-    return int(
-        api.sql(
-            "SELECT count(*) FROM pg_stat_activity "
-            f"WHERE datname = '{api.database}' AND wait_event_type = 'Lock'"
-        )
-    )
-
-
-async def test_no_sign_in_with_the_old_password_outlives_its_reset(
-    api: Operations, name: str
-) -> None:
+def test_no_sign_in_with_the_old_password_outlives_its_reset(api: Operations, name: str) -> None:
     before = api.token(name)
-    async with lock_on_sessions_of(api, name):
-        reset = asyncio.create_task(
-            asyncio.to_thread(api.command, "user", "reset", name, "--password-stdin", typed=NEW)
-        )
-        # It has written the new password, waits for the session's row and has yet to commit.
-        await asyncio.to_thread(until, lambda: waiting_for_locks(api) == 1, "the reset waits")
-        sign_in = asyncio.create_task(asyncio.to_thread(api.sign_in, name))
-        await asyncio.to_thread(
-            until,
-            lambda: sign_in.done() or waiting_for_locks(api) == 2,
-            "the sign-in is through, or waits for the reset",
-        )
-    done, answer = await reset, await sign_in
+    # Whoever wants to end the user's sessions must wait.
+    lock = (
+        "SELECT FROM aliaport_operations_sessions s "
+        f"JOIN aliaport_operations_users u ON u.id = s.user_id WHERE u.name = '{name}' "
+        "FOR UPDATE OF s"
+    )
+    with ThreadPoolExecutor(2) as threads:
+        with held(api, lock):
+            reset = threads.submit(
+                api.command, "user", "reset", name, "--password-stdin", typed=NEW
+            )
+            # It has written the new password, waits for the session's row and has yet to commit.
+            wait_for_blocked(api, 1)
+            sign_in = threads.submit(api.sign_in, name)
+            wait_until(
+                lambda: sign_in.done() or blocked(api) == 2,
+                "the sign-in is through, or waits for the reset",
+            )
+        done, answer = reset.result(60), sign_in.result(30)
     assert done.returncode == 0, done.stderr
     assert me(api, before) == 401
     if answer.status == 200:

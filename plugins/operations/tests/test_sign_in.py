@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
 
-from tests.support.operations import PASSWORD, ROLES, Operations, serve
-from tests.support.postgres import TcpPostgres, until
+from tests.support.operations import PASSWORD, ROLES, Operations, replica, serve
+from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
+from tests.support.waiting import wait_until
 
 SELDOM_THROTTLED = {
     f"ALIAPORT_APPS__OPERATIONS__FAILURES_PER_{each}": "1000"
@@ -135,30 +136,28 @@ def test_neither_token_nor_password_is_written_anywhere(api: Operations) -> None
     name = f"u{uuid.uuid4().hex[:10]}"
     first, second, wrong, mistaken, weak = (f"{n}-{uuid.uuid4().hex}" for n in "abcde")
     weak = f"{name}-{weak}"
-    added = api.command("user", "add", name, "--role", "clerk", "--password-stdin", typed=first)
+    added = api.invoke("user", "add", name, "--role", "clerk", "--password-stdin", typed=first)
     assert added.returncode == 0, added.stderr
     token = api.sign_in(name, first).json["data"]["token"]
-    own = {"role": None, "headers": {"Authorization": f"Bearer {token}"}}
+    own = {"Authorization": f"Bearer {token}"}
     assert api.sign_in(name, wrong).status == 401
     assert api.sign_in(mistaken, mistaken).status == 401
     body = {"username": "x" * 65, "password": mistaken, mistaken: mistaken}
     assert api.call("POST", "/auth/login", body, role=None).status == 422
     for current, new in ((first, weak), (wrong, second), (first, second)):
         change = {"current_password": current, "new_password": new}
-        answer = api.call("POST", "/auth/password", change, **own)
+        answer = api.call("POST", "/auth/password", change, role=None, headers=own)
     assert answer.status == 200, answer.text
-    assert api.call("POST", "/auth/logout", **own).status == 200
+    assert api.call("POST", "/auth/logout", role=None, headers=own).status == 200
     tables = api.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").splitlines()
     stored = api.sql(" UNION ALL ".join(f"SELECT t::text FROM {table} t" for table in tables))
     hashed = hashlib.sha256(token.encode()).hexdigest()
     assert hashed in stored, "the session is known by its token's hash"
-    api.service.wait_for(
-        lambda: [e for e in api.service.events() if "/auth/logout" in str(e)], "all is logged"
-    )
+    assert api.events(), "all is logged"
     files = [path for path in api.service.folder.rglob("*") if path.is_file()]
     assert {"api.log", "audit.log", "output.txt"} <= {path.name for path in files}
     places = {str(path): path.read_text() for path in files}
-    places["the log of the database"] = (api.server.data.parent / "log").read_text()
+    places["the log of the database"] = api.server.log(api.database)
     places["the database"] = stored
     for place, text in places.items():
         folded = text.casefold()
@@ -230,7 +229,7 @@ def test_a_password_is_hashed_for_unknown_names_too(api: Operations) -> None:
 
 def test_passwords_are_stored_as_argon2id_of_today(api: Operations) -> None:
     name = f"u{uuid.uuid4().hex[:10]}"
-    added = api.command("user", "add", name, "--role", "clerk", "--password-stdin", typed=PASSWORD)
+    added = api.invoke("user", "add", name, "--role", "clerk", "--password-stdin", typed=PASSWORD)
     assert added.returncode == 0, added.stderr
     assert hash_of(api, name).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     salts = {hash_of(api, name).split("$")[4]}
@@ -342,7 +341,7 @@ def test_the_service_goes_on_while_a_password_is_hashed(api: Operations) -> None
     before = attempts_counted(api)
     with ThreadPoolExecutor(1) as caller:
         attempt = caller.submit(api.sign_in, name)
-        until(lambda: attempts_counted(api) > before, "the attempt is counted, then checked")
+        wait_until(lambda: attempts_counted(api) > before, "the attempt is counted, then checked")
         answered = 0
         while not attempt.done() and answered < 20:
             assert api.service.get("/health").status == 200
@@ -362,8 +361,7 @@ def test_too_many_sign_ins_at_once_are_turned_away_and_harm_nothing_else(
         # Hashing alone is to be short.
         "ALIAPORT_APPS__OPERATIONS__ACQUIRE_TIMEOUT": "10",
     }
-    options = {"database": api.database, "users": False, **SELDOM_THROTTLED, **narrow}
-    with serve(api.server, tmp_path / "narrow", **options) as service:
+    with replica(api, tmp_path / "narrow", **SELDOM_THROTTLED, **narrow) as service:
         name = new_user(api)
         shed = 'aliaport_operations_shed_total{reason="hashing"}'
         assert service.metric(shed) == 0

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from tests.support.operations import PASSWORD, Operations, serve
+from tests.support.operations import PASSWORD, Operations, replica, serve
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
 
@@ -39,7 +39,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def direct(api: Operations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
     """A replica that trusts no proxy."""
     folder = tmp_path_factory.mktemp("direct") / "run"
-    with serve(api.server, folder, database=api.database, users=False, **LIMITS) as operations:
+    with replica(api, folder, **LIMITS) as operations:
         yield operations
 
 

@@ -8,16 +8,16 @@ import pwd
 import select
 import signal
 import subprocess
-import sys
 import termios
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.support.commands import installed
 from tests.support.operations import PASSWORD, Operations
 from tests.support.service import free_port
 
@@ -32,7 +32,7 @@ def name() -> str:
 
 def user(api: Operations, *arguments: str, typed: str | None = None, **environ: str) -> str:
     """What `user …` prints; it must succeed."""
-    done = api.command("user", *arguments, typed=typed, **environ)
+    done = api.invoke("user", *arguments, typed=typed, **environ)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -149,11 +149,11 @@ def test_the_operator_is_who_the_system_says_and_no_variable(api: Operations, na
 def test_an_operator_without_a_name_is_recorded_by_number(api: Operations, name: str) -> None:
     # In a container the command may run under a number that no file has a name for.
     api.add_user(name)
-    as_nobody = ["unshare", "--user", "--map-user=54321", _command()]
+    as_nobody = ["unshare", "--user", "--map-user=54321", *installed("aliaport-operations")]
     done = subprocess.run(
         [*as_nobody, "user", "disable", name],
         cwd=api.service.folder,
-        env=_environ(api),
+        env=api.environ,
         capture_output=True,
         text=True,
         timeout=60,
@@ -178,7 +178,7 @@ def test_a_wrong_password_or_name_changes_nothing(
 ) -> None:
     before = rows(api)
     words = [each.format(new=name) for each in arguments]
-    done = api.command("user", *words, "--password-stdin", typed=typed.replace("{new}", name))
+    done = api.invoke("user", *words, "--password-stdin", typed=typed.replace("{new}", name))
     assert done.returncode == code
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -197,7 +197,7 @@ def test_a_wrong_password_or_name_changes_nothing(
     ],
 )
 def test_who_is_no_user_is_told_so(api: Operations, name: str, arguments: tuple[str, ...]) -> None:
-    done = api.command("user", *(each.format(new=name) for each in arguments))
+    done = api.invoke("user", *(each.format(new=name) for each in arguments))
     assert done.returncode == 1
     expected = f"there is no user '{name}'; `user list` shows those that there are"
     assert done.stderr == f"aliaport-operations: {expected}\n"
@@ -216,7 +216,7 @@ def test_wrong_arguments_change_nothing(
     api: Operations, arguments: tuple[str, ...], told: str
 ) -> None:
     before = rows(api)
-    done = api.command("user", *arguments, typed=PASSWORD)
+    done = api.invoke("user", *arguments, typed=PASSWORD)
     assert done.returncode == 2
     assert "\nError: " in done.stderr
     assert told in done.stderr
@@ -225,9 +225,17 @@ def test_wrong_arguments_change_nothing(
 
 def test_a_password_in_no_known_encoding_is_refused_in_one_line(api: Operations, name: str) -> None:
     done = subprocess.run(
-        [_command(), "user", "add", name, "--role", "clerk", "--password-stdin"],
+        [
+            *installed("aliaport-operations"),
+            "user",
+            "add",
+            name,
+            "--role",
+            "clerk",
+            "--password-stdin",
+        ],
         cwd=api.service.folder,
-        env=_environ(api),
+        env=api.environ,
         input="öyle bir parola".encode("iso8859-9"),
         capture_output=True,
         timeout=60,
@@ -247,7 +255,7 @@ def test_a_database_that_cannot_be_reached_is_one_clear_line(
     api: Operations, dsn: str, reason: str
 ) -> None:
     url = dsn.format(closed=free_port(), port=api.server.port)
-    done = api.command("user", "list", DATABASE_URL=url)
+    done = api.invoke("user", "list", DATABASE_URL=url)
     assert done.returncode == 1
     expected = f"the database failed ({reason}); nothing was changed"
     assert done.stderr == f"aliaport-operations: {expected}\n"
@@ -261,24 +269,11 @@ def test_what_cannot_be_recorded_is_not_done(api: Operations, name: str) -> None
     before = rows(api)
     arguments = ("add", name, "--role", "clerk", "--password-stdin")
     folder = {"ALIAPORT_LOG__FOLDER": str(file / "logs")}
-    done = api.command("user", *arguments, typed=PASSWORD, **folder)
+    done = api.invoke("user", *arguments, typed=PASSWORD, **folder)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "the action is not done, since the audit log cannot record it" in line
     assert rows(api) == before
-
-
-def _command() -> str:
-    return str(Path(sys.executable).with_name("aliaport-operations"))
-
-
-def _environ(api: Operations) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(api.service.folder),
-        "TERM": "xterm",
-        "DATABASE_URL": api.server.dsn(database=api.database),
-    }
 
 
 class Terminal:
@@ -317,9 +312,9 @@ class Terminal:
 def terminal(api: Operations, *arguments: str) -> Iterator[Terminal]:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [_command(), "user", *arguments],
+        [*installed("aliaport-operations"), "user", *arguments],
         cwd=api.service.folder,
-        env=_environ(api),
+        env=api.environ | {"TERM": "xterm"},
         stdin=follower,
         stdout=follower,
         stderr=follower,
@@ -366,11 +361,18 @@ def test_who_gives_up_has_changed_nothing(api: Operations, name: str, key: str) 
 
 
 def test_the_first_user_is_added_before_the_service_ever_ran(api: Operations, name: str) -> None:
-    empty = f"empty_{name}"
-    api.server.sql(f"CREATE DATABASE {empty}", database="postgres")
-    environ = {"DATABASE_URL": api.server.dsn(database=empty)}
-    assert user(api, "list", **environ) == "there is no user; `user add` adds one\n"
-    arguments = ("add", name, "--role", "admin", "--password-stdin")
-    assert user(api, *arguments, typed=PASSWORD, **environ) == f"{name} may sign in as admin\n"
-    users = "SELECT name, role FROM aliaport_operations_users"
-    assert api.server.sql(users, empty) == f"{name}|admin"
+    """As an operator does it: by the installed program."""
+    empty = replace(api, database=api.server.new_database("empty"))
+    listed = empty.command("user", "list")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert listed.stdout == "there is no user; `user add` adds one\n"
+    arguments = ("user", "add", name, "--role", "admin", "--password-stdin")
+    added = empty.command(*arguments, typed=PASSWORD)
+    assert (added.returncode, added.stderr) == (0, "")
+    assert added.stdout == f"{name} may sign in as admin\n"
+    assert empty.sql("SELECT name, role FROM aliaport_operations_users") == f"{name}|admin"
+    refused = empty.command(*arguments, typed=PASSWORD)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("aliaport-operations: there is a user ")
+    misspelt = empty.command("user", "role", name, "--role", "Admin")
+    assert (misspelt.returncode, misspelt.stdout) == (2, "")

@@ -1,14 +1,14 @@
 """Work orders: their status machine, who was faster, and what is counted."""
 
-import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
-import asyncpg
 import pytest
 from aliaport_operations.order_fields import TRANSITIONS, OrderStatus
 
 from tests.support.operations import CARI, ORDER, Operations
+from tests.support.operations_locks import held, wait_for_blocked
 
 ALLOWED = {(str(before), str(after)) for before, after in TRANSITIONS}
 WAYS = {
@@ -236,33 +236,21 @@ def test_a_deactivated_account_gets_no_more_orders_but_those_it_has_go_on(api: O
     assert api.data("POST", ORDER, body)["account"]["id"] == account["id"]
 
 
-async def waiting_for_a_lock(connection: "asyncpg.Connection[Any]") -> None:
-    """Until a request waits for what the connection's transaction has locked."""
-    async with asyncio.timeout(20):
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("committed", [True, False])
-async def test_an_order_waits_for_whoever_deactivates_its_account(
+def test_an_order_waits_for_whoever_deactivates_its_account(
     api: Operations, committed: bool
 ) -> None:
     account = api.account()["id"]
     body = {"account_id": account, "title": "Tahliye"}
-    connection = await asyncpg.connect(api.server.dsn(database=api.database))
-    try:
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute(
-            "UPDATE aliaport_operations_accounts SET deactivated_at = now() WHERE id = $1", account
-        )
-        asked = asyncio.create_task(asyncio.to_thread(api.call, "POST", ORDER, body))
-        await waiting_for_a_lock(connection)
-        assert not asked.done()
-        await (transaction.commit() if committed else transaction.rollback())
-        answer = await asked
-    finally:
-        await connection.close()
+    off = f"UPDATE aliaport_operations_accounts SET deactivated_at = now() WHERE id = {account}"
+    with ThreadPoolExecutor(1) as threads:
+        with held(api, off) as transaction:
+            asked = threads.submit(api.call, "POST", ORDER, body)
+            wait_for_blocked(api, 1)
+            assert not asked.done()
+            if committed:
+                transaction.commit()
+        answer = asked.result(30)
     made = api.data("GET", ORDER, account_id=account)["items"]
     if committed:
         assert (answer.status, answer.json["error"]["code"]) == (409, "account_deactivated")
@@ -272,29 +260,21 @@ async def test_an_order_waits_for_whoever_deactivates_its_account(
         assert made == [answer.json["data"]]
 
 
-async def test_whoever_deactivates_an_account_waits_for_an_order_that_is_being_made(
+def test_whoever_deactivates_an_account_waits_for_an_order_that_is_being_made(
     api: Operations,
 ) -> None:
     account = api.account()["id"]
     path = f"{CARI}/{account}/deactivate"
-    connection = await asyncpg.connect(api.server.dsn(database=api.database))
-    try:
-        transaction = connection.transaction()
-        await transaction.start()
-        # As the creation of an order does.
-        await connection.execute(
-            "SELECT FROM aliaport_operations_accounts WHERE id = $1 FOR SHARE", account
-        )
-        # Another creation does not wait for the first one.
-        assert (await asyncio.to_thread(api.order, account_id=account))["status"] == "draft"
-        call = asyncio.to_thread(api.call, "POST", path, {"version": 1}, role="admin")
-        asked = asyncio.create_task(call)
-        await waiting_for_a_lock(connection)
-        assert not asked.done()
-        await transaction.commit()
-        assert (await asked).status == 200
-    finally:
-        await connection.close()
+    # As the creation of an order does.
+    share = f"SELECT FROM aliaport_operations_accounts WHERE id = {account} FOR SHARE"
+    with ThreadPoolExecutor(1) as threads:
+        with held(api, share):
+            # Another creation does not wait for the first one.
+            assert api.order(account_id=account)["status"] == "draft"
+            asked = threads.submit(api.call, "POST", path, {"version": 1}, role="admin")
+            wait_for_blocked(api, 1)
+            assert not asked.done()
+        assert asked.result(30).status == 200
 
 
 def test_creations_are_counted_by_their_first_status(api: Operations) -> None:

@@ -66,7 +66,7 @@ def _sign_in(name: str, password: str) -> str:
 class _Token:
     """Sends a token that is asked for once each request."""
 
-    def set(self, case: Case, data: str, context: AuthContext) -> None:
+    def set(self, case: Case[Any], data: str, context: AuthContext) -> None:
         case.headers["Authorization"] = f"Bearer {data}"
 
 
@@ -74,7 +74,7 @@ class _Token:
 class Admin(_Token):
     """Who may reach all routes."""
 
-    def get(self, case: Case, context: AuthContext) -> str:
+    def get(self, case: Case[Any], context: AuthContext) -> str:
         token: str = FACTS["tokens"]["admin"]
         return token
 
@@ -83,7 +83,7 @@ class Admin(_Token):
 class Leaving(_Token):
     """Who signs out does so once."""
 
-    def get(self, case: Case, context: AuthContext) -> str:
+    def get(self, case: Case[Any], context: AuthContext) -> str:
         return _sign_in("viewer", FACTS["password"])
 
 
@@ -91,7 +91,7 @@ class Leaving(_Token):
 class Changing(_Token):
     """Whose other sessions end has no other ones."""
 
-    def get(self, case: Case, context: AuthContext) -> str:
+    def get(self, case: Case[Any], context: AuthContext) -> str:
         token: str = FACTS["tokens"]["changing"]
         return token
 
@@ -101,7 +101,7 @@ def _whole(value: Any, most: int) -> bool:
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Make what is valid by its schema valid indeed, and let it find rows."""
     root = "/".join(case.path.split("/")[:3])
     invalid = _invalid(case)
@@ -120,7 +120,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     case._sync_validated_hashes()
 
 
-def _invalid(case: Case) -> set[ParameterLocation]:
+def _invalid(case: Case[Any]) -> set[ParameterLocation]:
     """What is invalid on purpose. Asked after a change it would be what the validator thinks."""
     components = {} if case.meta is None else case.meta.components
     return {location for location, each in components.items() if each.mode.is_negative}
@@ -133,7 +133,7 @@ def _query(query: dict[str, Any], root: str, *, valid: bool) -> None:
         query["after"] = _ask("GET", root, params=params)["next"]
 
 
-def _row(case: Case, root: str) -> int:
+def _row(case: Case[Any], root: str) -> int:
     """The id in the path, 0 where there is none; most are made one of a row."""
     text = str((case.path_parameters or {}).get("id", ""))
     if not re.fullmatch(r"[1-9][0-9]{0,15}", text):
@@ -147,9 +147,11 @@ def _row(case: Case, root: str) -> int:
 
 def _body(body: dict[str, Any], root: str, number: int) -> None:
     for name, of in _REFERENCES.items():
-        if _whole(value := body.get(name), 2**53 - 1) and value not in FACTS[of]:
+        value: Any = body.get(name)
+        if _whole(value, 2**53 - 1) and value not in FACTS[of]:
             body[name] = type(value)(FACTS[of][int(value) % len(FACTS[of])])
-    if _whole(version := body.get("version"), 2**31 - 1) and number and int(version) % 4:
+    version: Any = body.get("version")
+    if _whole(version, 2**31 - 1) and number and int(version) % 4:
         _up_to_date(body, _ask("GET", f"{root}/{number}") or {}, moves=int(version) % 4 > 1)
     _change(body, "passed_at", _past)
     # An account's code is taken for good.
@@ -175,10 +177,11 @@ def _up_to_date(body: dict[str, Any], now: dict[str, Any], *, moves: bool) -> No
 
 
 @schemathesis.hook
-def after_call(context: HookContext, case: Case, response: Response) -> None:
+def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
     """Remember a password that was changed."""
+    body: Any = case.body
     if case.path == "/auth/password" and response.status_code == 200:
-        _passwords.append(case.body["new_password"])
+        _passwords.append(body["new_password"])
 
 
 def _change(body: dict[str, Any], name: str, change: Callable[[str], Any]) -> None:

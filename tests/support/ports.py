@@ -1,0 +1,49 @@
+"""TCP ports on loopback that nobody else takes between their choice and their use."""
+
+import random
+import socket
+from pathlib import Path
+
+LOWEST = 10_000
+BLOCK = 100
+"""Ports that a process claims at once."""
+
+_claims: list[socket.socket] = []
+_left: list[int] = []
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and that no other test process is given.
+
+    It lies below the range from which the kernel takes the ports of outgoing connections and of
+    `bind` to port 0, so it also stays free while a server is restarted.
+    """
+    while True:
+        if not _left:
+            _left.extend(_claimed_block())
+        port = _left.pop()
+        with socket.socket() as probe:
+            # As servers do, since the connections of a predecessor may linger.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+def _claimed_block() -> range:
+    """Claim a block of ports by an abstract socket, which the kernel frees with the process."""
+    kernel = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    beginnings = list(range(LOWEST, int(kernel.split()[0]) - BLOCK, BLOCK))
+    random.SystemRandom().shuffle(beginnings)
+    for beginning in beginnings:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0aliaport-tests-ports-{beginning}")
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return range(beginning, beginning + BLOCK)
+    raise RuntimeError("other test processes have claimed all ports")

@@ -1,0 +1,80 @@
+"""Wait for what no event announces: the state of another process, a row, a file."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+ResultT = TypeVar("ResultT")
+
+PATIENCE = 30.0
+"""Seconds after which something that should happen is taken never to happen."""
+
+PAUSE = 0.02
+"""Seconds between two looks."""
+
+
+class NeverHappenedError(AssertionError):
+    """The condition did not become true in time."""
+
+
+class _Attempts:
+    """The outcome of the last look, and the time that is left."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        self._what = what
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self.last = "it was never looked at"
+
+    def left(self) -> bool:
+        return time.monotonic() < self._deadline
+
+    def give_up(self) -> NoReturn:
+        raise NeverHappenedError(
+            f"did not happen in {self._seconds:g} s: {self._what}; last: {self.last[:2000]}"
+        )
+
+
+def wait_until(
+    condition: Callable[[], ResultT],
+    what: str,
+    seconds: float = PATIENCE,
+    *,
+    retry_on: tuple[type[Exception], ...] = (),
+) -> ResultT:
+    """Call `condition` until its value is true, and return that value.
+
+    An exception of `retry_on` counts as "not yet"; any other one ends the wait. Raises
+    NeverHappenedError, which shows the last value or exception.
+    """
+    attempts = _Attempts(what, seconds)
+    while True:
+        # Read before the look: a machine that stalls within it must not lose the last one.
+        was_in_time = attempts.left()
+        try:
+            value = condition()
+        except retry_on as error:
+            attempts.last = repr(error)
+        else:
+            if value:
+                return value
+            attempts.last = repr(value)
+        if not was_in_time:
+            attempts.give_up()
+        time.sleep(PAUSE)
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[ResultT]], what: str, seconds: float = PATIENCE
+) -> ResultT:
+    """Await `condition` until its value is true, as `wait_until` does, without holding the loop."""
+    attempts = _Attempts(what, seconds)
+    while True:
+        was_in_time = attempts.left()
+        if value := await condition():
+            return value
+        attempts.last = repr(value)
+        if not was_in_time:
+            attempts.give_up()
+        await asyncio.sleep(PAUSE)

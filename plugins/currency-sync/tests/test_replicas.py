@@ -5,6 +5,7 @@ import signal
 import time
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from aiohttp import web
 from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
@@ -33,6 +34,7 @@ def leaders(replicas: list[Service]) -> list[Service]:
     return [each for each in replicas if line in each.get("/metrics").text]
 
 
+@pytest.mark.timeout(300)
 def test_the_leader_is_killed_in_mid_run(
     launch: Launch, server: TcpPostgres, tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
@@ -53,20 +55,26 @@ def test_the_leader_is_killed_in_mid_run(
         launch(
             allow=("currency_sync",),
             folder=f"replica-{number}",
+            wait="",
             environ={
                 "DATABASE_URL": database,
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(days[0]),
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0.01",
+                # The leader is killed while it waits for an answer, not after it gave up.
+                "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_TIMEOUT": "120",
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__STANDBY_INTERVAL": str(STANDBY),
             },
         )
         for number in range(3)
     ]
+    for each in replicas:
+        each.wait_started()
     wait_until(arrived.is_set, "the leader is in the middle of its run")
     (leader,) = leaders(replicas)
     followers = [each for each in replicas if each is not leader]
-    assert all(each.events("currency_sync.leads") == [] for each in followers)
+    for each in followers:
+        assert "currency_sync.leads" not in [event["message"] for event in each.events()]
     leader.signal(signal.SIGKILL)
     leader.wait_ended()
     killed = time.monotonic()
@@ -74,8 +82,8 @@ def test_the_leader_is_killed_in_mid_run(
     takeover = time.monotonic() - killed
     print(f"takeover after SIGKILL: {takeover:.2f} s at a standby interval of {STANDBY:g} s")
     stored = "SELECT day FROM aliaport_currency_bulletins ORDER BY day"
-    wait_until(lambda: set(map(str, days)) <= set(rows(stored)), "every bulletin is stored")
-    tcmb._loop.call_soon_threadsafe(let_go.set)
+    wait_until(lambda: set(map(str, days)) <= set(rows(stored)), "every bulletin is stored", 60)
+    tcmb.in_its_loop(let_go.set)
     once = "SELECT count(*), count(DISTINCT day), max(revision) FROM aliaport_currency_bulletins"
     (counts,) = rows(once)
     bulletins, distinct, revisions = map(int, counts.split("|"))

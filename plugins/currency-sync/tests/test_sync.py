@@ -17,7 +17,7 @@ from aliaport_currency_sync.schema import COMPONENT
 from aliaport_currency_sync.source import Outage
 
 from aliaport.postgres import Leader
-from aliaport.testing import FakeClock, RunningPlugin, make_context, run_plugin
+from aliaport.testing import FakeClock, ProbeAnswer, RunningPlugin, make_context, run_plugin
 from tests.support.fixtures import Rows
 from tests.support.tcmb import Tcmb, archive_path, document, error_page, istanbul
 from tests.support.waiting import wait_until
@@ -34,6 +34,18 @@ def syncing(tcmb: Tcmb, database: str, clock: FakeClock, **config: Any) -> Itera
         yield plugin
 
 
+def probed(plugin: RunningPlugin) -> ProbeAnswer:
+    """What the probe says; it gives the database 0.4 s, which a busy machine may miss."""
+
+    def seen() -> ProbeAnswer | None:
+        answer = plugin.probe("currency_rates")
+        return None if answer.code == "database" else answer
+
+    answer = wait_until(seen, "the probe reaches the database")
+    assert answer is not None
+    return answer
+
+
 def figures(plugin: RunningPlugin) -> dict[str, float]:
     lines = [line for line in plugin.exposition().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
@@ -48,11 +60,11 @@ def publish_open_days(tcmb: Tcmb, first: date, last: date) -> list[date]:
 def test_a_day_of_the_job(tcmb: Tcmb, database: str, rows: Rows) -> None:
     clock = FakeClock(istanbul("2026-11-24 15:29"))
     with syncing(tcmb, database, clock, first_day="2026-11-23") as plugin:
-        assert plugin.probe("currency_rates").code == "no_bulletin"
+        assert probed(plugin).code == "no_bulletin"
         tcmb.publish(date(2026, 11, 23))
         assert plugin.job("sync") == "succeeded"
         assert tcmb.paths() == [archive_path(date(2026, 11, 23))], "today.xml is not asked early"
-        assert plugin.probe("currency_rates").code == "ok"
+        assert probed(plugin).code == "ok"
 
         clock.move_to(istanbul("2026-11-24 15:30"))
         before = figures(plugin)
@@ -63,7 +75,7 @@ def test_a_day_of_the_job(tcmb: Tcmb, database: str, rows: Rows) -> None:
             assert figures(plugin)[family] == before[family], "nothing new is neither"
         assert plugin.job("sync") == "pending"
         assert len(tcmb.asked) == 2, "it pauses before it asks again"
-        assert plugin.probe("currency_rates").code == "ok", "not late before 16:30"
+        assert probed(plugin).code == "ok", "not late before 16:30"
 
         clock.advance(75)
         tcmb.publish(date(2026, 11, 24))
@@ -99,7 +111,7 @@ def test_attempts_get_rarer_in_the_afternoon_and_are_hourly_afterwards(
             asked += [clock.now()] * tcmb.paths()[before:].count("today.xml")
             clock.advance(20)
         assert plugin.missed_runs("sync") == 1
-        answer = plugin.probe("currency_rates")
+        answer = probed(plugin)
         assert (answer.status, answer.code) == ("degraded", "late")
     assert istanbul("2026-11-24 15:30") <= asked[0] < istanbul("2026-11-24 15:31")
     pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(asked)]
@@ -127,7 +139,7 @@ def test_a_year_of_business_days_and_holidays(tcmb: Tcmb, database: str, rows: R
             assert plugin.job("sync") == "succeeded", day
             clock.move_to(istanbul(f"{day} 22:00"))
             assert plugin.job("sync") == "succeeded", day
-            codes[plugin.probe("currency_rates").code] += 1
+            codes[probed(plugin).code] += 1
             assert plugin.missed_runs("sync") == 0, day
             day += timedelta(days=1)
         assert figures(plugin)["aliaport_currency_sync_failure"] == 0
@@ -159,10 +171,10 @@ def test_a_long_outage_is_filled_oldest_first(tcmb: Tcmb, database: str, rows: R
         while clock.now() < istanbul("2026-09-10 12:00"):
             clock.advance(6 * 3600)
             plugin.job("sync")
-            codes.append(plugin.probe("currency_rates").code)
+            codes.append(probed(plugin).code)
         assert list(dict.fromkeys(codes)) == ["ok", "late", "outdated"]
         assert figures(plugin)['aliaport_currency_sync_failures_total{reason="http_error"}'] > 50
-        assert "http_error" in plugin.probe("currency_rates").summary
+        assert "http_error" in probed(plugin).summary
     # Then nothing runs for another two months.
     clock.move_to(istanbul("2026-11-10 12:00"))
     tcmb.behave("*", None)
@@ -171,7 +183,7 @@ def test_a_long_outage_is_filled_oldest_first(tcmb: Tcmb, database: str, rows: R
     with syncing(tcmb, database, clock) as plugin:
         while plugin.job("sync") != "succeeded":
             clock.advance(1)
-        assert plugin.probe("currency_rates").code == "ok"
+        assert probed(plugin).code == "ok"
     got = [path for path in tcmb.paths() if path in {archive_path(day) for day in days}]
     assert got == [archive_path(day) for day in days[3:]], "oldest first, each once"
     assert len(rows("SELECT day FROM aliaport_currency_bulletins")) == len(days)
@@ -184,7 +196,7 @@ def test_a_day_without_a_file_is_asked_again_for_fifteen_days(tcmb: Tcmb, databa
     clock = FakeClock(istanbul("2026-11-09 10:00"))
     with syncing(tcmb, database, clock, first_day="2026-11-02") as plugin:
         plugin.job("sync")
-        answer = plugin.probe("currency_rates")
+        answer = probed(plugin)
         assert (answer.status, answer.code) == ("degraded", "missed")
         assert "2026-11-04 (no_file)" in answer.summary
         assert figures(plugin)["aliaport_currency_sync_missed_bulletins"] == 1
@@ -225,7 +237,7 @@ def test_a_half_holiday_may_have_a_bulletin_and_need_not(
     with syncing(tcmb, database, clock, first_day="2026-10-26") as plugin:
         assert plugin.job("sync") == "succeeded"
         assert archive_path(date(2026, 10, 28)) in tcmb.paths()
-        assert plugin.probe("currency_rates").code == "ok"
+        assert probed(plugin).code == "ok"
         tcmb.publish(date(2026, 10, 28))
         clock.advance(7 * 3600)
         plugin.job("sync")
@@ -244,7 +256,7 @@ def test_a_corrected_bulletin_is_a_new_revision(tcmb: Tcmb, database: str, rows:
         clock.advance(3600 * 1.3)
         plugin.job("sync")
         assert any(event["event"] == "currency_sync.revised" for event in plugin.logged)
-        assert plugin.probe("currency_rates").data["revision"] == 2
+        assert probed(plugin).data["revision"] == 2
     assert rows(
         "SELECT revision, forex_buying FROM aliaport_currency_rates WHERE code = 'USD' ORDER BY 1"
     ) == ["1|41.8931", "2|42.1026"]
@@ -258,7 +270,7 @@ def test_a_jump_is_stored_flagged_and_shown(tcmb: Tcmb, database: str, rows: Row
         # Today's bulletin comes first; the day before, which shows its jump, after it.
         assert plugin.job("sync") == "succeeded"
         assert tcmb.paths() == ["today.xml", archive_path(date(2026, 11, 23))]
-        answer = plugin.probe("currency_rates")
+        answer = probed(plugin)
         assert (answer.status, answer.code) == ("degraded", "rate_jump")
         assert "USD -12.00%" in answer.summary
         assert figures(plugin)["aliaport_currency_sync_jumped_rates"] == 9
@@ -268,7 +280,7 @@ def test_a_jump_is_stored_flagged_and_shown(tcmb: Tcmb, database: str, rows: Row
         tcmb.publish(date(2026, 11, 24), percent=-2)
         clock.advance(4400)
         plugin.job("sync")
-        assert plugin.probe("currency_rates").code == "ok"
+        assert probed(plugin).code == "ok"
     assert rows(
         "SELECT day, revision, jump_percent FROM aliaport_currency_rates WHERE code = 'JPY' ORDER BY 1, 2"
     ) == ["2026-11-23|1|", "2026-11-24|1|-12.00", "2026-11-24|2|"]
@@ -285,7 +297,7 @@ def test_refused_bulletins_leave_nothing_and_are_named(
     with syncing(tcmb, database, clock, first_day="2026-11-24") as plugin:
         assert plugin.job("sync") == "pending"
         assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["0"]
-        answer = plugin.probe("currency_rates")
+        answer = probed(plugin)
         assert answer.code == "no_bulletin"
         assert "invalid_value: GBP" in answer.summary
         assert figures(plugin)["aliaport_currency_sync_failure"] == 1
@@ -322,7 +334,7 @@ def test_the_calendar_s_end_is_announced(tcmb: Tcmb, database: str) -> None:
     clock = FakeClock(istanbul(f"{day} 16:00"))
     with syncing(tcmb, database, clock, first_day=str(day)) as plugin:
         plugin.job("sync")
-        answer = plugin.probe("currency_rates")
+        answer = probed(plugin)
         assert (answer.status, answer.code) == ("degraded", "calendar_ends")
 
 
@@ -334,7 +346,7 @@ def test_an_extra_holiday_is_neither_asked_for_nor_missed(tcmb: Tcmb, database: 
     ) as plugin:
         assert plugin.job("sync") == "succeeded"
         assert tcmb.paths() == [archive_path(date(2026, 11, 24))]
-        assert plugin.probe("currency_rates").code == "ok"
+        assert probed(plugin).code == "ok"
 
 
 def test_all_known_failures_are_exported_as_zero_from_the_start(tcmb: Tcmb, database: str) -> None:
@@ -354,16 +366,17 @@ async def test_who_lost_the_lead_in_mid_run_writes_nothing(
 
     async def hold(_request: web.Request) -> web.StreamResponse:
         arrived.set()
-        await asyncio.to_thread(let_go.wait, 20)
+        await asyncio.to_thread(let_go.wait, 50)
         return web.Response(body=document(date(2026, 11, 24)), content_type="application/xml")
 
     tcmb.behave("today.xml", hold)
     clock = FakeClock(istanbul("2026-11-24 16:00"))
     other = Leader(make_context("other", database_url=database), name=COMPONENT, component="other")
-    with syncing(tcmb, database, clock, first_day="2026-11-24") as plugin:
+    patient = {"first_day": "2026-11-24", "request_timeout": 60}
+    with syncing(tcmb, database, clock, **patient) as plugin:
         loop = asyncio.get_running_loop()
         running = asyncio.create_task(asyncio.to_thread(plugin.job, "sync"))
-        await asyncio.to_thread(arrived.wait, 20)
+        await asyncio.to_thread(arrived.wait, 30)
         assert not await other.holds()
         rows(
             "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "

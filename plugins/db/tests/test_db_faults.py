@@ -15,7 +15,7 @@ from tests.support.postgres import TcpPostgres
 from tests.support.waiting import wait_until
 
 # Wider than the plugin's own defaults: a slow machine proves no less.
-PATIENT = {"connect_timeout": 1.0, "query_timeout": 1.0}
+PATIENT = {"connect_timeout": 2.0, "query_timeout": 2.0}
 
 
 @pytest.fixture(scope="module")

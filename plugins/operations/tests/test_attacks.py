@@ -59,7 +59,8 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A service with one connection, so that a leak of it cannot stay unnoticed."""
     settings = {
         "POOL_SIZE": "1",
-        "BODY_TIMEOUT": "1",
+        # Long enough for a busy machine to send the rest of a body.
+        "BODY_TIMEOUT": "3",
         "ACQUIRE_TIMEOUT": "10",
         "FAILURES_PER_USER_AND_ADDRESS": "100000",
         "FAILURES_PER_USER": "100000",

@@ -308,7 +308,7 @@ def test_mixed_writes_make_no_deadlock(pair: Pair) -> None:
             threads.submit(write, api, random.Random(number))
             for number, api in enumerate((first, second) * 3)
         ]
-        statuses = set[int]().union(*(each.result(60) for each in work))
+        statuses = set[int]().union(*(each.result(100) for each in work))
     assert statuses <= {200, 201, 409, 422}, statuses
     assert first.sql(BROKEN_HISTORIES) == ""
     # Of this test and of those before it.

@@ -148,6 +148,7 @@ def test_a_starting_replica_never_says_that_there_is_no_such_route(
         service.process.wait()
 
 
+@pytest.mark.timeout(300)
 def test_a_rolling_restart_loses_nothing(server: TcpPostgres, tmp_path: Path) -> None:
     with started_at_once(server, tmp_path, 2) as pair:
         clerks = Clerks(1, pair[0].account()["id"], pair)

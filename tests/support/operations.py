@@ -24,6 +24,11 @@ PASSWORD = "öyle bir parola 42"
 HASH = hashed(PASSWORD)
 ROLES = ("viewer", "clerk", "admin")
 CARI, ORDER, GATE = "/api/cari", "/api/work-order", "/api/gate-log"
+PATIENT = {
+    "ALIAPORT_APPS__OPERATIONS__ACQUIRE_TIMEOUT": "10",
+    "ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "30",
+}
+"""For tests that let requests wait for locks, or that send many at once to a busy machine."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.operations import CARI, GATE, ORDER, Operations, replica, serve
+from tests.support.operations import CARI, GATE, ORDER, PATIENT, Operations, replica, serve
 from tests.support.operations_clerks import BROKEN_HISTORIES
 from tests.support.operations_locks import held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
@@ -27,11 +27,7 @@ CLERKS = ("clerk-1", "clerk-2")
 def pair(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two replicas; each knows the tokens of two clerks."""
     folder = tmp_path_factory.mktemp("operations")
-    environ = {
-        "ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "5",
-        "ALIAPORT_APPS__OPERATIONS__ACQUIRE_TIMEOUT": "10",
-        "ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "30",
-    }
+    environ = PATIENT | {"ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "5"}
     with serve(server, folder / "first", **environ) as first:
         for name in CLERKS:
             first.tokens[name] = first.token(first.add_user(name))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.operations import CARI, GATE, ORDER, Operations, serve
+from tests.support.operations import CARI, GATE, ORDER, PATIENT, Operations, serve
 from tests.support.operations_locks import held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
@@ -21,8 +21,8 @@ REPLAYED = "aliaport_operations_replayed_total"
 
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    interval = {"ALIAPORT_PLUGINS__OPERATIONS__PURGE_INTERVAL": "1"}
-    with serve(server, tmp_path_factory.mktemp("keys") / "run", **interval) as operations:
+    environ = PATIENT | {"ALIAPORT_PLUGINS__OPERATIONS__PURGE_INTERVAL": "1"}
+    with serve(server, tmp_path_factory.mktemp("keys") / "run", **environ) as operations:
         yield operations
 
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.operations import GATE, ORDER, Operations, replica, serve
+from tests.support.operations import GATE, ORDER, PATIENT, Operations, replica, serve
 from tests.support.operations_clerks import LOST, Clerks, committed_since, series_of
 from tests.support.operations_locks import held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
 from tests.support.waiting import wait_until
 
-ROUNDS = int(os.environ.get("ALIAPORT_KILL_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("ALIAPORT_KILL_ROUNDS", "8"))
 SEED = int(os.environ.get("ALIAPORT_KILL_SEED") or random.SystemRandom().randrange(10**6))
 """Of all random moments and requests; a failed test shows it."""
 
@@ -30,7 +30,6 @@ COUNTED = (
     "aliaport_gate_logs_total",
     "aliaport_operations_transitions_total",
 )
-PATIENT = {"ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "30"}
 WAIT_IN_COMMIT = """
 CREATE FUNCTION wait_in_commit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;

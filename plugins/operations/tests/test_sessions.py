@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.operations import CARI, PASSWORD, Operations, replica
+from tests.support.operations import CARI, PASSWORD, PATIENT, Operations, replica
 from tests.support.operations_locks import blocked, held, wait_for_blocked
 from tests.support.waiting import wait_until
 
@@ -20,6 +20,7 @@ SHORT = {
     "ALIAPORT_APPS__OPERATIONS__SESSION_HOURS": str(1 / 3600),
     "ALIAPORT_APPS__OPERATIONS__IDLE_MINUTES": "1",
     "ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "3",
+    **PATIENT,
 }
 
 

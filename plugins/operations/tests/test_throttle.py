@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from tests.support.operations import PASSWORD, Operations, replica, serve
+from tests.support.operations import PASSWORD, PATIENT, Operations, replica, serve
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Answer
 
@@ -20,6 +20,7 @@ LIMITS = {
     "ALIAPORT_APPS__OPERATIONS__FAILURES_PER_ADDRESS": str(ADDRESS),
     "ALIAPORT_APPS__OPERATIONS__FAILURES_PER_USER": str(USER),
     "ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "5",
+    **PATIENT,
 }
 WRONG = "some other words 42"
 WINDOW = 15 * 60

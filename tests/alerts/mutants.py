@@ -8,6 +8,7 @@ _COMPARISON = re.compile(r"(?<![=!<>~])(==|!=|>=|<=|>|<)(?![=~])")
 _RANGE = re.compile(r"\[(\d+)([smhd])\]")
 _DURATION = re.compile(r"(\d+)([smhd])")
 _NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![\w.])")
+_STRING = re.compile(r'"[^"]*"')
 _PROTECTED = re.compile(r'"[^"]*"|\[[^\]]*\]')
 _OTHERS = {
     "==": ("!=",),
@@ -31,7 +32,7 @@ def mutants(rule: Text) -> Iterator[tuple[str, Text]]:
     """
     expression = rule["expr"]
     for match in _outside_strings(_COMPARISON, expression):
-        for other in _OTHERS[match[1]]:
+        for other in _others(expression, match):
             yield _with(rule, "expr", match, other)
     for match in _outside_strings(_NUMBER, expression):
         if _MAKES_A_VECTOR.search(expression[max(0, match.start() - 7) : match.end() + 2]):
@@ -49,6 +50,13 @@ def mutants(rule: Text) -> Iterator[tuple[str, Text]]:
                 yield _with(rule, key, match, _scaled(match[1], match[2], factor))
     if "alert" in rule and "for" not in rule:
         yield "for: none -> 5m", {**rule, "for": "5m"}
+
+
+def _others(expression: str, match: re.Match[str]) -> tuple[str, ...]:
+    """Return what may be in the place of an operator: a label's matcher knows `=`, not `==`."""
+    before = _STRING.sub("", expression[: match.start()])
+    in_selector = before.count("{") > before.count("}")
+    return ("=",) if in_selector else _OTHERS[match[1]]
 
 
 def _outside_strings(pattern: re.Pattern[str], expression: str) -> Iterator[re.Match[str]]:

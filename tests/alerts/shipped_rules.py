@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
 RULE_FILES = sorted(PROMETHEUS.glob("*.rules.yml"))
 TEST_FILES = sorted((Path(__file__).parent / "rules").glob("*.test.yml"))
+ABSENT = "absent.test.yml"
+"""Tests all rules at once, without any series."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def cases() -> tuple[Case, ...]:
 
 def _cases() -> Iterator[Case]:
     for file in TEST_FILES:
-        if file.name == "absent.test.yml":
+        if file.name == ABSENT:
             continue
         document = yaml.safe_load(file.read_text())
         for group in document["tests"]:

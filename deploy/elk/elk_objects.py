@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from elk_compare import holds, same
-from elk_server import Problem, Server
+from elk_server import Server
+from json_http import Problem
 
-HERE = Path(__file__).resolve().parent
 KINDS = {
     # In the order of need: a template names its pipeline and its parts.
     "ingest_pipeline": "_ingest/pipeline",
@@ -23,9 +23,12 @@ KINDS = {
 class Setup:
     """One run over all objects."""
 
-    def __init__(self, elasticsearch: Server, kibana: Server, *, dry_run: bool) -> None:
+    def __init__(
+        self, elasticsearch: Server, kibana: Server, *, folder: Path, dry_run: bool
+    ) -> None:
         self.elasticsearch = elasticsearch
         self.kibana = kibana
+        self.folder = folder
         self.dry_run = dry_run
         self.outcomes: dict[str, str] = {}
 
@@ -44,7 +47,7 @@ class Setup:
     def objects(self) -> None:
         """The pipeline, the templates and the roles."""
         for kind, api in KINDS.items():
-            for file in sorted((HERE / "elasticsearch" / kind).glob("*.json")):
+            for file in sorted((self.folder / "elasticsearch" / kind).glob("*.json")):
                 name, body = file.stem, json.loads(file.read_text())
                 answer = self.ask("GET", f"{api}/{name}")
                 if answer is None:
@@ -58,7 +61,7 @@ class Setup:
 
     def streams(self) -> None:
         """The data streams themselves: a template alone changes none that is already there."""
-        for file in sorted((HERE / "elasticsearch/index_template").glob("*.json")):
+        for file in sorted((self.folder / "elasticsearch/index_template").glob("*.json")):
             template = json.loads(file.read_text())
             parts = [f"component_template/{part}" for part in template["composed_of"]]
             stale = any(
@@ -94,7 +97,7 @@ class Setup:
 
     def saved_objects(self) -> None:
         """Data views, searches and the dashboard: all are imported when one differs."""
-        data = (HERE / "kibana/aliaport.ndjson").read_bytes()
+        data = (self.folder / "kibana/aliaport.ndjson").read_bytes()
         ours = [json.loads(line) for line in data.splitlines()]
         types = sorted({each["type"] for each in ours})
         query = {"type": types, "excludeExportDetails": True}
@@ -139,7 +142,9 @@ class Setup:
     def filebeat_key(self, file: Path) -> None:
         """Make a key that may only write our streams; it goes into the file and nowhere else."""
         if not self.dry_run:
-            body = json.loads((HERE / "elasticsearch/api_key/aliaport-filebeat.json").read_text())
+            body = json.loads(
+                (self.folder / "elasticsearch/api_key/aliaport-filebeat.json").read_text()
+            )
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
                 try:
                     key = self.elasticsearch.ask("POST", "_security/api_key", body)

@@ -1,37 +1,41 @@
 """Elasticsearch and Kibana as `setup` asks them: JSON over HTTP, with one-line problems."""
 
-import http.client
 import json
 import ssl
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+
+from json_http import Advice, JsonClient, Problem, reason
 
 OLDEST = (9, 3)
 """The oldest version that knows all that the files hold."""
 
-
-class Problem(Exception):
-    """What stops the script: one line that says what, where, and what to do."""
-
-
-class Misuse(Problem):
-    """The command itself is wrong."""
+_ADVICE = Advice(
+    timeout="is it overloaded?",
+    unreachable="is it running, and are the address, the port and http or https right?",
+    untrusted="name the authority with --ca",
+)
 
 
-@dataclass
 class Server:
     """Elasticsearch or Kibana, asked over HTTP; no request waits longer than the timeout."""
 
-    name: str
-    url: str
-    authorization: str
-    context: ssl.SSLContext
-    timeout: float
+    def __init__(
+        self, name: str, url: str, authorization: str, context: ssl.SSLContext, timeout: float
+    ) -> None:
+        self.name = name
+        self._client = JsonClient(
+            name=f"{name} at {url}",
+            url=url,
+            authorization=authorization,
+            advice=_ADVICE,
+            timeout=timeout,
+            context=context,
+            headers={"kbn-xsrf": "true", "Accept": "*/*"},
+        )
 
     def ask(self, method: str, path: str, body: Any = None, form: str = "") -> Any:
-        """The parsed answer; None when there is no such thing."""
-        status, raw = self._exchange(method, path, body, form)
+        """Return the parsed answer; None when there is no such thing."""
+        status, _, raw = self._client.exchange(method, path, body, form)
         if status == 404:
             return None
         if status < 300:
@@ -39,39 +43,7 @@ class Server:
                 return json.loads(raw) if raw else {}
             except ValueError:
                 return [json.loads(line) for line in raw.splitlines()]
-        raise Problem(f"{self}: {status} to {method} {path}: {reason(raw)}{advice(status)}")
-
-    def _exchange(self, method: str, path: str, body: Any, form: str) -> tuple[int, bytes]:
-        parts = urlsplit(self.url)
-        secure = parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        extra: dict[str, Any] = {"context": self.context} if secure else {}
-        connection = kind(parts.hostname or "", parts.port, timeout=self.timeout, **extra)
-        headers = {"Authorization": self.authorization, "kbn-xsrf": "true", "Accept": "*/*"}
-        data = None
-        if body is not None:
-            data = body if form else json.dumps(body).encode()
-            headers["Content-Type"] = form or "application/json"
-        try:
-            connection.request(method, f"{parts.path.rstrip('/')}/{path}", data, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except ssl.SSLCertVerificationError as error:
-            raise Problem(
-                f"{self}: its certificate is not trusted ({error.verify_message}); "
-                "name the authority with --ca"
-            ) from error
-        except TimeoutError as error:
-            raise Problem(
-                f"{self}: no answer to {method} {path} within {self.timeout:g} s; is it overloaded?"
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Problem(
-                f"{self}: cannot be reached ({str(error) or type(error).__name__}); is it running, "
-                "and are the address, the port and http or https right?"
-            ) from error
-        finally:
-            connection.close()
+        raise Problem(f"{self}: {status} to {method} {path}: {reason(raw)}{_advice(status)}")
 
     def check_version(self, path: str) -> None:
         """Refuse a server that is too old for what the files hold."""
@@ -86,22 +58,10 @@ class Server:
             raise Problem(f"{self}: is version {number}; upgrade it to {wanted} or later")
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.url}"
+        return self._client.name
 
 
-def reason(raw: bytes) -> str:
-    """What the server says is wrong, on one line."""
-    try:
-        answer = json.loads(raw)
-        error = answer.get("error", answer)
-        text = error.get("reason") if isinstance(error, dict) else answer.get("message", error)
-    except (ValueError, AttributeError):
-        text = raw.decode(errors="replace")
-    return " ".join(str(text).split())[:300]
-
-
-def advice(status: int) -> str:
-    """What to do about a refusal."""
+def _advice(status: int) -> str:
     return {
         401: "; is the user, the password or the API key right?",
         403: "; give this user the role superuser, or manage and manage_security with Kibana admin",

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-
-class Problem(Exception):
-    """What stops the script: one line that says what, where, and what to do."""
+from json_http import Problem
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Addresses, limits and the names of the fields are those of its documentation and
 that use it; the real server was never asked where this was written.
 """
 
-import http.client
 import json
 import ssl
 import time
@@ -14,13 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from uptime_list import Problem
+from json_http import Advice, JsonClient, Problem, reason
 
 LONGEST_WAIT = 120.0
 """Seconds that the server may ask to wait; longer is a problem to be told."""
 
 MOST_TRIES = 5
 _MOST_PAGES = 100
+
+_ADVICE = Advice(
+    timeout="run it again",
+    unreachable="is there a way to it?",
+    untrusted="is there something between here and it?",
+)
 
 Json = dict[str, Any]
 
@@ -39,6 +44,17 @@ class Robot:
     context: ssl.SSLContext | None = None
     sleep: Callable[[float], None] = time.sleep
     _asked: deque[float] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._client = JsonClient(
+            name=self.url,
+            url=self.url,
+            authorization=f"Bearer {self.key}",
+            advice=_ADVICE,
+            timeout=self.timeout,
+            context=self.context,
+            headers={"Accept": "application/json"},
+        )
 
     def monitors(self) -> list[Json]:
         """All monitors of the account."""
@@ -85,7 +101,7 @@ class Robot:
     def _ask(self, method: str, path: str, body: Json | None) -> Any:
         for _ in range(MOST_TRIES):
             self._keep_the_pace()
-            status, headers, raw = self._exchange(method, path, body)
+            status, headers, raw = self._client.exchange(method, path, body)
             if status != 429:
                 break
             wait = _seconds(headers.get("Retry-After"))
@@ -94,7 +110,7 @@ class Robot:
             self.sleep(wait)
         if status >= 300:
             raise Problem(
-                f"{self.url}: {status} to {method} {path}: {_reason(raw)}{_advice(status)}"
+                f"{self.url}: {status} to {method} {path}: {reason(raw)}{_advice(status)}"
             )
         try:
             return json.loads(raw) if raw.strip() else {}
@@ -109,55 +125,12 @@ class Robot:
             self.sleep(60 - (now - self._asked.popleft()))
         self._asked.append(time.monotonic())
 
-    def _exchange(
-        self, method: str, path: str, body: Json | None
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        parts = urlsplit(self.url)
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, timeout=self.timeout, context=self.context
-            )
-        else:
-            connection = http.client.HTTPConnection(
-                parts.hostname or "", parts.port, timeout=self.timeout
-            )
-        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
-        data = None
-        if body is not None:
-            data = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
-        try:
-            connection.request(method, f"{parts.path.rstrip('/')}/{path}", data, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        except TimeoutError as error:
-            raise Problem(
-                f"{self.url}: no answer to {method} {path} within {self.timeout:g} s; run it again"
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Problem(
-                f"{self.url}: cannot be reached ({str(error) or type(error).__name__}); "
-                "is there a way to it?"
-            ) from error
-        finally:
-            connection.close()
-
 
 def _seconds(text: str | None) -> float:
     try:
         return max(1.0, float(text or ""))
     except ValueError:
         return 60.0
-
-
-def _reason(raw: bytes) -> str:
-    try:
-        answer = json.loads(raw)
-        text = answer.get("message") or answer.get("error") or answer
-    except (ValueError, AttributeError):
-        text = raw.decode(errors="replace")
-    return " ".join(str(text).split())[:300]
 
 
 def _advice(status: int) -> str:

@@ -1,0 +1,115 @@
+"""JSON over HTTP for the scripts `../elk/setup` and `../uptime/sync`; standard library only."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPMessage
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+
+class Problem(Exception):
+    """What stops the script: one line that says what, where, and what to do."""
+
+
+class Misuse(Problem):
+    """The command itself is wrong."""
+
+
+class Response(NamedTuple):
+    """What a server sent back."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do when there is no response."""
+
+    timeout: str
+    unreachable: str
+    untrusted: str
+
+
+@dataclass(frozen=True)
+class JsonClient:
+    """Sends requests to the paths below `url`; none waits longer than `timeout` seconds.
+
+    `name` is what problems call the server.
+    """
+
+    name: str
+    url: str
+    authorization: str
+    advice: Advice
+    timeout: float = 30.0
+    context: ssl.SSLContext | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def exchange(self, method: str, path: str, body: Any = None, form: str = "") -> Response:
+        """Send `body` as JSON, or as it is where `form` names its type. Raises Problem."""
+        headers = {"Authorization": self.authorization, **self.headers}
+        data = None
+        if body is not None:
+            data = body if form else json.dumps(body).encode()
+            headers["Content-Type"] = form or "application/json"
+        connection = self._connection()
+        try:
+            base = urlsplit(self.url).path.rstrip("/")
+            connection.request(method, f"{base}/{path}", data, headers)
+            response = connection.getresponse()
+            return Response(response.status, response.headers, response.read())
+        except ssl.SSLCertVerificationError as error:
+            raise Problem(
+                f"{self.name}: its certificate is not trusted ({error.verify_message}); "
+                f"{self.advice.untrusted}"
+            ) from error
+        except TimeoutError as error:
+            raise Problem(
+                f"{self.name}: no answer to {method} {path} within {self.timeout:g} s; "
+                f"{self.advice.timeout}"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Problem(
+                f"{self.name}: cannot be reached ({str(error) or type(error).__name__}); "
+                f"{self.advice.unreachable}"
+            ) from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(
+                host, parts.port, timeout=self.timeout, context=self.context
+            )
+        return http.client.HTTPConnection(host, parts.port, timeout=self.timeout)
+
+
+def reason(body: bytes) -> str:
+    """Return what the server says is wrong, on one line."""
+    try:
+        answer = json.loads(body)
+        error = answer.get("error")
+        detail = error.get("reason") if isinstance(error, dict) else None
+        text = detail or answer.get("message") or error or answer
+    except (ValueError, AttributeError):
+        text = body.decode(errors="replace")
+    return " ".join(str(text).split())[:300]
+
+
+def secret(file: Path, what: str) -> str:
+    """Return the one line of a file that holds `what` alone. Raises Misuse."""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misuse(f"{file}: cannot be read ({getattr(error, 'strerror', 'no text')})") from error
+    if not text or len(text.split()) > 1:
+        raise Misuse(f"{file}: has to hold {what} alone, on one line")
+    return text

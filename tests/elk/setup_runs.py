@@ -1,47 +1,61 @@
-"""`setup` as a person runs it: a process of its own, with no packages but the standard library."""
+"""Runs of `setup`: in this process, or as a person starts it."""
 
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.elk.stand_in import ADMIN_KEY, PASSWORD, USER, StandIn
+from tests.support import scripts
 
 ELK = Path(__file__).parents[2] / "deploy" / "elk"
+SETUP = scripts.script(ELK / "setup")
 
 
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
+class Done(scripts.Done):
+    """A run of `setup`."""
 
     def outcomes(self) -> set[str]:
-        """Which outcomes were told."""
+        """Return which outcomes were reported."""
         return {re.split(r" {2,}", line)[0] for line in self.out.splitlines()}
 
     def problem(self) -> str:
-        """The one line that says what is wrong."""
+        """Return the one line that says what is wrong."""
         assert self.err.startswith("setup: "), f"no problem told: {self.err!r}"
         assert self.err.count("\n") == 1, f"more than one line: {self.err}"
         return self.err
 
 
 def run(elk: Path, *arguments: object) -> Done:
+    """Run it in this process for the files in the folder `elk`."""
+    done = scripts.run(lambda: int(SETUP.main([*map(str, arguments)], elk)))
+    return _checked(done.code, done.out, done.err)
+
+
+def run_process(*arguments: object) -> Done:
+    """Run it in a process of its own, with no packages but the standard library."""
     done = subprocess.run(
-        [sys.executable, "-S", "-B", str(elk / "setup"), *map(str, arguments)],
+        [sys.executable, "-S", "-B", str(ELK / "setup"), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    told = done.stdout + done.stderr
-    for hidden in (PASSWORD, ADMIN_KEY.split(":")[1], "never-show-this"):
-        assert hidden not in told, f"a secret was told: {told}"
-    assert "Traceback" not in told, told
-    return Done(done.returncode, done.stdout, done.stderr)
+    return _checked(done.returncode, done.stdout, done.stderr)
+
+
+def servers(server: StandIn, password: Path) -> tuple[object, ...]:
+    """Return the arguments that name the servers and the user."""
+    where = ("--elasticsearch", server.url, "--kibana", server.kibana_url)
+    return (*where, "--user", USER, "--password-file", password)
 
 
 def run_on(server: StandIn, elk: Path, password: Path, *arguments: object) -> Done:
-    where = ("--elasticsearch", server.url, "--kibana", server.kibana_url)
-    return run(elk, *where, "--user", USER, "--password-file", password, *arguments)
+    return run(elk, *servers(server, password), *arguments)
+
+
+def _checked(code: int, out: str, err: str) -> Done:
+    written = out + err
+    for hidden in (PASSWORD, ADMIN_KEY.split(":")[1], "never-show-this"):
+        assert hidden not in written, f"a secret was written: {written}"
+    assert "Traceback" not in written, written
+    return Done(code, out, err)

@@ -2,13 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
+from tests.elk.setup_runs import ELK, run
 
-ELK = Path(__file__).parents[2] / "deploy/elk"
 README = (ELK / "README.md").read_text()
 
 
@@ -31,14 +27,8 @@ def test_the_table_of_streams_is_that_of_the_templates() -> None:
         assert row in README, f"README.md has no line {row}"
 
 
-@pytest.mark.service
 def test_its_options_of_setup_are_those_of_setup() -> None:
-    told = subprocess.run(
-        [sys.executable, "-B", str(ELK / "setup"), "--help"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    ).stdout
+    told = run(ELK, "--help").out
     command = README[README.index("deploy/elk/setup --elasticsearch") :].split("```")[0]
     for option in re.findall(r"--[a-z-]+", command):
         assert option in told, f"setup has no {option}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.elk.setup_runs import ELK, run, run_on
+from tests.elk.setup_runs import ELK, run, run_on, run_process, servers
 from tests.elk.stand_in import ADMIN_KEY, StandIn
 
 STREAMS = [f"logs-aliaport.{name}-default" for name in ("app", "api", "error", "audit")]
@@ -17,6 +17,21 @@ OBJECTS = 1 + 2 + 4 + 2 + 4 + 13
 
 def test_it_can_be_called_by_its_name() -> None:
     assert os.access(ELK / "setup", os.X_OK)
+
+
+def test_a_process_of_its_own_needs_no_packages_and_ends_with_the_right_code(
+    server: StandIn, password: Path
+) -> None:
+    done = run_process(*servers(server, password))
+    assert (done.code, done.outcomes(), done.err) == (0, {"created"}, "")
+    assert len(done.out.splitlines()) == OBJECTS
+    server.version = "9.2.9"
+    refused = run_process(*servers(server, password))
+    assert (refused.code, refused.out) == (1, "")
+    assert "upgrade it to 9.3 or later" in refused.problem()
+    wrong = run_process(*servers(server, password), "--ca", "/nowhere")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "is no file of certificates" in wrong.problem()
 
 
 def test_the_first_run_creates_all_and_the_second_changes_nothing(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.fixtures import Launch
-from tests.support.sentry import SentryServer, black_hole, sentry_server
+from tests.support.sentry import SentryServer, black_hole
 
 FAILING = "[plugins.scheduled]\nresult = 'fail'\ncrontab = '* * * * *'\nmargin = 60\n"
 SCHEDULED = {"scheduled": "aliaport_rogues.jobs:Scheduled"}
@@ -14,7 +14,7 @@ SCHEDULED = {"scheduled": "aliaport_rogues.jobs:Scheduled"}
 
 @pytest.fixture
 def stand_in() -> Iterator[SentryServer]:
-    with sentry_server() as stand_in:
+    with SentryServer() as stand_in:
         yield stand_in
 
 

@@ -1,7 +1,4 @@
-"""A stand-in for Sentry on loopback: takes envelopes as the real one does and keeps them.
-
-It is no aiohttp server: the SDK traces every aiohttp application of its process, this one too then.
-"""
+"""A stand-in for Sentry on loopback: takes envelopes as the real one does and keeps them."""
 
 import gzip
 import json
@@ -10,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import Any
+
+from tests.support.stand_in import Reply, Request, StandIn
 
 PATIENCE = 20.0
 """Seconds after which what should arrive is taken never to arrive."""
@@ -24,16 +22,18 @@ class Item:
     payload: Any
 
 
-@dataclass
-class SentryServer:
+class SentryServer(StandIn):
     """`raw` are the uncompressed envelopes as they came, `items` what was in them."""
 
-    port: int = 0
-    status: int = 200
-    raw: list[bytes] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    auth: list[str] = field(default_factory=list)
-    _news: threading.Condition = field(default_factory=threading.Condition)
+    keep_alive = True
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.raw: list[bytes] = []
+        self.items: list[Item] = []
+        self.auth: list[str] = []
+        self._news = threading.Condition()
+        super().__init__()
 
     @property
     def dsn(self) -> str:
@@ -57,17 +57,17 @@ class SentryServer:
         assert arrived, f"{len(found)} instead of {count} {kind} in {patience:g} s: {found}"
         return found
 
-    def take(self, path: str, headers: Any, body: bytes) -> None:
-        assert path == "/api/1/envelope/", path
-        if headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        else:
-            assert headers.get("Content-Encoding") is None, headers["Content-Encoding"]
+    def reply_to(self, request: Request) -> Reply:
+        assert request.target == "/api/1/envelope/", request.target
+        encoding = request.headers.get("Content-Encoding")
+        assert encoding in (None, "gzip"), encoding
+        body = gzip.decompress(request.body) if encoding else request.body
         with self._news:
-            self.auth.append(headers.get("X-Sentry-Auth", ""))
+            self.auth.append(request.headers.get("X-Sentry-Auth", ""))
             self.raw.append(body)
             self.items += parse_envelope(body)
             self._news.notify_all()
+        return Reply(self.status, b"{}")
 
 
 def parse_envelope(body: bytes) -> list[Item]:
@@ -84,41 +84,6 @@ def parse_envelope(body: bytes) -> list[Item]:
             payload, _, rest = rest.partition(b"\n")
         items.append(Item(about["type"], json.loads(payload)))
     return items
-
-
-@contextmanager
-def sentry_server() -> Iterator[SentryServer]:
-    """Run the stand-in on a free port."""
-    state = SentryServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            state.take(
-                self.path, self.headers, self.rfile.read(int(self.headers["Content-Length"]))
-            )
-            self.send_response(state.status)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_arguments: Any) -> None:
-            """Keep the output of the tests clean."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        block_on_close = False
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        state.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join(10)
 
 
 @contextmanager

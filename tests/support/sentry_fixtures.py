@@ -9,13 +9,13 @@ import structlog
 
 from aliaport import __version__
 from aliaport.sentry import Sentry, start_sentry
-from tests.support.sentry import SentryServer, sentry_server
+from tests.support.sentry import SentryServer
 
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[SentryServer]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with sentry_server() as stand_in:
+    with SentryServer() as stand_in:
         yield stand_in
 
 

@@ -1,6 +1,7 @@
 """Wait for what no event announces: the state of another process, a row, a file."""
 
 import asyncio
+import http.client
 import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
@@ -9,6 +10,9 @@ ResultT = TypeVar("ResultT")
 
 PATIENCE = 30.0
 """Seconds after which something that should happen is taken never to happen."""
+
+NOT_YET: tuple[type[Exception], ...] = (OSError, http.client.HTTPException)
+"""What a server that is not up yet, or is restarting, causes."""
 
 PAUSE = 0.02
 """Seconds between two looks."""
@@ -41,7 +45,7 @@ def wait_until(
     what: str,
     seconds: float = PATIENCE,
     *,
-    retry_on: tuple[type[Exception], ...] = (),
+    retry_on: tuple[type[Exception], ...] = NOT_YET,
 ) -> ResultT:
     """Call `condition` until its value is true, and return that value.
 

@@ -1,10 +1,9 @@
 """A stand-in for UptimeRobot's API, written from its documentation: pages, limits, what it keeps."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
+
+from tests.support.stand_in import Reply, Request, StandIn
 
 KEY = "u1234567-0123456789abcdef"
 CONTACTS = [
@@ -14,32 +13,19 @@ CONTACTS = [
 ]
 
 
-class Robot:
-    """`monitors` are kept by number; `refusals` are statuses and headers for the next requests."""
+def refusal(status: int, **headers: str) -> Reply:
+    """Return a response for the script that refuses a request."""
+    return Reply(status, b'{"message": "not now"}', headers)
+
+
+class Robot(StandIn):
+    """`monitors` are kept by number; `next_link` is what each page names as the next one."""
 
     def __init__(self) -> None:
         self.monitors: dict[int, dict[str, Any]] = {}
-        self.requests: list[tuple[str, str, Any]] = []
-        self.refusals: list[tuple[int, dict[str, str]]] = []
         self.next_link = ""
-        robot = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                robot.answer(self)
-
-            do_POST = do_PATCH = do_DELETE = do_GET
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v3"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__()
+        self.url += "/v3"
 
     def add(self, **monitor: Any) -> int:
         number = 100 + len(self.monitors)
@@ -47,48 +33,36 @@ class Robot:
         return number
 
     def changes(self) -> list[tuple[str, str, Any]]:
-        return [each for each in self.requests if each[0] != "GET"]
+        """Return method, path and body of the requests that could have changed something."""
+        return [
+            (request.method, _path(request), request.json() if request.body else None)
+            for request in self.requests
+            if request.method != "GET"
+        ]
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        parts = urlsplit(request.path)
-        length = int(request.headers.get("Content-Length", 0))
-        body = json.loads(request.rfile.read(length)) if length else None
-        path = parts.path.removeprefix("/v3/")
-        self.requests.append((request.command, path, body))
+    def reply_to(self, request: Request) -> Reply:
+        path = _path(request)
         if request.headers["Authorization"] != f"Bearer {KEY}":
-            self._send(request, 401, {"message": "Unauthorized"})
-        elif self.refusals:
-            status, headers = self.refusals.pop(0)
-            self._send(request, status, {"message": "not now"}, headers)
-        elif path == "user/alert-contacts":
-            self._send(request, 200, {"data": CONTACTS, "nextLink": None})
-        elif request.command == "GET":
-            self._list(request, int(parse_qs(parts.query).get("cursor", ["0"])[0]))
-        elif request.command == "POST":
-            self._send(request, 201, self.monitors[self.add(**body)])
-        elif request.command == "PATCH":
-            self.monitors[int(path.rpartition("/")[2])] |= body
-            self._send(request, 200, {})
-        else:
-            del self.monitors[int(path.rpartition("/")[2])]
-            self._send(request, 204, None)
+            return Reply.json({"message": "Unauthorized"}, 401)
+        if path == "user/alert-contacts":
+            return Reply.json({"data": CONTACTS, "nextLink": None})
+        if request.method == "GET":
+            return self._page(int(parse_qs(request.url.query).get("cursor", ["0"])[0]))
+        if request.method == "POST":
+            return Reply.json(self.monitors[self.add(**request.json())], 201)
+        number = int(path.rpartition("/")[2])
+        if request.method == "PATCH":
+            self.monitors[number] |= request.json()
+            return Reply.json({})
+        del self.monitors[number]
+        return Reply(204)
 
-    def _list(self, request: BaseHTTPRequestHandler, cursor: int) -> None:
-        """Two a page."""
+    def _page(self, cursor: int) -> Reply:
+        """Return two monitors, and the link to the next page."""
         left = [self.monitors[number] for number in sorted(self.monitors) if number > cursor]
         link = f"{self.url}/monitors?cursor={left[1]['id']}" if len(left) > 2 else None
-        self._send(request, 200, {"data": left[:2], "nextLink": self.next_link or link})
+        return Reply.json({"data": left[:2], "nextLink": self.next_link or link})
 
-    def _send(
-        self,
-        request: BaseHTTPRequestHandler,
-        status: int,
-        body: Any,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        data = b"" if body is None else json.dumps(body).encode()
-        request.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
-            request.send_header(name, value)
-        request.end_headers()
-        request.wfile.write(data)
+
+def _path(request: Request) -> str:
+    return request.url.path.removeprefix("/v3/")

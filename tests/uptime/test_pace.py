@@ -12,9 +12,8 @@ from tests.uptime.stand_in import Robot as StandIn
 
 @pytest.fixture
 def stand_in() -> Iterator[StandIn]:
-    stand_in = StandIn()
-    yield stand_in
-    stand_in.stop()
+    with StandIn() as stand_in:
+        yield stand_in
 
 
 def test_the_request_after_the_limit_waits_for_the_minute_to_end(stand_in: StandIn) -> None:

@@ -1,26 +1,30 @@
 """`sync` brings UptimeRobot to what the list says, and touches nothing else."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uptime_robot
 
-from tests.uptime.stand_in import KEY, Robot
+from tests.support import scripts
+from tests.support.scripts import Done
+from tests.uptime.stand_in import CONTACTS, KEY, Robot, refusal
 
 pytestmark = pytest.mark.service
 
 UPTIME = Path(__file__).parents[2] / "deploy/uptime"
 OUTSIDE = ["Production Health", "Production Ready", "Production API", "Staging Health"]
+SYNC = scripts.script(UPTIME / "sync")
 MINE = {"friendlyName": "A page of somebody else", "url": "https://example.com", "interval": 60}
 
 
 @pytest.fixture
 def robot() -> Iterator[Robot]:
-    robot = Robot()
-    yield robot
-    robot.stop()
+    with Robot() as robot:
+        yield robot
 
 
 @pytest.fixture
@@ -30,30 +34,48 @@ def key(tmp_path: Path) -> Path:
     return file
 
 
-def sync(
-    robot: Robot, key: Path, *options: str, code: int = 0
-) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [sys.executable, str(UPTIME / "sync"), "--key-file", str(key), "--url", robot.url,
-         "--per-minute", "1000", *options],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    assert KEY not in done.stdout + done.stderr
+def sync(robot: Robot, key: Path, *options: str, code: int = 0) -> Done:
+    arguments = ["--key-file", str(key), "--url", robot.url, "--per-minute", "1000", *options]
+    done = scripts.run(lambda: int(SYNC.main(arguments)))
+    assert done.code == code, done.out + done.err
+    assert KEY not in done.out + done.err
     return done
 
 
-def outcomes(done: "subprocess.CompletedProcess[str]") -> list[tuple[str, str]]:
-    lines = [line.partition("  [aliaport] ") for line in done.stdout.splitlines()]
+def outcomes(written: str) -> list[tuple[str, str]]:
+    lines = [line.partition("  [aliaport] ") for line in written.splitlines()]
     return [(outcome, name) for outcome, _, name in lines]
+
+
+def test_a_process_of_its_own_needs_no_packages_and_ends_with_the_right_code(
+    robot: Robot, key: Path
+) -> None:
+    def sync_process(*options: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-S", "-B", str(UPTIME / "sync"), "--key-file", str(key),
+             "--url", robot.url, *options],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    assert os.access(UPTIME / "sync", os.X_OK)
+    done = sync_process("--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert outcomes(done.stdout) == [("would be created", name) for name in OUTSIDE]
+    robot.script.append(refusal(500))
+    refused = sync_process()
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("sync: ")
+    wrong = sync_process("--per-minute", "0")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "have to be more than 0" in wrong.stderr
 
 
 def test_the_first_run_creates_all_and_the_second_changes_nothing(robot: Robot, key: Path) -> None:
     robot.add(**MINE)
-    assert outcomes(sync(robot, key)) == [("created", name) for name in OUTSIDE]
+    assert outcomes(sync(robot, key).out) == [("created", name) for name in OUTSIDE]
     assert len(robot.monitors) == 1 + len(OUTSIDE)
     robot.requests.clear()
-    assert outcomes(sync(robot, key)) == [("unchanged", name) for name in OUTSIDE]
+    assert outcomes(sync(robot, key).out) == [("unchanged", name) for name in OUTSIDE]
     assert robot.changes() == []
 
 
@@ -84,7 +106,7 @@ def test_a_change_by_hand_is_undone_and_nothing_else_is_sent(robot: Robot, key: 
     robot.monitors[number] |= {"interval": 60, "keywordValue": "x", "tags": ["by hand"]}
     robot.requests.clear()
     done = sync(robot, key)
-    assert outcomes(done)[0] == ("changed", "Production Health (interval, keywordValue)")
+    assert outcomes(done.out)[0] == ("changed", "Production Health (interval, keywordValue)")
     body = {"interval": 300, "keywordValue": '"status":"healthy"'}
     assert robot.changes() == [("PATCH", f"monitors/{number}", body)]
 
@@ -95,12 +117,12 @@ def test_more_in_the_servers_answer_about_a_contact_is_no_change(robot: Robot, k
         for contact in monitor["assignedAlertContacts"]:
             contact["alertContactId"] = str(contact["alertContactId"])
             contact["type"] = "EMAIL"
-    assert {outcome for outcome, _ in outcomes(sync(robot, key))} == {"unchanged"}
+    assert {outcome for outcome, _ in outcomes(sync(robot, key).out)} == {"unchanged"}
 
 
 def test_a_dry_run_only_reads(robot: Robot, key: Path) -> None:
     done = sync(robot, key, "--dry-run")
-    assert outcomes(done) == [("would be created", name) for name in OUTSIDE]
+    assert outcomes(done.out) == [("would be created", name) for name in OUTSIDE]
     assert robot.changes() == []
 
 
@@ -110,23 +132,26 @@ def test_surplus_ones_of_ours_are_told_and_deleted_only_when_asked(robot: Robot,
     sync(robot, key)
     robot.add(**robot.monitors[max(robot.monitors)] | {"id": max(robot.monitors) + 1})
     surplus = {("surplus", "Staging Health"), ("surplus", "Old page")}
-    assert surplus <= set(outcomes(sync(robot, key))), "a second one of a name is surplus too"
+    assert surplus <= set(outcomes(sync(robot, key).out)), "a second one of a name is surplus too"
     assert robot.changes()[len(OUTSIDE) :] == []
     done = sync(robot, key, "--delete", "--dry-run")
-    assert ("would be deleted", "Old page") in outcomes(done)
-    assert ("deleted", "Old page") in outcomes(sync(robot, key, "--delete"))
+    assert ("would be deleted", "Old page") in outcomes(done.out)
+    assert ("deleted", "Old page") in outcomes(sync(robot, key, "--delete").out)
     assert mine in robot.monitors
     assert len(robot.monitors) == 1 + len(OUTSIDE)
 
 
-def test_the_servers_limit_is_waited_for(robot: Robot, key: Path) -> None:
-    robot.refusals = [(429, {"Retry-After": "1"}), (429, {"Retry-After": "1"})]
-    assert outcomes(sync(robot, key)) == [("created", name) for name in OUTSIDE]
+def test_the_servers_limit_is_waited_for(robot: Robot) -> None:
+    robot.script += [refusal(429, **{"Retry-After": "1"}), refusal(429, **{"Retry-After": "7"})]
+    waited: list[float] = []
+    client = uptime_robot.Robot(robot.url, KEY, per_minute=1000, sleep=waited.append)
+    assert client.contacts() == CONTACTS
+    assert waited == [1.0, 7.0]
 
 
 def test_too_long_a_limit_is_told(robot: Robot, key: Path) -> None:
-    robot.refusals = [(429, {"Retry-After": "3600"})]
-    assert "wants 3600 s of patience; run this again later" in sync(robot, key, code=1).stderr
+    robot.script.append(refusal(429, **{"Retry-After": "3600"}))
+    assert "wants 3600 s of patience; run this again later" in sync(robot, key, code=1).err
 
 
 @pytest.mark.parametrize(
@@ -134,10 +159,10 @@ def test_too_long_a_limit_is_told(robot: Robot, key: Path) -> None:
     [(403, "403 to GET user/alert-contacts: not now; the key may only read"), (500, "500 to GET")],
 )
 def test_a_refusal_is_one_line(robot: Robot, key: Path, status: int, told: str) -> None:
-    robot.refusals = [(status, {})]
+    robot.script.append(refusal(status))
     done = sync(robot, key, code=1)
-    assert told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
@@ -147,13 +172,12 @@ def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
     listed.write_text((UPTIME / "monitors.toml").read_text().replace('"SMS"', '"Pager"'))
     done = sync(robot, key, "--list", str(listed), code=1)
     assert (
-        "UptimeRobot has no contact 'Pager'; it has: Operators, #aliaport-alerts, SMS"
-        in done.stderr
+        "UptimeRobot has no contact 'Pager'; it has: Operators, #aliaport-alerts, SMS" in done.err
     )
     robot.next_link = "https://elsewhere.example.com/v3/monitors?cursor=1"
-    assert "its next page is at another place" in sync(robot, key, code=1).stderr
+    assert "its next page is at another place" in sync(robot, key, code=1).err
     key.write_text("another-key")
-    assert "401 to GET user/alert-contacts" in sync(robot, key, code=1).stderr
+    assert "401 to GET user/alert-contacts" in sync(robot, key, code=1).err
 
 
 @pytest.mark.parametrize(
@@ -176,11 +200,11 @@ def test_a_wrong_list_is_told_before_anything_is_asked(
     text = (UPTIME / "monitors.toml").read_text()
     assert old in text
     listed.write_text(text.replace(old, new, 1) if "[[" in old else text.replace(old, new))
-    assert told in sync(robot, key, "--list", str(listed), code=2).stderr
+    assert told in sync(robot, key, "--list", str(listed), code=2).err
     assert robot.requests == []
 
 
 def test_wrong_commands(robot: Robot, key: Path, tmp_path: Path) -> None:
     key.write_text("two words")
-    assert "has to hold the API key alone" in sync(robot, key, code=2).stderr
-    assert "cannot be read" in sync(robot, tmp_path / "absent", code=2).stderr
+    assert "has to hold the API key alone" in sync(robot, key, code=2).err
+    assert "cannot be read" in sync(robot, tmp_path / "absent", code=2).err

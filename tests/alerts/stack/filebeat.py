@@ -1,9 +1,8 @@
 """A stand-in for the page of statistics of a Filebeat 9, which could not be had."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.stand_in import Reply, Request, StandIn
 
 
 def statistics(filled: float) -> dict[str, Any]:
@@ -36,37 +35,12 @@ def statistics(filled: float) -> dict[str, Any]:
     }
 
 
-class Filebeat:
+class Filebeat(StandIn):
     """Serves /stats; `filled` is the state of its queue."""
 
     def __init__(self) -> None:
         self.filled = 0.0
-        outer = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                known = self.path == "/stats"
-                body = json.dumps(statistics(outer.filled)).encode() if known else b""
-                self.send_response(200 if known else 404)
-                self.send_header("Content-Type", "application/json; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}
-        )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join(10)
-        self._server.server_close()
+    def reply_to(self, request: Request) -> Reply:
+        return Reply.json(statistics(self.filled)) if request.target == "/stats" else Reply(404)

@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.alerts.runbooks import ROOT
 from tests.alerts.stack.program import Program, fetch
 from tests.alerts.stack.stack import Stack
-from tests.support.postgres import until
 from tests.support.service import free_port
+from tests.support.waiting import wait_until
 
 STALL = 5.3
 """Seconds for which the service is frozen: from 5 on its log says so."""
@@ -107,7 +107,7 @@ def _suffer(stack: Stack) -> None:
     stack.database.stop()
     time.sleep(max(0.0, frozen + STALL - time.monotonic()))
     os.kill(backend.program.pid, signal.SIGCONT)
-    until(
+    wait_until(
         lambda: (
             backend.status()
             and logged("error.log", '"request.failed"', '"http_loop.stalled"', '"job.failed"')
@@ -117,8 +117,8 @@ def _suffer(stack: Stack) -> None:
     )
     stack.database.start()
     stack.database.wait_ready()
-    until(lambda: fetch(f"{backend.url}/ready")[0] == 200, "it is ready again")
-    until(lambda: logged("app.log", '"job.recovered"'), "its job works again")
+    wait_until(lambda: fetch(f"{backend.url}/ready")[0] == 200, "it is ready again")
+    wait_until(lambda: logged("app.log", '"job.recovered"'), "its job works again")
 
 
 def _environ(stack: Stack, site: str, folder: Path) -> dict[str, str]:

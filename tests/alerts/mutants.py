@@ -44,10 +44,10 @@ def mutants(rule: Text) -> Iterator[tuple[str, Text]]:
             yield _with(rule, "expr", match, f"[{_scaled(match[1], match[2], factor)}]")
     for key in _HOLDS:
         if key in rule:
-            match = _DURATION.fullmatch(rule[key])
-            assert match is not None, f"{rule[key]!r} is no simple duration"
+            duration = _DURATION.fullmatch(rule[key])
+            assert duration is not None, f"{rule[key]!r} is no simple duration"
             for factor in (0.5, 2):
-                yield _with(rule, key, match, _scaled(match[1], match[2], factor))
+                yield _with(rule, key, duration, _scaled(duration[1], duration[2], factor))
     if "alert" in rule and "for" not in rule:
         yield "for: none -> 5m", {**rule, "for": "5m"}
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import promql_parser
-import yaml
+
+from tests.alerts import shipped_rules
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "deploy/runbooks"
 GUIDES = ROOT / "deploy/guides"
-RULES = ROOT / "deploy/prometheus"
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 KINDS = {"promql", "sh", "sh changes", "sh docker"}
 """Of blocks: queries, commands that only look, that change something, that need Docker."""
@@ -35,24 +35,12 @@ class Block:
 
 def alerts() -> dict[str, dict[str, Any]]:
     """The alerting rules by name, with the name of their file under `file`."""
-    return {
-        rule["alert"]: rule | {"file": file.name}
-        for file in sorted(RULES.glob("*.rules.yml"))
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-        if "alert" in rule
-    }
+    return {rule.name: rule.text | {"file": rule.file.name} for rule in shipped_rules.alerts()}
 
 
 def recorded() -> set[str]:
     """The names of the recorded series."""
-    return {
-        rule["record"]
-        for file in RULES.glob("*.rules.yml")
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-        if "record" in rule
-    }
+    return {rule.name for rule in shipped_rules.rules() if not rule.is_alert}
 
 
 def pages() -> dict[str, str]:

@@ -11,7 +11,7 @@ from tests.alerts.receivers import alert
 from tests.alerts.receivers.office import Office, open_office
 from tests.alerts.receivers.receivers import PHONE
 from tests.alerts.receivers.smtp import text_of
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("alertmanager")
 
@@ -221,7 +221,7 @@ def test_an_sms_stays_a_single_one(office: Office) -> None:
 
 
 def test_the_heart_beats_and_nobody_else_is_told(office: Office) -> None:
-    until(lambda: office.receivers.heartbeat.count >= 3, "the heart beats three times")
+    wait_until(lambda: office.receivers.heartbeat.count >= 3, "the heart beats three times")
     for beat in office.receivers.heartbeat.messages:
         assert (beat["status"], beat["groupLabels"]["alertname"]) == ("firing", "Watchdog")
     everything = f"{office.receivers.slack.messages} {office.receivers.sns.messages}"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.alerts.receivers import Alertmanager, Receivers, alert
 from tests.alerts.shipped_rules import alerts
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("alertmanager")
 
@@ -205,7 +205,7 @@ def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
 
         # Where it does not happen, each test tells of its own.
         with suppress(AssertionError):
-            until(all_muted, "all that should be muted is", 15)
+            wait_until(all_muted, "all that should be muted is", 15)
         yield set(last)
     finally:
         alertmanager.stop()

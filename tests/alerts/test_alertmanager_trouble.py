@@ -6,7 +6,7 @@ import pytest
 
 from tests.alerts.receivers import alert
 from tests.alerts.receivers.office import open_office
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("alertmanager")
 
@@ -33,7 +33,7 @@ def test_outside_of_office_hours_only_what_cannot_wait_is_told(tmp_path: Path) -
         }
         for title in titles:
             office.slack(title)
-        until(
+        wait_until(
             lambda: office.alertmanager.log.read_text().count("not within active time") >= 3,
             "three are held back",
         )
@@ -48,7 +48,7 @@ def test_slack_gets_what_it_missed_while_it_was_out_of_order(tmp_path: Path) -> 
         office.alertmanager.post(CRITICAL)
         office.mail(TITLE)
         office.sms("DatabaseDown")
-        until(lambda: office.receivers.slack.refused >= 2, "Slack is tried again")
+        wait_until(lambda: office.receivers.slack.refused >= 2, "Slack is tried again")
         assert office.receivers.slack.messages == []
         office.receivers.slack.failing = False
         office.slack(TITLE)
@@ -75,7 +75,7 @@ def test_a_missing_secret_stops_its_channel_alone(
             office.mail(TITLE)
         if channel != "sns":
             office.sms("DatabaseDown")
-        until(
+        wait_until(
             lambda: (
                 office.metric(
                     rf'alertmanager_notification_requests_failed_total\{{integration="{channel}"'

@@ -1,7 +1,6 @@
 """The rules as shipped: valid, complete, tested, and using only what is exported."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from tests.alerts.shipped_rules import (
     promtool,
     rules,
 )
+from tests.support import metric_lists
 
 SPECIFIED = {
     "HighErrorRate": "critical",
@@ -100,9 +100,7 @@ def test_an_alert_says_what_where_and_what_to_do(rule: Rule) -> None:
 
 
 def test_rules_use_only_metrics_that_are_listed() -> None:
-    known = set(tomllib.loads((ROOT / "deploy/metrics.toml").read_text()))
-    for exporter in tomllib.loads((ROOT / "deploy/metrics-foreign.toml").read_text()).values():
-        known |= set(exporter["metrics"])
+    known = {*metric_lists.own(), *metric_lists.foreign()}
     known |= {rule.name for rule in rules() if not rule.is_alert}
     for rule in rules():
         texts = [rule.text["expr"], *rule.text.get("annotations", {}).values()]
@@ -118,8 +116,7 @@ def test_rules_use_only_metrics_that_are_listed() -> None:
 
 
 def test_latency_bounds_are_buckets() -> None:
-    listed = tomllib.loads((ROOT / "deploy/metrics.toml").read_text())
-    buckets = listed["aliaport_http_request_duration_seconds"]["buckets"]
+    buckets = metric_lists.own()["aliaport_http_request_duration_seconds"]["buckets"]
     bounds = {
         float(bound)
         for rule in rules()

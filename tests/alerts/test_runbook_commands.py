@@ -9,7 +9,7 @@ import pytest
 from tests.alerts.ill_installation import IllInstallation, ill_installation
 from tests.alerts.runbooks import Block, distinct, filters, selectors
 from tests.alerts.stack.program import fetch
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs(
     "root", "unshare", "promtool", "prometheus", "alertmanager", "exporters", "postgresql15"
@@ -26,7 +26,7 @@ NOT_HERE = {"probe_ssl_earliest_cert_expiry"}
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IllInstallation]:
     with ill_installation(tmp_path_factory.mktemp("ill")) as found:
         alerts = f"{found.environ['ALERTMANAGER']}/api/v2/alerts"
-        until(lambda: "Watchdog" in fetch(alerts)[1], "Alertmanager knows of an alert")
+        wait_until(lambda: "Watchdog" in fetch(alerts)[1], "Alertmanager knows of an alert")
         yield found
 
 

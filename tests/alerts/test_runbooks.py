@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import tomllib
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 from tests.alerts.runbooks import (
     KINDS,
-    ROOT,
     RUNBOOKS,
     SECTIONS,
     Block,
@@ -25,6 +23,7 @@ from tests.alerts.runbooks import (
     selectors,
     thresholds,
 )
+from tests.support import metric_lists
 
 ALERTS = alerts()
 PAGES = pages()
@@ -32,13 +31,7 @@ BLOCKS = [block for page, text in PAGES.items() for block in blocks(page, text)]
 
 
 def known_metrics() -> set[str]:
-    own = tomllib.loads((ROOT / "deploy/metrics.toml").read_text())
-    foreign = tomllib.loads((ROOT / "deploy/metrics-foreign.toml").read_text())
-    names = {name for table in foreign.values() for name in table["metrics"]} | recorded()
-    for name, table in own.items():
-        endings = ("_bucket", "_count", "_sum") if table["type"] == "histogram" else ("",)
-        names |= {name + ending for ending in endings}
-    return names
+    return {*metric_lists.own_series(), *metric_lists.foreign(), *recorded()}
 
 
 KNOWN = known_metrics()

@@ -18,7 +18,7 @@ from tests.grafana.dashboards import (
     targets,
     variable,
 )
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.needs("root", "unshare", "prometheus", "alertmanager", "exporters", "postgresql15"),
@@ -92,7 +92,7 @@ class Users(threading.Thread):
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(tmp_path_factory.mktemp("stack"), with_operations=True) as stack:
-        until(stack.watched, "every target is scraped", PATIENCE)
+        wait_until(stack.watched, "every target is scraped", PATIENCE)
         users = Users(stack)
         users.sign_in()
         users.start()
@@ -123,7 +123,7 @@ def test_every_query_of_a_panel_has_an_answer(stack: Stack) -> None:
         return {title for _, title, _ in waiting} <= ABSENT.keys()
 
     try:
-        until(all_answered, "every query has an answer", PATIENCE)
+        wait_until(all_answered, "every query has an answer", PATIENCE)
     except AssertionError:
         lines = [f"{where}: {expr}" for where, title, expr in waiting if title not in ABSENT]
         pytest.fail("\n".join(["no answer to:", *lines]))

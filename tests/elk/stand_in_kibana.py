@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 
 class Kibana:
@@ -37,7 +37,7 @@ class Kibana:
         if self.answer is not None:
             return web.json_response(self.answer)
         part = await (await request.multipart()).next()
-        assert part is not None
+        assert isinstance(part, BodyPartReader)
         assert part.name == "file"
         objects = [json.loads(line) for line in (await part.text()).splitlines() if line]
         known = {*self.saved, *((each["type"], each["id"]) for each in objects)}

@@ -20,7 +20,7 @@ def body(path: str) -> dict[str, Any]:
 
 
 def leaves(properties: dict[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, each in properties.items():
         if "properties" in each:
             found |= leaves(each["properties"], f"{prefix}{name}.")

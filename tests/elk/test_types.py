@@ -52,10 +52,10 @@ def name(file: Path) -> str:
 def with_wrong_key(file: Path, body: dict[str, Any]) -> dict[str, Any]:
     kind = file.parent.name
     path = WRONG_KEYS.get(f"{kind}/{file.stem}") or WRONG_KEYS[kind]
-    wrong = here = copy.deepcopy(body)
+    here: Any = (wrong := copy.deepcopy(body))
     for key in path[:-1]:
-        here = here[key]  # type: ignore[index]
-    here[f"{path[-1]}s_"] = here.pop(path[-1])  # type: ignore[index,arg-type]
+        here = here[key]
+    here[f"{path[-1]}s_"] = here.pop(path[-1])
     return wrong
 
 

@@ -2,52 +2,35 @@
 
 import functools
 import re
-import tomllib
-from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.alerts import shipped_rules
+from tests.support import metric_lists
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 ALWAYS = frozenset({"job", "instance"})
 
 
 @functools.cache
 def own() -> dict[str, dict[str, Any]]:
     """Aliaport's, by name, histograms by the names of their parts; each with its labels."""
-    listed: dict[str, dict[str, Any]] = tomllib.loads((DEPLOY / "metrics.toml").read_text())
     found: dict[str, dict[str, Any]] = {}
-    for name, metric in listed.items():
-        labels = ALWAYS | set(metric["labels"])
-        if metric["type"] != "histogram":
-            found[name] = {"type": metric["type"], "labels": labels}
-            continue
-        found[f"{name}_bucket"] = {"type": "counter", "labels": labels | {"le"}}
-        found[f"{name}_count"] = found[f"{name}_sum"] = {"type": "counter", "labels": labels}
+    for name, metric in metric_lists.own_series().items():
+        histogram = metric["type"] == "histogram"
+        bound = {"le"} if histogram and name.endswith("_bucket") else set()
+        kind = "counter" if histogram else metric["type"]
+        found[name] = {"type": kind, "labels": ALWAYS | set(metric["labels"]) | bound}
     return found
 
 
 @functools.cache
 def foreign() -> set[str]:
     """Those of other programs: what rules use, and what only dashboards do."""
-    files = (DEPLOY / "metrics-foreign.toml", DEPLOY / "grafana/metrics-foreign.toml")
-    return {
-        name
-        for file in files
-        for program in tomllib.loads(file.read_text()).values()
-        for name in program["metrics"]
-    }
+    return {*metric_lists.foreign(), *metric_lists.foreign(metric_lists.DASHBOARDS_ONLY)}
 
 
-@functools.cache
 def rules() -> list[dict[str, Any]]:
     """Every rule of Prometheus."""
-    return [
-        rule
-        for file in sorted((DEPLOY / "prometheus").glob("*.rules.yml"))
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-    ]
+    return [rule.text for rule in shipped_rules.rules()]
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from tests.grafana.dashboards import GRAFANA, dashboards, variable
-from tests.grafana.known_metrics import DEPLOY
+from tests.support.metric_lists import DEPLOY
 
 SOURCE_KEYS = {"name", "uid", "type", "access", "url", "isDefault", "editable", "jsonData"}
 PROVIDER_KEYS = {

@@ -18,6 +18,7 @@ from tests.grafana.dashboards import (
 )
 from tests.grafana.promql import matchers, parsed, selectors
 from tests.grafana.result_labels import NoSuchLabel, result_labels
+from tests.support import metric_lists
 
 
 def asked(dashboard: Json) -> list[tuple[str, str]]:
@@ -71,12 +72,10 @@ def test_only_dashboards_need_the_metrics_of_their_own_list() -> None:
     used = {
         name for board in dashboards().values() for _, expr in asked(board) for name in names(expr)
     }
-    text = (known_metrics.DEPLOY / "grafana/metrics-foreign.toml").read_text()
-    listed = set(re.findall(r'^ *(?:metrics = \[)?"(\w+)"', text, re.MULTILINE))
+    listed = metric_lists.foreign(metric_lists.DASHBOARDS_ONLY)
     assert listed, "the list is not read"
     assert listed - used == set(), "listed, and asked for by no dashboard"
-    others = known_metrics.DEPLOY / "metrics-foreign.toml"
-    assert not {name for name in listed if f'"{name}"' in others.read_text()}, "listed twice"
+    assert not listed & metric_lists.foreign(), "listed twice"
 
 
 def counters_as_they_stand(expr: str) -> list[str]:
@@ -187,8 +186,8 @@ def test_requests_of_users_are_those_of_the_rules() -> None:
         for label, op, value in matchers(selector)
         if label == "endpoint" and op == promql.MatchOp.NotRe
     }
-    rules = (known_metrics.DEPLOY / "prometheus/alert.rules.yml").read_text()
-    rules += (known_metrics.DEPLOY / "prometheus/service.rules.yml").read_text()
+    rules = (metric_lists.DEPLOY / "prometheus/alert.rules.yml").read_text()
+    rules += (metric_lists.DEPLOY / "prometheus/service.rules.yml").read_text()
     assert users
     for value in users:
         assert f'endpoint!~"{value}"' in rules, value

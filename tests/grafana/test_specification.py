@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.grafana.dashboards import dashboards, panels, targets
-from tests.grafana.known_metrics import DEPLOY
+from tests.support.metric_lists import DEPLOY
 
 PANELS = {
     "Request Rate": ("timeseries", "reqps", "aliaport_http_requests_total"),

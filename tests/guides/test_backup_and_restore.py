@@ -60,7 +60,7 @@ def test_what_was_dumped_is_there_after_the_restore(
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(today - timedelta(days=4)),
     }
     server.sql("CREATE DATABASE restored", database="postgres")
-    with serve(server, tmp_path / "first", **options) as operations:
+    with serve(server, tmp_path / "first", users=True, **options) as operations:
         fill(operations)
         figures = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)
         seen = [run(operations, "restored", step) for step in STEPS]

@@ -1,7 +1,6 @@
 """Prometheus finds the replicas, under the names that rules and dashboards know."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import yaml
 from aliaport.web import handlers
 from tests.kubernetes.render import KUBERNETES, Resource, build, of_kind, one
 from tests.kubernetes.scrape import target, visible
+from tests.support import metric_lists
 
 DEPLOY = KUBERNETES.parent
 ENVIRONMENTS = ("staging", "production")
@@ -46,8 +46,7 @@ def test_a_replica_is_scraped_under_the_names_of_the_rules(overlay: str, tmp_pat
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 def test_no_label_of_a_target_hides_one_of_ours(overlay: str, tmp_path: Path) -> None:
     """Prometheus would rename ours to exported_…, and rules would look at the wrong one."""
-    metrics = tomllib.loads((DEPLOY / "metrics.toml").read_text())
-    ours = {label for each in metrics.values() for label in each["labels"]}
+    ours = {label for metric in metric_lists.own().values() for label in metric["labels"]}
     assert "endpoint" in ours
     labels = found(overlay, "backend", "backend-internal", tmp_path)
     assert not set(visible(labels)) & (ours | EXTERNAL)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.alerts.receivers import Receivers
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 _TITLE = re.compile(r"(CRITICAL|WARNING|INFO|NO SEVERITY|RESOLVED): (\w+)")
 
@@ -50,7 +50,7 @@ class Inbox:
     def wait_until(self, happened: Callable[[], bool], what: str, patience: float) -> None:
         """Wait for anything else, and show what was told where it does not happen."""
         try:
-            until(happened, what, patience)
+            wait_until(happened, what, patience)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.show()}") from None
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tests.alerts.receivers.alertmanager import Alertmanager
 from tests.alerts.receivers.receivers import Receivers
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 FACTOR = 100
@@ -53,7 +53,7 @@ class Office:
 
     def _wait(self, what: str, find: Callable[[], list[T]]) -> T:
         try:
-            return until(find, what)[0]  # type: ignore[no-any-return]
+            return wait_until(find, what)[0]
         except AssertionError as error:
             titles = [each["attachments"][0]["title"] for each in self.receivers.slack.messages]
             subjects = [mail["Subject"] for mail in self.receivers.smtp.messages]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 _WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 """So that nothing is left even where the tests themselves are killed."""
@@ -80,7 +80,7 @@ class Program:
             return self.serves()
 
         try:
-            until(is_ready, f"{self.name} serves", patience)
+            wait_until(is_ready, f"{self.name} serves", patience)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.tail()}") from None
 

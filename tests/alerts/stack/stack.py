@@ -17,8 +17,8 @@ from tests.alerts.stack.program import Program, fetch
 from tests.alerts.stack.prometheus import SHIPPED, Prometheus
 from tests.alerts.stack.shorten import FACTOR
 from tests.alerts.stack.traffic import Traffic
-from tests.support.postgres import until
 from tests.support.tcmb import Tcmb
+from tests.support.waiting import wait_until
 
 RUNBOOKS = SHIPPED.parent / "runbooks"
 ROUTE = "/api/cari"
@@ -115,7 +115,7 @@ class Stack:
         self.traffic = Traffic(self.backend.port, route, PER_SECOND)
         self._ends.append(self.traffic.end)
         self.traffic.start()
-        until(self._is_well, "the service has all rates and answers people")
+        wait_until(self._is_well, "the service has all rates and answers people")
         self.programs.append(self.prometheus.program)
         self._ends.append(self.prometheus.program.end)
         self.prometheus.program.start()

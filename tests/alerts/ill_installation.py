@@ -70,7 +70,7 @@ class IllInstallation:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=90,
         )
 
 

@@ -205,7 +205,7 @@ def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
 
         # Where it does not happen, each test tells of its own.
         with suppress(AssertionError):
-            wait_until(all_muted, "all that should be muted is", 15)
+            wait_until(all_muted, "all that should be muted is")
         yield set(last)
     finally:
         alertmanager.stop()

@@ -77,12 +77,12 @@ class StandIn:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10), "the stand-in did not start"
+        assert self._ready.wait(30), "the stand-in did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive(), "the stand-in did not stop"
         self._loop.close()
 

@@ -25,7 +25,7 @@ CRITICAL = ("slack", "mail", "sms")
 CRITICAL_ENDS = ("slack", "mail")
 """The end of it can wait until morning."""
 WARNING = ("slack",)
-PATIENCE = 30.0
+PATIENCE = 60.0
 QUIET = 15.0
 SETTLED = 6.0
 """Seconds in which a late message about a scene that has ended would come."""
@@ -39,9 +39,9 @@ class Stage:
         self.application = Application(stack)
         self.rates = Rates(stack)
 
-    def told(self, *, patience: float = PATIENCE, **alerts: Sequence[str]) -> None:
+    def told(self, **alerts: Sequence[str]) -> None:
         """Each of the alerts is told by its channels, in any order, and nothing else is."""
-        self.inbox.wait_for(*_notices("firing", alerts), patience=patience)
+        self.inbox.wait_for(*_notices("firing", alerts), patience=PATIENCE)
 
     def ends(self, **alerts: Sequence[str]) -> None:
         """Likewise their ends."""
@@ -147,23 +147,20 @@ def test_a_burst_of_errors_is_told(stage: Stage) -> None:
     stage.settle()
 
 
-def test_a_plugin_that_hangs_is_told(stage: Stage) -> None:
+def test_a_hanging_plugin_full_disks_and_a_stuck_shipper_of_logs_are_told_together(
+    stage: Stage,
+) -> None:
     stage.application.hang()
-    stage.told(PluginStuck=WARNING)
-    stage.wait_firing("ProbeFailing")
-    stage.application.be_well()
-    stage.ends(PluginStuck=WARNING)
-    stage.settle()
-
-
-def test_full_disks_and_a_stuck_shipper_of_logs_are_told_together(stage: Stage) -> None:
     fillers = [fill(stage.stack.backend.logs()), fill(stage.stack.machine.disk())]
     stage.stack.filebeat.filled = 1.0
-    stage.told(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL, FilebeatFailing=WARNING)
+    warnings = dict.fromkeys(("PluginStuck", "LogWriteFailing", "FilebeatFailing"), WARNING)
+    stage.told(**warnings, DiskAlmostFull=CRITICAL)
+    stage.wait_firing("ProbeFailing")
+    stage.application.be_well()
     for filler in fillers:
         filler.unlink()
     stage.stack.filebeat.filled = 0.0
-    stage.ends(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL_ENDS, FilebeatFailing=WARNING)
+    stage.ends(**warnings, DiskAlmostFull=CRITICAL_ENDS)
     stage.settle()
 
 
@@ -174,12 +171,12 @@ def test_slow_answers_and_old_rates_are_told_together(stage: Stage) -> None:
     stage.told(HighResponseTime=WARNING)
     stage.application.be_slow(0.45)
     stage.ends(HighResponseTime=WARNING)
-    stage.told(CurrencySyncFailed=WARNING, patience=60)
+    stage.told(CurrencySyncFailed=WARNING)
     stage.rates.fall_behind(5)
-    stage.told(LatencyBudgetBurn=WARNING, patience=60)
+    stage.told(LatencyBudgetBurn=WARNING)
     stage.application.be_well()
     stage.ends(LatencyBudgetBurn=WARNING)
-    stage.told(CurrencyBulletinsMissed=CRITICAL, patience=60)
+    stage.told(CurrencyBulletinsMissed=CRITICAL)
     stage.rates.catch_up()
     stage.ends(CurrencyBulletinsMissed=CRITICAL_ENDS, CurrencySyncFailed=WARNING)
     stage.settle()

@@ -20,7 +20,7 @@ def answers(url: str, timeout: float = 2.0) -> bool:
     return fetch(url, timeout)[0] == 200
 
 
-def fetch(url: str, timeout: float = 2.0) -> tuple[int, str]:
+def fetch(url: str, timeout: float = 10.0) -> tuple[int, str]:
     """Status and body of a GET; status 0 where there is no answer."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
@@ -74,7 +74,7 @@ class Program:
                 stderr=subprocess.STDOUT,
             )
 
-    def wait_ready(self, patience: float = 30.0) -> None:
+    def wait_ready(self, patience: float = 60.0) -> None:
         def is_ready() -> bool:
             assert not self.ended, f"{self.name} ended instead of serving:\n{self.tail()}"
             return self.serves()

@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.needs("root", "unshare", "prometheus", "alertmanager", "exporters", "postgresql15"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
 ]
 
 PASSWORD = "öyle bir parola 42"

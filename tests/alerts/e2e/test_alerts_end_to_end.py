@@ -18,7 +18,7 @@ from tests.support.tmpfs import fill
 
 pytestmark = [
     pytest.mark.needs("root", "unshare", "prometheus", "alertmanager", "exporters", "postgresql15"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
 ]
 
 CRITICAL = ("slack", "mail", "sms")

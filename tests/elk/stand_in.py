@@ -5,19 +5,19 @@ refuses what they refuse: unknown users, templates without their parts, streams 
 a second document with the same id. It runs the pipeline by the model in `ingest` and knows no mapping.
 """
 
-import asyncio
 import base64
 import json
+import re
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from fnmatch import fnmatch
-from typing import Any, Self
-
-from aiohttp import web
+from typing import Any
 
 from tests.elk.ingest import processed
 from tests.elk.stand_in_kibana import Kibana
+from tests.support import stand_in
+from tests.support.stand_in import Reply, Request
 
 USER, PASSWORD = "elastic", "correct-horse-Ğ"
 ADMIN_KEY = "admin-id:admin-key"
@@ -30,11 +30,9 @@ KINDS = {
 }
 
 
-def refused(status: int, kind: str, text: str) -> web.Response:
+def refused(status: int, kind: str, text: str) -> Reply:
     """An error in the words of Elasticsearch."""
-    return web.json_response(
-        {"error": {"type": kind, "reason": text}, "status": status}, status=status
-    )
+    return Reply.json({"error": {"type": kind, "reason": text}, "status": status}, status)
 
 
 def spelled(body: Any) -> Any:
@@ -55,7 +53,7 @@ def spelled(body: Any) -> Any:
     return [spelled(each) for each in body] if isinstance(body, list) else body
 
 
-class StandIn:
+class StandIn(stand_in.StandIn):
     """`with StandIn() as server`: both servers under `server.url` and `server.kibana_url`."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
@@ -64,31 +62,32 @@ class StandIn:
         self.streams: dict[str, dict[str, Any]] = {}
         self.documents: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, str] = dict([ADMIN_KEY.split(":")])
-        self.requests: list[str] = []
         self.hanging = False
         self.forbidden = ""
         self.kibana = Kibana()
-        self.port = 0
-        self._context = context
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+        self._stopped = threading.Event()
+        self._routes: list[tuple[str, str, Callable[..., Reply]]] = [
+            ("GET", "/", self._root),
+            *(("GET", f"/{path}/([^/]+)", self._get) for path in KINDS),
+            *(("PUT", f"/{path}/[^/]+", self._put) for path in KINDS),
+            ("POST", "/_security/api_key", self._api_key),
+            ("GET", "/_data_stream/([^/]+)", self._get_stream),
+            ("PUT", "/_data_stream/([^/]+)", self._put_stream),
+            ("PUT", "/_data_stream/([^/]+)/_lifecycle", self._put_lifecycle),
+            ("PUT", "/_data_stream/([^/]+)/_options", self._put_options),
+            ("GET", "/([^/]+)/_alias", self._get_alias),
+            ("POST", "/_aliases", self._post_aliases),
+            ("POST", "/([^/]+)/_rollover", self._rollover),
+            ("POST", "/_bulk", self._bulk),
+            ("GET", "/kibana/api/status", self.kibana.status),
+            ("POST", "/kibana/api/saved_objects/_export", self.kibana.export_objects),
+            ("POST", "/kibana/api/saved_objects/_import", self.kibana.import_objects),
+        ]
+        super().__init__(context)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(30), "the stand-in did not start"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
-        assert not self._thread.is_alive(), "the stand-in did not stop"
-        self._loop.close()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
+    def stop(self) -> None:
+        self._stopped.set()
+        super().stop()
 
     @property
     def kibana_url(self) -> str:
@@ -96,40 +95,12 @@ class StandIn:
 
     def changes(self) -> list[str]:
         """The requests that could have changed something."""
-        return [r for r in self.requests if not r.startswith("GET ") and "_export" not in r]
+        told = [f"{request.method} {request.target}" for request in self.requests]
+        return [each for each in told if not each.startswith("GET ") and "_export" not in each]
 
-    async def _serve(self) -> None:
-        app = web.Application(middlewares=[self._guard])
-        app.router.add_get("/", self._root)
-        for path in KINDS:
-            app.router.add_get(f"/{path}/{{name}}", self._get)
-            app.router.add_put(f"/{path}/{{name}}", self._put)
-        app.router.add_post("/_security/api_key", self._api_key)
-        app.router.add_get("/_data_stream/{name}", self._get_stream)
-        app.router.add_put("/_data_stream/{name}", self._put_stream)
-        app.router.add_put("/_data_stream/{name}/_lifecycle", self._put_lifecycle)
-        app.router.add_put("/_data_stream/{name}/_options", self._put_options)
-        app.router.add_get("/{name}/_alias", self._get_alias)
-        app.router.add_post("/_aliases", self._post_aliases)
-        app.router.add_post("/{name}/_rollover", self._rollover)
-        app.router.add_post("/_bulk", self._bulk)
-        self.kibana.add_routes(app)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._context)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        self._ready.set()
-        await self._stop.wait()
-        await runner.cleanup()
-
-    @web.middleware
-    async def _guard(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        self.requests.append(f"{request.method} {request.path_qs}")
+    def reply_to(self, request: Request) -> Reply:
         if self.hanging:
-            await self._stop.wait()
+            self._stopped.wait()
         kind, _, told = request.headers.get("Authorization", "").partition(" ")
         allowed = {
             "Basic": [f"{USER}:{PASSWORD}"],
@@ -137,41 +108,45 @@ class StandIn:
         }
         if base64.b64decode(told or "").decode() not in allowed.get(kind, []):
             return refused(401, "security_exception", "unable to authenticate user")
-        if self.forbidden and request.path.startswith(self.forbidden):
-            return refused(403, "security_exception", f"action [{request.path}] is unauthorized")
-        return await handler(request)
+        path = request.url.path
+        if self.forbidden and path.startswith(self.forbidden):
+            return refused(403, "security_exception", f"action [{path}] is unauthorized")
+        for method, pattern, respond in self._routes:
+            if method == request.method and (found := re.fullmatch(pattern, path)):
+                return respond(request, *found.groups())
+        return refused(405, "method_not_allowed", f"no handler for {request.method} {path}")
 
-    async def _root(self, request: web.Request) -> web.Response:
-        return web.json_response({"version": {"number": self.version}})
+    def _root(self, request: Request) -> Reply:
+        return Reply.json({"version": {"number": self.version}})
 
-    async def _get(self, request: web.Request) -> web.Response:
-        path, name = request.path.strip("/"), request.match_info["name"]
+    def _get(self, request: Request, name: str) -> Reply:
+        path = request.url.path.strip("/")
         if path not in self.objects:
-            return web.json_response({}, status=404)
+            return Reply.json({}, 404)
         body = spelled(self.objects[path])
         kind = KINDS[path.rpartition("/")[0]]
         if kind:
-            return web.json_response({f"{kind}s": [{"name": name, kind: body}]})
+            return Reply.json({f"{kind}s": [{"name": name, kind: body}]})
         if path.startswith("_security"):
             body |= {"run_as": [], "metadata": {}, "transient_metadata": {"enabled": True}}
             body.setdefault("applications", [])
-        return web.json_response({name: body})
+        return Reply.json({name: body})
 
-    async def _put(self, request: web.Request) -> web.Response:
-        body = await request.json()
+    def _put(self, request: Request) -> Reply:
+        body = request.json()
         for part in body.get("composed_of", []):
             if f"_component_template/{part}" not in self.objects:
                 return refused(400, "illegal_argument_exception", f"no component template [{part}]")
-        self.objects[request.path.strip("/")] = body
-        return web.json_response({"acknowledged": True})
+        self.objects[request.url.path.strip("/")] = body
+        return Reply.json({"acknowledged": True})
 
-    async def _api_key(self, request: web.Request) -> web.Response:
-        body = await request.json()
+    def _api_key(self, request: Request) -> Reply:
+        body = request.json()
         if request.headers["Authorization"].startswith("ApiKey") and body["role_descriptors"]:
             return refused(400, "illegal_argument_exception", "derived keys have no privileges")
         key = f"key-{len(self.keys)}"
         self.keys[key] = "never-show-this"
-        return web.json_response({"id": key, "name": body["name"], "api_key": self.keys[key]})
+        return Reply.json({"id": key, "name": body["name"], "api_key": self.keys[key]})
 
     def _template_of(self, stream: str) -> str | None:
         found = [
@@ -181,8 +156,7 @@ class StandIn:
         ]
         return max(found)[1] if found else None
 
-    async def _get_stream(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+    def _get_stream(self, request: Request, name: str) -> Reply:
         if name not in self.streams:
             return refused(404, "index_not_found_exception", f"no such index [{name}]")
         stream = self.streams[name]
@@ -191,10 +165,9 @@ class StandIn:
             "lifecycle": spelled(stream["lifecycle"]),
             "failure_store": {"enabled": stream["failure_store"], "indices": []},
         }
-        return web.json_response({"data_streams": [told]})
+        return Reply.json({"data_streams": [told]})
 
-    async def _put_stream(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+    def _put_stream(self, request: Request, name: str) -> Reply:
         path = self._template_of(name)
         if path is None:
             return refused(400, "illegal_argument_exception", f"no template for [{name}]")
@@ -205,34 +178,31 @@ class StandIn:
             "failure_store": template["data_stream_options"]["failure_store"]["enabled"],
             "rollovers": 0,
         }
-        return web.json_response({"acknowledged": True})
+        return Reply.json({"acknowledged": True})
 
-    async def _put_lifecycle(self, request: web.Request) -> web.Response:
-        self.streams[request.match_info["name"]]["lifecycle"] = await request.json()
-        return web.json_response({"acknowledged": True})
+    def _put_lifecycle(self, request: Request, name: str) -> Reply:
+        self.streams[name]["lifecycle"] = request.json()
+        return Reply.json({"acknowledged": True})
 
-    async def _put_options(self, request: web.Request) -> web.Response:
-        options = await request.json()
-        self.streams[request.match_info["name"]]["failure_store"] = options["failure_store"][
-            "enabled"
-        ]
-        return web.json_response({"acknowledged": True})
+    def _put_options(self, request: Request, name: str) -> Reply:
+        options = request.json()
+        self.streams[name]["failure_store"] = options["failure_store"]["enabled"]
+        return Reply.json({"acknowledged": True})
 
-    async def _get_alias(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        return web.json_response({name: {"aliases": self.streams[name]["aliases"]}})
+    def _get_alias(self, request: Request, name: str) -> Reply:
+        return Reply.json({name: {"aliases": self.streams[name]["aliases"]}})
 
-    async def _post_aliases(self, request: web.Request) -> web.Response:
-        for action in (await request.json())["actions"]:
+    def _post_aliases(self, request: Request) -> Reply:
+        for action in request.json()["actions"]:
             self.streams[action["add"]["index"]]["aliases"][action["add"]["alias"]] = {}
-        return web.json_response({"acknowledged": True})
+        return Reply.json({"acknowledged": True})
 
-    async def _rollover(self, request: web.Request) -> web.Response:
-        self.streams[request.match_info["name"]]["rollovers"] += 1
-        return web.json_response({"acknowledged": True})
+    def _rollover(self, request: Request, name: str) -> Reply:
+        self.streams[name]["rollovers"] += 1
+        return Reply.json({"acknowledged": True})
 
-    async def _bulk(self, request: web.Request) -> web.Response:
-        lines = [json.loads(line) for line in (await request.text()).splitlines()]
+    def _bulk(self, request: Request) -> Reply:
+        lines = [json.loads(line) for line in request.body.splitlines()]
         items = []
         for head, document in zip(lines[::2], lines[1::2], strict=True):
             target = head["create"]
@@ -244,6 +214,6 @@ class StandIn:
                 pipeline = self.objects["_ingest/pipeline/aliaport-logs"]
                 store[key] = processed(pipeline, document, target.get("_id"), NOW)
             items.append({"create": {"_index": target["_index"], "_id": key, "status": status}})
-        return web.json_response(
+        return Reply.json(
             {"errors": any(i["create"]["status"] > 299 for i in items), "items": items}
         )

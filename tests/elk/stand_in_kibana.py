@@ -1,9 +1,11 @@
 """The part of the stand-in that is Kibana: saved objects, imported and exported."""
 
 import json
+from email.parser import BytesParser
 from typing import Any
+from urllib.parse import parse_qs
 
-from aiohttp import BodyPartReader, web
+from tests.support.stand_in import Reply, Request
 
 
 class Kibana:
@@ -14,34 +16,23 @@ class Kibana:
         self.saved: dict[tuple[str, str], dict[str, Any]] = {}
         self.answer: dict[str, Any] | None = None
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_get("/kibana/api/status", self._status)
-        app.router.add_post("/kibana/api/saved_objects/_export", self._export)
-        app.router.add_post("/kibana/api/saved_objects/_import", self._import)
+    def status(self, request: Request) -> Reply:
+        return Reply.json({"version": {"number": self.version}})
 
-    async def _status(self, request: web.Request) -> web.Response:
-        return web.json_response({"version": {"number": self.version}})
-
-    async def _export(self, request: web.Request) -> web.Response:
-        types = (await request.json())["type"]
+    def export_objects(self, request: Request) -> Reply:
+        types = request.json()["type"]
         found = [each for each in self.saved.values() if each["type"] in types]
-        return web.Response(
-            text="\n".join(json.dumps(each) for each in found), content_type="application/ndjson"
-        )
+        body = "\n".join(json.dumps(each) for each in found).encode()
+        return Reply(body=body, headers={"Content-Type": "application/ndjson"})
 
-    async def _import(self, request: web.Request) -> web.Response:
+    def import_objects(self, request: Request) -> Reply:
         if "kbn-xsrf" not in request.headers:
-            return web.json_response(
-                {"message": "Request must contain a kbn-xsrf header"}, status=400
-            )
+            return Reply.json({"message": "Request must contain a kbn-xsrf header"}, 400)
         if self.answer is not None:
-            return web.json_response(self.answer)
-        part = await (await request.multipart()).next()
-        assert isinstance(part, BodyPartReader)
-        assert part.name == "file"
-        objects = [json.loads(line) for line in (await part.text()).splitlines() if line]
+            return Reply.json(self.answer)
+        objects = [json.loads(line) for line in _uploaded(request).splitlines() if line]
         known = {*self.saved, *((each["type"], each["id"]) for each in objects)}
-        overwrite = request.query.get("overwrite") == "true"
+        overwrite = parse_qs(request.url.query).get("overwrite") == ["true"]
         errors = [
             {"type": each["type"], "id": each["id"], "error": {"type": "conflict"}}
             for each in objects
@@ -57,4 +48,15 @@ class Kibana:
                 self.saved[each["type"], each["id"]] = {**each, "attributes": attributes}
         count = len(objects) - len(errors)
         answer = {"success": not errors, "successCount": count, "warnings": []}
-        return web.json_response({**answer, **({"errors": errors} if errors else {})})
+        return Reply.json({**answer, **({"errors": errors} if errors else {})})
+
+
+def _uploaded(request: Request) -> bytes:
+    """Return the file that a form of type multipart/form-data holds."""
+    head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n"
+    form = BytesParser().parsebytes(head.encode() + request.body)
+    (part,) = (each for each in form.walk() if not each.is_multipart())
+    assert part.get_param("name", header="Content-Disposition") == "file"
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content

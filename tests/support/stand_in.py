@@ -4,6 +4,8 @@ It is no aiohttp server: Sentry's SDK traces every aiohttp application of its pr
 """
 
 import json
+import ssl
+import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -54,12 +56,14 @@ class StandIn:
 
     keep_alive: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.script: deque[Reply] = deque()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port = int(self._server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
         # A stop is noticed at the next turn of the loop.
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
@@ -91,6 +95,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     # A client that keeps its connection would hold the end of the test.
     block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Show what went wrong, but for clients that did not wait for their response."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:

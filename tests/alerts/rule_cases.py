@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.alerts.runbooks import selectors
-from tests.alerts.shipped_rules import Rule, rules
+from tests.alerts.shipped_rules import Rule, read_yaml, rules, write_yaml
 
 
 def cut_down(file: Path, folder: Path) -> list[Path]:
     """Write a test file for each alert in `file`, with the rules of its own, below `folder`."""
-    document = yaml.safe_load(file.read_text())
+    document = read_yaml(file)
     by_alert: dict[str, list[dict[str, Any]]] = {}
     for case in document["tests"]:
         (alert,) = {check["alertname"] for check in case["alert_rule_test"]}
@@ -23,12 +21,11 @@ def cut_down(file: Path, folder: Path) -> list[Path]:
 def _write(place: Path, alert: str, document: dict[str, Any], tests: list[dict[str, Any]]) -> Path:
     groups = _groups(alert)
     rules_file, test_file = place.with_suffix(".rules.yml"), place.with_suffix(".test.yml")
-    rules_file.write_text(
-        yaml.safe_dump({"groups": [{"name": name, "rules": own} for name, own in groups.items()]})
-    )
-    own = {**document, "rule_files": [str(rules_file)], "tests": tests}
+    listed = [{"name": name, "rules": own} for name, own in groups.items()]
+    write_yaml(rules_file, {"groups": listed})
     order = [name for name in document.get("group_eval_order", ()) if name in groups]
-    test_file.write_text(yaml.safe_dump({**own, "group_eval_order": order}))
+    own = {"rule_files": [str(rules_file)], "tests": tests, "group_eval_order": order}
+    write_yaml(test_file, {**document, **own})
     return test_file
 
 

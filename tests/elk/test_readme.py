@@ -11,7 +11,7 @@ README = (ELK / "README.md").read_text()
 def test_every_file_is_named() -> None:
     left_out = {"README.md", ".gitignore", *(ELK / ".gitignore").read_text().split()}
     for file in ELK.rglob("*"):
-        if file.is_file() and file.suffix != ".pyc" and file.name not in left_out:
+        if file.is_file() and "__pycache__" not in file.parts and file.name not in left_out:
             place = file.relative_to(ELK)
             named = str(place) if len(place.parts) < 3 else f"{place.parent}/"
             assert f"`{named}`" in README, f"{place} is not in README.md"

@@ -139,7 +139,7 @@ def test_its_query_uses_only_known_metrics(block: Block) -> None:
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("sh")])
+@pytest.mark.parametrize("kind", [kind for kind in sorted(KINDS) if kind.startswith("sh")])
 def test_the_shell_understands_its_commands(kind: str) -> None:
     assert distinct(kind)
     for block in distinct(kind).values():

@@ -11,6 +11,7 @@ from tests.alerts.runbooks import blocks, guides
 from tests.support.operations import GATE, ORDER, PASSWORD, Operations, replica, serve
 from tests.support.postgres import TcpPostgres
 from tests.support.tcmb import Tcmb
+from tests.support.waiting import wait_until
 
 STEPS = [
     block.text
@@ -38,6 +39,13 @@ def run(operations: Operations, restored: str, step: str) -> str:
     return done.stdout
 
 
+def has_all_rates(operations: Operations) -> bool:
+    """Return whether the service has stored what is published: from then on nothing changes."""
+    newest = operations.sql("SELECT max(day) FROM aliaport_currency_bulletins")
+    metrics = operations.service.get("/metrics").text
+    return bool(newest) and "\naliaport_currency_sync_missed_bulletins 0" in metrics
+
+
 def fill(operations: Operations) -> None:
     order = operations.order(status="planned")
     operations.data(
@@ -53,15 +61,17 @@ def test_what_was_dumped_is_there_after_the_restore(
     server: TcpPostgres, tcmb: Tcmb, tmp_path: Path
 ) -> None:
     today = date.today()
-    tcmb.publish(*(today - timedelta(days=back) for back in range(5)))
+    # Not today's, which might come between the dump and the comparison.
+    tcmb.publish(*(today - timedelta(days=back) for back in range(1, 7)))
     options = {
         "ALIAPORT_LOADING__ALLOW": '["operations", "currency_sync"]',
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
-        "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(today - timedelta(days=4)),
+        "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(today - timedelta(days=6)),
     }
     server.sql("CREATE DATABASE restored", database="postgres")
     with serve(server, tmp_path / "first", users=True, **options) as operations:
         fill(operations)
+        wait_until(lambda: has_all_rates(operations), "all rates are stored")
         figures = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)
         seen = [run(operations, "restored", step) for step in STEPS]
     listed, compared, probed = seen[1], seen[4], seen[5]

@@ -7,21 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aliaport.logs.fields import LABELS, NAMES, NUMBERS
 from tests.support.ports import free_port as free_port
+from tests.support.distributions import install
+from tests.support.waiting import NOT_YET, NeverHappenedError, wait_until
 from tests.support.waiting import PATIENCE as PATIENCE
-from tests.support.waiting import NeverHappenedError, wait_until
 
 ResultT = TypeVar("ResultT")
 
 ROGUES = Path(__file__).parents[1] / "rogues"
-NOT_YET = (OSError, http.client.HTTPException)
-"""What a request meets while the service is starting."""
 
 INTERRUPTIBLE = ("env", "--default-signal=INT")
 """Begins a command that reacts to SIGINT even if this process was started to ignore it."""
@@ -76,14 +76,14 @@ class Service:
                 return happened()
             except NOT_YET as error:
                 if self.process.poll() is not None:
+                    code = self.process.returncode
                     raise AssertionError(
-                        f"the service ended with {self.process.returncode} instead of: {what}\n"
-                        f"{self.output()}"
+                        f"the service ended with {code} instead of: {what}"
                     ) from error
                 raise
 
         try:
-            return wait_until(look, what, patience, retry_on=NOT_YET)
+            return wait_until(look, what, patience)
         except NeverHappenedError as error:
             raise AssertionError(f"{error}; log:\n{self.output()}") from error
 
@@ -91,10 +91,20 @@ class Service:
         self.wait_for(lambda: self.get("/health").status == 200, "/health answers 200")
 
     def wait_started(self) -> None:
-        self.wait_for(lambda: self.events("service.started"), "the start-up has ended")
+        self.wait_events("service.started")
+
+    def wait_events(self, message: str) -> list[dict[str, Any]]:
+        """Wait until there are log lines with this message; return them."""
+        found: list[dict[str, Any]] = self.wait_for(
+            lambda: self._read(message), f"the event {message} is logged"
+        )
+        return found
 
     def events(self, message: str | None = None) -> list[dict[str, Any]]:
-        """The service's log lines; waits a moment for the first, since a thread writes them."""
+        """Return the service's log lines, after a moment where there are none.
+
+        Where there must be some, `wait_events` is right: threads of the service write them.
+        """
         deadline = time.monotonic() + 1.0
         while not (found := self._read(message)) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -122,6 +132,11 @@ class Service:
             return self.process.wait(patience)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the service still runs; log:\n{self.output()}") from None
+
+    def kill(self) -> None:
+        """End the service if it still runs."""
+        self.process.kill()
+        self.process.wait()
 
 
 def _short(line: dict[str, Any]) -> dict[str, Any]:
@@ -168,3 +183,36 @@ def start(
         )
     internal = variables.get("ALIAPORT_INTERNAL_PORT")
     return Service(folder, process, port, int(internal) if internal else None, variables)
+
+
+def patient(*probes: str) -> str:
+    """Return a configuration in which no result depends on how busy the machine is.
+
+    The table of the last probe is open: more of its options may follow.
+    """
+    tables = "".join(f"[probes.{name}]\ntimeout = 30\n" for name in probes)
+    return f"ready_budget = 30\nstatus_budget = 30\n{tables}"
+
+
+@contextmanager
+def running(
+    folder: Path,
+    plugins: Mapping[str, str] | None = None,
+    apps: Mapping[str, str] | None = None,
+    *,
+    allow: Sequence[str] = (),
+    **options: Any,
+) -> Iterator[Service]:
+    """Run a service with these rogues, and with the plugins `allow`, until the block ends.
+
+    Meant for fixtures of a wider scope than one test, whose tests change nothing of it.
+    """
+    install(folder / "site", "aliaport-rogues", plugins, apps)
+    names = (*allow, *(plugins or {}), *(apps or {}))
+    service = start(folder / "run", allow=names, path=(folder / "site", ROGUES), **options)
+    try:
+        service.wait_listening()
+        service.wait_started()
+        yield service
+    finally:
+        service.kill()

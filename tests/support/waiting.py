@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 
 ResultT = TypeVar("ResultT")
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds after which something that should happen is taken never to happen."""
 
 NOT_YET: tuple[type[Exception], ...] = (OSError, http.client.HTTPException)

@@ -1,16 +1,14 @@
 """The command line as people and scripts use it."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import cli as commands
+from tests.support.cli import Done
 from tests.support.distributions import install
-from tests.support.service import ROGUES, free_port
+from tests.support.service import ROGUES
 
 pytestmark = pytest.mark.service
 
@@ -21,40 +19,44 @@ ROGUE = {
 }
 
 
-def aliaport(folder: Path, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    site = folder / "site"
-    if not site.exists():
-        install(site, "aliaport-rogues", ROGUE)
-    return subprocess.run(
-        [sys.executable, "-m", "aliaport", *arguments],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{site}:{ROGUES}", **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder of installed distributions, with three rogues."""
+    site = tmp_path / "site"
+    install(site, "aliaport-rogues", ROGUE)
+    return site
 
 
-def test_plugins_list_shows_everything_installed_and_why_not(tmp_path: Path) -> None:
-    done = aliaport(tmp_path, "plugins", "list", "--json", ALIAPORT_LOADING__DISABLE="disk")
-    rows = {row["name"]: row for row in json.loads(done.stdout)}
+def aliaport(site: Path, *arguments: str, **environ: str) -> Done:
+    return commands.call(site.parent, *arguments, path=(site, ROGUES), environ=environ)
+
+
+def process(site: Path, *arguments: str, **environ: str) -> Done:
+    """The same in a process of its own, as people do it: exit code and output."""
+    return commands.run(site.parent, *arguments, path=(site, ROGUES), environ=environ)
+
+
+def test_plugins_list_shows_everything_installed_and_why_not(site: Path) -> None:
+    done = process(site, "plugins", "list", "--json", ALIAPORT_LOADING__DISABLE="disk")
+    assert (done.code, done.errors) == (0, "")
+    rows = {row["name"]: row for row in json.loads(done.output)}
     assert rows["good"]["state"] == "loadable"
     assert rows["disk"]["state"] == "disabled"
     assert (rows["broken"]["state"], rows["broken"]["stage"]) == ("rejected", "import")
     assert "this package is broken" in rows["broken"]["reason"]
     assert rows["db"]["distribution"] == "aliaport-db"
-    table = aliaport(tmp_path, "plugins", "list").stdout
+    table = aliaport(site, "plugins", "list").output
     assert "this package is broken" in table
 
 
-def test_a_plugin_and_an_app_of_one_distribution_are_one_row(tmp_path: Path) -> None:
+def test_a_plugin_and_an_app_of_one_distribution_are_one_row(site: Path) -> None:
     name = "aliaport_rogues.good:Good"
-    install(tmp_path / "site", "both", {"both": name}, {"both": "aliaport_rogues.mounted:app"})
+    install(site, "both", {"both": name}, {"both": "aliaport_rogues.mounted:app"})
     broken = {"half": "aliaport_rogues.mounted:nothing"}
-    install(tmp_path / "site", "half", {"half": name}, broken)
-    install(tmp_path / "site", "first", {"shared": name})
-    install(tmp_path / "site", "second", apps={"shared": "aliaport_rogues.mounted:app"})
-    rows = json.loads(aliaport(tmp_path, "plugins", "list", "--json").stdout)
+    install(site, "half", {"half": name}, broken)
+    install(site, "first", {"shared": name})
+    install(site, "second", apps={"shared": "aliaport_rogues.mounted:app"})
+    rows = json.loads(aliaport(site, "plugins", "list", "--json").output)
     shown = [(r["name"], r["kind"], r["state"], r["stage"]) for r in rows]
     assert ("both", "plugin + app", "loadable", "") in shown
     assert ("half", "plugin + app", "rejected", "import") in shown
@@ -63,17 +65,18 @@ def test_a_plugin_and_an_app_of_one_distribution_are_one_row(tmp_path: Path) -> 
     assert len({row[:2] for row in shown}) == len(shown)
 
 
-def test_plugins_run_prints_what_the_server_would(tmp_path: Path) -> None:
-    done = aliaport(tmp_path, "plugins", "run", "good", "--json")
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
+def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
+    slow = {"ALIAPORT_PROBES__GOOD__TIMEOUT": "30", "ALIAPORT_PROBES__COUNTING__TIMEOUT": "30"}
+    done = process(site, "plugins", "run", "good", "--json", **slow)
+    assert done.code == 0, done.errors
+    outcome = json.loads(done.output)
     assert [item["name"] for item in outcome["probes"]] == ["good", "counting"]
     assert "aliaport_good_runs 1" in outcome["metrics"]
-    one = aliaport(tmp_path, "plugins", "run", "good:good")
-    assert json.loads(one.stdout)["data"] == {"answer": 42}
-    bad = aliaport(tmp_path, "plugins", "run", "bad")
-    assert (bad.returncode, json.loads(bad.stdout)["code"]) == (1, "error")
-    assert "geheim" not in bad.stdout + bad.stderr
+    one = aliaport(site, "plugins", "run", "good:good", **slow)
+    assert json.loads(one.output)["data"] == {"answer": 42}
+    bad = process(site, "plugins", "run", "bad", ALIAPORT_PROBES__ROGUE_RAISING__TIMEOUT="30")
+    assert (bad.code, json.loads(bad.output)["code"]) == (1, "error")
+    assert "geheim" not in bad.output + bad.errors
 
 
 @pytest.mark.parametrize(
@@ -84,57 +87,47 @@ def test_plugins_run_prints_what_the_server_would(tmp_path: Path) -> None:
         ("goood", 2, "did you mean 'good'?"),
     ],
 )
-def test_plugins_run_says_what_is_wrong(tmp_path: Path, name: str, code: int, message: str) -> None:
-    done = aliaport(tmp_path, "plugins", "run", name)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_plugins_run_says_what_is_wrong(site: Path, name: str, code: int, message: str) -> None:
+    done = aliaport(site, "plugins", "run", name)
+    assert done.code == code
+    assert message in done.errors
 
 
-def test_config_show_masks_and_config_check_finds_all(tmp_path: Path) -> None:
+def test_an_error_is_an_exit_code_and_a_message_without_traceback(site: Path) -> None:
+    done = process(site, "plugins", "run", "goood")
+    assert (done.code, done.output) == (2, "")
+    assert done.errors.startswith("aliaport: ")
+    assert "Traceback" not in done.errors
+
+
+def test_config_show_masks(site: Path) -> None:
     url = "postgresql://user:geheim@db:5432/port"
-    shown = aliaport(tmp_path, "config", "show", "--json", DATABASE_URL=url)
-    values = json.loads(shown.stdout)
+    shown = process(site, "config", "show", "--json", DATABASE_URL=url)
+    assert (shown.code, shown.errors) == (0, "")
+    values = json.loads(shown.output)
     assert values["database_url"] == "postgresql://user:***@db:5432/port"
     assert values["plugins"]["disk"]["mounts"] == ["/"]
-    table = aliaport(tmp_path, "config", "show", DATABASE_URL=url).stdout
+    table = aliaport(site, "config", "show", DATABASE_URL=url).output
     assert "ALIAPORT_READY_BUDGET" in table
     assert "geheim" not in table
-    assert aliaport(tmp_path, "config", "check").returncode == 0
-    (tmp_path / "a.toml").write_text(
+
+
+def test_config_check_finds_all(site: Path) -> None:
+    assert aliaport(site, "config", "check").code == 0
+    (site.parent / "a.toml").write_text(
         "[plugins.disk]\nmount = 1\n[plugins.cpu]\nwarn_percent = 200\n"
     )
-    checked = aliaport(tmp_path, "config", "check", "--config", "a.toml", "--json")
-    assert checked.returncode == 2
-    problems = "\n".join(json.loads(checked.stdout)["problems"])
+    checked = process(site, "config", "check", "--config", "a.toml", "--json")
+    assert checked.code == 2
+    problems = "\n".join(json.loads(checked.output)["problems"])
     assert "did you mean 'mounts'?" in problems
     assert "plugins.cpu.warn_percent" in problems
 
 
-def test_on_a_terminal_the_log_is_readable(tmp_path: Path) -> None:
-    controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aliaport", "serve"],
-        cwd=tmp_path,
-        env={
-            "PATH": os.environ["PATH"],
-            "TERM": "xterm",
-            "ALIAPORT_PORT": str(free_port()),
-            "ALIAPORT_LOADING__ALLOW": "disk",
-        },
-        stdout=terminal,
-        stderr=terminal,
-        stdin=terminal,
-    )
-    os.close(terminal)
-    text = ""
-    try:
-        while "service.started" not in text:
-            text += os.read(controller, 4096).decode()
-    finally:
-        process.terminate()
-        process.wait(20)
-        os.close(controller)
-    assert "\x1b[" in text, "it has colours"
-    assert '{"@timestamp"' not in text
-    assert '"message":"service.started"' in (tmp_path / "logs" / "app.log").read_text()
+def test_config_check_in_words(site: Path) -> None:
+    done = aliaport(site, "config", "check", ALIAPORT_PROT="1", ALIAPORT_PLUGINS__DSK__A="1")
+    assert done.code == 2
+    warning, problem = done.output.splitlines()
+    assert warning.startswith("warning: ALIAPORT_PROT: nothing reads this variable; did you mean")
+    assert problem.startswith("problem: ALIAPORT_PLUGINS__DSK__A: ")
+    assert aliaport(site, "config", "check").output == "the configuration is valid\n"

@@ -12,6 +12,7 @@ from aliaport_currency_sync.source import Outage
 from aliaport_currency_sync.sync import DATABASE
 from aliaport_operations import app as operations_app
 from aliaport_operations import families as operations_families
+from aliaport_operations.config import ApiConfig
 
 from aliaport.plugin import Metric, Plugin, PluginConfig
 from aliaport.settings import describe
@@ -89,7 +90,7 @@ def test_a_readme_names_every_family(folder: str, families: ModuleType) -> None:
 
 def test_the_operations_readme_names_every_route_and_audit_event() -> None:
     readme = (ROOT / "plugins" / "operations" / "README.md").read_text()
-    options = operations_app.ApiConfig()
+    options = ApiConfig()
     application = operations_app.create(make_context("operations"), options)
     for route in application.router.routes():
         assert route.resource is not None

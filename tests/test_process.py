@@ -9,39 +9,49 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support import cli as commands
 from tests.support.fixtures import Launch
-from tests.support.service import free_port
+from tests.support.service import Service, free_port, patient
 
 pytestmark = pytest.mark.service
 
 GOOD = {"good": "aliaport_rogues.good:Good"}
 
 
-def test_a_drain_says_503_first_and_serves_until_its_end(launch: Launch) -> None:
-    service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "2"})
+def test_a_drain_says_503_first_and_serves_until_a_second_signal(launch: Launch) -> None:
+    service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "600"})
     service.signal()
-    service.wait_for(lambda: service.get("/ready").status == 503, "/ready is 503", 1.5)
+    service.wait_for(lambda: service.get("/ready").status == 503, "/ready is 503")
     ready = service.get("/ready")
     assert ready.json["error"]["code"] == "draining"
-    assert int(ready.headers["Retry-After"]) in (1, 2)
+    assert 1 <= int(ready.headers["Retry-After"]) <= 600
     assert ready.headers["Connection"] == "close"
     assert service.get("/", method="OPTIONS").status == 503
     health = service.get("/health")
     assert (health.status, health.headers["Connection"]) == (200, "close")
-    assert service.wait_ended(10) == 0
+    service.signal(signal.SIGINT)
+    assert service.wait_ended() == 0
     assert len(service.events("service.draining")) == 1
 
 
-def test_a_second_signal_skips_the_drain(launch: Launch) -> None:
-    service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "600"})
+def test_a_drain_takes_its_seconds(launch: Launch) -> None:
+    service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "1"})
     service.signal()
-    service.wait_for(lambda: service.events("service.draining"), "the drain begins")
-    service.signal(signal.SIGINT)
-    assert service.wait_ended(10) == 0
+    assert service.wait_ended() == 0
+    (draining,) = service.events("service.draining")
+    (stopped,) = service.events("service.stopped")
+    assert draining["seconds"] == 1
+    assert moment(stopped) - moment(draining) >= timedelta(seconds=0.99)
+
+
+def moment(event: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(event["@timestamp"])
 
 
 def test_a_third_signal_ends_at_once(launch: Launch) -> None:
@@ -49,30 +59,29 @@ def test_a_third_signal_ends_at_once(launch: Launch) -> None:
         {**GOOD, "rogue": "aliaport_rogues.bad_lives:StopBlocks"},
         environ={"ALIAPORT_DRAIN_SECONDS": "600"},
     )
-    for seen in ("service.draining", None, None):
-        service.signal()
-        if seen:
-            service.wait_for(lambda: service.events("service.draining"), "the drain begins")
-        else:
-            time.sleep(0.2)  # two signals of one kind merge while the first is pending
-    assert service.wait_ended(2) == 128 + signal.SIGTERM
+    service.signal()
+    service.wait_events("service.draining")
+    # Of two kinds: signals of one kind merge while the first is pending.
+    service.signal(signal.SIGINT)
+    service.signal(signal.SIGTERM)
+    assert service.wait_ended() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def test_requests_in_flight_finish(launch: Launch) -> None:
     service = launch(GOOD, apps={"greeter": "aliaport_rogues.mounted:app"})
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     connection.request("GET", "/greeter/slow")
     service.wait_for(lambda: service.get("/health").status == 200, "the loop turned once more")
     service.signal()
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (200, b"done")
-    assert service.wait_ended(10) == 0
+    assert service.wait_ended() == 0
 
 
 def test_sigterm_while_starting(launch: Launch) -> None:
     service = launch({"hung": "aliaport_rogues.import_hangs:X"}, wait="listening")
     service.signal()
-    assert service.wait_ended(5) == 0
+    assert service.wait_ended() == 0
 
 
 def test_sighup_opens_the_log_anew(launch: Launch) -> None:
@@ -135,18 +144,22 @@ def test_kubernetes_injected_port_is_ignored(launch: Launch) -> None:
     assert not service.events("config.ignored")
 
 
-def test_all_configuration_problems_come_in_one_message(launch: Launch) -> None:
-    service = launch(
-        wait="",
-        config='[log]\nlevl = "x"\n[plugins.disk]\nmount = ["/"]\n[plugins.dsk]\n',
-        environ={"ALIAPORT_DRAIN_SECONDS": "long"},
+def test_all_configuration_problems_come_in_one_message(tmp_path: Path) -> None:
+    (tmp_path / "aliaport.toml").write_text(
+        '[log]\nlevl = "x"\n[plugins.disk]\nmount = ["/"]\n[plugins.dsk]\n'
     )
-    assert service.wait_ended() == 2
-    assert "did you mean 'level'?" in service.output()
-    assert "ALIAPORT_DRAIN_SECONDS" in service.output()
-    service = launch(
-        wait="", folder="second", config="[plugins.disk]\nmount = ['/']\n[plugins.dsk]\n"
+    done = commands.call(
+        tmp_path,
+        "serve",
+        environ={"ALIAPORT_CONFIG": "aliaport.toml", "ALIAPORT_DRAIN_SECONDS": "long"},
     )
+    assert done.code == 2
+    assert "did you mean 'level'?" in done.errors
+    assert "ALIAPORT_DRAIN_SECONDS" in done.errors
+
+
+def test_all_problems_of_the_plugins_options_come_in_one_message(launch: Launch) -> None:
+    service = launch(wait="", config="[plugins.disk]\nmount = ['/']\n[plugins.dsk]\n")
     assert service.wait_ended() == 2
     assert "did you mean 'mounts'?" in service.output()
     assert "did you mean 'disk'?" in service.output()
@@ -160,15 +173,25 @@ def test_without_a_url_production_does_not_start_where_a_plugin_needs_one(launch
     assert "DATABASE_URL is not set" in service.output()
 
 
+def wait_connected(service: Service) -> None:
+    service.wait_for(
+        lambda: service.get("/ready").json["data"]["database"] == "connected", "it is connected"
+    )
+
+
+def not_ready(service: Service) -> Any:
+    answer = service.get("/ready")
+    return answer.json if answer.status == 503 else None
+
+
 def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch) -> None:
     service = launch(allow=("db",))
-    ready = service.get("/ready").json
-    assert ready["data"]["database"] == "connected"
-    assert service.get("/status").json["data"]["database"] == {
-        "engine": "postgresql",
-        "status": "connected",
-    }
-    (event,) = service.events("database.embedded")
+    wait_connected(service)
+    connected = {"engine": "postgresql", "status": "connected"}
+    service.wait_for(
+        lambda: service.get("/status").json["data"]["database"] == connected, "/status says so"
+    )
+    (event,) = service.wait_events("database.embedded")
     postmaster = Path(event["folder"]) / "data" / "postmaster.pid"
     first = postmaster.read_text().split()[0]
     service.process.kill()
@@ -176,28 +199,28 @@ def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch)
     assert Path(f"/proc/{first}").exists(), "the server outlives a killed service"
 
     again = launch(allow=("db",))
-    assert again.get("/ready").json["data"]["database"] == "connected"
+    wait_connected(again)
     assert postmaster.read_text().split()[0] == first, "and is taken over by the next"
     everyone = [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
     for pid in everyone:
         os.kill(int(pid), signal.SIGSTOP)
-    again.wait_for(lambda: again.get("/ready").status == 503, "a frozen server is seen")
-    assert again.get("/ready").json["error"]["code"] == "probe_failed"
+    frozen = again.wait_for(lambda: not_ready(again), "a frozen server is seen")
+    assert frozen["error"]["code"] == "probe_failed"
     for pid in everyone:
         os.kill(int(pid), signal.SIGCONT)
-    again.wait_for(lambda: again.get("/ready").status == 200, "it heals by itself")
+    wait_connected(again)
     again.signal()
-    assert again.wait_ended(20) == 0
+    assert again.wait_ended() == 0
     assert not postmaster.exists(), "it is stopped with its last user"
 
 
 def test_a_frozen_embedded_server_cannot_hold_the_exit(launch: Launch) -> None:
     service = launch(allow=("db",))
-    (event,) = service.events("database.embedded")
+    (event,) = service.wait_events("database.embedded")
     leader = (Path(event["folder"]) / "data" / "postmaster.pid").read_text().split()[0]
     os.kill(int(leader), signal.SIGSTOP)
     service.signal()
-    assert service.wait_ended(15) == 0
+    assert service.wait_ended() == 0
     stat = Path(f"/proc/{leader}/stat")
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
@@ -208,20 +231,23 @@ def healthcheck(*arguments: str, **environ: str) -> "subprocess.CompletedProcess
         env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 
 def test_the_healthcheck_answers_whatever_the_service_does(launch: Launch) -> None:
     service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "600"})
     port = {"ALIAPORT_PORT": str(service.port)}
-    assert healthcheck(**port).returncode == 0
-    assert healthcheck("--ready", **port).returncode == 0
+    # It gives up after two seconds, which a busy machine may need.
+    service.wait_for(lambda: healthcheck(**port).returncode == 0, "it is healthy")
+    service.wait_for(lambda: healthcheck("--ready", **port).returncode == 0, "it is ready")
     service.signal()
-    service.wait_for(lambda: service.events("service.draining"), "the drain begins")
-    draining = healthcheck("--ready", **port)
-    assert (draining.returncode, "draining" in draining.stdout) == (1, True)
-    assert healthcheck(**port).returncode == 0
+    service.wait_events("service.draining")
+    service.wait_for(
+        lambda: "draining" in (done := healthcheck("--ready", **port)).stdout and done.returncode,
+        "it is not ready",
+    )
+    service.wait_for(lambda: healthcheck(**port).returncode == 0, "it is healthy")
     service.process.send_signal(signal.SIGSTOP)
     hung = healthcheck(**port)
     assert hung.returncode == 1
@@ -252,9 +278,14 @@ def test_the_healthcheck_does_not_wait_for_a_byte_a_second(trickle: bool) -> Non
 
 
 def test_the_log_lines_are_json_with_the_fields_of_the_service(launch: Launch) -> None:
-    service = launch({**GOOD, "bad": "aliaport_rogues.bad_probes:Raising"})
+    service = launch(
+        {**GOOD, "bad": "aliaport_rogues.bad_probes:Raising"},
+        config=patient("good", "counting", "rogue_raising"),
+    )
     for _ in range(5):
         service.get("/status")
+    service.signal()
+    assert service.wait_ended() == 0
     (changed,) = [e for e in service.events("probe.changed") if e["probe"] == "rogue_raising"]
     assert (changed["status"], changed["code"]) == ("unhealthy", "error")
     assert changed["service.name"] == "aliaport-api"

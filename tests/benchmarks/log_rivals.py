@@ -46,11 +46,11 @@ def standard(folder: Path) -> tuple[Log, Finish]:
     handler = logging.FileHandler(folder / "app.log")
     handler.setFormatter(OrjsonFormatter("%(asctime)s %(levelname)s %(message)s"))
     entries: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    listener = logging.handlers.QueueListener(entries, handler)  # type: ignore[arg-type]
+    listener = logging.handlers.QueueListener(entries, handler)
     listener.start()
     log = logging.getLogger("bench")
     log.setLevel(logging.INFO)
-    log.addHandler(logging.handlers.QueueHandler(entries))  # type: ignore[arg-type]
+    log.addHandler(logging.handlers.QueueHandler(entries))
     return lambda: log.info("probe.changed", extra=FIELDS), listener.stop
 
 

@@ -40,4 +40,5 @@ async def main(address: str, dsn: str, first: date, last: date) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3], *map(date.fromisoformat, sys.argv[3:5])))
+    given_address, given_dsn, *days = sys.argv[1:5]
+    asyncio.run(main(given_address, given_dsn, *map(date.fromisoformat, days)))

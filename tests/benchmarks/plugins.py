@@ -12,14 +12,14 @@ class Many(Plugin[PluginConfig]):
     seconds = 0.0
     critical = True
 
-    def probes(self):
+    def probes(self) -> list[Probe]:
         kind = type(self).__name__.lower()
         return [
             Probe(name=f"{kind}_{each}", run=self.check, critical=self.critical)
             for each in range(self.number)
         ]
 
-    async def check(self):
+    async def check(self) -> Check:
         if self.seconds:
             await asyncio.sleep(self.seconds)
         return Check.healthy()
@@ -35,15 +35,16 @@ class Blocker(Many):
     number = 1
     critical = False
 
-    async def check(self):
+    async def check(self) -> Check:
         time.sleep(3600)
+        return Check.healthy()
 
 
 class Spinner(Many):
     number = 1
     critical = False
 
-    async def check(self):
+    async def check(self) -> Check:
         while True:
             sum(range(100))
 

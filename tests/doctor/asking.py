@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from aliaport.doctor.findings import Finding
 from aliaport.doctor.http import open_session, tls_context
 from aliaport.doctor.running import CHECKS, line_of
 from aliaport.doctor.targets import Targets
+from tests.support import cli as commands
 
 PASS, FAIL, NOT_CHECKED = "pass", "fail", "not_checked"
 
@@ -48,16 +46,9 @@ class Outcome:
 
 def doctor(folder: Path, *arguments: object, **environ: str) -> Outcome:
     """Run `aliaport doctor` in `folder` with nothing else in its environment."""
-    done = subprocess.run(
-        [sys.executable, "-m", "aliaport", "doctor", *map(str, arguments)],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    done = commands.call(folder, "doctor", *map(str, arguments), environ=environ)
+    assert "Traceback" not in done.errors, done.errors
+    return Outcome(done.code, done.output, done.errors)
 
 
 async def found(check_id: str, targets: Targets) -> Finding:

@@ -1,5 +1,6 @@
 """Against a stand-in for Grafana, written from the documentation of its HTTP API: none is here."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,8 +102,7 @@ async def test_a_wrong_token_is_told_and_not_shown(stand_in: StandIn) -> None:
         assert "glsa_" not in str(finding)
 
 
-@pytest.mark.service
-def test_without_a_token_only_its_health_is_asked(tmp_path) -> None:
+def test_without_a_token_only_its_health_is_asked(tmp_path: Path) -> None:
     outcome = doctor(tmp_path, "--json", "--grafana", "http://127.0.0.1:1")
     assert outcome.results("grafana.") == {
         "grafana.health": "fail",

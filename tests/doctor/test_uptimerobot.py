@@ -35,7 +35,7 @@ async def _asked(stand_in: StandIn, pages: list[dict[str, Any]], key: str = KEY)
 
 async def test_all_pages_are_read_from_the_same_host(stand_in: StandIn) -> None:
     elsewhere = "http://elsewhere.test/v3/monitors?cursor=1"
-    pages = [
+    pages: list[dict[str, Any]] = [
         {"data": [monitor("aliaport health")], "nextLink": elsewhere},
         {"data": [monitor("aliaport ready")], "nextLink": None},
     ]

@@ -18,8 +18,8 @@ from tests.alerts.stack.prometheus import Prometheus
 from tests.doctor.asking import FAIL, NOT_CHECKED, PASS, doctor, found
 from tests.doctor.watchers import BarePrometheus, Exporters, shipped_prometheus
 from tests.support.distributions import install
-from tests.support.postgres import until
 from tests.support.service import ROGUES, Service, free_port, start
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("prometheus", "alertmanager")
 
@@ -65,7 +65,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             service.wait_started()
             prometheus.program.start()
             prometheus.program.wait_ready()
-            until(
+            wait_until(
                 lambda: service.get("/health").status == 200 and _settled(prometheus, alertmanager),
                 "all is scraped and Watchdog came",
                 30,
@@ -77,8 +77,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     finally:
         exporters.stop()
         receivers.stop()
-        service.process.kill()
-        service.process.wait()
+        service.kill()
 
 
 def _settled(prometheus: Prometheus, alertmanager: Alertmanager) -> bool:
@@ -89,7 +88,7 @@ def _settled(prometheus: Prometheus, alertmanager: Alertmanager) -> bool:
         and all(target["health"] == "up" for target in targets)
         and all(rule["health"] == "ok" for rule in rules)
         and any(each["labels"]["alertname"] == "Watchdog" for each in alertmanager.alerts())
-        and prometheus.query('rate(aliaport_http_requests_total{endpoint="/health"}[1h]) > 0')
+        and bool(prometheus.query('rate(aliaport_http_requests_total{endpoint="/health"}[1h]) > 0'))
     )
 
 
@@ -109,7 +108,7 @@ def test_the_shipped_watchers_pass_and_a_test_alert_arrives(
     assert seen["alertmanager.sms"] == "receivers with SMS (SNS): slack-mail-and-sms"
     assert seen["alertmanager.watchdog"].endswith("goes to heartbeat (webhook)")
     assert seen["alertmanager.delivery"].startswith("sent by email, slack within ")
-    until(lambda: _came(watched.receivers), "Slack and mail have the test alert")
+    wait_until(lambda: _came(watched.receivers), "Slack and mail have the test alert")
     _is_ended(watched)
     for secret in (watched.receivers.slack.url, watched.receivers.heartbeat.url, PASSWORD):
         assert secret not in outcome.output
@@ -128,7 +127,7 @@ def _is_ended(watched: Watched) -> None:
             for each in watched.alertmanager.alerts()
         )
 
-    until(gone, "the test alert has ended by itself")
+    wait_until(gone, "the test alert has ended by itself")
 
 
 def test_a_failing_slack_fails_the_test_alert(watched: Watched, tmp_path: Path) -> None:
@@ -207,7 +206,9 @@ async def test_a_prometheus_without_rules_and_alertmanager_fails(tmp_path: Path)
     prometheus = BarePrometheus(tmp_path / "prometheus", dead)
     prometheus.start()
     try:
-        until(lambda: _ask(prometheus, "up")[1:] and _rule(prometheus) == "err", "the rule fails")
+        wait_until(
+            lambda: _ask(prometheus, "up")[1:] and _rule(prometheus) == "err", "the rule fails"
+        )
         outcome = doctor(tmp_path, "--json", "--prometheus", prometheus.url)
         strange = await _scrape(prometheus, "strange")
         absent = await _scrape(prometheus, "nothing")
@@ -260,14 +261,14 @@ receivers:
 
 def test_an_alertmanager_that_tells_hardly_anybody_fails(tmp_path: Path) -> None:
     receivers = Receivers(tmp_path / "receivers")
-    alertmanager = None
     try:
         config = ONLY_A_WEBHOOK.format(url=receivers.heartbeat.url)
         alertmanager = Alertmanager(tmp_path / "alertmanager", receivers, config=config)
-        outcome = doctor(tmp_path, "--json", "--test-alert", "--alertmanager", alertmanager.url)
-    finally:
-        if alertmanager:
+        try:
+            outcome = doctor(tmp_path, "--json", "--test-alert", "--alertmanager", alertmanager.url)
+        finally:
             alertmanager.stop()
+    finally:
         receivers.stop()
     lines = outcome.lines
     assert outcome.results("alertmanager.") == {

@@ -6,6 +6,7 @@ import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def ask(url: str, statement: str):
+async def ask(url: str, statement: str) -> Any:
     connection = await asyncpg.connect(url, timeout=10)
     try:
         return await connection.fetchval(statement)
@@ -42,7 +43,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["a b", "a$(id)b", "a,b", "a'b", "x" * 120])
+@pytest.mark.parametrize("name", ["a b$(id)c,d'e", "x" * 120])
 async def test_any_name_of_the_folder_will_do(tmp_path: Path, name: str) -> None:
     folder = default_folder(tmp_path).parent / f"test-{name}"
     server = EmbeddedPostgres(folder)
@@ -54,6 +55,9 @@ async def test_any_name_of_the_folder_will_do(tmp_path: Path, name: str) -> None
 
 
 async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path) -> None:
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    before = stat.S_IMODE(parent.stat().st_mode)
     first, second = EmbeddedPostgres(folder), EmbeddedPostgres(folder)
     url = first.start()
     assert second.start() == url
@@ -66,6 +70,8 @@ async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path)
     again = EmbeddedPostgres(folder)
     assert await ask(again.start(), "SELECT value FROM kept") == 7, "data survive a restart"
     again.stop()
+    assert stat.S_IMODE(parent.stat().st_mode) == before, "only its own folder is private"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -> None:
@@ -91,17 +97,6 @@ async def test_a_killed_initialisation_leaves_nothing_broken(folder: Path) -> No
     assert await ask(again.start(), "SELECT 1") == 1
     again.stop()
     assert not (folder / "new-half").exists()
-
-
-def test_only_its_own_folder_is_private(folder: Path) -> None:
-    parent = folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    before = stat.S_IMODE(parent.stat().st_mode)
-    server = EmbeddedPostgres(folder)
-    server.start()
-    server.stop()
-    assert stat.S_IMODE(parent.stat().st_mode) == before
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.needs("root")

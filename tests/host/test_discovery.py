@@ -2,7 +2,7 @@
 
 from importlib.metadata import PathDistribution
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -78,7 +78,9 @@ class Newer(Plugin[Options]):
 @pytest.mark.parametrize(
     ("cls", "model"), [(Through, Options), (Below, Options), (Bare, PluginConfig)]
 )
-def test_the_options_are_found_through_any_bases(tmp_path: Path, cls, model) -> None:
+def test_the_options_are_found_through_any_bases(
+    tmp_path: Path, cls: type[Plugin[Any]], model: type[PluginConfig]
+) -> None:
     install(tmp_path, "one", {"a": "x:A"})
     (candidate,) = scan(None, (), found(tmp_path))
     assert plugin_class(candidate, cls) == (cls, model)
@@ -93,7 +95,9 @@ def test_the_options_are_found_through_any_bases(tmp_path: Path, cls, model) -> 
         (len, "not a subclass"),
     ],
 )
-def test_what_is_no_plugin_of_this_api_is_rejected(tmp_path: Path, loaded, message: str) -> None:
+def test_what_is_no_plugin_of_this_api_is_rejected(
+    tmp_path: Path, loaded: object, message: str
+) -> None:
     install(tmp_path, "one", {"a": "x:A"})
     (candidate,) = scan(None, (), found(tmp_path))
     with pytest.raises(RejectedError, match=message):

@@ -1,6 +1,8 @@
 """Jobs with a schedule: what counts as done, and how work that was not done is reported."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ MORNING = datetime.fromisoformat("2026-11-24T09:00+03:00")
 DUE = datetime.fromisoformat("2026-11-24T15:30+03:00")
 
 
-def scheduled(clock: FakeClock, result: str = "done"):
+def scheduled(clock: FakeClock, result: str = "done") -> AbstractContextManager[RunningPlugin]:
     return run_plugin(Scheduled, {"result": result}, name="scheduled", clock=clock, jobs=False)
 
 
@@ -49,7 +51,7 @@ def test_when_work_was_last_due(crontab: str, zone: str, now: str, due: str) -> 
         (("0 0 * * *", "UTC", 0), "margin must be more than 0"),
     ],
 )
-def test_a_wrong_schedule_is_refused(arguments: tuple, message: str) -> None:
+def test_a_wrong_schedule_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(DeclarationError, match=message):
         Schedule(*arguments)
 
@@ -115,9 +117,7 @@ def test_the_service_reports_a_hung_job_s_missed_work(launch: Launch) -> None:
         {"scheduled": "aliaport_rogues.jobs:Scheduled"},
         config="[plugins.scheduled]\nresult = 'hang'\ncrontab = '* * * * *'\nmargin = 1\n",
     )
-    (found,) = service.wait_for(
-        lambda: service.events("job.missed"), "the hung job's work is reported"
-    )[:1]
+    found = service.wait_events("job.missed")[0]
     assert (found["job"], found["plugin"]) == ("work", "scheduled")
     assert "last_success" not in found
     page = service.get("/metrics").text

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliaport.contract.declarations import Probe, Status
+from aliaport.contract.declarations import Check, Probe, Status
 from aliaport.host import report
 from aliaport.host.discovery import Rejection
 from aliaport.host.probes import ProbeResult, ProbeRow
@@ -18,7 +18,7 @@ H, D, U = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY
 
 def row(status: Status, critical: bool, name: str = "p", code: str = "x") -> ProbeRow:
     return ProbeRow(
-        Probe(name=name, run=lambda: None), "plugin", critical, ProbeResult(status, code)
+        Probe(name=name, run=Check.healthy), "plugin", critical, ProbeResult(status, code)
     )
 
 
@@ -50,7 +50,7 @@ def test_the_table(view: View, expected: tuple[int, str]) -> None:
 
 
 def test_the_body_of_a_failure_is_the_specification_s() -> None:
-    probe = Probe(name="database", run=lambda: None, words=("connected", "disconnected"))
+    probe = Probe(name="database", run=Check.healthy, words=("connected", "disconnected"))
     failing = ProbeRow(probe, "db", True, ProbeResult(U, "connection_refused"))
     assert report.ready(View(1_763_893_800, [failing])) == (
         503,

@@ -11,7 +11,7 @@ from aliaport.logs.backlog import Backlog
 from aliaport.logs.health import LogHealth
 from tests.support.ecs import parsed
 from tests.support.logs import audit_of, entry, log_file, numbers, writer_of
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 
 def test_a_full_backlog_drops_the_least_important_first() -> None:
@@ -51,11 +51,10 @@ def test_dropped_events_are_told_afterwards(tmp_path: Path) -> None:
     writer = writer_of(file)
     writer.backlog._limit = 100
     writer.put(entry(0))
-    until(lambda: writer.state.busy_since is not None, "the disk stalls")
-    began = time.monotonic()
+    wait_until(lambda: writer.state.busy_since is not None, "the disk stalls")
     for number in range(1, 1_000):
         writer.put(entry(number))
-    assert time.monotonic() - began < 5, "a stalled disk holds nobody"
+    assert writer.state.busy_since is not None, "all were put while the disk stalled"
     gate.set()
     assert writer.flush(10)
     lines = [parsed(line) for line in (tmp_path / "app.log").read_bytes().splitlines(keepends=True)]
@@ -80,9 +79,9 @@ async def test_a_stuck_write_and_drops_are_judged(
     health = LogHealth(logs)  # type: ignore[arg-type]
     assert (await health.check()).code == "ok"
     writer.put(entry(0))
-    until(lambda: writer.state.busy_since is not None, "the write has begun")
+    wait_until(lambda: writer.state.busy_since is not None, "the write has begun")
     since = writer.state.busy_since
-    until(lambda: since is not None and time.monotonic() - since > 0.1, "it takes long")
+    wait_until(lambda: since is not None and time.monotonic() - since > 0.1, "it takes long")
     check = await health.check()
     assert (check.status, check.code) == ("unhealthy", "blocked")
     assert health.samples()["aliaport_log_failing"] == {("app.log",): 1.0}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from tests.support.ecs import parsed
 from tests.support.logs import LINES, entry, log_file, numbers, rotated_files, writer_of
 from tests.support.tmpfs import run_on_tmpfs
 
-SUPPORT = Path(__file__).with_name("support")
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 def test_every_file_begins_with_a_line_of_its_own_that_is_longer_than_a_fingerprint(
@@ -110,9 +110,9 @@ def test_an_interrupted_line_is_whole_in_the_next_file(tmp_path: Path) -> None:
     file = log_file(tmp_path)
     file.write(LINES.line(entry(1)))
     real = os.write
-    calls = iter([40, OSError(errno.ENOSPC, "full")])
+    calls: Iterator[int | OSError] = iter([40, OSError(errno.ENOSPC, "full")])
 
-    def failing(fd: int, data: memoryview) -> int:
+    def failing(fd: int, data: bytes) -> int:
         result = next(calls, None)
         if isinstance(result, OSError):
             raise result
@@ -184,7 +184,7 @@ def test_many_threads_lose_and_double_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_holds_nobody_and_loses_what_it_must(tmp_path: Path) -> None:
     story = json.loads(run_on_tmpfs(SUPPORT / "full_disk.py", tmp_path / "small", "16m"))
     assert story["fault"] == errno.ENOSPC
-    assert story["longest_s"] < 10
+    assert story["logged"] == 20_000, "logging went on while the disk was full"
     assert "No space left on device" in story["audit"]
     assert story["audited"] == ["log.opened", "before", "after"]
     assert {"before", "during", "after", "log.opened"} <= set(story["messages"])
@@ -243,7 +243,7 @@ def test_the_writer_survives_a_fault_of_its_own(
 ) -> None:
     writer = writer_of(log_file(tmp_path))
     calls: queue.SimpleQueue[Callable[[], None]] = writer._wake  # type: ignore[assignment]
-    calls.put(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    calls.put(lambda: 1 / 0)  # type: ignore[arg-type]
     writer.put(entry(1))
     assert writer.flush(5)
     assert numbers(tmp_path / "app.log") == [1]

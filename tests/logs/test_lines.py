@@ -79,7 +79,7 @@ names = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(), st.dictionaries(names, values, max_size=8))
 def test_any_event_is_one_valid_line(name: str, fields: dict[str, Any]) -> None:
     for fixed in ("@timestamp", "log.level", "message", "ecs.version", "event.id", "event.action"):

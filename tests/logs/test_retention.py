@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from aliaport.logs.retention import Kept, Retention, Rotated, compress, expired, tidy
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 
 def rotated(name: str, days_old: float, size: int = 100, live: str = "app.log") -> Rotated:
@@ -81,8 +81,8 @@ def test_a_thread_does_so_by_itself_and_when_a_file_was_rotated(tmp_path: Path) 
     (first, newest) = old(1), old(1_000)
     retention = Retention(tmp_path, Kept({"app.log": 30}, 10**9), ("app.log",))
     packed = newest.with_name(f"{newest.name}.gz")
-    until(lambda: packed.exists() and not first.exists(), "it looks when it begins")
+    wait_until(lambda: packed.exists() and not first.exists(), "it looks when it begins")
     second = old(2)
     retention.look()
-    until(lambda: not second.exists(), "it looks when a file was rotated")
+    wait_until(lambda: not second.exists(), "it looks when a file was rotated")
     assert [path for path in tmp_path.iterdir() if path.suffix == ".gz"] == [packed]

@@ -26,8 +26,9 @@ def test_labels_and_values_survive_the_way_to_a_parser(
     collection = freezer([GAUGE])([GAUGE.sample(value, a=a, b=b) for a, b, value in samples])
     assert isinstance(collection, Collection)
     figures = {series.labels: series.value for series in collection.series}
-    text = render_family(GAUGE, figures) + "\n"
+    text = render_family(GAUGE, {**figures}) + "\n"
     (family,) = text_string_to_metric_families(text)
+    parsed: dict[tuple[str, ...], float]
     parsed = {(s.labels["a"], s.labels["b"]): s.value for s in family.samples}
     assert set(parsed) == set(figures)
     for labels, value in figures.items():

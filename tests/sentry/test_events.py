@@ -25,6 +25,7 @@ def fail(text: str = "no such shelf") -> None:
 
 def only_event(stand_in: SentryServer, sentry: Sentry) -> dict[str, Any]:
     sentry.flush(5)
+    event: dict[str, Any]
     (event,) = stand_in.of("event")
     return event
 
@@ -99,7 +100,7 @@ def test_an_exception_that_came_as_text_has_its_stack_trace(
     (value,) = event["exception"]["values"]
     assert (value["type"], value["value"]) == ("RuntimeError", "sync\nfailed")
     frame = value["stacktrace"]["frames"][-1]
-    assert frame["filename"] == "tests/sentry/test_events.py"
+    assert frame["filename"] == "sentry/test_events.py"
     assert frame["context_line"] == 'raise RuntimeError("sync\\nfailed") from cause'
     assert "traceback" not in event["contexts"]["aliaport"]
 

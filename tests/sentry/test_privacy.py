@@ -1,7 +1,7 @@
 """What never leaves for Sentry: secrets, personal data and the traces that nobody wants."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import asyncpg
 import pytest
@@ -30,7 +30,7 @@ PLANTED = {
 }
 
 
-def fail(text: str) -> None:
+def fail(text: str) -> NoReturn:
     secret_local = PLANTED["local"]
     raise LookupError(text or secret_local)
 

@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +24,36 @@ class Done:
     errors: str
 
 
-def call(folder: Path, *arguments: str, path: Sequence[Path] = (), **environ: str) -> Done:
-    """Run `aliaport` in this process, in `folder`, with nothing else in its environment.
+def call(
+    folder: Path,
+    *arguments: str,
+    path: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Done:
+    """Run `aliaport` in this process, in `folder`, with nothing but `environ` in its environment.
 
     `path` is where to find more distributions. It runs in a thread of its own, since a test may
     have an event loop in this one.
     """
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_called, folder, arguments, path, environ).result(60)
+        return pool.submit(_called, folder, arguments, path, environ or {}).result(60)
 
 
-def run(folder: Path, *arguments: str, path: Sequence[Path] = (), **environ: str) -> Done:
+def run(
+    folder: Path,
+    *arguments: str,
+    path: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Done:
     """Run `aliaport` as `call` does, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "aliaport", *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, path)), **environ},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            **(environ or {}),
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -48,7 +62,7 @@ def run(folder: Path, *arguments: str, path: Sequence[Path] = (), **environ: str
 
 
 def _called(
-    folder: Path, arguments: Sequence[str], path: Sequence[Path], environ: dict[str, str]
+    folder: Path, arguments: Sequence[str], path: Sequence[Path], environ: Mapping[str, str]
 ) -> Done:
     output, errors = io.StringIO(), io.StringIO()
     code = 0

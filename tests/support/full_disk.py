@@ -2,14 +2,13 @@
 
 import json
 import sys
-import time
 from pathlib import Path
 
 from aliaport.errors import AuditError
 from aliaport.logs import Logs
 from aliaport.settings import LogSettings
-from tests.support.postgres import until
 from tests.support.tmpfs import fill
+from tests.support.waiting import wait_until
 
 
 def main(folder: Path) -> None:
@@ -20,12 +19,11 @@ def main(folder: Path) -> None:
     assert logs.flush(5)
     filler = fill(folder)
     story: dict[str, object] = {}
-    began = time.monotonic()
     for number in range(20_000):
         log.info("during", number=number, text="x" * 200)
-    story["longest_s"] = time.monotonic() - began
+    story["logged"] = number + 1
     writer = logs.writers["app.log"]
-    until(lambda: writer.state.fault is not None, "the full disk is noticed")
+    wait_until(lambda: writer.state.fault is not None, "the full disk is noticed")
     story["fault"] = writer.state.fault
     try:
         audit.record("refused.while.full", padding="x" * 4000)
@@ -34,7 +32,7 @@ def main(folder: Path) -> None:
         story["audit"] = str(error)
     filler.unlink()
     log.info("after", number=1)
-    until(lambda: logs.flush(1), "the log is written out once there is room")
+    wait_until(lambda: logs.flush(1), "the log is written out once there is room")
     audit.record("after")
     lines = [json.loads(line) for line in (folder / "logs" / "app.log").read_text().splitlines()]
     story["during"] = [

@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
             return found
 
         service.wait_for(lambda: row()["code"] == "disk_full", "the row says so")
-        story = dict(row())
+        story: dict[str, object] = dict(row())
         # Each file fails only once its own last block is full.
         failing = 'aliaport_log_failing{file="api.log"} 1'
         service.wait_for(

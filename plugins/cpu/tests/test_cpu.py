@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +19,11 @@ from aliaport_cpu.snapshot import Quota, Snapshot, take, throttled_percent, used
 from pydantic import ValidationError
 
 from aliaport.plugin import Status
-from aliaport.testing import run_plugin
+from aliaport.testing import FakeClock, RunningPlugin, run_plugin
 
 LEVEL = Path("/sys/fs/cgroup/app")
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+Recorded = Callable[..., AbstractContextManager[RunningPlugin]]
 
 
 def snapshot(at: float, *, busy: int = 0, total: int = 0, **quota: Any) -> Snapshot:
@@ -169,7 +174,8 @@ class TestTake:
         old = take(0, machine.root)
         machine.write(f"{accounting}/cpuacct.usage", "3000000000\n")
         new = take(10, machine.root)
-        assert (new.limit_cores, used_percent(old, new)) == (0.5, pytest.approx(60))
+        assert new.limit_cores == 0.5
+        assert used_percent(old, new) == pytest.approx(60)
         assert [quota.throttled_seconds for quota in new.quotas.values()] == [0.5]
 
     def test_no_limit_is_none_in_either_version(self, machine: Machine) -> None:
@@ -230,57 +236,60 @@ class TestJudge:
         assert check.data["cpu_percent"] is None
 
 
+@pytest.fixture
+def recorded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    """`recorded(clock, option=…)`: the plugin on the recorded machine, while the test's clock runs."""
+    monkeypatch.setattr("aliaport_cpu.plugin.FIRST_WINDOW", 0)
+
+    class RecordedPlugin(CpuPlugin):
+        _root: ClassVar[Path] = machine.root
+
+    return lambda clock, **options: run_plugin(RecordedPlugin, options, clock=clock, jobs=False)
+
+
 class TestPlugin:
     def test_it_answers_at_once_with_figures_of_this_machine(self) -> None:
         with run_plugin(CpuPlugin, {}) as plugin:
             result = plugin.probe("cpu")
             samples = {sample.metric: sample.value for sample in plugin.collect()}
         assert (str(result.status), result.code) == ("healthy", "measuring")
+        assert isinstance(result.data["cpu_percent"], float)
         assert 0 <= result.data["cpu_percent"] <= 100
         assert set(samples) == {family.name for family in FAMILIES}
         assert 0 < samples["aliaport_cpu_limit_cores"] <= (os.cpu_count() or 1)
 
-    def test_many_calls_do_not_shorten_each_others_window(self, machine: Machine) -> None:
+    def test_many_calls_do_not_shorten_each_others_window(
+        self, machine: Machine, recorded: Recorded
+    ) -> None:
         """Counters that step once, after the start, must stay visible to each of many calls."""
-
-        class Recorded(CpuPlugin):
-            _root: ClassVar[Path] = machine.root
-
-        with run_plugin(Recorded, {}) as plugin:
+        clock = FakeClock(NOW)
+        with recorded(clock) as plugin:
             machine.ticks(busy=50, idle=50)
-            figures = [plugin.probe("cpu").data["cpu_percent"] for _ in range(10)]
+            figures = []
+            for _ in range(10):
+                clock.advance(0.09)
+                figures.append(plugin.probe("cpu").data["cpu_percent"])
         assert figures == [50.0] * 10
 
-    def test_the_window_moves_on(self, machine: Machine) -> None:
-        class Recorded(CpuPlugin):
-            _root: ClassVar[Path] = machine.root
-
-        with run_plugin(Recorded, {"average_seconds": 2}) as plugin:
+    def test_the_window_moves_on(self, machine: Machine, recorded: Recorded) -> None:
+        clock = FakeClock(NOW)
+        with recorded(clock, average_seconds=2) as plugin:
             machine.ticks(busy=100, idle=0)
-            assert plugin.probe("cpu").data["cpu_percent"] == 100
-            deadline = time.monotonic() + 20
-            figure, total = 100.0, 0
-            while figure and time.monotonic() < deadline:
-                time.sleep(0.1)
-                total += 10
-                machine.ticks(busy=100, idle=total)
-                figure = plugin.probe("cpu").data["cpu_percent"]
-            assert figure == 0, "a second later the burst is no longer part of the figure"
+            clock.advance(1)
             result = plugin.probe("cpu")
-            while result.code != "ok" and time.monotonic() < deadline:
-                time.sleep(0.1)
-                total += 100
-                machine.ticks(busy=100, idle=total)
-                result = plugin.probe("cpu")
+            assert (result.code, result.data["cpu_percent"]) == ("measuring", 100)
+            machine.ticks(busy=100, idle=100)
+            clock.advance(1)
+            result = plugin.probe("cpu")
+            assert result.data["cpu_percent"] == 0, "the burst is no longer part of the figure"
             assert result.code == "ok", "after the averaging time the use is judged"
+            assert result.data["cpu_average_percent"] == 50
 
     def test_a_machine_without_counters_is_degraded_and_exports_what_it_can(
-        self, tmp_path: Path
+        self, machine: Machine, recorded: Recorded
     ) -> None:
-        class Recorded(CpuPlugin):
-            _root: ClassVar[Path] = tmp_path
-
-        with run_plugin(Recorded, {}) as plugin:
+        shutil.rmtree(machine.root / "proc")
+        with recorded(FakeClock(NOW)) as plugin:
             assert plugin.probe("cpu").code == "unreadable"
             names = {sample.metric for sample in plugin.collect()}
         assert "aliaport_cpu_limit_cores" in names
@@ -289,9 +298,12 @@ class TestPlugin:
 
 @pytest.fixture(scope="module")
 def under_quota(cannot_run: Any) -> dict[str, Any]:
-    script = Path(__file__).with_name("support") / "scenarios.py"
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "plugins.cpu.tests.support.scenarios"],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=110,
     )
     assert done.returncode == 0, f"scenario: {done.stderr}"
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -11,13 +11,17 @@ import pytest
 
 pytestmark = pytest.mark.service
 
-SCENARIOS = Path(__file__).with_name("support") / "scenarios.py"
+SCENARIOS = "plugins.disk.tests.support.scenarios"
 
 
 def story(name: str, folder: Path) -> dict[str, Any]:
     words = ["unshare", "--mount", "--propagation", "private", sys.executable]
     done = subprocess.run(
-        [*words, str(SCENARIOS), name, str(folder)], capture_output=True, text=True, timeout=60
+        [*words, "-m", SCENARIOS, name, str(folder)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert done.returncode == 0, f"scenario {name}: {done.stderr}"
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

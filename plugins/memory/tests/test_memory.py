@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from aliaport_memory.reading import Limit, Reading, read
 from pydantic import ValidationError
 
 from aliaport.plugin import Status
-from aliaport.testing import run_plugin
+from aliaport.testing import FakeClock, run_plugin
 
 MIB = 2**20
 UNLIMITED = 9223372036854771712
@@ -215,22 +215,29 @@ class TestPlugin:
         with run_plugin(MemoryPlugin, {}) as plugin:
             result = plugin.probe("memory")
             samples = {sample.metric: sample.value for sample in plugin.collect()}
-        assert 0 < result.data["memory_percent"] <= 100
-        assert 0 <= result.data["memory_available_mb"] < result.data["limit_mb"]
+        percent, available, limit = (
+            result.data[key] for key in ("memory_percent", "memory_available_mb", "limit_mb")
+        )
+        assert isinstance(percent, float)
+        assert isinstance(available, int)
+        assert isinstance(limit, int)
+        assert 0 < percent <= 100
+        assert 0 <= available < limit
         assert set(samples) <= {family.name for family in FAMILIES}
         assert samples["aliaport_memory_available_bytes"] < samples["aliaport_memory_limit_bytes"]
 
     def test_an_oom_kill_is_told_for_a_while(
         self, machine: Machine, recorded: type[MemoryPlugin]
     ) -> None:
-        with run_plugin(recorded, {"oom_kill_seconds": 1}) as plugin:
+        clock = FakeClock(datetime(2026, 11, 24, tzinfo=UTC))
+        with run_plugin(recorded, {"oom_kill_seconds": 60}, clock=clock) as plugin:
             assert plugin.probe("memory").code == "ok", "kills before the start are no news"
             machine.kills(8)
             assert plugin.probe("memory").code == "oom_kill"
             assert plugin.probe("memory").code == "oom_kill", "not for the first caller only"
-            deadline = time.monotonic() + 20
-            while plugin.probe("memory").code == "oom_kill" and time.monotonic() < deadline:
-                time.sleep(0.05)
+            clock.advance(59)
+            assert plugin.probe("memory").code == "oom_kill"
+            clock.advance(1)
             assert plugin.probe("memory").code == "ok"
 
     def test_a_kill_that_only_a_scrape_noticed_is_told_too(
@@ -267,10 +274,13 @@ class TestPlugin:
 
 @pytest.fixture(scope="module")
 def in_a_cgroup(tmp_path_factory: pytest.TempPathFactory, cannot_run: Any) -> dict[str, Any]:
-    script = Path(__file__).with_name("support") / "scenarios.py"
     folder = tmp_path_factory.mktemp("memory")
     done = subprocess.run(
-        [sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "plugins.memory.tests.support.scenarios", str(folder)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=110,
     )
     assert done.returncode == 0, f"scenario: {done.stderr}"
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -1,13 +1,12 @@
 """The cpu plugin inside a real cgroup with a quota, told as JSON; root, in a process of its own.
 
-python scenarios.py
+python -m plugins.cpu.tests.support.scenarios
 """
 
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from aliaport_cpu.plugin import CpuPlugin
 
 from aliaport.cgroup import own_cgroup, read_text
-from aliaport.testing import run_plugin
+from aliaport.testing import RunningPlugin, run_plugin
+from tests.support.waiting import wait_until
 
 QUOTA_CORES = 0.4
 
@@ -39,6 +39,9 @@ def quota() -> Iterator[None]:
             (groups[0] / "cpu.cfs_quota_us").write_text(str(int(QUOTA_CORES * 100_000)))
         else:
             (groups[0] / "cpu.max").write_text(f"{int(QUOTA_CORES * 100_000)} 100000")
+        # However busy the machine is, the quota alone holds this group back.
+        weight = ("cpu.shares", "262144") if cpu.version == 1 else ("cpu.weight", "10000")
+        (groups[0] / weight[0]).write_text(weight[1])
         for group in groups:
             (group / "cgroup.procs").write_text(str(os.getpid()))
         yield
@@ -51,17 +54,11 @@ def quota() -> Iterator[None]:
 
 def busy_under_quota() -> dict[str, Any]:
     """A child that never rests uses up the quota; ends when the plugin has seen it."""
-    story: dict[str, Any] = {}
     with run_plugin(CpuPlugin, {"average_seconds": 2}) as plugin, quota():
         spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
-            deadline = time.monotonic() + 40
             # The oldest snapshot may be of a time before the quota.
-            while not _is_seen(story) and time.monotonic() < deadline:
-                time.sleep(0.3)
-                result = plugin.probe("cpu")
-                story = {"status": str(result.status), "code": result.code}
-                story["data"] = dict(result.data)
+            story = wait_until(lambda: _seen(plugin), "the plugin sees the throttling", 90)
             story["samples"] = {sample.metric: sample.value for sample in plugin.collect()}
         finally:
             spinner.kill()
@@ -69,8 +66,12 @@ def busy_under_quota() -> dict[str, Any]:
     return story
 
 
-def _is_seen(story: dict[str, Any]) -> bool:
-    return story.get("code") == "cpu_critical" and story["data"]["throttled_percent"] > 0
+def _seen(plugin: RunningPlugin) -> dict[str, Any]:
+    result = plugin.probe("cpu")
+    throttled = result.data.get("throttled_percent")
+    if result.code != "cpu_critical" or not throttled:
+        return {}
+    return {"status": str(result.status), "code": result.code, "data": dict(result.data)}
 
 
 if __name__ == "__main__":

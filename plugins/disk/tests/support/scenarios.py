@@ -1,21 +1,21 @@
 """What happens to real file systems, told as JSON; to be run in a mount namespace of its own.
 
-unshare --mount --propagation private python scenarios.py NAME FOLDER
+unshare --mount --propagation private python -m plugins.disk.tests.support.scenarios NAME FOLDER
 """
 
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aliaport_disk.config import probe_names
 from aliaport_disk.plugin import DiskPlugin
-from hung_mount import hung_mount
 
 from aliaport.testing import run_plugin
+from plugins.disk.tests.support.hung_mount import hung_mount
+from tests.support.waiting import wait_until
 
 Story = dict[str, Any]
 
@@ -127,11 +127,12 @@ def hung(folder: Path) -> Story:
             story["second"] = told(plugin.probe(names[str(bad)]))
             story["mounts"] = sorted({sample.labels["mount"] for sample in plugin.collect()})
             story["good_again"] = told(plugin.probe(names[str(good)]))
-        deadline = time.monotonic() + 20
-        story["healed"] = told(plugin.probe(names[str(bad)]))
-        while story["healed"]["code"] in ("stuck", "timeout") and time.monotonic() < deadline:
-            time.sleep(0.02)  # the stuck call ends with its file system, without any sign
-            story["healed"] = told(plugin.probe(names[str(bad)]))
+
+        def healed() -> Story:
+            found = told(plugin.probe(names[str(bad)]))
+            return {} if found["code"] in ("stuck", "timeout") else found
+
+        story["healed"] = wait_until(healed, "the stuck call ends with its file system")
     return story
 
 

@@ -1,6 +1,6 @@
 """The memory plugin inside real nested cgroups, told as JSON; root, in a process of its own.
 
-python scenarios.py FOLDER, where FOLDER is on a real disk
+python -m plugins.memory.tests.support.scenarios FOLDER, where FOLDER is on a real disk
 """
 
 import json
@@ -86,8 +86,8 @@ def short_of_memory(folder: Path) -> dict[str, Any]:
         tell("allocated")
         del block
         tell("freed")
-        with file.open("rb", buffering=0) as opened:
-            while opened.read(2**20):
+        with file.open("rb", buffering=0) as unbuffered:
+            while unbuffered.read(2**20):
                 pass
         tell("file_read")
         glutton = subprocess.run([sys.executable, "-c", GLUTTON], timeout=60)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import cli as commands
 from tests.support.distributions import install
-from tests.support.fixtures import Launch
 from tests.support.service import start
 
 pytestmark = pytest.mark.service
@@ -38,8 +38,8 @@ def test_the_guide_s_plugin_is_installed_and_passes_its_own_tests(tmp_path: Path
     folder = written(tmp_path / "aliaport-orders")
     site = tmp_path / "site"
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps",
-         "--no-index", "--target", str(site), str(folder)],
+        [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-build-isolation",
+         "--no-deps", "--offline", "--python", sys.executable, "--target", str(site), str(folder)],
         check=True, timeout=100,
     )  # fmt: skip
     done = subprocess.run(
@@ -51,24 +51,21 @@ def test_the_guide_s_plugin_is_installed_and_passes_its_own_tests(tmp_path: Path
         timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    listed = subprocess.run(
-        [sys.executable, "-m", "aliaport", "plugins", "run", "orders:order_queue", "--json"],
-        cwd=tmp_path,
-        env={
-            "PYTHONPATH": str(site),
-            "PATH": "/usr/bin:/bin",
+    ran = commands.run(
+        tmp_path,
+        *("plugins", "run", "orders:order_queue", "--json"),
+        path=[site],
+        environ={
             "ALIAPORT_PLUGINS__ORDERS__FOLDER": str(tmp_path),
+            "ALIAPORT_PROBES__ORDER_QUEUE__TIMEOUT": "30",
         },
-        capture_output=True,
-        text=True,
-        timeout=100,
     )
-    assert listed.returncode == 0, listed.stderr
-    (item,) = json.loads(listed.stdout)["probes"]
+    assert ran.code == 0, ran.errors
+    (item,) = json.loads(ran.output)["probes"]
     assert (item["name"], item["code"]) == ("order_queue", "ok")
 
 
-def test_the_guide_s_plugin_serves(launch: Launch, tmp_path: Path) -> None:
+def test_the_guide_s_plugin_serves(tmp_path: Path) -> None:
     folder = written(tmp_path / "aliaport-orders")
     site = tmp_path / "metadata"
     install(site, "aliaport-orders", {"orders": "aliaport_orders.plugin:OrdersPlugin"})
@@ -83,9 +80,8 @@ def test_the_guide_s_plugin_serves(launch: Launch, tmp_path: Path) -> None:
         service.wait_started()
         (row,) = service.get("/status?exclude=log").json["data"]["probes"]
         assert row["title"] == "Order queue"
-        page = service.get("/metrics").text
-        assert 'aliaport_orders_waiting{queue="spool"}' in page
-        assert 'aliaport_job_runs_total{name="count",outcome="succeeded",plugin="orders"} 1' in page
+        counted = 'aliaport_job_runs_total{name="count",outcome="succeeded",plugin="orders"} 1'
+        service.wait_for(lambda: counted in service.get("/metrics").text, "the job has run")
+        assert 'aliaport_orders_waiting{queue="spool"}' in service.get("/metrics").text
     finally:
-        service.process.kill()
-        service.process.wait()
+        service.kill()

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.embedded.owner import server_owner
 from aliaport.errors import StartupError
 
 pytestmark = pytest.mark.service
@@ -88,15 +89,16 @@ async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -
 
 
 async def test_a_killed_initialisation_leaves_nothing_broken(folder: Path) -> None:
-    first = EmbeddedPostgres(folder)
-    first.start()
-    first.stop()
-    (folder / "data").rename(folder / "new-half")
-    (folder / "new-half" / "PG_VERSION").unlink()
+    half = folder / "new-half" / "data"
+    half.mkdir(parents=True)
+    (half / "postgresql.conf").touch()
+    owner = server_owner()
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, owner.uid, owner.gid)
     again = EmbeddedPostgres(folder)
     assert await ask(again.start(), "SELECT 1") == 1
     again.stop()
-    assert not (folder / "new-half").exists()
+    assert not half.parent.exists()
 
 
 @pytest.mark.needs("root")

@@ -97,7 +97,13 @@ def test_of_several_mounts_the_one_with_the_most_ancestors_is_used(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("cgroup", "mountinfo"),
-    [("", ""), ("0::/\n", ""), ("4:memory:/\n", V2.format(top="/")), ("nonsense\n", "- -\n \n")],
+    [
+        ("", ""),
+        ("0::/\n", ""),
+        ("4:memory:/\n", V2.format(top="/")),
+        ("0::/\n", "- -\n \n"),
+        ("nonsense\n", ""),
+    ],
 )
 def test_without_a_hierarchy_there_is_none(tmp_path: Path, cgroup: str, mountinfo: str) -> None:
     assert own_cgroup("memory", recorded(tmp_path, cgroup, mountinfo)) is None

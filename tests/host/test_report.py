@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,155 @@ def test_the_body_of_a_failure_is_the_specification_s() -> None:
             "error": {"code": "probe_failed", "message": "database: connection_refused"},
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("view", "code", "message"),
+    [
+        (View(0, draining=True, starting=True), "draining", "the service is stopping"),
+        (View(0, starting=True, missing={"db": "rejected"}), "starting", "are being started"),
+        (
+            View(0, missing={"b": "rejected", "a": "not installed"}),
+            "plugin_missing",
+            "a: not installed; b: rejected",
+        ),
+    ],
+)
+def test_why_the_service_is_not_ready(view: View, code: str, message: str) -> None:
+    status, body = report.ready(view, [])
+    assert (status, body["success"], body["data"]["status"]) == (503, False, "not_ready")
+    assert body["error"]["code"] == code
+    assert message in body["error"]["message"]
+
+
+def test_a_message_names_what_fits_and_counts_the_rest() -> None:
+    failing = [row(U, critical=True, name=f"p{number}", code="c" * 40) for number in range(20)]
+    _, body = report.ready(View(0, failing), failing)
+    message = body["error"]["message"]
+    assert message.startswith(f"p0: {'c' * 40}; p1: ")
+    named = message.count("; p") + 1
+    assert message.endswith(f"; and {20 - named} more")
+    assert len(message) < 330
+
+
+def test_many_probes_are_counted_where_they_do_not_fit() -> None:
+    found = [row(H, critical=True, name=f"p{number:039d}") for number in range(300)]
+    _, body = report.ready(View(0, found), found)
+    named = [name for name in body["data"] if name.startswith("p0")]
+    assert body["data"]["omitted"] == 300 - len(named)
+
+
+def test_the_body_of_health() -> None:
+    assert report.health(1_763_893_800.9, "1.2") == {
+        "status": "healthy",
+        "service": "aliaport-api",
+        "version": "1.2",
+        "timestamp": "2025-11-23T10:30:00Z",
+    }
+
+
+DATABASE = ProbeRow(
+    Probe(
+        name="database",
+        run=Check.healthy,
+        title="PostgreSQL",
+        section="database",
+        section_defaults={"engine": None, "latency": 0},
+        words=("connected", "disconnected"),
+    ),
+    "db",
+    critical=True,
+    result=ProbeResult(
+        D,
+        "slow",
+        "12 ms",
+        {"engine": "postgresql", "secret": 1},
+        duration=0.0125,
+        checked_at=0.0,
+        since=60.0,
+        where="plugin.py:7",
+    ),
+)
+QUEUE = ProbeRow(
+    Probe(name="queue", run=Check.healthy, section="orders"),
+    "orders",
+    critical=False,
+    result=ProbeResult(H, "ok", "", {"waiting": 7}),
+)
+PLUGINS = [
+    PluginRow("db", "running", "aliaport-db", "1", tasks=2),
+    PluginRow("late", "starting", "aliaport-late", "2", problem="its server is away"),
+    PluginRow("x", "rejected", "d", "1", rejection=Rejection("import", "r", "h")),
+]
+
+
+def shown(*, operator: bool) -> dict[str, Any]:
+    view = View(0, [DATABASE, QUEUE], PLUGINS, missing={"a": "not installed"})
+    return report.status(view, version="1", environment="test", uptime=61.9, operator=operator)
+
+
+def test_a_status_page_for_operators() -> None:
+    page = shown(operator=True)
+    assert page["reason"] == "a: not installed"
+    assert (page["status"], page["uptime_seconds"]) == ("unhealthy", 61)
+    assert page["database"] == {"status": "connected", "engine": "postgresql", "latency": 0}
+    assert page["orders"] == {"waiting": 7}
+    assert page["probes"][0] == {
+        "name": "database",
+        "plugin": "db",
+        "title": "PostgreSQL",
+        "status": "degraded",
+        "code": "slow",
+        "critical": True,
+        "duration_ms": 12.5,
+        "checked_at": "1970-01-01T00:00:00Z",
+        "since": "1970-01-01T00:01:00Z",
+        "summary": "12 ms",
+        "data": {"engine": "postgresql", "secret": 1},
+        "where": "plugin.py:7",
+    }
+    assert page["probes"][1]["title"] == "queue"
+    assert (page["probes"][1]["duration_ms"], page["probes"][1]["checked_at"]) == (None, None)
+    running, late, rejected = page["plugins"]
+    assert running == {
+        "name": "db",
+        "kind": "plugin",
+        "state": "running",
+        "distribution": "aliaport-db",
+        "version": "1",
+        "tasks": 2,
+    }
+    assert late["reason"] == "its server is away"
+    assert (rejected["stage"], rejected["reason"], rejected["hint"]) == ("import", "r", "h")
+
+
+def test_a_status_page_for_others() -> None:
+    page = shown(operator=False)
+    assert page["orders"] == {}
+    assert {"summary", "data", "where"}.isdisjoint(page["probes"][0])
+    assert page["plugins"] == [
+        {"name": "db", "kind": "plugin", "state": "running"},
+        {"name": "late", "kind": "plugin", "state": "starting"},
+        {"name": "x", "kind": "plugin", "state": "rejected", "stage": "import"},
+    ]
+
+
+def test_the_verbose_text_shows_summaries_to_operators_only() -> None:
+    failing = ProbeRow(QUEUE.probe, "orders", critical=True, result=ProbeResult(U, "full", "9"))
+    found = [DATABASE, QUEUE, failing]
+    assert report.verbose(found, passed=False, name="ready", operator=True) == (
+        "[+]database ok: slow (12 ms)\n[+]queue ok\n[-]queue failed: full (9)\nready check failed\n"
+    )
+    assert report.verbose(found[:2], passed=True, name="status", operator=False) == (
+        "[+]database ok: slow\n[+]queue ok\nstatus check passed\n"
+    )
+
+
+def test_an_error_may_have_details() -> None:
+    assert report.error("taken", "somebody was faster", {"version": 3}) == {
+        "success": False,
+        "error": {"code": "taken", "message": "somebody was faster", "version": 3},
+    }
 
 
 rows = st.lists(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError, model_validator
 
 from aliaport.errors import ConfigError
 from aliaport.plugin import PluginConfig
@@ -142,6 +142,95 @@ def test_unknown_names_are_found_wherever_they_stand(tmp_path: Path) -> None:
     assert environment_warnings(sources) == [
         "ALIAPORT_DRAIN_SECOND: nothing reads this variable; did you mean ALIAPORT_DRAIN_SECONDS?"
     ]
+
+
+def test_what_is_installed_may_be_configured(tmp_path: Path) -> None:
+    toml = tmp_path / "a.toml"
+    toml.write_text("[plugins.disk]\n[apps.greeter]\n[probes.good]\n")
+    environ = {"ALIAPORT_PLUGINS__DISK__MOUNTS": "/", "ALIAPORT_PROBES__GOOD__TIMEOUT": "1"}
+    sources = read_sources(environ, toml)
+    assert unknown_tables(sources, ["disk"], ["greeter"]) == []
+    assert unknown_probes(sources, ["good"]) == []
+    assert environment_warnings(sources) == []
+
+
+def test_a_plugin_s_options_must_be_a_table(tmp_path: Path) -> None:
+    toml = tmp_path / "a.toml"
+    toml.write_text("[plugins]\nthing = 1\n")
+    with pytest.raises(ConfigError, match=r"plugins\.thing: must be a table: \[plugins\.thing\]"):
+        plugin_config(read_sources({}, toml), "plugins", "thing", Options)
+
+
+def test_an_unknown_option_of_a_probe_has_a_hint(tmp_path: Path) -> None:
+    toml = tmp_path / "a.toml"
+    toml.write_text("[probes.good]\ntimeuot = 1\n")
+    hint = "probes.good.timeuot: there is no option 'timeuot'; did you mean 'timeout'?"
+    assert hint in problems({}, toml)
+
+
+def test_a_validator_of_the_whole_model_names_the_plugin() -> None:
+    class Ordered(PluginConfig):
+        low: int = 2
+        high: int = 1
+
+        @model_validator(mode="after")
+        def _ordered(self) -> "Ordered":
+            if self.low > self.high:
+                raise ValueError("low must not be above high")
+            return self
+
+    with pytest.raises(ConfigError, match=r"plugins\.thing: low must not be above high"):
+        plugin_config(read_sources({}), "plugins", "thing", Ordered)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file"), (b"\xff\xfe", "is not UTF-8 text")]
+)
+def test_files_that_cannot_be_read_are_named(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    assert f"{file}: {reason}" in problems({}, file), "the configuration"
+    assert f"{file}: {reason}" in problems({"DATABASE_URL_FILE": str(file)}), "a secret"
+    with pytest.raises(ConfigError, match=reason):
+        read_sources({}, None, file)
+
+
+def test_a_variable_with_the_prefix_wins_over_the_usual_name() -> None:
+    environ = {"ENVIRONMENT": "staging", "ALIAPORT_ENVIRONMENT": "production"}
+    assert settings(environ).environment == "production"
+    assert settings({"ENVIRONMENT": "staging", "ALIAPORT_ENVIRONMENT": ""}).environment == "staging"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("db.example/name", "begins with 'no scheme'"),
+        ("x" * 30 + "://db/name", "begins with 'no scheme'"),
+        ("mysql://db/name", "begins with 'mysql'"),
+        ("postgresql://user:geheim@db:port/name", "is no URL"),
+        ("postgresql://user:geheim@[db/name", "is no URL"),
+    ],
+)
+def test_urls_that_are_no_database_s(url: str, said: str) -> None:
+    message = problems({"DATABASE_URL": url})
+    assert f"DATABASE_URL: database_url: {said}" in message
+    assert "geheim" not in message
+
+
+@pytest.mark.parametrize(
+    ("environment", "open_to_all"),
+    [("development", True), ("test", True), ("staging", False), ("production", False)],
+)
+def test_where_everything_is_shown_to_everybody(environment: str, *, open_to_all: bool) -> None:
+    assert settings({"ENVIRONMENT": environment}).open is open_to_all
+
+
+def test_settings_are_a_table() -> None:
+    with pytest.raises(ValidationError, match="valid dictionary or instance of Settings"):
+        Settings.model_validate(["port", 8000])
 
 
 def test_every_option_is_described() -> None:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from unittest import mock
 
 from aliaport.cli import main
+from tests.support.service import inherited
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def run(
         [sys.executable, "-m", "aliaport", *arguments],
         cwd=folder,
         env={
-            "PATH": os.environ["PATH"],
+            **inherited(),
             "PYTHONPATH": os.pathsep.join(map(str, path)),
             **(environ or {}),
         },
@@ -71,7 +72,7 @@ def _called(
         contextlib.chdir(folder),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
-        mock.patch.dict(os.environ, {"PATH": os.environ["PATH"], **environ}, clear=True),
+        mock.patch.dict(os.environ, {**inherited(), **environ}, clear=True),
         mock.patch.object(sys, "path", [*map(str, path), *sys.path]),
         mock.patch.object(sys, "argv", ["aliaport", *arguments]),
         mock.patch.object(os, "_exit", _leave),

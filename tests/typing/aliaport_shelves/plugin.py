@@ -72,6 +72,7 @@ class ShelvesPlugin(Plugin[ShelvesConfig]):
                 section="shelves",
                 section_defaults={hall: None},
                 words=("free", "full"),
+                timeout=5,
             )
             for hall in self.config.halls
         ] + [Probe(name="shelves_memory", run=self._check_memory, timeout=2)]

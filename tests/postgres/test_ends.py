@@ -1,0 +1,84 @@
+"""Starts, ends and lost servers: what a connection, a pool, a link and a leader leave behind."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from aliaport import postgres
+from aliaport.postgres import Leader, Pool, ReconnectingConnection
+from aliaport.testing import make_context
+from tests.support.postgres import TcpPostgres
+from tests.support.waiting import wait_until
+
+
+def sessions(server: TcpPostgres, component: str) -> int:
+    found = server.sql(
+        f"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aliaport-{component}'"
+    )
+    return int(found)
+
+
+async def test_a_pool_starts_and_stops_as_often_as_it_is_told(server: TcpPostgres) -> None:
+    pool = Pool(make_context("x", database_url=server.dsn()), component="often", size=2)
+    await pool.stop()
+    await pool.start()
+    await pool.start()
+    assert sessions(server, "often") == 1
+    await pool.stop()
+    await pool.stop()
+    assert sessions(server, "often") == 0
+
+
+@pytest.mark.xfail(
+    reason="where the deadline of Pool.start is first, asyncpg refuses to end the pool",
+    raises=asyncpg.InterfaceError,
+    strict=False,
+)
+async def test_a_pool_does_not_wait_for_a_frozen_server(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aliaport.postgres.pool.CONNECT_TIMEOUT", 0.3)
+    pool = Pool(make_context("x", database_url=server.dsn()), component="frozen", size=2)
+    server.freeze()
+    try:
+        with pytest.raises(TimeoutError):
+            await pool.start()
+    finally:
+        server.thaw()
+    with pytest.raises(RuntimeError, match="not started"):
+        async with pool.acquire():
+            pass
+
+
+async def test_a_connection_that_comes_too_late_is_ended(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    server.freeze()
+    try:
+        with pytest.raises(TimeoutError):
+            await postgres.connect(context, component="late", timeout=0.3)
+    finally:
+        server.thaw()
+    await asyncio.to_thread(
+        wait_until, lambda: sessions(server, "late") == 0, "no session is left behind"
+    )
+
+
+async def test_a_link_replaces_an_old_connection(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_context("x", database_url=server.dsn())
+    link = ReconnectingConnection(context, component="old", connect_timeout=30, query_timeout=30)
+    await link.close()
+    pid = "SELECT pg_backend_pid() AS pid"
+    first = (await link.fetch(pid))[0]["pid"]
+    assert (await link.fetch(pid))[0]["pid"] == first
+    monkeypatch.setattr("aliaport.postgres.reconnecting.REPLACE_AFTER", -1.0)
+    assert (await link.fetch(pid))[0]["pid"] != first
+    await link.close()
+
+
+async def test_a_leader_that_never_led_has_nothing_to_release(server: TcpPostgres) -> None:
+    leader = Leader(make_context("x", database_url=server.dsn()), name="job", component="x")
+    await leader.release()
+    assert not leader.leads

@@ -1,0 +1,68 @@
+"""What a mounted application imports, as its author tests it: without the service."""
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from aliaport.apps import TRUSTED_PROXIES, App, Refusal
+from aliaport.forwarded import client_address
+from aliaport.testing import make_context
+from tests.typing.aliaport_shelves.application import SiteConfig, app, create
+
+
+async def test_an_application_answers_in_the_shape_of_all_others() -> None:
+    site = create(make_context("shelves"), SiteConfig(greeting="merhaba"))
+    site[TRUSTED_PROXIES] = (ip_network("127.0.0.0/8"),)
+    async with TestClient(TestServer(site, host="127.0.0.1")) as client:
+        answer = await client.get("/greet/ayşe", headers={"X-Forwarded-For": "192.0.2.7"})
+        assert answer.status == 200
+        assert answer.content_type == "application/json"
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert await answer.json() == {
+            "success": True,
+            "data": {"text": "merhaba, ayşe", "from": "192.0.2.7"},
+        }
+
+
+def test_a_refusal_carries_what_the_service_answers_with() -> None:
+    refusal = Refusal(409, "taken", "somebody was faster", headers={"Retry-After": "7"}, version=3)
+    assert str(refusal) == refusal.message == "somebody was faster"
+    assert (refusal.status, refusal.code) == (409, "taken")
+    assert (refusal.headers, refusal.details) == ({"Retry-After": "7"}, {"version": 3})
+    assert Refusal(404, "gone", "it is gone").headers == {}
+
+
+def test_where_an_application_answers() -> None:
+    assert app.roots == ("/shelves",)
+    assert app.root_of("/shelves") == app.root_of("/shelves/greet/x") == "/shelves"
+    assert app.root_of("/shelves2") == ""
+    several = App(create=lambda context, options: web.Application(), paths=("/auth", "/api/cari"))
+    assert [several.root_of(path) for path in ("/auth/x", "/api/cari", "/api")] == [
+        *("/auth", "/api/cari", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "caller"),
+    [
+        ("10.0.0.1", "192.0.2.7", [], "10.0.0.1"),
+        ("10.0.0.1", "192.0.2.7", ["10.0.0.0/8"], "192.0.2.7"),
+        ("10.0.0.1", "198.51.100.9, 192.0.2.7, 10.0.0.2", ["10.0.0.0/8"], "192.0.2.7"),
+        ("10.0.0.1", "10.0.0.3,,10.0.0.2", ["10.0.0.0/8"], "10.0.0.3"),
+        ("192.0.2.1", "198.51.100.9", ["10.0.0.0/8"], "192.0.2.1"),
+        ("10.0.0.1", "192.0.2.7:4711", ["10.0.0.0/8"], "192.0.2.7"),
+        ("10.0.0.1", "[2001:db8::7]:4711", ["10.0.0.0/8"], "2001:db8::7"),
+        ("10.0.0.1", "2001:db8::7", ["10.0.0.0/8"], "2001:db8::7"),
+        ("10.0.0.1", "unknown, 10.0.0.2", ["10.0.0.0/8"], "unknown"),
+        ("10.0.0.1", "192.0.2.7, nobody", ["10.0.0.0/8"], "nobody"),
+        ("10.0.0.1", "x" * 1000, ["10.0.0.0/8"], "x" * 64),
+        ("10.0.0.1", "", ["10.0.0.0/8"], "10.0.0.1"),
+        (None, "192.0.2.7", ["10.0.0.0/8"], ""),
+    ],
+)
+def test_who_calls(peer: str | None, forwarded: str, trusted: list[str], caller: str) -> None:
+    networks: Any = tuple(map(ip_network, trusted))
+    assert client_address(peer, {"X-Forwarded-For": forwarded}, networks) == caller

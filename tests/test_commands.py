@@ -1,0 +1,82 @@
+"""What a plugin's own command gets: options, context, messages and exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.typing.aliaport_shelves.command import main
+
+TOML = '[log]\nfolder = "logs"\n[plugins.shelves]\nhalls = ["east"]\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and no variable of the service in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ALIAPORT_CONFIG", "DATABASE_URL", "ENVIRONMENT", "SENTRY_DSN"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["shelves", *arguments])
+    try:
+        main()
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        return ended.code
+    return 0
+
+
+def test_options_come_from_where_the_service_s_come_from(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.toml").write_text(TOML)
+    (folder / ".env").write_text("ENVIRONMENT=staging\n")
+    assert run(monkeypatch, "--config", "a.toml", "--env-file", ".env") == 0
+    assert capsys.readouterr().out == "shelves in staging: east\n"
+    monkeypatch.setenv("ALIAPORT_PLUGINS__SHELVES__HALLS", "west,south")
+    assert run(monkeypatch, "--config", "a.toml") == 0
+    assert capsys.readouterr().out == "shelves in development: west, south\n"
+
+
+def test_the_audit_log_has_a_file_of_the_command_s_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.toml").write_text(TOML)
+    assert run(monkeypatch, "--config", "a.toml") == 0
+    (file,) = (folder / "logs").iterdir()
+    assert file.name.startswith("audit.log.")
+    _, line = map(json.loads, file.read_text().splitlines())
+    assert (line["message"], line["aliaport.plugin"]) == ("shelves.listed", "shelves")
+    assert line["aliaport.numbers.halls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--fail"], 1, "shelves: it failed; try again\n"),
+        (["--abort"], 130, ""),
+        (["--config", "absent.toml"], 2, "absent.toml: No such file or directory"),
+        (["--strange"], 2, "No such option"),
+    ],
+)
+def test_errors_are_messages_and_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], code: int, said: str,
+) -> None:  # fmt: skip
+    assert run(monkeypatch, *arguments) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert said in shown.err
+
+
+def test_wrong_options_are_all_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.toml").write_text("[plugins.shelves]\nhall = []\nmin_free = 'few'\n")
+    assert run(monkeypatch, "--config", "a.toml") == 2
+    shown = capsys.readouterr().err
+    assert "2 configuration problems" in shown
+    assert "did you mean 'halls'?" in shown

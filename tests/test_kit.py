@@ -1,0 +1,117 @@
+"""The kit that authors test their plugins with: what it says where something is wrong."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from aliaport import testing
+from aliaport.errors import AliaportError, ConfigError
+from aliaport.plugin import Plugin, PluginConfig
+from aliaport.testing import ProbeResult, make_context, run_plugin
+from tests.typing.aliaport_shelves.plugin import ShelvesPlugin
+
+
+class Bare(Plugin[PluginConfig]):
+    api = (1, 0)
+
+
+class NoApi(Plugin[PluginConfig]):
+    pass
+
+
+class FailingStart(Bare):
+    async def start(self) -> None:
+        raise ConnectionRefusedError("its server is away")
+
+
+class FailingConstructor(Bare):
+    def __init__(self, config: PluginConfig, context: Any) -> None:
+        raise LookupError("no such shelf")
+
+
+class Talking(Bare):
+    async def start(self) -> None:
+        assert self.context.database_url is not None
+        self.context.log.info("bare.started", url=self.context.database_url.get_secret_value())
+        self.context.audit.record("bare.started", environment=self.context.environment)
+        try:
+            raise LookupError("no such shelf")
+        except LookupError:
+            self.context.log.exception("bare.failed")
+
+
+def test_unknown_probes_and_jobs_are_named_with_those_there_are() -> None:
+    with run_plugin(ShelvesPlugin, {"halls": ["north"]}, name="shelves", jobs=False) as plugin:
+        with pytest.raises(AliaportError, match="'west'; there are: shelves_north, shelves_memory"):
+            plugin.probe("west")
+        with pytest.raises(AliaportError, match="no job 'west'; there are: count"):
+            plugin.missed_runs("west")
+    with run_plugin(Bare, name="bare") as plugin:
+        with pytest.raises(AliaportError, match="no probe 'x'; there are: none"):
+            plugin.probe("x")
+        with pytest.raises(AliaportError, match="no job 'x'; there are: none"):
+            plugin.job("x")
+        assert plugin.exposition() == ""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (NoApi, r"api: .*does not say which plugin API"),
+        (FailingConstructor, r"construct: LookupError: no such shelf"),
+        (FailingStart, r"start\(\) failed: ConnectionRefusedError: its server is away"),
+    ],
+)
+def test_what_the_host_would_reject_is_an_error(plugin: type[Plugin[Any]], said: str) -> None:
+    with pytest.raises(AliaportError, match=said), run_plugin(plugin, name="bare"):
+        pass
+
+
+def test_wrong_options_are_an_error() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"did you mean 'halls'\?"),
+        run_plugin(ShelvesPlugin, {"hall": ["north"]}, name="shelves"),
+    ):
+        pass
+
+
+def test_the_name_is_that_of_the_plugin_s_package() -> None:
+    assert ShelvesPlugin.__module__.startswith("tests.")
+    with run_plugin(Bare) as plugin:
+        assert plugin._running().name == "tests"
+    derived = type("Derived", (Bare,), {"__module__": "aliaport_orders.plugin"})
+    with run_plugin(derived) as plugin:
+        assert plugin._running().name == "orders"
+
+
+def test_events_and_records_are_kept() -> None:
+    url = "postgresql://u:geheim@h/x"
+    with run_plugin(Talking, name="bare", database_url=url, environment="staging") as plugin:
+        pass
+    started, failed = (each for each in plugin.logged if each["event"].startswith("bare."))
+    assert started == {"level": "info", "event": "bare.started", "url": url}
+    assert "LookupError: no such shelf" in failed["exception"]
+    assert plugin.audited == [{"action": "bare.started", "environment": "staging"}]
+
+
+def test_a_context_takes_what_it_is_given() -> None:
+    context = make_context("x", database_url="postgresql://h/x", environment="production")
+    assert (context.plugin, context.environment) == ("x", "production")
+    assert context.database_url is not None
+    assert context.database_url.get_secret_value() == "postgresql://h/x"
+    assert make_context(log=context.log, audit=context.audit).log is context.log
+
+
+def test_what_cannot_be_run_leaves_no_thread() -> None:
+    nothing: Any = object()
+    with pytest.raises(AttributeError), run_plugin(nothing):
+        pass
+    assert "aliaport-testing" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_old_name_of_a_result_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="aliaport.testing.ProbeResult"):
+        assert vars(testing)["__getattr__"]("ProbeAnswer") is ProbeResult
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        vars(testing)["__getattr__"]("Nothing")

@@ -1,8 +1,9 @@
 """A container's health check, in this process; test_process.py runs it beside a real service."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,9 +36,21 @@ def port() -> Iterator[str]:
         thread.join()
 
 
+class Watchdog:
+    """A timer that does not end this process, neither on a busy machine nor after the test."""
+
+    daemon = False
+
+    def __init__(self, seconds: float, function: Callable[..., None], arguments: object) -> None:
+        assert (seconds, function) == (healthcheck.TIMEOUT, healthcheck._give_up)
+
+    def start(self) -> None:
+        assert self.daemon
+
+
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no watchdog end this process on a busy machine."""
+    monkeypatch.setattr(healthcheck, "threading", SimpleNamespace(Timer=Watchdog))
     monkeypatch.setattr(healthcheck, "TIMEOUT", 100.0)
 
 

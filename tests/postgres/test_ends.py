@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from aliaport import postgres
-from aliaport.postgres import Leader, Pool, ReconnectingConnection
+from aliaport.postgres import Leader, Pool, QueryTimeout, ReconnectingConnection
 from aliaport.testing import make_context
 from tests.support.postgres import TcpPostgres
 from tests.support.waiting import wait_until
@@ -75,6 +75,21 @@ async def test_a_link_replaces_an_old_connection(
     assert (await link.fetch(pid))[0]["pid"] == first
     monkeypatch.setattr("aliaport.postgres.reconnecting.REPLACE_AFTER", -1.0)
     assert (await link.fetch(pid))[0]["pid"] != first
+    await link.close()
+
+
+async def test_a_link_that_is_closed_while_it_asks_is_of_use_again(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    link = ReconnectingConnection(context, component="shut", connect_timeout=30, query_timeout=30)
+    await link.fetch("SELECT 1")
+    asking = asyncio.create_task(link.fetch("SELECT pg_sleep(3600)"))
+    active = "application_name = 'aliaport-shut' AND query LIKE '%pg_sleep%' AND state = 'active'"
+    count = f"SELECT count(*) FROM pg_stat_activity WHERE {active}"
+    await asyncio.to_thread(wait_until, lambda: server.sql(count) == "1", "the statement runs")
+    await link.close()
+    with pytest.raises((QueryTimeout, *postgres.FAULTS)):
+        await asking
+    assert (await link.fetch("SELECT 1 AS n"))[0]["n"] == 1
     await link.close()
 
 

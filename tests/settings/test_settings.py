@@ -220,6 +220,13 @@ def test_urls_that_are_no_database_s(url: str, said: str) -> None:
     assert "geheim" not in message
 
 
+def test_a_dsn_of_sentry_is_checked_and_not_shown() -> None:
+    assert settings({"SENTRY_DSN": "https://key@sentry.example/1"}).sentry_dsn is not None
+    message = problems({"SENTRY_DSN": "https://geheim@sentry.example/project-id"})
+    assert "SENTRY_DSN: sentry_dsn: does not end with the number of a project" in message
+    assert "geheim" not in message
+
+
 @pytest.mark.parametrize(
     ("environment", "open_to_all"),
     [("development", True), ("test", True), ("staging", False), ("production", False)],

@@ -219,5 +219,7 @@ def running(
         service.wait_listening()
         service.wait_started()
         yield service
+        service.signal()
+        assert service.wait_ended() == 0, service.output()
     finally:
         service.kill()

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aliaport.logs.fields import LABELS, NAMES, NUMBERS
-from tests.support.ports import free_port as free_port
 from tests.support.distributions import install
+from tests.support.ports import free_port as free_port
 from tests.support.waiting import NOT_YET, NeverHappenedError, wait_until
 from tests.support.waiting import PATIENCE as PATIENCE
 

@@ -23,7 +23,7 @@ SPECIFIED = {
 def test_the_targets_are_generated(tmp_path: Path) -> None:
     shipped = (DEPLOY / "prometheus/targets/uptime.yml").read_text()
     # It writes beside itself, where other tests read.
-    for folder in ("shared", "uptime"):
+    for folder in ("client", "uptime"):
         shutil.copytree(DEPLOY / folder, tmp_path / folder)
     written = tmp_path / "prometheus/targets/uptime.yml"
     written.parent.mkdir(parents=True)

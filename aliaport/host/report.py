@@ -140,7 +140,7 @@ def probe_item(row: ProbeRow, *, operator: bool) -> dict[str, Any]:
         "status": result.status.value,
         "code": result.code,
         "critical": row.critical,
-        "duration_ms": None if result.duration is None else round(result.duration * 1000, 2),
+        "duration_ms": None if result.duration_ms is None else round(result.duration_ms, 2),
         "checked_at": timestamp(result.checked_at),
     }
     if result.since is not None:

@@ -69,7 +69,7 @@ def test_what_was_dumped_is_there_after_the_restore(
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(today - timedelta(days=6)),
     }
     server.sql("CREATE DATABASE restored", database="postgres")
-    with serve(server, tmp_path / "first", users=True, **options) as operations:
+    with serve(server, tmp_path / "first", **options) as operations:
         fill(operations)
         wait_until(lambda: has_all_rates(operations), "all rates are stored")
         figures = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)

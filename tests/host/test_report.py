@@ -80,7 +80,7 @@ def test_the_body_of_a_failure_is_the_specification_s() -> None:
     ],
 )
 def test_why_the_service_is_not_ready(view: View, code: str, message: str) -> None:
-    status, body = report.ready(view, [])
+    status, body = report.ready(view)
     assert (status, body["success"], body["data"]["status"]) == (503, False, "not_ready")
     assert body["error"]["code"] == code
     assert message in body["error"]["message"]
@@ -88,7 +88,7 @@ def test_why_the_service_is_not_ready(view: View, code: str, message: str) -> No
 
 def test_a_message_names_what_fits_and_counts_the_rest() -> None:
     failing = [row(U, critical=True, name=f"p{number}", code="c" * 40) for number in range(20)]
-    _, body = report.ready(View(0, failing), failing)
+    _, body = report.ready(View(0, failing))
     message = body["error"]["message"]
     assert message.startswith(f"p0: {'c' * 40}; p1: ")
     named = message.count("; p") + 1
@@ -98,7 +98,7 @@ def test_a_message_names_what_fits_and_counts_the_rest() -> None:
 
 def test_many_probes_are_counted_where_they_do_not_fit() -> None:
     found = [row(H, critical=True, name=f"p{number:039d}") for number in range(300)]
-    _, body = report.ready(View(0, found), found)
+    _, body = report.ready(View(0, found))
     named = [name for name in body["data"] if name.startswith("p0")]
     assert body["data"]["omitted"] == 300 - len(named)
 

@@ -119,6 +119,7 @@ def mypy(*files: Path, found_in: Path = ROOT) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.service
 def test_good_code_of_an_author_passes() -> None:
     assert mypy(*sorted(PACKAGE.glob("*.py"))) == []
 
@@ -138,6 +139,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("name", MISUSES)
 def test_misuse_is_refused(name: str, refused: dict[str, list[str]]) -> None:
     lines = (PRELUDE + MISUSES[name]).splitlines()

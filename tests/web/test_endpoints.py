@@ -17,6 +17,8 @@ from tests.support.service import Service, free_port, patient, running
 GOOD = {"good": "aliaport_rogues.good:Good"}
 TOKEN = "a-token-of-sixteen-characters"
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+pytestmark = pytest.mark.service
+
 SYSTEM = ("cpu", "disk", "memory")
 
 

@@ -17,7 +17,7 @@ from aliaport_currency_sync.schema import COMPONENT
 from aliaport_currency_sync.source import Outage
 
 from aliaport.postgres import Leader
-from aliaport.testing import FakeClock, ProbeAnswer, RunningPlugin, make_context, run_plugin
+from aliaport.testing import FakeClock, ProbeResult, RunningPlugin, make_context, run_plugin
 from tests.support.fixtures import Rows
 from tests.support.tcmb import Tcmb, archive_path, document, error_page, istanbul
 from tests.support.waiting import wait_until
@@ -34,10 +34,10 @@ def syncing(tcmb: Tcmb, database: str, clock: FakeClock, **config: Any) -> Itera
         yield plugin
 
 
-def probed(plugin: RunningPlugin) -> ProbeAnswer:
+def probed(plugin: RunningPlugin) -> ProbeResult:
     """What the probe says; it gives the database 0.4 s, which a busy machine may miss."""
 
-    def seen() -> ProbeAnswer | None:
+    def seen() -> ProbeResult | None:
         answer = plugin.probe("currency_rates")
         return None if answer.code == "database" else answer
 

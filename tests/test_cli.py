@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import cli as commands
-from tests.support.cli import Done
+from tests.support import commands
+from tests.support.commands import Done
 from tests.support.distributions import install
 from tests.support.service import ROGUES
 
@@ -28,24 +28,24 @@ def site(tmp_path: Path) -> Path:
 
 
 def aliaport(site: Path, *arguments: str, **environ: str) -> Done:
-    return commands.call(site.parent, *arguments, path=(site, ROGUES), environ=environ)
+    return commands.aliaport(site.parent, *arguments, path=(site, ROGUES), environ=environ)
 
 
 def process(site: Path, *arguments: str, **environ: str) -> Done:
     """The same in a process of its own, as people do it: exit code and output."""
-    return commands.run(site.parent, *arguments, path=(site, ROGUES), environ=environ)
+    return commands.aliaport_process(site.parent, *arguments, path=(site, ROGUES), environ=environ)
 
 
 def test_plugins_list_shows_everything_installed_and_why_not(site: Path) -> None:
     done = process(site, "plugins", "list", "--json", ALIAPORT_LOADING__DISABLE="disk")
-    assert (done.code, done.errors) == (0, "")
-    rows = {row["name"]: row for row in json.loads(done.output)}
+    assert (done.code, done.err) == (0, "")
+    rows = {row["name"]: row for row in json.loads(done.out)}
     assert rows["good"]["state"] == "loadable"
     assert rows["disk"]["state"] == "disabled"
     assert (rows["broken"]["state"], rows["broken"]["stage"]) == ("rejected", "import")
     assert "this package is broken" in rows["broken"]["reason"]
     assert rows["db"]["distribution"] == "aliaport-db"
-    table = aliaport(site, "plugins", "list").output
+    table = aliaport(site, "plugins", "list").out
     assert "this package is broken" in table
 
 
@@ -56,7 +56,7 @@ def test_a_plugin_and_an_app_of_one_distribution_are_one_row(site: Path) -> None
     install(site, "half", {"half": name}, broken)
     install(site, "first", {"shared": name})
     install(site, "second", apps={"shared": "aliaport_rogues.mounted:app"})
-    rows = json.loads(aliaport(site, "plugins", "list", "--json").output)
+    rows = json.loads(aliaport(site, "plugins", "list", "--json").out)
     shown = [(r["name"], r["kind"], r["state"], r["stage"]) for r in rows]
     assert ("both", "plugin + app", "loadable", "") in shown
     assert ("half", "plugin + app", "rejected", "import") in shown
@@ -68,15 +68,15 @@ def test_a_plugin_and_an_app_of_one_distribution_are_one_row(site: Path) -> None
 def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
     slow = {"ALIAPORT_PROBES__GOOD__TIMEOUT": "30", "ALIAPORT_PROBES__COUNTING__TIMEOUT": "30"}
     done = process(site, "plugins", "run", "good", "--json", **slow)
-    assert done.code == 0, done.errors
-    outcome = json.loads(done.output)
+    assert done.code == 0, done.err
+    outcome = json.loads(done.out)
     assert [item["name"] for item in outcome["probes"]] == ["good", "counting"]
     assert "aliaport_good_runs 1" in outcome["metrics"]
     one = aliaport(site, "plugins", "run", "good:good", **slow)
-    assert json.loads(one.output)["data"] == {"answer": 42}
+    assert json.loads(one.out)["data"] == {"answer": 42}
     bad = process(site, "plugins", "run", "bad", ALIAPORT_PROBES__ROGUE_RAISING__TIMEOUT="30")
-    assert (bad.code, json.loads(bad.output)["code"]) == (1, "error")
-    assert "geheim" not in bad.output + bad.errors
+    assert (bad.code, json.loads(bad.out)["code"]) == (1, "error")
+    assert "geheim" not in bad.out + bad.err
 
 
 @pytest.mark.parametrize(
@@ -90,24 +90,24 @@ def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
 def test_plugins_run_says_what_is_wrong(site: Path, name: str, code: int, message: str) -> None:
     done = aliaport(site, "plugins", "run", name)
     assert done.code == code
-    assert message in done.errors
+    assert message in done.err
 
 
 def test_an_error_is_an_exit_code_and_a_message_without_traceback(site: Path) -> None:
     done = process(site, "plugins", "run", "goood")
-    assert (done.code, done.output) == (2, "")
-    assert done.errors.startswith("aliaport: ")
-    assert "Traceback" not in done.errors
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("aliaport: ")
+    assert "Traceback" not in done.err
 
 
 def test_config_show_masks(site: Path) -> None:
     url = "postgresql://user:geheim@db:5432/port"
     shown = process(site, "config", "show", "--json", DATABASE_URL=url)
-    assert (shown.code, shown.errors) == (0, "")
-    values = json.loads(shown.output)
+    assert (shown.code, shown.err) == (0, "")
+    values = json.loads(shown.out)
     assert values["database_url"] == "postgresql://user:***@db:5432/port"
     assert values["plugins"]["disk"]["mounts"] == ["/"]
-    table = aliaport(site, "config", "show", DATABASE_URL=url).output
+    table = aliaport(site, "config", "show", DATABASE_URL=url).out
     assert "ALIAPORT_READY_BUDGET" in table
     assert "geheim" not in table
 
@@ -119,7 +119,7 @@ def test_config_check_finds_all(site: Path) -> None:
     )
     checked = process(site, "config", "check", "--config", "a.toml", "--json")
     assert checked.code == 2
-    problems = "\n".join(json.loads(checked.output)["problems"])
+    problems = "\n".join(json.loads(checked.out)["problems"])
     assert "did you mean 'mounts'?" in problems
     assert "plugins.cpu.warn_percent" in problems
 
@@ -127,7 +127,7 @@ def test_config_check_finds_all(site: Path) -> None:
 def test_config_check_in_words(site: Path) -> None:
     done = aliaport(site, "config", "check", ALIAPORT_PROT="1", ALIAPORT_PLUGINS__DSK__A="1")
     assert done.code == 2
-    warning, problem = done.output.splitlines()
+    warning, problem = done.out.splitlines()
     assert warning.startswith("warning: ALIAPORT_PROT: nothing reads this variable; did you mean")
     assert problem.startswith("problem: ALIAPORT_PLUGINS__DSK__A: ")
-    assert aliaport(site, "config", "check").output == "the configuration is valid\n"
+    assert aliaport(site, "config", "check").out == "the configuration is valid\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import cli as commands
+from tests.support import commands
 from tests.support.distributions import install
 from tests.support.service import start
 
@@ -51,7 +51,7 @@ def test_the_guide_s_plugin_is_installed_and_passes_its_own_tests(tmp_path: Path
         timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    ran = commands.run(
+    ran = commands.aliaport_process(
         tmp_path,
         *("plugins", "run", "orders:order_queue", "--json"),
         path=[site],
@@ -60,8 +60,8 @@ def test_the_guide_s_plugin_is_installed_and_passes_its_own_tests(tmp_path: Path
             "ALIAPORT_PROBES__ORDER_QUEUE__TIMEOUT": "30",
         },
     )
-    assert ran.code == 0, ran.errors
-    (item,) = json.loads(ran.output)["probes"]
+    assert ran.code == 0, ran.err
+    (item,) = json.loads(ran.out)["probes"]
     assert (item["name"], item["code"]) == ("order_queue", "ok")
 
 

@@ -42,7 +42,7 @@ class Watchdog:
     daemon = False
 
     def __init__(self, seconds: float, function: Callable[..., None], arguments: object) -> None:
-        assert (seconds, function) == (healthcheck.TIMEOUT, healthcheck._give_up)
+        assert (seconds, function) == (healthcheck.TIMEOUT, healthcheck._give_up)  # noqa: SLF001
 
     def start(self) -> None:
         assert self.daemon

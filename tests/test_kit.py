@@ -79,10 +79,10 @@ def test_wrong_options_are_an_error() -> None:
 def test_the_name_is_that_of_the_plugin_s_package() -> None:
     assert ShelvesPlugin.__module__.startswith("tests.")
     with run_plugin(Bare) as plugin:
-        assert plugin._running().name == "tests"
+        assert plugin.name == "tests"
     derived = type("Derived", (Bare,), {"__module__": "aliaport_orders.plugin"})
     with run_plugin(derived) as plugin:
-        assert plugin._running().name == "orders"
+        assert plugin.name == "orders"
 
 
 def test_events_and_records_are_kept() -> None:

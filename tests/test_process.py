@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import cli as commands
+from tests.support import commands
 from tests.support.fixtures import Launch
 from tests.support.service import Service, free_port, inherited, patient
 
@@ -148,14 +148,14 @@ def test_all_configuration_problems_come_in_one_message(tmp_path: Path) -> None:
     (tmp_path / "aliaport.toml").write_text(
         '[log]\nlevl = "x"\n[plugins.disk]\nmount = ["/"]\n[plugins.dsk]\n'
     )
-    done = commands.call(
+    done = commands.aliaport(
         tmp_path,
         "serve",
         environ={"ALIAPORT_CONFIG": "aliaport.toml", "ALIAPORT_DRAIN_SECONDS": "long"},
     )
     assert done.code == 2
-    assert "did you mean 'level'?" in done.errors
-    assert "ALIAPORT_DRAIN_SECONDS" in done.errors
+    assert "did you mean 'level'?" in done.err
+    assert "ALIAPORT_DRAIN_SECONDS" in done.err
 
 
 def test_all_problems_of_the_plugins_options_come_in_one_message(launch: Launch) -> None:

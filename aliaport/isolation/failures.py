@@ -60,7 +60,7 @@ def plain_text(text: str) -> str:
 def thread_position(thread_id: int | None, package: str) -> str:
     """Return the line of plugin code on which a running thread stands, or ''."""
     # The only way to see another thread's frame; documented in spite of its name.
-    frame = sys._current_frames().get(thread_id) if thread_id is not None else None
+    frame = sys._current_frames().get(thread_id) if thread_id is not None else None  # noqa: SLF001
     frames = [] if frame is None else [(f, f.f_lineno) for f in _outwards(frame)][::-1]
     return _pick(frames, package)
 

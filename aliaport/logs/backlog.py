@@ -21,7 +21,7 @@ class Backlog:
         self.asleep = False
         self.dropped: Counter[str] = Counter()
         self._wake = wake
-        self._limit = limit
+        self.limit = limit
         self._entries: deque[AnyEntry] = deque()
         self._lock = threading.Lock()
         self._weight = 0
@@ -36,7 +36,7 @@ class Backlog:
         if entry.weight:
             with self._lock:
                 self._weight += entry.weight
-        if len(entries) > self._limit or self._weight > MAX_WEIGHT:
+        if len(entries) > self.limit or self._weight > MAX_WEIGHT:
             self._shed()
         if self.asleep:
             self.asleep = False
@@ -52,10 +52,10 @@ class Backlog:
     def _shed(self) -> None:
         with self._lock:
             waiting = [self._entries.popleft() for _ in range(len(self._entries))]
-            if len(waiting) <= self._limit and self._weight <= MAX_WEIGHT:
+            if len(waiting) <= self.limit and self._weight <= MAX_WEIGHT:
                 self._entries.extendleft(reversed(waiting))
                 return
-            room = int(self._limit * (1 - SHED)), int(MAX_WEIGHT * (1 - SHED))
+            room = int(self.limit * (1 - SHED)), int(MAX_WEIGHT * (1 - SHED))
             keep = _most_important(waiting, *room)
             for entry, kept in zip(waiting, keep, strict=True):
                 if not kept:

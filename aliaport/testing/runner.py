@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
@@ -31,28 +30,37 @@ CALL_TIMEOUT = 60.0
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(slots=True)
 class RunningPlugin:
     """A started plugin.
 
-    `logged` has the events that it logged and the host logged about it, `audited` its audit events.
+    `name` is the plugin's identity in configuration, metrics and logs. `logged` has the events that
+    it logged and the host logged about it, `audited` its audit events.
     """
 
-    logged: list[dict[str, Any]] = field(default_factory=list)
-    audited: list[dict[str, Any]] = field(default_factory=list)
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
-    _instance: PluginInstance | None = None
-    _registry: MetricRegistry = field(default_factory=lambda: MetricRegistry(100))
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        instance: PluginInstance,
+        registry: MetricRegistry,
+        logged: list[dict[str, Any]],
+        audited: list[dict[str, Any]],
+    ) -> None:
+        self.name = instance.name
+        self.logged = logged
+        self.audited = audited
+        self._loop = loop
+        self._instance = instance
+        self._registry = registry
 
     def probe(self, name: str) -> ProbeResult:
         """Run one probe, as a request to /status would. Raises AliaportError for an unknown name.
 
         The result may carry one of the host's own codes, such as `timeout` or `stuck`.
         """
-        for runner in self._running().probes:
+        for runner in self._instance.probes:
             if runner.probe.name == name:
                 return self._call(_probed(runner))
-        names = ", ".join(runner.probe.name for runner in self._running().probes)
+        names = ", ".join(runner.probe.name for runner in self._instance.probes)
         raise AliaportError(f"there is no probe {name!r}; there are: {names or 'none'}")
 
     def job(self, name: str) -> str:
@@ -76,9 +84,8 @@ class RunningPlugin:
 
     def collect(self) -> list[Sample]:
         """Run all collectors, as one scrape would; return the valid samples."""
-        instance = self._running()
         samples = []
-        for _, collection in self._call(collect(instance.collectors, CALL_TIMEOUT / 2)):
+        for _, collection in self._call(collect(self._instance.collectors, CALL_TIMEOUT / 2)):
             for series in collection.series:
                 names = self._registry.families[series.family].labels
                 labels = dict(zip(names, series.labels, strict=True))
@@ -97,18 +104,14 @@ class RunningPlugin:
         )
 
     def _job(self, name: str) -> JobRunner:
-        for runner in self._running().jobs:
+        for runner in self._instance.jobs:
             if runner.job.name == name:
                 return runner
-        names = ", ".join(runner.job.name for runner in self._running().jobs)
+        names = ", ".join(runner.job.name for runner in self._instance.jobs)
         raise AliaportError(f"there is no job {name!r}; there are: {names or 'none'}")
 
-    def _running(self) -> PluginInstance:
-        assert self._instance is not None
-        return self._instance
-
     def _call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
+        return _call(self._loop, work)
 
 
 @contextmanager
@@ -130,31 +133,41 @@ def run_plugin(
     Raises ConfigError if the options are wrong and AliaportError, which says why, if the plugin is
     rejected or its first start fails.
     """
-    running = RunningPlugin()
-    thread = threading.Thread(
-        target=running._loop.run_forever, name="aliaport-testing", daemon=True
+    package = _package(plugin)
+    logged: list[dict[str, Any]] = []
+    audited: list[dict[str, Any]] = []
+    context = make_context(
+        name or package.removeprefix("aliaport_"),
+        database_url=database_url,
+        environment=environment,
+        log=_logger(logged),
+        audit=_KeptAudit(audited),
+        clock=clock,
     )
+    with _loop_in_thread() as loop:
+        started = _start(plugin, dict(config or {}), package, context, jobs)
+        instance = _call(loop, started)
+        try:
+            yield RunningPlugin(loop, instance, context.registry, logged, audited)
+        finally:
+            _call(loop, instance.stop())
+
+
+@contextmanager
+def _loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="aliaport-testing", daemon=True)
     thread.start()
     try:
-        package = _package(plugin)
-        name = name or package.removeprefix("aliaport_")
-        context = make_context(
-            name,
-            database_url=database_url,
-            environment=environment,
-            log=_logger(running.logged),
-            audit=_KeptAudit(running.audited),
-            clock=clock,
-        )
-        running._registry = context.registry
-        running._call(_start(running, plugin, dict(config or {}), package, context, jobs))
-        yield running
+        yield loop
     finally:
-        if running._instance is not None:
-            running._call(running._instance.stop())
-        running._loop.call_soon_threadsafe(running._loop.stop)
+        loop.call_soon_threadsafe(loop.stop)
         thread.join(CALL_TIMEOUT)
-        running._loop.close()
+        loop.close()
+
+
+def _call(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    return asyncio.run_coroutine_threadsafe(work, loop).result(CALL_TIMEOUT)
 
 
 def make_context(
@@ -179,30 +192,32 @@ def make_context(
 
 
 async def _start(
-    running: RunningPlugin,
     plugin: type[Plugin[Any]],
     config: dict[str, Any],
     package: str,
     context: HostContext,
     jobs: bool,
-) -> None:
+) -> PluginInstance:
     name = context.plugin
     entry = EntryPoint(name, f"{plugin.__module__}:{plugin.__qualname__}", "aliaport.plugins")
     candidate = Candidate("plugins", name, entry, package, "0", loaded=plugin)
-    instance = running._instance = PluginInstance(
-        candidate, context.log, PluginLimits(), runs_jobs=jobs
-    )
-    await instance.load()
-    _raise_if_rejected(instance)
-    problems = await instance.configure(Sources({}, {"plugins": {name: config}}, None, {}))
-    if problems:
-        raise ConfigError(problems)
-    await instance.construct(context, context.registry, {})
-    _raise_if_rejected(instance)
-    instance.begin()
-    await instance.attempted.wait()
-    if instance.state is not State.RUNNING:
-        raise AliaportError(f"start() failed: {instance.problem}")
+    instance = PluginInstance(candidate, context.log, PluginLimits(), runs_jobs=jobs)
+    try:
+        await instance.load()
+        _raise_if_rejected(instance)
+        problems = await instance.configure(Sources({}, {"plugins": {name: config}}, None, {}))
+        if problems:
+            raise ConfigError(problems)
+        await instance.construct(context, context.registry, {})
+        _raise_if_rejected(instance)
+        instance.begin()
+        await instance.attempted.wait()
+        if instance.state is not State.RUNNING:
+            raise AliaportError(f"start() failed: {instance.problem}")
+    except AliaportError:
+        await instance.stop()
+        raise
+    return instance
 
 
 def _package(plugin: type[Plugin[Any]]) -> str:

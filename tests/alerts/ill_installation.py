@@ -124,7 +124,7 @@ def _suffer(stack: Stack) -> None:
 def _environ(stack: Stack, site: str, folder: Path) -> dict[str, str]:
     backend = stack.backend
     return {
-        **backend._environ,
+        **backend.environ,
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
         "HOME": str(folder),
         "ALIAPORT": backend.url,

@@ -14,7 +14,7 @@ from aliaport.doctor.findings import Finding
 from aliaport.doctor.http import open_session, tls_context
 from aliaport.doctor.running import CHECKS, line_of
 from aliaport.doctor.targets import Targets
-from tests.support import cli as commands
+from tests.support import commands
 
 PASS, FAIL, NOT_CHECKED = "pass", "fail", "not_checked"
 
@@ -46,9 +46,9 @@ class Outcome:
 
 def doctor(folder: Path, *arguments: object, **environ: str) -> Outcome:
     """Run `aliaport doctor` in `folder` with nothing else in its environment."""
-    done = commands.call(folder, "doctor", *map(str, arguments), environ=environ)
-    assert "Traceback" not in done.errors, done.errors
-    return Outcome(done.code, done.output, done.errors)
+    done = commands.aliaport(folder, "doctor", *map(str, arguments), environ=environ)
+    assert "Traceback" not in done.err, done.err
+    return Outcome(done.code, done.out, done.err)
 
 
 async def found(check_id: str, targets: Targets) -> Finding:

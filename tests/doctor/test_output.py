@@ -14,7 +14,7 @@ from aliaport.doctor.findings import Finding, Verdict, passed
 from aliaport.doctor.output import as_json, failed, plain
 from aliaport.doctor.running import CHECKS, Line, clean, line_of
 from aliaport.doctor.targets import Targets
-from tests.support import cli as commands
+from tests.support import commands
 from tests.support.service import inherited
 
 LINES = [
@@ -78,12 +78,12 @@ def test_plain_lines_say_what_to_do() -> None:
 
 @pytest.mark.service
 def test_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
-    done = commands.run(tmp_path, "doctor", "--url", "http://127.0.0.1:1")
-    assert (done.code, done.errors) == (1, "")
-    assert "\x1b" not in done.output
+    done = commands.aliaport_process(tmp_path, "doctor", "--url", "http://127.0.0.1:1")
+    assert (done.code, done.err) == (1, "")
+    assert "\x1b" not in done.out
     for check in CHECKS:
-        assert f" {check.id} " in done.output
-    assert done.output.splitlines()[-1].endswith("not checked")
+        assert f" {check.id} " in done.out
+    assert done.out.splitlines()[-1].endswith("not checked")
 
 
 @pytest.mark.service

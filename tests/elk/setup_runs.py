@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 from tests.elk.stand_in import ADMIN_KEY, PASSWORD, USER, StandIn
-from tests.support import scripts
+from tests.support import commands
+from tests.support.scripts import script
 
 ELK = Path(__file__).parents[2] / "deploy" / "elk"
-SETUP = scripts.script(ELK / "setup")
+SETUP = script(ELK / "setup")
 
 
-class Done(scripts.Done):
+class Done(commands.Done):
     """A run of `setup`."""
 
     def outcomes(self) -> set[str]:
@@ -28,7 +29,7 @@ class Done(scripts.Done):
 
 def run(elk: Path, *arguments: object) -> Done:
     """Run it in this process for the files in the folder `elk`."""
-    done = scripts.run(lambda: int(SETUP.main([*map(str, arguments)], elk)))
+    done = commands.captured(lambda: int(SETUP.main([*map(str, arguments)], elk)))
     return _checked(done.code, done.out, done.err)
 
 

@@ -21,7 +21,7 @@ STEPS = [
 
 
 def run(operations: Operations, restored: str, step: str) -> str:
-    programs = (operations.server._programs, Path(sys.executable).parent)
+    programs = (operations.server.programs, Path(sys.executable).parent)
     done = subprocess.run(
         ["sh", "-ec", step],
         cwd=operations.service.folder,

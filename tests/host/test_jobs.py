@@ -133,7 +133,7 @@ def test_a_gauge_keeps_the_last_value_and_drops_what_does_not_fit() -> None:
         page = plugin.exposition()
         assert 'aliaport_scheduled_level{tank="north"} 3.5' in page
         assert 'aliaport_scheduled_level{tank="south"} -2' in page
-        assert plugin._registry.dropped_series() == {("scheduled", "invalid"): 2}
+        assert plugin._registry.dropped_series() == {("scheduled", "invalid"): 2}  # noqa: SLF001
 
 
 def test_a_handle_of_the_wrong_kind_is_refused() -> None:

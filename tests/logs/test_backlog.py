@@ -49,7 +49,7 @@ def test_dropped_events_are_told_afterwards(tmp_path: Path) -> None:
     write = file.write
     file.write = lambda lines: (gate.wait(30), write(lines))[1]  # type: ignore[method-assign]
     writer = writer_of(file)
-    writer.backlog._limit = 100
+    writer.backlog.limit = 100
     writer.put(entry(0))
     wait_until(lambda: writer.state.busy_since is not None, "the disk stalls")
     for number in range(1, 1_000):
@@ -73,7 +73,7 @@ async def test_a_stuck_write_and_drops_are_judged(
     write = file.write
     monkeypatch.setattr(file, "write", lambda lines: (gate.wait(30), write(lines))[1])
     writer = writer_of(file)
-    writer.backlog._limit = 10
+    writer.backlog.limit = 10
     _, audit = audit_of(log_file(tmp_path / "audit"))
     logs = SimpleNamespace(writers={"app.log": writer}, audit_writer=audit, stream=None)
     health = LogHealth(logs)  # type: ignore[arg-type]

@@ -242,7 +242,7 @@ def test_the_writer_survives_a_fault_of_its_own(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     writer = writer_of(log_file(tmp_path))
-    calls: queue.SimpleQueue[Callable[[], None]] = writer._wake  # type: ignore[assignment]
+    calls: queue.SimpleQueue[Callable[[], None]] = writer._wake  # type: ignore[assignment]  # noqa: SLF001
     calls.put(lambda: 1 / 0)  # type: ignore[arg-type]
     writer.put(entry(1))
     assert writer.flush(5)

@@ -90,7 +90,7 @@ def test_a_failure_is_told_once_and_taken_back(
         clock.advance(3600)
         plugin.missed_runs("work")
         assert statuses(stand_in, sentry) == ["error"]
-        observer = plugin._instance.jobs[0]._observer
+        observer = plugin._instance.jobs[0]._observer  # noqa: SLF001
         observer.ended("succeeded", DUE, 1.0)
         observer.ended("timed_out", DUE, 1.0)
         observer.missed(MORNING)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import cli as commands
+from tests.support import commands
 from tests.support.fixtures import Launch
 from tests.support.sentry import SentryServer, black_hole
 
@@ -70,8 +70,8 @@ def test_a_dead_sentry_holds_neither_answers_nor_the_exit(launch: Launch) -> Non
 @pytest.mark.parametrize("variable", ["SENTRY_DSN", "ALIAPORT_SENTRY_DSN"])
 def test_a_bad_dsn_ends_the_start(tmp_path: Path, variable: str) -> None:
     dsn = {variable: "https://Kal3m@sentry.example/project-id"}
-    done = commands.call(tmp_path, "serve", environ=dsn)
-    assert (done.code, done.output) == (2, "")
-    assert f"{variable}: sentry_dsn: does not end with the number of a project" in done.errors
-    assert "https://<key>@<host>/<project number>" in done.errors
-    assert "Kal3m" not in done.errors
+    done = commands.aliaport(tmp_path, "serve", environ=dsn)
+    assert (done.code, done.out) == (2, "")
+    assert f"{variable}: sentry_dsn: does not end with the number of a project" in done.err
+    assert "https://<key>@<host>/<project number>" in done.err
+    assert "Kal3m" not in done.err

@@ -1,22 +1,43 @@
-"""Command lines: run in this process, or as the installed programs that operators type."""
+"""Command lines: run in this process, which takes milliseconds, or as the installed programs."""
 
 import contextlib
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 from unittest import mock
 
 from click.testing import CliRunner
 
-from tests.support.service import INTERRUPTIBLE
+from aliaport.cli import main as aliaport_main
+from tests.support.service import INTERRUPTIBLE, inherited
 
 Finished = subprocess.CompletedProcess[str]
 
 
-def installed(program: str) -> list[str]:
-    """The beginning of the command line of an installed program."""
-    return [*INTERRUPTIBLE, str(Path(sys.executable).with_name(program))]
+@dataclass(frozen=True)
+class Done:
+    """How a run ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def captured(call: Callable[[], int | None], typed: str | None = None) -> Done:
+    """Call what a program calls; return its exit code and its output."""
+    with CliRunner().isolation(input=typed) as (stdout, stderr, _):
+        try:
+            code = call() or 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Done(code, stdout.getvalue().decode(), stderr.getvalue().decode())
 
 
 def invoke(
@@ -28,19 +49,73 @@ def invoke(
 ) -> Finished:
     """Run an entry point in this process, in `folder` and with these variables only.
 
-    Much faster than a process. It changes the state of the whole process while it runs, so use it
-    in one thread only and beside no event loop.
+    It changes the state of the whole process while it runs, so use it in one thread only and beside
+    no event loop.
     """
-    code = 0
     with (
         contextlib.chdir(folder),
-        mock.patch.dict("os.environ", environ, clear=True),
+        mock.patch.dict(os.environ, environ, clear=True),
         mock.patch.object(sys, "argv", [main.__module__, *arguments]),
-        CliRunner().isolation(input=typed) as (stdout, stderr, _),
     ):
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        printed = [stream.getvalue().decode() for stream in (stdout, stderr)]
-    return Finished([*arguments], code, *printed)
+        done = captured(main, typed)
+    return Finished([*arguments], done.code, done.out, done.err)
+
+
+def installed(program: str) -> list[str]:
+    """Return the beginning of the command line of an installed program."""
+    return [*INTERRUPTIBLE, str(Path(sys.executable).with_name(program))]
+
+
+def aliaport(
+    folder: Path,
+    *arguments: str,
+    path: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Done:
+    """Run `aliaport` in this process, in `folder`, with nothing but `environ` in its environment.
+
+    `path` is where to find more distributions. It runs in a thread of its own, since a test may
+    have an event loop in this one.
+    """
+
+    def run() -> Finished:
+        interval = sys.getswitchinterval()
+        with (
+            mock.patch.object(sys, "path", [*map(str, path), *sys.path]),
+            mock.patch.object(os, "_exit", _leave),
+        ):
+            try:
+                variables = {**inherited(), **(environ or {})}
+                return invoke(aliaport_main, *arguments, folder=folder, environ=variables)
+            finally:
+                sys.setswitchinterval(interval)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(run).result(60)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def aliaport_process(
+    folder: Path,
+    *arguments: str,
+    path: Sequence[Path] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Done:
+    """Run `aliaport` as the function of that name does, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "aliaport", *arguments],
+        cwd=folder,
+        env={
+            **inherited(),
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            **(environ or {}),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def _leave(code: int) -> NoReturn:
+    raise SystemExit(code)

@@ -89,7 +89,7 @@ class TcpPostgres:
     """One server with the superuser `aliaport` and the database `service`."""
 
     def __init__(self, **options: str) -> None:
-        self._programs = _programs()
+        self.programs = _programs()
         self.folder = _new_folder()
         self.data = self.folder / "home" / "data"
         self.data.parent.mkdir()
@@ -112,7 +112,7 @@ class TcpPostgres:
 
     def run(self, program: str, *arguments: str, check: bool = True) -> str:
         """Run one of the server's own programs on its data."""
-        return _run(self._programs / program, "-D", str(self.data), *arguments, check=check)
+        return _run(self.programs / program, "-D", str(self.data), *arguments, check=check)
 
     def start(self, wait: bool = True) -> None:
         log = str(self.data.parent / "log")

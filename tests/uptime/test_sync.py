@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import uptime_robot
 
-from tests.support import scripts
-from tests.support.scripts import Done
+from tests.support.commands import Done, captured
+from tests.support.scripts import script
 from tests.uptime.stand_in import CONTACTS, KEY, Robot, refusal
 
 pytestmark = pytest.mark.service
 
 UPTIME = Path(__file__).parents[2] / "deploy/uptime"
 OUTSIDE = ["Production Health", "Production Ready", "Production API", "Staging Health"]
-SYNC = scripts.script(UPTIME / "sync")
+SYNC = script(UPTIME / "sync")
 MINE = {"friendlyName": "A page of somebody else", "url": "https://example.com", "interval": 60}
 
 
@@ -36,7 +36,7 @@ def key(tmp_path: Path) -> Path:
 
 def sync(robot: Robot, key: Path, *options: str, code: int = 0) -> Done:
     arguments = ["--key-file", str(key), "--url", robot.url, "--per-minute", "1000", *options]
-    done = scripts.run(lambda: int(SYNC.main(arguments)))
+    done = captured(lambda: int(SYNC.main(arguments)))
     assert done.code == code, done.out + done.err
     assert KEY not in done.out + done.err
     return done

@@ -96,7 +96,7 @@ class Backend:
             )
         )
         self.port = free_port()
-        self._environ = {
+        self.environ = {
             "PYTHONPATH": os.pathsep.join(map(str, (site, SCENES))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "ALIAPORT_CONFIG": str(self._config),
@@ -109,7 +109,7 @@ class Backend:
             ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-m", "aliaport", "serve"],
             folder,
             f"{self.url}/ready",
-            environ=self._environ,
+            environ=self.environ,
         )
 
     def start(self) -> None:
@@ -133,7 +133,7 @@ class Backend:
         run = f"from {module} import main; main()"
         return subprocess.run(
             [sys.executable, "-c", run, *arguments],
-            env={"PATH": os.environ["PATH"], **self._environ},
+            env={"PATH": os.environ["PATH"], **self.environ},
             cwd=self._config.parent,
             input=typed,
             capture_output=True,

@@ -143,7 +143,7 @@ class Closing(Healing):
         if not hasattr(self, "closed"):
             self.closed = True
             loop: Any = asyncio.get_running_loop()
-            loop._selector.close()
+            loop._selector.close()  # noqa: SLF001
             await asyncio.sleep(0.05)
         return Check.healthy()
 

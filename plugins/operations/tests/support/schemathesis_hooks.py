@@ -117,7 +117,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         if ParameterLocation.BODY not in invalid:
             _valid_body(case.path, case.body)
     # Else what is invalid by a format that its validator does not know would be called valid.
-    case._sync_validated_hashes()
+    case._sync_validated_hashes()  # noqa: SLF001
 
 
 def _invalid(case: Case[Any]) -> set[ParameterLocation]:

@@ -22,6 +22,8 @@ from tests.support.sql import run_sql
 from tests.support.waiting import wait_until
 
 PASSWORD = "a right password"
+ENOUGH = 4 * 2**30
+"""Bytes; a server of these tests takes up to a tenth of a gigabyte."""
 
 ResultT = TypeVar("ResultT")
 
@@ -34,10 +36,19 @@ def _user() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _new_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="aliaport-postgres-", dir="/tmp"))
+def _new_folder(parent: str = "/tmp") -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="aliaport-postgres-", dir=parent))
     folder.chmod(0o755)
     return folder
+
+
+@cache
+def _place_of_data() -> str:
+    """Memory where there is plenty: on a busy disk copying and removing data takes seconds."""
+    memory = "/dev/shm"
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH:
+        return memory
+    return "/tmp"
 
 
 def _own(folder: Path) -> None:
@@ -71,7 +82,7 @@ def _programs() -> Path:
 @cache
 def _fresh_data() -> Path:
     """A data folder as `initdb` leaves it: copying it is much faster than another `initdb`."""
-    folder = _new_folder()
+    folder = _new_folder(_place_of_data())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _own(folder)
     password = folder / "password"
@@ -90,7 +101,7 @@ class TcpPostgres:
 
     def __init__(self, **options: str) -> None:
         self.programs = _programs()
-        self.folder = _new_folder()
+        self.folder = _new_folder(_place_of_data())
         self.data = self.folder / "home" / "data"
         self.data.parent.mkdir()
         _own(self.data.parent)

@@ -1,6 +1,7 @@
 """What a plugin's own command gets: options, context, messages and exit codes."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ TOML = '[log]\nfolder = "logs"\n[plugins.shelves]\nhalls = ["east"]\n'
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and no variable of the service in the environment."""
+    """An empty working folder, and of the service's variables a database that nobody uses."""
     monkeypatch.chdir(tmp_path)
-    for name in ("ALIAPORT_CONFIG", "DATABASE_URL", "ENVIRONMENT", "SENTRY_DSN"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [*os.environ]:
+        if name.startswith("ALIAPORT_") or name in ("ENVIRONMENT", "SENTRY_DSN"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/none")
     return tmp_path
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import commands
 from tests.support.fixtures import Launch
-from tests.support.service import Service, free_port, inherited, patient
+from tests.support.service import Service, free_port, patient
 
 pytestmark = pytest.mark.service
 
@@ -228,7 +228,7 @@ def test_a_frozen_embedded_server_cannot_hold_the_exit(launch: Launch) -> None:
 def healthcheck(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "aliaport.healthcheck", *arguments],
-        env={**inherited(), **environ},
+        env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,
         text=True,
         timeout=60,

@@ -15,7 +15,6 @@ from aliaport.doctor.output import as_json, failed, plain
 from aliaport.doctor.running import CHECKS, Line, clean, line_of
 from aliaport.doctor.targets import Targets
 from tests.support import commands
-from tests.support.service import inherited
 
 LINES = [
     Line("a.good", "Good", passed("all is well")),
@@ -92,7 +91,7 @@ def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "aliaport", "doctor", "--url", "http://127.0.0.1:1"],
         cwd=tmp_path,
-        env={**inherited(), "TERM": "xterm-256color", "COLUMNS": "100"},
+        env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "100"},
         stdout=terminal,
         stderr=terminal,
         stdin=terminal,

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.ecs import parsed
 from tests.support.fixtures import Launch
-from tests.support.service import LOG_FILES, Answer, Service, free_port, inherited, patient, running
+from tests.support.service import LOG_FILES, Answer, Service, free_port, patient, running
 from tests.support.tmpfs import run_on_tmpfs
 from tests.support.waiting import wait_until
 
@@ -274,7 +274,7 @@ def serve(tmp_path: Path, *, stdout: int, **environ: str) -> Iterator["subproces
         [sys.executable, "-m", "aliaport", "serve"],
         cwd=tmp_path,
         env={
-            **inherited(),
+            "PATH": os.environ["PATH"],
             "TERM": "xterm",
             "ALIAPORT_PORT": str(free_port()),
             "ALIAPORT_LOADING__ALLOW": "disk",

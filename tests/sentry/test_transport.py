@@ -12,7 +12,6 @@ import structlog
 from aliaport.errors import StartupError
 from aliaport.sentry import Sentry, check_dsn, start_sentry
 from tests.support.sentry import SentryServer, black_hole, refused, took
-from tests.support.service import inherited
 
 pytest_plugins = ["tests.support.sentry_fixtures"]
 
@@ -91,7 +90,7 @@ def test_a_dead_server_holds_nobody(kind: str, ending: str) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**inherited(), "no_proxy": "127.0.0.1"},
+            env={"no_proxy": "127.0.0.1"},
         )
         assert process.stderr is not None
         line = process.stderr.readline()

@@ -14,7 +14,7 @@ from unittest import mock
 from click.testing import CliRunner
 
 from aliaport.cli import main as aliaport_main
-from tests.support.service import INTERRUPTIBLE, inherited
+from tests.support.service import INTERRUPTIBLE
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -85,7 +85,7 @@ def aliaport(
             mock.patch.object(os, "_exit", _leave),
         ):
             try:
-                variables = {**inherited(), **(environ or {})}
+                variables = {"PATH": os.environ["PATH"], **(environ or {})}
                 return invoke(aliaport_main, *arguments, folder=folder, environ=variables)
             finally:
                 sys.setswitchinterval(interval)
@@ -106,7 +106,7 @@ def aliaport_process(
         [sys.executable, "-m", "aliaport", *arguments],
         cwd=folder,
         env={
-            **inherited(),
+            "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(map(str, path)),
             **(environ or {}),
         },

@@ -147,11 +147,6 @@ def _short(line: dict[str, Any]) -> dict[str, Any]:
     return line | short
 
 
-def inherited() -> dict[str, str]:
-    """Return what a program needs of this process's environment, coverage's variables included."""
-    return {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith("COVERAGE_")}
-
-
 def start(
     folder: Path,
     *,
@@ -165,7 +160,7 @@ def start(
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     variables = {
-        **inherited(),
+        "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -1,39 +1,27 @@
 """A container's health check, in this process; test_process.py runs it beside a real service."""
 
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from types import SimpleNamespace
 
 import pytest
 
 from aliaport import healthcheck
 from tests.support.service import free_port
+from tests.support.stand_in import Reply, Request, StandIn
 
 
-class Handler(BaseHTTPRequestHandler):
+class NotReady(StandIn):
     """Healthy and not ready."""
 
-    def do_GET(self) -> None:
-        body = b"fine" if self.path == "/health" else b"draining"
-        self.send_response(200 if self.path == "/health" else 503)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep the output of the tests clean."""
+    def reply_to(self, request: Request) -> Reply:
+        return Reply(200, b"fine") if request.target == "/health" else Reply(503, b"draining")
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[str]:
     """The port of a web server on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield str(server.server_address[1])
-        server.shutdown()
-        thread.join()
+    with NotReady() as server:
+        yield str(server.port)
 
 
 class Watchdog:

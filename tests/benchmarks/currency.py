@@ -12,9 +12,10 @@ from aliaport_currency_sync.business_days import BusinessDays
 
 from tests.benchmarks.load import load
 from tests.benchmarks.rows import row
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
 from tests.support.service import free_port, start
 from tests.support.tcmb import Tcmb
+from tests.support.waiting import wait_until
 
 FIRST, LAST = date(2016, 11, 24), date(2026, 11, 24)
 COMMAND = str(Path(sys.executable).with_name("aliaport-currency-sync"))
@@ -77,7 +78,7 @@ def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
         try:
             service.wait_started()
             path = f"/rates?date={LAST}"
-            until(lambda: _answers(port, path), "the rival answers")
+            wait_until(lambda: _answers(port, path), "the rival answers")
             ratios, own, plain = [], [], []
             for _ in range(ROUNDS):
                 theirs = load(port, path, connections=16, seconds=SECONDS)

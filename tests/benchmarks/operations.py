@@ -20,8 +20,9 @@ from tests.benchmarks.load import load
 from tests.benchmarks.open_loop import Shot, Volley, fire
 from tests.benchmarks.rows import head, row
 from tests.support.operations import CARI, ORDER, PASSWORD, Operations, serve
-from tests.support.postgres import TcpPostgres, until
+from tests.support.postgres import TcpPostgres
 from tests.support.service import free_port
+from tests.support.waiting import wait_until
 
 ACCOUNTS = 100_000
 RATES = (200, 150, 100, 75, 50, 25)
@@ -212,7 +213,7 @@ def against_bare(operations: Operations) -> None:
     )
     token = f"Authorization: Bearer {operations.tokens['clerk']}\r\n"
     try:
-        until(lambda: _answers(port), "the rival answers")
+        wait_until(lambda: _answers(port), "the rival answers")
         ratios, own, plain = [], [], []
         for _ in range(5):
             theirs = load(port, "/accounts", connections=16, seconds=4.0)

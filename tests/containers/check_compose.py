@@ -12,7 +12,7 @@ from tests.compose.files import service
 from tests.containers.drain import watch_stop
 from tests.containers.engine import get, inside, inspect, podman, try_podman
 from tests.containers.stack import PASSWORD, Stack
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_prometheus_sees_everything(stack: Stack) -> None:
         seen = {**query("up"), **query("probe_success"), **query("pg_up * 10")}
         return all(seen.get(name) == value for name, value in wanted.items())
 
-    until(up, f"{wanted}; at first {query('up')}", patience=120)
+    wait_until(up, f"{wanted}; at first {query('up')}", seconds=120)
     assert "filebeat" not in query("up"), "nothing ships logs here"
     for family in (
         "node_memory_MemTotal_bytes",
@@ -153,7 +153,7 @@ def test_an_alert_reaches_alertmanager_with_its_links(stack: Stack) -> None:
         found = json.loads(get(9093, "/api/v2/alerts")[1] or "[]")
         return [each for each in found if each["labels"]["alertname"] == "Watchdog"]
 
-    until(lambda: bool(watchdog()), "Watchdog at Alertmanager", patience=90)
+    wait_until(lambda: bool(watchdog()), "Watchdog at Alertmanager", seconds=90)
     (alert,) = watchdog()
     assert alert["labels"]["env"] == "production"
     assert alert["annotations"]["dashboard_url"].startswith("http://localhost:3000/d/")
@@ -180,11 +180,11 @@ def test_logs_are_on_the_volume_and_outlive_the_container(stack: Stack) -> None:
 
 def test_without_its_database_it_lives_and_is_not_ready(stack: Stack) -> None:
     stack.compose("stop", "db")
-    until(lambda: get(8000, "/ready")[0] == 503, "503 without the database", patience=30)
+    wait_until(lambda: get(8000, "/ready")[0] == 503, "503 without the database", seconds=30)
     assert get(8000, "/health")[0] == 200
     assert inspect(stack.name("db"))["State"]["ExitCode"] == 0, "a clean shutdown"
     stack.compose("start", "db")
-    until(lambda: get(8000, "/ready")[0] == 200, "200 with the database again", patience=60)
+    wait_until(lambda: get(8000, "/ready")[0] == 200, "200 with the database again", seconds=60)
 
 
 def test_a_stop_by_compose_drains_it(stack: Stack) -> None:

@@ -10,7 +10,7 @@ from tests.compose.files import service
 from tests.containers.drain import watch_stop
 from tests.containers.engine import get, healthy, inside, inspect, podman
 from tests.support.plugins import BUNDLED
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 IMAGE = f"docker.io/library/aliaport:{__version__}"
 POSTGRES = f"docker.io/library/{service('db').get('image')}"
@@ -37,8 +37,8 @@ def database(folder: Path) -> Iterator[str]:
         "--env=POSTGRES_USER=aliaport", "--env=POSTGRES_INITDB_ARGS=", "--env=POSTGRES_PASSWORD_FILE=/etc/check",
         f"--mount=type=bind,source={secret(folder / 'password', PASSWORD)},target=/etc/check,ro", POSTGRES,
     )  # fmt: skip
-    until(
-        lambda: inside("check-db", "pg_isready -q -h 127.0.0.1").returncode == 0, "db", patience=60
+    wait_until(
+        lambda: inside("check-db", "pg_isready -q -h 127.0.0.1").returncode == 0, "db", seconds=60
     )
     podman(
         "exec",
@@ -69,7 +69,7 @@ def container(database: str, folder: Path) -> Iterator[str]:
 
 
 def test_it_is_ready_and_its_own_health_check_agrees(container: str) -> None:
-    until(lambda: get(8000, "/ready")[0] == 200, podman("logs", "--tail=5", container), 60)
+    wait_until(lambda: get(8000, "/ready")[0] == 200, podman("logs", "--tail=5", container), 60)
     assert healthy(container)
     assert inspect(container)["State"]["Health"]["Status"] == "healthy"
 

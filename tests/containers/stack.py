@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.compose.files import DEPLOY, SERVICES
 from tests.containers.engine import healthy, podman
-from tests.support.postgres import until
+from tests.support.waiting import wait_until
 
 ABSENT = {"grafana"}
 PASSWORD = "p/ss @:%w"
@@ -67,7 +67,7 @@ class Stack:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(socket.exists, "podman's socket")
+        wait_until(socket.exists, "podman's socket")
         self._nurse = Nurse()
         self._nurse.start()
 

@@ -1,43 +1,26 @@
 """A real Prometheus and Alertmanager, and one web server in the place of all exporters."""
 
 import signal
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.alerts.stack.program import Program
 from tests.alerts.stack.prometheus import Prometheus
 from tests.support.service import free_port
+from tests.support.stand_in import Reply, Request, StandIn
 
 RUNBOOKS = Path(__file__).parents[2] / "deploy/runbooks"
 
 
-class Exporters:
+class Exporters(StandIn):
     """Answers every scrape and probe with one good sample."""
 
-    def __init__(self) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = b"probe_success 1\n"
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def reply_to(self, request: Request) -> Reply:
+        return Reply(200, b"probe_success 1\n", {"Content-Type": "text/plain; version=0.0.4"})
 
 
 def shipped_prometheus(folder: Path, targets: Mapping[str, str], exporters: str) -> Prometheus:

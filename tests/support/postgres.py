@@ -9,7 +9,6 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -199,8 +198,3 @@ class TcpPostgres:
             self.thaw()
             self.run("pg_ctl", "stop", "-m", "immediate", "-w", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def until(happened: Callable[[], ResultT], what: str, patience: float = 20.0) -> ResultT:
-    """As `wait_until`, for the callers that have yet to adopt it."""
-    return wait_until(happened, what, patience)

@@ -163,7 +163,6 @@ def start(
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": os.pathsep.join(map(str, path)),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ALIAPORT_PORT": str(port),
         **({} if allow is None else {"ALIAPORT_LOADING__ALLOW": json.dumps(list(allow))}),
         **(environ or {}),

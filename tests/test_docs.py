@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -35,12 +36,13 @@ def test_the_readme_holds_the_configuration_as_it_is() -> None:
     assert configuration_table() in text, f"put this into README.md:\n{configuration_table()}"
 
 
-def test_every_package_of_the_service_has_its_reason() -> None:
+def test_every_package_of_the_service_and_its_plugins_has_its_reason() -> None:
     text = (ROOT / "README.md").read_text()
-    for line in re.findall(
-        r'^    "([a-z-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )[:14]:
-        assert f"| {line} |" in text
+    projects = [ROOT / "pyproject.toml", *(folder / "pyproject.toml" for folder in FOLDERS)]
+    for file in projects:
+        for requirement in tomllib.loads(file.read_text())["project"]["dependencies"]:
+            name = re.split(r"[<>=]", requirement)[0]
+            assert name == "aliaport" or f"| {name} |" in text, f"{file}: {name}"
 
 
 @pytest.mark.parametrize("folder", [folder.name for folder in FOLDERS])

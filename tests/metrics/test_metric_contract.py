@@ -1,24 +1,20 @@
 """deploy/metrics.toml lists what a running service with all bundled plugins exports, and no more."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aliaport.contract.families import SHARED_FAMILIES
 from aliaport.host.own_metrics import FAMILIES as HOST_FAMILIES
+from tests.support import metric_lists
 from tests.support.fixtures import Launch
 from tests.support.plugins import BUNDLED
 from tests.support.tcmb import Tcmb
 
-LISTED: dict[str, dict[str, Any]] = tomllib.loads(
-    (Path(__file__).parents[2] / "deploy/metrics.toml").read_text()
-)
+LISTED = metric_lists.own()
 SILENT = {
     "aliaport_plugin_series_dropped_total": "nothing is dropped",
 }

@@ -36,9 +36,10 @@ class App:
     """Declares an aiohttp application for the group `aliaport.apps`.
 
     `create(context, options)` returns a fresh `web.Application`; it is called again after a failed
-    start. Resources belong into its `cleanup_ctx`: 10 s to start, 3 s to stop. `prefix` is the path
-    under which it answers, `config` the model of its options `[apps.<name>]`. One that answers
-    under several names them in `paths` instead; the paths of its routes are then whole ones.
+    start. Acquire resources in its `cleanup_ctx`, which has 10 s to start and 3 s to stop by
+    default. `prefix` is the path under which it responds, `config` the model of its options
+    `[apps.<name>]`. One that responds under several paths names them in `paths` instead; its routes
+    then have whole paths.
     """
 
     create: Callable[[Context, Any], web.Application]

@@ -4,6 +4,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+REMOVAL = "3.3"
+"""The version in which the names deprecated in 3.2 are removed."""
+
 
 def renamed(module: str, names: Mapping[str, tuple[str, Any]]) -> Callable[[str], Any]:
     """Return a module's `__getattr__` that finds old names and warns about them.
@@ -17,7 +20,7 @@ def renamed(module: str, names: Mapping[str, tuple[str, Any]]) -> Callable[[str]
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         new, found = names[name]
         warnings.warn(
-            f"{module}.{name} is now {module}.{new}; the old name goes with the next minor version",
+            f"{module}.{name} is deprecated and will be removed in {REMOVAL}; use {module}.{new}",
             DeprecationWarning,
             stacklevel=2,
         )

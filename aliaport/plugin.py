@@ -97,10 +97,10 @@ class Plugin(Generic[ConfigT]):
         self.context = context
 
     async def start(self) -> None:
-        """Acquire what the plugin needs (10 s at most); raise to be called again later."""
+        """Acquire what the plugin needs, in 10 s by default; raise to be called again later."""
 
     async def stop(self) -> None:
-        """Release what `start` acquired (3 s at most)."""
+        """Release what `start` acquired, in 3 s by default."""
 
     def probes(self) -> Sequence[Probe]:
         """The probes, once the options are known."""

@@ -8,8 +8,6 @@ import pytest
 
 from tests.typing.aliaport_shelves.command import main
 
-pytestmark = pytest.mark.service
-
 TOML = '[log]\nfolder = "logs"\n[plugins.shelves]\nhalls = ["east"]\n'
 
 

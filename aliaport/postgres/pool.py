@@ -66,8 +66,8 @@ class Pool:
         work = asyncio.ensure_future(_opened(pool))
         done, _ = await asyncio.wait({work}, timeout=CONNECT_TIMEOUT)
         if not done:
+            # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
             work.cancel()
-            pool.terminate()
             raise TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s")
         work.result()
         self._pool = pool

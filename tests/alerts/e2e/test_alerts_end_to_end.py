@@ -147,20 +147,23 @@ def test_a_burst_of_errors_is_told(stage: Stage) -> None:
     stage.settle()
 
 
-def test_a_hanging_plugin_full_disks_and_a_stuck_shipper_of_logs_are_told_together(
-    stage: Stage,
-) -> None:
+def test_a_plugin_that_hangs_is_told(stage: Stage) -> None:
     stage.application.hang()
-    fillers = [fill(stage.stack.backend.logs()), fill(stage.stack.machine.disk())]
-    stage.stack.filebeat.filled = 1.0
-    warnings = dict.fromkeys(("PluginStuck", "LogWriteFailing", "FilebeatFailing"), WARNING)
-    stage.told(**warnings, DiskAlmostFull=CRITICAL)
+    stage.told(PluginStuck=WARNING)
     stage.wait_firing("ProbeFailing")
     stage.application.be_well()
+    stage.ends(PluginStuck=WARNING)
+    stage.settle()
+
+
+def test_full_disks_and_a_stuck_shipper_of_logs_are_told_together(stage: Stage) -> None:
+    fillers = [fill(stage.stack.backend.logs()), fill(stage.stack.machine.disk())]
+    stage.stack.filebeat.filled = 1.0
+    stage.told(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL, FilebeatFailing=WARNING)
     for filler in fillers:
         filler.unlink()
     stage.stack.filebeat.filled = 0.0
-    stage.ends(**warnings, DiskAlmostFull=CRITICAL_ENDS)
+    stage.ends(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL_ENDS, FilebeatFailing=WARNING)
     stage.settle()
 
 

@@ -16,6 +16,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # Modules of which the tests pass every branch: what plugin authors import, and what must not be wrong.
 FULLY_COVERED := aliaport/plugin.py aliaport/apps.py aliaport/commands.py aliaport/cgroup.py aliaport/errors.py aliaport/healthcheck.py \
 	aliaport/postgres/* aliaport/testing/* aliaport/settings/* */redaction.py */report.py
+OTHER_PYTHONS := 3.12 3.13
 comma := ,
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
@@ -54,8 +55,7 @@ check: setup  ## Run what takes a minute: lint, typing, tests that start no proc
 test: setup  ## Run everything: lint, typing, packages, tests, end to end, other Pythons
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages
 	@$(MAKE) --no-print-directory tests
-	@$(MAKE) --no-print-directory alone
-	@$(MAKE) --no-print-directory pythons
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone pythons
 
 lint: setup  ## Run the hooks of .pre-commit-config.yaml over all files, typing included
 	@$(BIN)/pre-commit run --all-files --show-diff-on-failure
@@ -76,8 +76,12 @@ tests: setup  ## Run all tests that may run side by side
 alone: setup  ## Run the tests that must run by themselves: end to end
 	@$(PYTEST) -m alone
 
+# Nice, because the tests that must run by themselves wait for real time meanwhile.
 pythons: setup  ## Run the tests that start no child process on other Pythons that are there
-	@$(BIN)/tox run
+	@for version in $(OTHER_PYTHONS); do \
+		if ! python$$version -c '' 2>/dev/null; then echo "NOT RUN: the tests on Python $$version, which is not there"; continue; fi; \
+		nice -n 19 $(BIN)/tox run -q -e py$$(echo $$version | tr -d .) || exit 1; \
+	done
 
 packages: setup  ## Build the distributions and check them: contents, metadata, dependencies
 	@rm -rf build/dist

@@ -76,13 +76,3 @@ def test_a_wrong_key_in_any_body_is_noticed(tmp_path: Path) -> None:
     assert found.keys() == sources.keys()
     for where, told in found.items():
         assert "may only specify known properties" in told[0], f"{where}: {told}"
-
-
-def test_the_lock_file_names_no_host_to_download_from() -> None:
-    lock = json.loads((HERE / "package-lock.json").read_text())
-    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]
-    assert lock["packages"][""]["dependencies"] == wanted
-    assert all(version[0].isdigit() for version in wanted.values()), "exact versions only"
-    for path, package in lock["packages"].items():
-        assert "resolved" not in package, f"{path}: npm install wrote an address"
-        assert not path or "integrity" in package

@@ -1,10 +1,7 @@
 """The cpu plugin on recorded kernel files, on this machine, and inside a real cgroup."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -20,6 +17,7 @@ from pydantic import ValidationError
 
 from aliaport.plugin import Status
 from aliaport.testing import FakeClock, RunningPlugin, run_plugin
+from tests.support.scenarios import play
 
 LEVEL = Path("/sys/fs/cgroup/app")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -298,15 +296,7 @@ class TestPlugin:
 
 @pytest.fixture(scope="module")
 def under_quota(cannot_run: Any) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "plugins.cpu.tests.support.scenarios"],
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-    assert done.returncode == 0, f"scenario: {done.stderr}"
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    told = play("plugins.cpu.tests.support.scenarios")
     if "impossible" in told:
         cannot_run("under_quota", f"no cgroup can be made here: {told['impossible']}")
     return told

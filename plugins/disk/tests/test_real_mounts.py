@@ -1,13 +1,12 @@
 """The disk plugin on mounts that really fill up, turn read-only, fail and hang (root only)."""
 
 import errno
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.scenarios import play
 
 pytestmark = pytest.mark.service
 
@@ -15,17 +14,8 @@ SCENARIOS = "plugins.disk.tests.support.scenarios"
 
 
 def story(name: str, folder: Path) -> dict[str, Any]:
-    words = ["unshare", "--mount", "--propagation", "private", sys.executable]
-    done = subprocess.run(
-        [*words, "-m", SCENARIOS, name, str(folder)],
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, f"scenario {name}: {done.stderr}"
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    within = ("unshare", "--mount", "--propagation", "private")
+    return play(SCENARIOS, name, str(folder), within=within)
 
 
 @pytest.mark.needs("root")

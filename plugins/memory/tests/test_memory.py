@@ -1,9 +1,6 @@
 """The memory plugin on recorded kernel files, on this machine, and inside a real cgroup."""
 
-import json
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +14,7 @@ from pydantic import ValidationError
 
 from aliaport.plugin import Status
 from aliaport.testing import FakeClock, run_plugin
+from tests.support.scenarios import play
 
 MIB = 2**20
 UNLIMITED = 9223372036854771712
@@ -275,15 +273,7 @@ class TestPlugin:
 @pytest.fixture(scope="module")
 def in_a_cgroup(tmp_path_factory: pytest.TempPathFactory, cannot_run: Any) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("memory")
-    done = subprocess.run(
-        [sys.executable, "-m", "plugins.memory.tests.support.scenarios", str(folder)],
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-    assert done.returncode == 0, f"scenario: {done.stderr}"
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    told = play("plugins.memory.tests.support.scenarios", str(folder))
     if "impossible" in told:
         cannot_run("in_a_cgroup", f"no cgroup can be made here: {told['impossible']}")
     return told

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 
-class Problem(Exception):
+class ScriptError(Exception):
     """What stops the script: one line that says what, where, and what to do."""
 
 
-class Misuse(Problem):
+class UsageError(ScriptError):
     """The command itself is wrong."""
 
 
@@ -52,7 +52,7 @@ class JsonClient:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def exchange(self, method: str, path: str, body: Any = None, form: str = "") -> Response:
-        """Send `body` as JSON, or as it is where `form` names its type. Raises Problem."""
+        """Send `body` as JSON, or as it is where `form` names its type. Raises ScriptError."""
         headers = {"Authorization": self.authorization, **self.headers}
         data = None
         if body is not None:
@@ -65,17 +65,17 @@ class JsonClient:
             response = connection.getresponse()
             return Response(response.status, response.headers, response.read())
         except ssl.SSLCertVerificationError as error:
-            raise Problem(
+            raise ScriptError(
                 f"{self.name}: its certificate is not trusted ({error.verify_message}); "
                 f"{self.advice.untrusted}"
             ) from error
         except TimeoutError as error:
-            raise Problem(
+            raise ScriptError(
                 f"{self.name}: no answer to {method} {path} within {self.timeout:g} s; "
                 f"{self.advice.timeout}"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise Problem(
+            raise ScriptError(
                 f"{self.name}: cannot be reached ({str(error) or type(error).__name__}); "
                 f"{self.advice.unreachable}"
             ) from error
@@ -105,11 +105,13 @@ def reason(body: bytes) -> str:
 
 
 def secret(file: Path, what: str) -> str:
-    """Return the one line of a file that holds `what` alone. Raises Misuse."""
+    """Return the one line of a file that holds `what` alone. Raises UsageError."""
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Misuse(f"{file}: cannot be read ({getattr(error, 'strerror', 'no text')})") from error
+        raise UsageError(
+            f"{file}: cannot be read ({getattr(error, 'strerror', 'no text')})"
+        ) from error
     if not text or len(text.split()) > 1:
-        raise Misuse(f"{file}: has to hold {what} alone, on one line")
+        raise UsageError(f"{file}: has to hold {what} alone, on one line")
     return text

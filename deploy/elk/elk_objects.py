@@ -9,7 +9,7 @@ from typing import Any
 
 from elk_compare import holds, same
 from elk_server import Server
-from json_http import Problem
+from json_http import ScriptError
 
 KINDS = {
     # In the order of need: a template names its pipeline and its parts.
@@ -129,12 +129,12 @@ class Setup:
             told = ", ".join(
                 f"{e.get('type')}/{e.get('id')} ({e.get('error', {}).get('type')})" for e in errors
             )
-            raise Problem(
+            raise ScriptError(
                 f"{self.kibana}: did not import {told or 'the saved objects'}; is "
                 "kibana/aliaport.ndjson whole, and made for this version of Kibana?"
             )
         if answer.get("successCount") != count:
-            raise Problem(
+            raise ScriptError(
                 f"{self.kibana}: imported {answer.get('successCount')} of {count} saved objects; "
                 "run setup again"
             )

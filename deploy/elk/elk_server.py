@@ -4,7 +4,7 @@ import json
 import ssl
 from typing import Any
 
-from json_http import Advice, JsonClient, Problem, reason
+from json_http import Advice, JsonClient, ScriptError, reason
 
 OLDEST = (9, 3)
 """The oldest version that knows all that the files hold."""
@@ -43,7 +43,7 @@ class Server:
                 return json.loads(raw) if raw else {}
             except ValueError:
                 return [json.loads(line) for line in raw.splitlines()]
-        raise Problem(f"{self}: {status} to {method} {path}: {reason(raw)}{_advice(status)}")
+        raise ScriptError(f"{self}: {status} to {method} {path}: {reason(raw)}{_advice(status)}")
 
     def check_version(self, path: str) -> None:
         """Refuse a server that is too old for what the files hold."""
@@ -53,9 +53,9 @@ class Server:
         found = tuple(int(part) for part in number.split("-")[0].split(".")[:2] if part.isdigit())
         wanted = ".".join(map(str, OLDEST))
         if len(found) < 2:
-            raise Problem(f"{self}: tells no version; is this the address of {self.name}?")
+            raise ScriptError(f"{self}: tells no version; is this the address of {self.name}?")
         if found < OLDEST:
-            raise Problem(f"{self}: is version {number}; upgrade it to {wanted} or later")
+            raise ScriptError(f"{self}: is version {number}; upgrade it to {wanted} or later")
 
     def __str__(self) -> str:
         return self._client.name

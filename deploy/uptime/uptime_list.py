@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from json_http import Problem
+from json_http import ScriptError
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Monitor:
 
 
 def read(file: Path) -> list[Monitor]:
-    """The monitors. Raises Problem."""
+    """The monitors. Raises ScriptError."""
     try:
         rows = tomllib.loads(file.read_text(encoding="utf-8")).get("monitors", [])
     except (OSError, ValueError) as error:
-        raise Problem(f"{file}: cannot be read: {error}") from error
+        raise ScriptError(f"{file}: cannot be read: {error}") from error
     monitors = [_monitor(file, number, row) for number, row in enumerate(rows, 1)]
     if not monitors:
-        raise Problem(f"{file}: has no [[monitors]]")
+        raise ScriptError(f"{file}: has no [[monitors]]")
     for key in ("name", "monitor"):
         values = [value for each in monitors if (value := getattr(each, key))]
         for value in values:
             if values.count(value) > 1:
-                raise Problem(f"{file}: {key} {value!r} stands twice; give each its own")
+                raise ScriptError(f"{file}: {key} {value!r} stands twice; give each its own")
     return monitors
 
 
@@ -56,25 +56,25 @@ def _monitor(file: Path, number: int, row: dict[str, Any]) -> Monitor:
     known = {field.name: field for field in fields(Monitor)}
     for key, value in row.items():
         if key not in known:
-            raise Problem(f"{where}: {key} is unknown; there are {', '.join(known)}")
+            raise ScriptError(f"{where}: {key} is unknown; there are {', '.join(known)}")
         wanted = type(getattr(Monitor, key, ""))
         if not isinstance(value, list if wanted is tuple else wanted) or isinstance(value, bool):
-            raise Problem(f"{where}: {key} has the wrong kind of value: {value!r}")
+            raise ScriptError(f"{where}: {key} has the wrong kind of value: {value!r}")
     try:
         monitor = Monitor(
             **{key: tuple(each) if isinstance(each, list) else each for key, each in row.items()}
         )
     except TypeError:
-        raise Problem(f"{where}: needs a name and a url") from None
+        raise ScriptError(f"{where}: needs a name and a url") from None
     parts = urlsplit(monitor.url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise Problem(f"{where}: write the url as https://host/path, without a password")
+        raise ScriptError(f"{where}: write the url as https://host/path, without a password")
     if bool(monitor.module) != bool(monitor.monitor):
-        raise Problem(f"{where}: monitor and module belong together")
+        raise ScriptError(f"{where}: monitor and module belong together")
     if not (monitor.inside or monitor.outside):
-        raise Problem(f"{where}: nobody asks for it; give it a module or an interval")
+        raise ScriptError(f"{where}: nobody asks for it; give it a module or an interval")
     if monitor.outside and not 30 <= monitor.interval <= 86_400:
-        raise Problem(f"{where}: interval is from 30 to 86400 seconds")
+        raise ScriptError(f"{where}: interval is from 30 to 86400 seconds")
     if monitor.outside and not 1 <= monitor.timeout <= 60:
-        raise Problem(f"{where}: timeout is from 1 to 60 seconds")
+        raise ScriptError(f"{where}: timeout is from 1 to 60 seconds")
     return monitor

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from json_http import Advice, JsonClient, Problem, reason
+from json_http import Advice, JsonClient, ScriptError, reason
 
 LONGEST_WAIT = 120.0
 """Seconds that the server may ask to wait; longer is a problem to be told."""
@@ -82,20 +82,22 @@ class Robot:
             answer = self._ask("GET", path, None)
             rows = answer.get("data") if isinstance(answer, dict) else answer
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise Problem(f"{self.url}/{path}: answers no list of objects; is it version 3?")
+                raise ScriptError(
+                    f"{self.url}/{path}: answers no list of objects; is it version 3?"
+                )
             found += rows
             following = answer.get("nextLink") if isinstance(answer, dict) else None
             if not following:
                 return found
             path = self._below(str(following))
-        raise Problem(f"{self.url}: has more than {_MOST_PAGES} pages of monitors")
+        raise ScriptError(f"{self.url}: has more than {_MOST_PAGES} pages of monitors")
 
     def _below(self, link: str) -> str:
         """Of a link to the next page what follows our own address: the key goes nowhere else."""
         ours, theirs = urlsplit(self.url), urlsplit(link)
         base = f"{ours.path.rstrip('/')}/"
         if theirs.netloc not in ("", ours.netloc) or not theirs.path.startswith(base):
-            raise Problem(f"{self.url}: its next page is at another place ({theirs.netloc})")
+            raise ScriptError(f"{self.url}: its next page is at another place ({theirs.netloc})")
         return f"{theirs.path.removeprefix(base)}?{theirs.query}"
 
     def _ask(self, method: str, path: str, body: Json | None) -> Any:
@@ -106,16 +108,16 @@ class Robot:
                 break
             wait = _seconds(headers.get("Retry-After"))
             if wait > LONGEST_WAIT:
-                raise Problem(f"{self.url}: wants {wait:g} s of patience; run this again later")
+                raise ScriptError(f"{self.url}: wants {wait:g} s of patience; run this again later")
             self.sleep(wait)
         if status >= 300:
-            raise Problem(
+            raise ScriptError(
                 f"{self.url}: {status} to {method} {path}: {reason(raw)}{_advice(status)}"
             )
         try:
             return json.loads(raw) if raw.strip() else {}
         except ValueError:
-            raise Problem(f"{self.url}: answers no JSON to {method} {path}") from None
+            raise ScriptError(f"{self.url}: answers no JSON to {method} {path}") from None
 
     def _keep_the_pace(self) -> None:
         now = time.monotonic()

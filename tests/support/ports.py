@@ -36,6 +36,11 @@ def _claimed_block() -> range:
     """Claim a block of ports by an abstract socket, which the kernel frees with the process."""
     kernel = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
     beginnings = list(range(LOWEST, int(kernel.split()[0]) - BLOCK, BLOCK))
+    if not beginnings:  # the kernel takes ports from everywhere here: ask it for one
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        return range(port, port + 1)
     random.SystemRandom().shuffle(beginnings)
     for beginning in beginnings:
         claim = socket.socket(socket.AF_UNIX)

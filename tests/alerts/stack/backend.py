@@ -36,6 +36,7 @@ critical_percent = 100
 [plugins.memory]
 warn_percent = 100
 critical_percent = 100
+oom_kill_seconds = 0
 [plugins.disk]
 warn_percent = 100
 critical_percent = 100

@@ -1,4 +1,4 @@
-"""What a mounted application imports, as its author tests it: without the service."""
+"""The module that mounted applications import, tested as an author would: without the service."""
 
 from ipaddress import ip_network
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a plugin's own command gets: options, context, messages and exit codes."""
+"""A plugin's own command: its options, context, messages and exit codes."""
 
 import json
 import os

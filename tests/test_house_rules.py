@@ -29,7 +29,7 @@ LEVELS = [
 """Each imports only from the levels before it; packages of one level do not import each other."""
 
 PUBLIC = ["plugin", "postgres", "apps", "errors", "commands", "cgroup", "testing", "healthcheck"]
-"""What authors of plugins and applications import; plugins/README.md names each."""
+"""The modules that authors of plugins and applications import; plugins/README.md names each."""
 
 OWNERS = {
     "aiohttp": {"web", "apps", "doctor"},

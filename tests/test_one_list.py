@@ -1,4 +1,4 @@
-"""What the project says once: its plugins by the workspace, its version by the package."""
+"""The list of plugins and the version are kept in one place each."""
 
 import importlib.metadata
 import re

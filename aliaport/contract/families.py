@@ -56,4 +56,4 @@ SHARED_FAMILIES = {
         DB_POOL_MAX,
     )
 }
-"""By name. The specification's two HTTP families belong to the core (`aliaport.metrics.http`)."""
+"""Maps names to families. The two HTTP families are the core's own (`aliaport.metrics.http`)."""

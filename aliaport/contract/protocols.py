@@ -83,12 +83,12 @@ class Audit(Protocol):
         ...
 
     async def arecord(self, action: str, /, **fields: Any) -> None:
-        """As `record`, for code on an event loop."""
+        """Record as `record` does, for code on an event loop."""
         ...
 
 
 class Context(Protocol):
-    """What the host gives to one plugin or application."""
+    """The services of the host for one plugin or application."""
 
     @property
     def plugin(self) -> str:

@@ -83,7 +83,7 @@ class Host:
 
     @property
     def needs_database(self) -> bool:
-        """Whether a plugin that is not rejected needs a database."""
+        """True if a plugin that is not rejected needs a database."""
         return any(instance.needs_database for instance in self.instances if instance.alive)
 
     async def load(self) -> list[str]:

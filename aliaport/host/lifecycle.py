@@ -51,7 +51,7 @@ class Component:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not been rejected."""
+        """True unless it has been rejected."""
         return self.state is not State.REJECTED
 
     def row(self) -> PluginRow:

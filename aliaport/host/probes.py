@@ -60,7 +60,7 @@ class ProbeRow:
 
     @property
     def works(self) -> bool:
-        """Whether what is probed works, well or badly."""
+        """True if the probed thing works, well or badly."""
         return self.result.status is not Status.UNHEALTHY
 
     @property
@@ -139,12 +139,12 @@ class ProbeRunner:
 
     @property
     def in_flight(self) -> bool:
-        """Whether a run has not ended."""
+        """True while a run has not ended."""
         return self._flight.in_flight is not None
 
     @property
     def known(self) -> ProbeResult | None:
-        """What is known without running it: why it cannot run, or its last result."""
+        """The reason why it cannot run, or its last result; nothing is run."""
         return self._closed_as() or self.last
 
     @property

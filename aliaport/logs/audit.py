@@ -130,7 +130,7 @@ class Audit:
             raise _failed(error) from None
 
     async def arecord(self, action: str, /, **fields: Any) -> None:
-        """As `record`, for code on an event loop."""
+        """Record as `record` does, for code on an event loop."""
         work = asyncio.wrap_future(self._begin(action, fields))
         done, _ = await asyncio.wait({work}, timeout=RECORD_TIMEOUT)
         if not done:

@@ -35,7 +35,7 @@ class CommandAudit:
         self._audit.record(action, **fields)
 
     async def arecord(self, action: str, /, **fields: Any) -> None:
-        """As `record`, for code on an event loop."""
+        """Record as `record` does, for code on an event loop."""
         await self._audit.arecord(action, **fields)
 
     @cached_property

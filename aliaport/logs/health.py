@@ -1,4 +1,4 @@
-"""Whether the log is alive: the built-in probe `log`, and the samples for /metrics."""
+"""The built-in probe `log`, and the samples of the log for /metrics."""
 
 import errno
 import time

@@ -218,7 +218,7 @@ class Settings(_Table):
 
     @property
     def open(self) -> bool:
-        """Whether everything is shown to everyone."""
+        """True where everything is shown to everyone."""
         return self.environment in OPEN_ENVIRONMENTS
 
     @field_validator("status_token", mode="before")

@@ -50,7 +50,7 @@ class AppState:
 
     @property
     def starting(self) -> bool:
-        """Whether plugins or apps are in their first start."""
+        """True while plugins or apps are in their first start."""
         return not self.host.serving or not all(app.attempted.is_set() for app in self.apps)
 
     @property

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 class ScriptError(Exception):
-    """What stops the script: one line that says what, where, and what to do."""
+    """Stops the script with one line that says what is wrong, where, and what to do."""
 
 
 class UsageError(ScriptError):
@@ -20,7 +20,7 @@ class UsageError(ScriptError):
 
 
 class Response(NamedTuple):
-    """What a server sent back."""
+    """The response of a server."""
 
     status: int
     headers: HTTPMessage
@@ -29,7 +29,7 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do when there is no response."""
+    """The advice to show if there is no response."""
 
     timeout: str
     unreachable: str

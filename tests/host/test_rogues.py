@@ -1,4 +1,4 @@
-"""What each bad plugin costs: itself, and nobody else."""
+"""Bad plugins cost only themselves."""
 
 import http.client
 import shutil

@@ -47,7 +47,7 @@ def ended(service: Service) -> dict[str, list[dict[str, Any]]]:
 
 @dataclass(frozen=True)
 class Told:
-    """What a service that has ended logged, and what it answered meanwhile."""
+    """The log lines and responses of a service that has ended."""
 
     lines: dict[str, list[dict[str, Any]]]
     answers: dict[str, Answer]

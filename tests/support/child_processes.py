@@ -16,7 +16,7 @@ FIXTURES = {
     for name in ("launch", "server", "own_server", "embedded_folder")
 }
 NO_PROGRAMS = {"root", "fuse"}
-"""Of what tests declare with `needs`: everything else is a program, so a child process."""
+"""Needs that are not programs; all others start a child process."""
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
 _started: list[str] = []

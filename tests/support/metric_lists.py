@@ -7,9 +7,9 @@ from typing import Any
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FOREIGN = DEPLOY / "metrics-foreign.toml"
-"""What rules use of other programs."""
+"""Lists the metrics of other programs that rules use."""
 DASHBOARDS_ONLY = DEPLOY / "grafana/metrics-foreign.toml"
-"""What only dashboards use of other programs."""
+"""Lists the metrics of other programs that only dashboards use."""
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from tests.support.waiting import wait_until
 
 
 class Transaction:
-    """What the test has done and locked; it is undone at the end unless it was committed."""
+    """A transaction of the test, rolled back at the end unless it was committed."""
 
     def __init__(self, runner: asyncio.Runner, dsn: str) -> None:
         self._runner = runner

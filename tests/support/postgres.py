@@ -28,7 +28,7 @@ ResultT = TypeVar("ResultT")
 
 
 def _user() -> dict[str, Any]:
-    """As whom the programs run: never as root."""
+    """The user that the programs run as: never root."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")

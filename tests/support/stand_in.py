@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server sends back."""
+    """A response of the server."""
 
     status: int = 200
     body: bytes = b""

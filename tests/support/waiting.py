@@ -12,7 +12,7 @@ PATIENCE = 60.0
 """Seconds after which something that should happen is taken never to happen."""
 
 NOT_YET: tuple[type[Exception], ...] = (OSError, http.client.HTTPException)
-"""What a server that is not up yet, or is restarting, causes."""
+"""The exceptions of a server that is not up yet or is restarting."""
 
 PAUSE = 0.02
 """Seconds between two looks."""

@@ -35,7 +35,7 @@ def syncing(tcmb: Tcmb, database: str, clock: FakeClock, **config: Any) -> Itera
 
 
 def probed(plugin: RunningPlugin) -> ProbeResult:
-    """What the probe says; it gives the database 0.4 s, which a busy machine may miss."""
+    """Return the probe's result; its 0.4 s for the database may be too short on a busy machine."""
 
     def seen() -> ProbeResult | None:
         answer = plugin.probe("currency_rates")

@@ -365,7 +365,7 @@ def test_who_gives_up_has_changed_nothing(api: Operations, name: str, key: str) 
 
 
 def test_the_first_user_is_added_before_the_service_ever_ran(api: Operations, name: str) -> None:
-    """As an operator does it: by the installed program."""
+    """Run it as an operator does, by the installed program."""
     empty = replace(api, database=api.server.new_database("empty"))
     assert user(empty, "list") == "there is no user; `user add` adds one\n"
     done = empty.command("user", "add", name, "--role", "admin", "--password-stdin", typed=PASSWORD)

@@ -1,4 +1,4 @@
-"""What all routes have in common: turns an aiohttp request into a response of the API."""
+"""Turns an aiohttp request into a response of the API, in the same way for all routes."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""What a handler gets and returns, and how it declares its route."""
+"""Requests and responses as handlers see them, and the decorator that declares a route."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field

@@ -50,7 +50,7 @@ class Caller:
 
     @property
     def sees_personal_data(self) -> bool:
-        """Whether plates, drivers, contacts and tax numbers are shown unmasked."""
+        """True if plates, drivers, contacts and tax numbers are shown unmasked."""
         return self.role.covers(Role.CLERK)
 
     def check_search_by(self, field: str) -> None:

@@ -70,9 +70,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             yield service
             end(service)
         finally:
-            if service.process.poll() is None:
-                service.process.kill()
-                service.process.wait()
+            service.kill()
 
     return serve
 

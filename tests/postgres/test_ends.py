@@ -1,7 +1,10 @@
 """Starts, ends and lost servers: what a connection, a pool, a link and a leader leave behind."""
 
 import asyncio
+from contextlib import suppress
+from typing import Any
 
+import asyncpg
 import pytest
 
 from aliaport import postgres
@@ -58,6 +61,31 @@ async def test_a_connection_that_comes_too_late_is_ended(server: TcpPostgres) ->
         server.thaw()
     await asyncio.to_thread(
         wait_until, lambda: sessions(server, "late") == 0, "no session is left behind"
+    )
+
+
+async def test_a_connection_that_comes_in_spite_of_its_cancellation_is_ended(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = asyncpg.connect
+
+    async def insistent(*arguments: Any, **options: Any) -> Any:
+        work = asyncio.ensure_future(connect(*arguments, **options | {"timeout": 60}))
+        while not work.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({work})
+        return work.result()
+
+    monkeypatch.setattr("asyncpg.connect", insistent)
+    context = make_context("x", database_url=server.dsn())
+    server.freeze()
+    try:
+        with pytest.raises(TimeoutError):
+            await postgres.connect(context, component="insistent", timeout=0.3)
+    finally:
+        server.thaw()
+    await asyncio.to_thread(
+        wait_until, lambda: sessions(server, "insistent") == 0, "no session is left behind"
     )
 
 

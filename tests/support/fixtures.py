@@ -47,9 +47,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
     yield launch
     for service in services:
-        if service.process.poll() is None:
-            service.process.kill()
-            service.process.wait()
+        service.kill()
         _remove_database(default_folder(service.folder))
 
 

@@ -226,5 +226,4 @@ def _running(operations: Operations) -> Iterator[Operations]:
         wait_serving(service)
         yield operations
     finally:
-        service.process.kill()
-        service.process.wait()
+        service.kill()

@@ -62,8 +62,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
         yield service
     finally:
-        service.process.kill()
-        service.process.wait()
+        service.kill()
         tcmb.stop()
 
 

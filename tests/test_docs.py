@@ -15,12 +15,19 @@ from aliaport_operations import app as operations_app
 from aliaport_operations import families as operations_families
 from aliaport_operations.config import ApiConfig
 
+from aliaport.doctor.command import doctor
 from aliaport.plugin import Metric, Plugin, PluginConfig
 from aliaport.settings import describe
 from aliaport.testing import make_context
 from tests.support.plugins import FOLDERS
 
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("deploy/**/*.md"),
+    *ROOT.glob("plugins/*.md"),
+    *ROOT.glob("plugins/*/*.md"),
+]
 
 
 def configuration_table() -> str:
@@ -103,3 +110,17 @@ def test_the_operations_readme_names_every_route_and_audit_event() -> None:
     text = "".join(file.read_text() for file in source.glob("*.py"))
     for action in re.findall(r'"((?:user|account|personal_data|data)\.[a-z_]+)"', text):
         assert f"`{action}`" in readme, action
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not re.match(r"[a-z]+:", link):
+            assert (page.parent / link).exists(), link
+
+
+def test_the_guide_names_only_options_that_doctor_has() -> None:
+    guide = (ROOT / "deploy/README.md").read_text()
+    begin = guide.index("aliaport doctor --url")
+    named = set(re.findall(r"--[a-z][a-z-]+", guide[begin : guide.index("\n## ", begin)]))
+    assert named - {"--help"} <= {option for found in doctor.params for option in found.opts}

@@ -16,7 +16,7 @@ async def certificates(run: Run) -> Finding:
     """All are valid for two weeks more."""
     named = [each for each in run.targets.addresses if each.startswith("https://")]
     if not named:
-        return not_checked("no https address was named", "give the public one by --endpoint")
+        return not_checked("no https address was named", "give the public one by --site")
     ends = await asyncio.gather(*(_end(run, url) for url in named))
     days = {url: (end - time.time()) / 86_400 for url, end in zip(named, ends, strict=True)}
     seen = ", ".join(f"{urlsplit(url).netloc}: {left:.0f} days left" for url, left in days.items())

@@ -94,7 +94,7 @@ def _option(
     default="aliaport",
     show_default=True,
 )
-@_option("--endpoint", _Url(), "A public address, to look at its certificate.", multiple=True)
+@_option("--site", _Url(), "A public address, to look at its certificate.", multiple=True)
 @_option("--ca-file", click.Path(path_type=Path, exists=True, dir_okay=False), "More authorities.")
 @_option(
     "--timeout",
@@ -122,7 +122,7 @@ def doctor(**given: Any) -> None:
     The checks of the service, Prometheus and Alertmanager were tried on the real programs, those of
     Grafana and UptimeRobot only on stand-ins written from documentation. Sentry is not asked.
     """
-    targets = _places(given)
+    targets = _targets(given)
     try:
         lines = asyncio.run(examine(targets))
     except (OSError, ssl.SSLError) as error:
@@ -137,7 +137,7 @@ def doctor(**given: Any) -> None:
     sys.exit(1 if failed(lines) else 0)
 
 
-def _places(given: Given) -> Targets:
+def _targets(given: Given) -> Targets:
     if given["test_alert"] and not given["alertmanager"]:
         raise click.UsageError("--test-alert needs --alertmanager")
     settings, known = _settings(given)
@@ -160,7 +160,7 @@ def _places(given: Given) -> Targets:
         uptimerobot=given["uptimerobot"],
         uptimerobot_token=given["uptimerobot_token_file"] or "",
         uptimerobot_name=given["uptimerobot_name"],
-        sites=given["endpoint"],
+        sites=given["site"],
         settings=settings if known else None,
         timeout=given["timeout"],
         ca_file=given["ca_file"],

@@ -149,4 +149,4 @@ async def _post(run: Run, labels: dict[str, str], *, ends_in: float) -> None:
     endpoint = run.alertmanager()
     reply = await endpoint.post("/api/v2/alerts", [alert])
     if reply.status != 200:
-        raise endpoint.trouble(f"Alertmanager answers {reply.status} to an alert: {reply.begin}")
+        raise endpoint.failure(f"Alertmanager answers {reply.status} to an alert: {reply.begin}")

@@ -29,7 +29,7 @@ async def data_source(run: Run) -> Finding:
     if reply.status == 404:
         raise CheckFailed(f"there is no data source {DATA_SOURCE}", PROVISION)
     if reply.status != 200:
-        raise endpoint.trouble(f"{reply.url} answers {reply.status}: {reply.begin}")
+        raise endpoint.failure(f"{reply.url} answers {reply.status}: {reply.begin}")
     kind = endpoint.parsed(reply).get("type")
     if kind != "prometheus":
         raise CheckFailed(f"the data source {DATA_SOURCE} is of the type {kind!r}", PROVISION)
@@ -61,7 +61,7 @@ async def _state(run: Run, uid: str) -> str:
     if reply.status == 404:
         return "is missing"
     if reply.status != 200:
-        raise endpoint.trouble(f"{reply.url} answers {reply.status}: {reply.begin}")
+        raise endpoint.failure(f"{reply.url} answers {reply.status}: {reply.begin}")
     return "" if endpoint.parsed(reply)["dashboard"].get("panels") else "has no panels"
 
 

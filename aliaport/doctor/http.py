@@ -60,7 +60,7 @@ class Endpoint:
         """The same server, asked as a stranger."""
         return replace(self, token="")
 
-    def trouble(self, seen: str) -> CheckFailed:
+    def failure(self, seen: str) -> CheckFailed:
         """What ends a check that this server fails."""
         return CheckFailed(seen, self.todo, self.runbook)
 
@@ -77,7 +77,7 @@ class Endpoint:
         """GET that must be 200. Raises CheckFailed."""
         reply = await self.get(path)
         if reply.status != 200:
-            raise self.trouble(f"{reply.url} answers {reply.status}: {reply.begin}")
+            raise self.failure(f"{reply.url} answers {reply.status}: {reply.begin}")
         return reply
 
     async def json(self, path: str) -> Any:
@@ -89,7 +89,7 @@ class Endpoint:
         try:
             return json.loads(reply.body)
         except ValueError:
-            raise self.trouble(
+            raise self.failure(
                 f"{reply.url} answers something else than JSON: {reply.begin}"
             ) from None
 
@@ -108,16 +108,16 @@ class Endpoint:
             ) as response:
                 content = await _read(response)
         except TimeoutError:
-            raise self.trouble(f"{shown}: no whole answer within {self.timeout:g} s") from None
+            raise self.failure(f"{shown}: no whole answer within {self.timeout:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
-            raise self.trouble(f"{shown}: {certificate_problem(error.certificate_error)}") from None
+            raise self.failure(f"{shown}: {certificate_problem(error.certificate_error)}") from None
         except aiohttp.ClientConnectorError as error:
-            raise self.trouble(f"{shown}: {reason(error.os_error)}") from None
+            raise self.failure(f"{shown}: {reason(error.os_error)}") from None
         except aiohttp.ClientError as error:
-            raise self.trouble(f"{shown}: {type(error).__name__}: {error}") from None
+            raise self.failure(f"{shown}: {type(error).__name__}: {error}") from None
         if 300 <= response.status < 400:
             place = response.headers.get("Location", "").partition("?")[0]
-            raise self.trouble(f"{shown} redirects to {place}, which was not followed")
+            raise self.failure(f"{shown} redirects to {place}, which was not followed")
         seconds = time.perf_counter() - began
         return Reply(shown, response.status, response.headers, content, sent, time.time(), seconds)
 

@@ -15,13 +15,13 @@ async def page(run: Run) -> Finding:
     reply = await endpoint.good("/metrics")
     kind = reply.headers.get("Content-Type", "")
     if not re.match(r"text/plain; *version=0\.0\.4(;|$)", kind):
-        raise endpoint.trouble(f"Content-Type is {kind!r} instead of text/plain; version=0.0.4")
+        raise endpoint.failure(f"Content-Type is {kind!r} instead of text/plain; version=0.0.4")
     samples = [line for line in reply.text.splitlines() if line and not line.startswith("#")]
     for line in samples:
         if not (found := _SAMPLE.fullmatch(line)) or not _is_number(found[2]):
-            raise endpoint.trouble(f"not a sample of the text format: {line[:100]}")
+            raise endpoint.failure(f"not a sample of the text format: {line[:100]}")
     if not any(line.startswith(BUILD_INFO) for line in samples):
-        raise endpoint.trouble(f"{BUILD_INFO} is missing: is this page Aliaport's?")
+        raise endpoint.failure(f"{BUILD_INFO} is missing: is this page Aliaport's?")
     return passed(f"{len(samples)} samples in text format 0.0.4")
 
 

@@ -85,8 +85,8 @@ async def _found(check: Check, run: Run) -> Finding:
     try:
         async with asyncio.timeout(seconds):
             return await check.look(run)
-    except CheckFailed as trouble:
-        return trouble.finding
+    except CheckFailed as failed:
+        return failed.finding
     except TimeoutError:
         return Finding(
             Verdict.FAIL, f"not done within {seconds:g} s", "see why it is slow, or raise --timeout"

@@ -23,9 +23,9 @@ async def health(run: Run) -> Finding:
     reply = await endpoint.good("/health")
     body = endpoint.parsed(reply)
     if not isinstance(body, dict) or not body.keys() >= _HEALTH_KEYS:
-        raise endpoint.trouble(f"{reply.url} answers 200, but not as Aliaport does: {reply.begin}")
+        raise endpoint.failure(f"{reply.url} answers 200, but not as Aliaport does: {reply.begin}")
     if body["service"] != SERVICE or body["status"] != "healthy":
-        raise endpoint.trouble(f"{reply.url} is of another service: {reply.begin}")
+        raise endpoint.failure(f"{reply.url} is of another service: {reply.begin}")
     return passed(f"200, version {body['version']}")
 
 

@@ -44,7 +44,7 @@ async def _all(endpoint: Endpoint) -> list[dict[str, Any]]:
             after = reply.headers.get("Retry-After", "60")
             raise CheckFailed("UptimeRobot answers 429: asked too often", f"ask again in {after} s")
         if reply.status != 200:
-            raise endpoint.trouble(f"{reply.url} answers {reply.status}: {reply.begin}")
+            raise endpoint.failure(f"{reply.url} answers {reply.status}: {reply.begin}")
         page = endpoint.parsed(reply)
         found += page["data"]
         # Only its query is taken: the token goes to no other host.

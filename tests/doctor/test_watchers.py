@@ -48,8 +48,8 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
-    install(folder / "endpoint", "aliaport-rogues", {"good": "aliaport_rogues.good:Good"})
-    service = start(folder / "service", allow=["good"], path=(folder / "endpoint", ROGUES))
+    install(folder / "site", "aliaport-rogues", {"good": "aliaport_rogues.good:Good"})
+    service = start(folder / "service", allow=["good"], path=(folder / "site", ROGUES))
     receivers, exporters = Receivers(folder / "receivers"), Exporters()
     try:
         alertmanager = Alertmanager(folder / "alertmanager", receivers, factor=FACTOR)

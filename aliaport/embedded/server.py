@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -52,8 +52,8 @@ class EmbeddedPostgres:
             self._owner = server_owner()
             self._programs = programs(self._owner)
             self._make_folder()
-            sockets = self._socket_folder()
             with self._start_lock():
+                sockets = self._make_socket_folder()
                 self._users = _open_lock(self.folder / "users.lock")
                 fcntl.flock(self._users, fcntl.LOCK_SH)
                 if not (self._data / "PG_VERSION").exists():
@@ -82,6 +82,10 @@ class EmbeddedPostgres:
                     break
             else:
                 self._kill()
+            sockets = self._socket_folder()
+            if sockets != self.folder:
+                with suppress(OSError):  # a server that was killed leaves its socket there
+                    sockets.rmdir()
             os.close(users)
 
     def _make_folder(self) -> None:
@@ -96,11 +100,16 @@ class EmbeddedPostgres:
             os.chown(self.folder, self._owner.uid, self._owner.gid)
 
     def _socket_folder(self) -> Path:
-        folder = self.folder
         # pg_ctl hands its options to a shell, and PostgreSQL splits this one at commas.
-        if len(os.fsencode(folder)) > SOCKET_PATH_LIMIT or not _PLAIN.fullmatch(str(folder)):
-            name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
-            folder = Path(tempfile.gettempdir()) / f"aliaport-{self._owner.uid}-{name}"
+        short = len(os.fsencode(self.folder)) <= SOCKET_PATH_LIMIT
+        if short and _PLAIN.fullmatch(str(self.folder)):
+            return self.folder
+        name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"aliaport-{self._owner.uid}-{name}"
+
+    def _make_socket_folder(self) -> Path:
+        folder = self._socket_folder()
+        if folder != self.folder:
             if not folder.exists():
                 folder.mkdir(mode=0o700)
                 os.chown(folder, self._owner.uid, self._owner.gid)

@@ -1,0 +1,21 @@
+"""Query parameters by themselves: what depends on the day."""
+
+from datetime import date
+
+import pytest
+from aliaport_currency_sync.parameters import day_of
+
+from aliaport.apps import Refusal
+
+TODAY = date(2026, 11, 24)
+
+
+def test_the_day_is_today_or_an_earlier_one() -> None:
+    assert day_of({}, TODAY) == TODAY
+    assert day_of({"date": "2026-11-24"}, TODAY) == TODAY
+    assert day_of({"date": "2005-01-03"}, TODAY) == date(2005, 1, 3)
+
+
+def test_tomorrow_is_refused() -> None:
+    with pytest.raises(Refusal, match="is in the future; today is 2026-11-24"):
+        day_of({"date": "2026-11-25"}, TODAY)

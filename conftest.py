@@ -38,18 +38,21 @@ NEEDS: dict[str, Callable[[], bool]] = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Take out what cannot run here; with ALIAPORT_REQUIRE_ALL=1 let it fail instead."""
+    """Mark the tests that must run by themselves."""
     for item in items:
         if "e2e" in item.nodeid.split("/"):
             item.add_marker(pytest.mark.alone)
-        for marker in item.iter_markers("needs"):
-            missing = [name for name in marker.args if not NEEDS[name]()]
-            if not missing:
-                continue
-            if REQUIRE_ALL:
-                item.add_marker(pytest.mark.usefixtures("_required_here"))
-            else:
-                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here; with ALIAPORT_REQUIRE_ALL=1 let it fail instead."""
+    names = dict.fromkeys(name for marker in item.iter_markers("needs") for name in marker.args)
+    missing = [name for name in names if not NEEDS[name]()]
+    if missing and REQUIRE_ALL:
+        pytest.fail(f"ALIAPORT_REQUIRE_ALL=1, but there is no {', '.join(missing)}", pytrace=False)
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +67,6 @@ def cannot_run() -> Callable[[str, str], NoReturn]:
     return cannot_run
 
 
-@pytest.fixture
-def _required_here() -> None:
-    pytest.fail("ALIAPORT_REQUIRE_ALL=1, but what this test needs is missing: make system-deps")
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was not run, on this machine or on a worker of pytest-xdist."""
     names: dict[str, list[str]] = defaultdict(list)
@@ -76,6 +74,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         _path, _line, reason = report.longrepr
         names[reason.removeprefix("Skipped: ")].append(report.nodeid)
     for reason, tests in names.items():
-        terminalreporter.section(f"NOT RUN: {len(tests)} tests, {reason} (make system-deps)")
+        terminalreporter.section(f"NOT RUN: {len(tests)} tests, {reason}")
         for test in tests:
             terminalreporter.write_line(test)
+    if names:
+        terminalreporter.write_line(
+            "For programs: make system-deps (Debian, root). For rights: run as root."
+        )

@@ -79,7 +79,10 @@ def test_requests_in_flight_finish(launch: Launch) -> None:
 
 
 def test_sigterm_while_starting(launch: Launch) -> None:
-    service = launch({"hung": "aliaport_rogues.import_hangs:X"}, wait="listening")
+    # A drain that waited for the import would take longer than the test waits.
+    limit = {"ALIAPORT_PLUGIN_LIMITS__IMPORT_TIMEOUT": "600"}
+    hung = {"hung": "aliaport_rogues.import_hangs:X"}
+    service = launch(hung, wait="listening", environ=limit)
     service.signal()
     assert service.wait_ended() == 0
 

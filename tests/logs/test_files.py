@@ -184,7 +184,7 @@ def test_many_threads_lose_and_double_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_holds_nobody_and_loses_what_it_must(tmp_path: Path) -> None:
     story = json.loads(run_on_tmpfs(SUPPORT / "full_disk.py", tmp_path / "small", "16m"))
     assert story["fault"] == errno.ENOSPC
-    assert story["logged"] == 20_000, "logging went on while the disk was full"
+    assert story["longest_s"] < 10, "a call that logs waited for the disk, which stays full"
     assert "No space left on device" in story["audit"]
     assert story["audited"] == ["log.opened", "before", "after"]
     assert {"before", "during", "after", "log.opened"} <= set(story["messages"])

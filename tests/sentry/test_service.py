@@ -64,7 +64,7 @@ def test_a_dead_sentry_holds_neither_answers_nor_the_exit(launch: Launch) -> Non
         for _ in range(20):
             assert service.get("/health").status == 200
         service.signal()
-        assert service.wait_ended() == 0, "the exit does not wait for what is queued"
+        assert service.wait_ended(12) == 0, "the exit does not wait for what is queued"
 
 
 @pytest.mark.parametrize("variable", ["SENTRY_DSN", "ALIAPORT_SENTRY_DSN"])

@@ -3,6 +3,7 @@
 A test counts as starting a child when it, or a fixture set up or torn down for it, does.
 """
 
+import multiprocessing.util
 import os
 import subprocess
 import sys
@@ -31,8 +32,20 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 def pytest_configure() -> None:
     """Watch every start of a child process from here on; an audit hook cannot be removed."""
     sys.addaudithook(_watch)
+    _watch_multiprocessing()
     if "COVERAGE_PROCESS_CONFIG" in os.environ:
         _measure_children_with_own_environment()
+
+
+def _watch_multiprocessing() -> None:
+    """Watch the start methods spawn and forkserver, which raise no audit event."""
+    original = multiprocessing.util.spawnv_passfds
+
+    def spawn(path: Any, *arguments: Any) -> int:
+        _watch("subprocess.Popen", (path,))
+        return original(path, *arguments)
+
+    multiprocessing.util.spawnv_passfds = spawn  # type: ignore[assignment]
 
 
 def _measure_children_with_own_environment() -> None:

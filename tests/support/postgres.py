@@ -4,6 +4,7 @@ import atexit
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -156,9 +157,9 @@ class TcpPostgres:
         return f"postgresql://{user}:{quote(password)}@{host}:{self.port}/{database}"
 
     def log(self, database: str) -> str:
-        """The lines of the server's log that are about one database."""
-        lines = (self.data.parent / "log").read_text().splitlines()
-        return "\n".join(line for line in lines if f"] {database} " in line)
+        """Return the entries of the server's log that are about one database."""
+        entries = re.split(r"\n(?!\t)", (self.data.parent / "log").read_text())
+        return "\n".join(entry for entry in entries if f"] {database} " in entry)
 
     @property
     def leader(self) -> int:

@@ -18,7 +18,7 @@ def story(name: str, folder: Path) -> dict[str, Any]:
     return play(SCENARIOS, name, str(folder), within=within)
 
 
-@pytest.mark.needs("root")
+@pytest.mark.needs("root", "unshare")
 def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
     told = story("full", tmp_path)
     assert told["empty"]["code"] == "ok"
@@ -36,7 +36,7 @@ def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.needs("root")
+@pytest.mark.needs("root", "unshare")
 def test_a_read_only_remount_and_a_lost_mount(tmp_path: Path) -> None:
     told = story("read_only", tmp_path)
     assert [told[step]["code"] for step in ("rw", "ro", "back")] == ["ok", "read_only", "ok"]
@@ -47,7 +47,7 @@ def test_a_read_only_remount_and_a_lost_mount(tmp_path: Path) -> None:
     assert told["removed"]["code"] == "missing"
 
 
-@pytest.mark.needs("root")
+@pytest.mark.needs("root", "unshare")
 def test_an_ext4_that_gives_up_after_an_error(tmp_path: Path) -> None:
     told = story("failing_ext4", tmp_path)
     assert told["before"]["code"] == "ok"
@@ -55,7 +55,7 @@ def test_an_ext4_that_gives_up_after_an_error(tmp_path: Path) -> None:
     assert (told["after"]["status"], told["after"]["code"]) == ("unhealthy", "read_only")
 
 
-@pytest.mark.needs("root")
+@pytest.mark.needs("root", "unshare")
 def test_a_hung_mount_is_one_stuck_probe_and_its_own_families(tmp_path: Path) -> None:
     told = story("hung", tmp_path)
     assert (told["first"]["code"], told["second"]["code"]) == ("timeout", "stuck")

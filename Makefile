@@ -17,6 +17,8 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 FULLY_COVERED := aliaport/plugin.py aliaport/apps.py aliaport/commands.py aliaport/cgroup.py aliaport/errors.py aliaport/healthcheck.py \
 	aliaport/postgres/* aliaport/testing/* aliaport/settings/* */redaction.py */report.py
 OTHER_PYTHONS := 3.12 3.13
+# The programs of pyenv do nothing but for the versions that are selected.
+pythons: export PYENV_VERSION ?= $(shell command -v pyenv >/dev/null && pyenv versions --bare | grep -E '^3\.(11|12|13)\.' | paste -sd:)
 comma := ,
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
@@ -24,13 +26,13 @@ export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 	system-deps alerts-current kubernetes-current compose-current containers bench image
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 22
 
 setup: .venv/setup.stamp  ## Make the virtual environment .venv with everything in it
 
 .venv/uv.stamp: requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo 'Aliaport needs Python 3.11 or later with its venv module; set PYTHON=/path/to/python' >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
@@ -58,7 +60,7 @@ test: setup  ## Run everything: lint, typing, packages, tests, end to end, other
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone pythons
 
 lint: setup  ## Run the hooks of .pre-commit-config.yaml over all files, typing included
-	@$(BIN)/pre-commit run --all-files --show-diff-on-failure
+	@$(BIN)/pre-commit run --all-files
 
 typing: setup  ## Run mypy, strict
 	@$(BIN)/mypy
@@ -108,7 +110,7 @@ system-deps:  ## Install the programs that some tests need (Debian, as root)
 	npm ci --prefix tests/elk/types --no-audit --no-fund
 	npm ci --prefix tests/grafana/types --no-audit --no-fund
 
-lock: setup  ## Write the hash-pinned requirements files anew
+lock: setup  ## Regenerate the hash-pinned requirements files
 	$(COMPILE) pyproject.toml $(PLUGINS:=/pyproject.toml) --extra embedded --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml $(PLUGINS:=/pyproject.toml) -o requirements/runtime.txt
 	$(COMPILE) --group build -o requirements/build.txt

@@ -18,8 +18,8 @@ from json_http import Advice, JsonClient, ScriptError, reason
 LONGEST_WAIT = 120.0
 """Seconds that the server may ask to wait; longer is a problem to be told."""
 
-MOST_TRIES = 5
-_MOST_PAGES = 100
+MAX_TRIES = 5
+_MAX_PAGES = 100
 
 _ADVICE = Advice(
     timeout="run it again",
@@ -78,7 +78,7 @@ class Robot:
 
     def _pages(self, path: str) -> list[Json]:
         found: list[Json] = []
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             answer = self._ask("GET", path, None)
             rows = answer.get("data") if isinstance(answer, dict) else answer
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -90,7 +90,7 @@ class Robot:
             if not following:
                 return found
             path = self._below(str(following))
-        raise ScriptError(f"{self.url}: has more than {_MOST_PAGES} pages of monitors")
+        raise ScriptError(f"{self.url}: has more than {_MAX_PAGES} pages of monitors")
 
     def _below(self, link: str) -> str:
         """Of a link to the next page what follows our own address: the key goes nowhere else."""
@@ -101,7 +101,7 @@ class Robot:
         return f"{theirs.path.removeprefix(base)}?{theirs.query}"
 
     def _ask(self, method: str, path: str, body: Json | None) -> Any:
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             self._keep_the_pace()
             status, headers, raw = self._client.exchange(method, path, body)
             if status != 429:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from aliaport.contract.declarations import Job, JobResult
-from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.bulkhead import Bulkhead
+from aliaport.isolation.run import Run
 from aliaport.plugin import Clock, Logger
 
 FIRST_RETRY = 1.0

@@ -12,8 +12,9 @@ from aliaport.host.discovery import Candidate, RejectedError, load, plugin_class
 from aliaport.host.jobs import JobObserver, JobRunner
 from aliaport.host.lifecycle import Component, State
 from aliaport.host.probes import ProbeResult, ProbeRunner
-from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import Failure
+from aliaport.isolation.run import Run
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig

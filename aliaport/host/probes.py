@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from aliaport.contract.declarations import CODE, HOST_CODES, Check, Probe, Scalar, Status
-from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import plain_text
+from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
 from aliaport.plugin import Logger
 from aliaport.redaction import redact

@@ -16,130 +16,14 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from aliaport.isolation.failures import Failure, describe, task_position, thread_position
+from aliaport.isolation.failures import Failure, describe
+from aliaport.isolation.run import Run
 
 MAX_TASKS = 1_000
 """Most tasks that one plugin may have alive; `create_task` raises RuntimeError beyond."""
 
 Freeze = Callable[[Any], Any]
 Notify = Callable[[str, Failure], None]
-
-
-class Run:
-    """One call in flight inside a bulkhead, as the HTTP loop sees it.
-
-    `done` resolves when the call has ended or its deadline has passed, whichever comes first.
-    `value` or `failure` is stored by the plugin's thread before it wakes the HTTP loop, so
-    `finished` is the truth even while that loop lags. `settled` is for whoever began the run: what
-    it made of the outcome, for all who joined.
-    """
-
-    __slots__ = (
-        "_expiry",
-        "_finish_hooks",
-        "_loop",
-        "began",
-        "bulkhead",
-        "done",
-        "ended",
-        "expired",
-        "expired_where",
-        "failure",
-        "finished",
-        "in_slot",
-        "settled",
-        "submitted",
-        "task",
-        "thread",
-        "value",
-    )
-
-    def __init__(self, bulkhead: "Bulkhead", loop: asyncio.AbstractEventLoop) -> None:
-        self.bulkhead = bulkhead
-        self._loop = loop
-        self.done: asyncio.Future[None] = loop.create_future()
-        self.submitted = time.monotonic()
-        self.began: float | None = None
-        self.ended: float | None = None
-        self.value: Any = None
-        self.failure: Failure | None = None
-        self.finished = False
-        self.in_slot = False
-        self.settled: object = None
-        self.expired = False
-        self.expired_where = ""
-        self.task: asyncio.Task[None] | None = None
-        self.thread: int | None = None
-        self._finish_hooks: list[Callable[[], None]] = []
-        self._expiry: asyncio.TimerHandle | None = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether it ended by itself: neither dropped before it began nor by its deadline."""
-        if self.failure is not None:
-            return self.finished and not self.expired
-        return self.finished and self.began is not None
-
-    def expire_after(self, seconds: float) -> None:
-        """Give up waiting and ask the call to stop once `seconds` have passed."""
-        self._expiry = self._loop.call_later(seconds, self._expire)
-
-    def on_finish(self, hook: Callable[[], None]) -> None:
-        """Call `hook` on the HTTP loop when the call has really ended, however late."""
-        if self.finished and self.done.done():
-            self._loop.call_soon(hook)
-        else:
-            self._finish_hooks.append(hook)
-
-    async def wait_finished(self) -> None:
-        """Wait, without any deadline, until the call has really ended."""
-        ended = asyncio.Event()
-        self.on_finish(ended.set)
-        await ended.wait()
-
-    def where(self) -> str:
-        """Return the line of plugin code on which the call, or what blocks it, stands, or ''."""
-        package = self.bulkhead.package
-        if self.finished:
-            return self.failure.where if self.failure else ""
-        if self.task is not None and self.began is not None:
-            return task_position(self.task, self.thread, package)
-        return thread_position(self.thread or self.bulkhead.thread_id, package)
-
-    def _expire(self) -> None:
-        if self.finished:
-            return
-        self.expired = True
-        # Before it is cancelled: a call that honours that stands elsewhere a moment later.
-        self.expired_where = self.where()
-        if self.task is not None:
-            self.bulkhead.call_soon(self.task.cancel)
-        self._resolve()
-
-    def finish(self, value: Any, failure: Failure | None) -> None:
-        """Store the outcome and wake the HTTP loop. The plugin's thread calls it."""
-        self.bulkhead.leave_forked_child()
-        self.bulkhead.unfinished.discard(self)
-        self.value, self.failure = value, failure
-        self.ended = time.monotonic()
-        self.finished = True
-        try:
-            self._loop.call_soon_threadsafe(self._settle)
-        except RuntimeError:  # the HTTP loop is closed: nobody is left to be told
-            return
-
-    def _settle(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self.task = None
-        self._resolve()
-        hooks, self._finish_hooks = self._finish_hooks, []
-        for hook in hooks:
-            hook()
-
-    def _resolve(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
 
 
 class Bulkhead:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from aliaport.isolation.bulkhead import Bulkhead, Freeze, Run
+from aliaport.isolation.bulkhead import Bulkhead, Freeze
+from aliaport.isolation.run import Run
 
 
 class SingleFlight:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aliaport.contract.declarations import Collector
-from aliaport.isolation.bulkhead import Bulkhead, Run
+from aliaport.isolation.bulkhead import Bulkhead
+from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
 from aliaport.metrics.samples import Collection, freezer
 from aliaport.plugin import Logger

@@ -46,6 +46,13 @@ def test_a_plugin_takes_its_version_from_the_package(folder: Path) -> None:
     assert importlib.metadata.version(project["project"]["name"]) == aliaport.__version__
 
 
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
+def test_a_plugin_requires_the_core_that_it_is_released_with(folder: Path) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    minor = aliaport.__version__.rpartition(".")[0]
+    assert f"aliaport>={minor},<4" in project["dependencies"]
+
+
 def test_the_changelog_has_the_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     released = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)

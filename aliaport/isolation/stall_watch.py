@@ -1,42 +1,74 @@
 """Watches the HTTP loop: measures its lag, and logs what held it up for seconds."""
 
 import asyncio
+import contextlib
 import faulthandler
-import tempfile
+import functools
+import os
+import re
+import signal
+import sys
+import threading
 import time
-from typing import Any
+import traceback
 
 from aliaport.plugin import Logger
 
 EVERY = 0.25
 """Seconds between two measurements."""
 
-DUMP_LIMIT = 8_000
-"""Bytes of the dump that are logged."""
+SAMPLES = 4
+"""How often code that computes is sampled within one stall timeout."""
+
+TEXT_LIMIT = 4_000
+"""Characters of the samples, and of all threads' lines, that are logged."""
+
+_PIPE_SIZE = 65_536
+_COMPUTED = "code computed for that long; run such code in a process of its own"
+_WAITED = (
+    "code blocked the HTTP loop or the whole interpreter: await, or call it in a thread; "
+    "if every thread below is idle, the process itself was paused"
+)
 
 
 class LoopWatch:
     """Measures the lag of the loop on which it is started.
 
-    A lag of `stall_timeout` seconds is logged with the line of each thread. That dump is
-    faulthandler's, whose thread needs no GIL: it names the line of code that holds the GIL in C,
-    such as one regular expression that backtracks for ever.
+    A lag of `stall_timeout` seconds is logged with the line of each thread, from two sources:
+
+    - A thread looks at the frames of all threads. It cannot run while code holds the GIL.
+    - A timer that counts the process's CPU time interrupts the thread that computes, and
+      faulthandler writes the lines of that thread. This needs no GIL: it names the code that
+      holds it in C, such as one regular expression that backtracks for ever.
+
+    Neither reads the frames of a thread that runs meanwhile. `faulthandler.dump_traceback_later`
+    would: after a pause of the whole process its thread wakes beside all others, and the
+    interpreter crashes.
     """
 
     def __init__(self, log: Logger, stall_timeout: float) -> None:
         self._log = log
         self._stall_timeout = stall_timeout
         self._worst = 0.0
-        self._dump: Any = tempfile.TemporaryFile()  # noqa: SIM115
+        self._beat = time.monotonic()
+        self._cpu_at_beat = time.process_time()
+        self._reported = 0.0
+        self._lock = threading.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="loop-watch", daemon=True)
+        self._loop_thread = 0
 
     def start(self) -> None:
         """Start watching."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._loop_thread = threading.get_ident()
+        self._task = asyncio.get_running_loop().create_task(self._measure())
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop watching."""
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self._stopped.set()
         if self._task is not None:
             self._task.cancel()
 
@@ -45,24 +77,80 @@ class LoopWatch:
         worst, self._worst = self._worst, 0.0
         return worst
 
-    async def _watch(self) -> None:
+    async def _measure(self) -> None:
+        interval = self._stall_timeout / SAMPLES
         while True:
-            faulthandler.dump_traceback_later(self._stall_timeout, file=self._dump)
-            began = time.monotonic()
+            signal.setitimer(signal.ITIMER_PROF, interval, interval)
+            _read_samples()  # whatever computed until here has not held up the loop
+            self._cpu_at_beat = time.process_time()
+            self._beat = beat = time.monotonic()
             await asyncio.sleep(EVERY)
-            lag = time.monotonic() - began - EVERY
+            lag = time.monotonic() - beat - EVERY
             self._worst = max(self._worst, lag)
-            if lag > self._stall_timeout - EVERY:
-                self._report(lag)
+            if self._reported == beat:
+                self._log.warning("http_loop.resumed", lag_s=round(lag, 2))
+            elif lag > self._stall_timeout:
+                self._report(beat)  # the thread is late as well
 
-    def _report(self, lag: float) -> None:
-        self._dump.seek(0)
-        threads = self._dump.read(DUMP_LIMIT).decode("utf-8", "replace")
-        self._dump.seek(0)
-        self._dump.truncate()
+    def _look(self) -> None:
+        wait = self._stall_timeout
+        while not self._stopped.wait(wait):
+            beat = self._beat
+            wait = beat + self._stall_timeout - time.monotonic()
+            if wait <= 0:
+                self._report(beat)
+                wait = EVERY
+
+    def _report(self, beat: float) -> None:
+        """Log the stall since `beat`, unless that was done."""
+        with self._lock:
+            if self._reported == beat:
+                return
+            self._reported = beat
+        lag = time.monotonic() - beat
+        cpu = time.process_time() - self._cpu_at_beat
         self._log.error(
             "http_loop.stalled",
             lag_s=round(lag, 2),
-            threads=threads,
-            hint="one thread held the interpreter; run such code in a process of its own",
+            cpu_s=round(cpu, 2),
+            threads=_read_samples() + self._thread_lines(),
+            hint=_COMPUTED if cpu > lag / 2 else _WAITED,
         )
+
+    def _thread_lines(self) -> str:
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        # The only way to see another thread's frame; documented in spite of its name.
+        frames = sys._current_frames()  # noqa: SLF001
+        del frames[threading.get_ident()]
+        order = sorted(frames, key=lambda ident: ident != self._loop_thread)
+        text = ""
+        for ident in order:
+            text += f"Thread {names.get(ident, ident)} (most recent call first):\n"
+            for frame, line in traceback.walk_stack(frames[ident]):
+                text += (
+                    f'  File "{frame.f_code.co_filename}", line {line} in {frame.f_code.co_name}\n'
+                )
+        return text[:TEXT_LIMIT]
+
+
+@functools.cache
+def _samples() -> int:
+    """Have SIGPROF write the lines of the thread that it interrupts to a pipe; return its end.
+
+    Once and for good: where nothing handles it, a late SIGPROF ends the process. A full pipe
+    loses the newest samples, and nothing waits for it.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    faulthandler.register(signal.SIGPROF, file=writer, all_threads=False)
+    return reader
+
+
+def _read_samples() -> str:
+    """Take the samples of code that computed, each stack once."""
+    text = ""
+    with contextlib.suppress(BlockingIOError):
+        text = os.read(_samples(), _PIPE_SIZE).decode("utf-8", "replace")
+    stacks = dict.fromkeys(re.split(r"^(?=\S)", text, flags=re.MULTILINE))
+    return "".join(stacks)[:TEXT_LIMIT]

@@ -1,6 +1,7 @@
 """Probes that hang, block, spin, swallow cancellation, raise and answer nonsense."""
 
 import asyncio
+import ctypes
 import os
 import re
 import time
@@ -44,6 +45,18 @@ class Spinning(Rogue):
     async def check(self) -> Check:
         while True:
             sum(range(100))  # the line that spins
+
+
+class Recursing(Rogue):
+    """Makes and drops frames all the time."""
+
+    async def check(self) -> Check:
+        async def descend(depth: int) -> None:
+            if depth:
+                await descend(depth - 1)
+
+        while True:
+            await descend(50)
 
 
 class Swallowing(Rogue):
@@ -175,6 +188,14 @@ class Gil(Rogue):
             re.match(r"(a+)+$", "a" * size + "b")
             seconds = time.monotonic() - began
         return Check.healthy(held_s=seconds)
+
+
+class GilAsleep(Rogue):
+    """Holds the interpreter's lock for most of a second and computes nothing."""
+
+    async def check(self) -> Check:
+        ctypes.PyDLL(None).usleep(700_000)
+        return Check.healthy()
 
 
 class LongFork(Healing):

@@ -1,7 +1,9 @@
 """Small applications to be mounted."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from aiohttp import web
 
@@ -33,6 +35,11 @@ def create(context: Context, config: Options) -> web.Application:
         await asyncio.sleep(1)
         return web.Response(text="done")
 
+    async def block(request: web.Request) -> web.Response:
+        while not Path(request.query["until"]).exists():
+            time.sleep(0.01)
+        return web.Response(text="done")
+
     async def resources(_app: web.Application) -> AsyncIterator[None]:
         ATTEMPTS.append(1)
         if config.greeting == "late" and len(ATTEMPTS) < 2:
@@ -45,6 +52,7 @@ def create(context: Context, config: Options) -> web.Application:
     app.router.add_get("/refuse", refuse)
     app.router.add_get("/data", data)
     app.router.add_get("/slow", slow)
+    app.router.add_get("/block", block)
     app.cleanup_ctx.append(resources)
     return app
 

@@ -1,0 +1,84 @@
+"""Bad collectors cost only their own families."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.host.rogue_services import Serve, assert_unharmed
+from tests.support.service import Service
+
+pytestmark = pytest.mark.service
+
+
+@dataclass
+class Flooded:
+    """A service with hostile collectors, and the second page of its metrics."""
+
+    service: Service
+    page: str
+
+
+@pytest.fixture(scope="module")
+def flooded(serve: Serve) -> Iterator[Flooded]:
+    plugins = {
+        "flooding": "aliaport_rogues.bad_metrics:Flooding",
+        "hostile": "aliaport_rogues.bad_metrics:Hostile",
+    }
+    with serve(plugins) as service:
+        service.get("/metrics")
+        yield Flooded(service, service.get("/metrics").text)
+
+
+def test_floods_and_hostile_values_leave_a_valid_page(flooded: Flooded) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(flooded.page)}
+    assert len(families["aliaport_flooding_series"].samples) == 100
+    assert len(families["aliaport_flooding_events"].samples) == 100
+    values = {s.labels["text"]: s.value for s in families["aliaport_hostile_values"].samples}
+    assert values['a"b\\c\nd'] == 1
+    assert values["boolean"] == 1
+    assert values["? surrogate"] == 2
+    assert max(map(len, values)) == 128
+    dropped = {
+        (s.labels["plugin"], s.labels["reason"]): s.value
+        for s in families["aliaport_plugin_series_dropped"].samples
+    }
+    assert dropped["flooding", "family_cap"] > 19_900
+    assert dropped["hostile", "invalid"] == 8
+    assert_unharmed(flooded.service)
+
+
+@pytest.mark.needs("promtool")
+def test_promtool_accepts_the_page_but_for_two_names_of_the_specification(
+    flooded: Flooded,
+) -> None:
+    promtool = str(shutil.which("promtool"))
+    done = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=flooded.page,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    complaints = set((done.stdout + done.stderr).strip().splitlines())
+    assert complaints <= {
+        f'aliaport_currency_sync_{word} counter metrics should have "_total" suffix'
+        for word in ("failure", "success")
+    }
+    # A page that does not parse is an error of its own, not a complaint.
+    broken = subprocess.run(
+        [promtool, "check", "metrics"], input='x{a="}', capture_output=True, text=True, timeout=60
+    )
+    assert broken.returncode != 0
+
+
+def test_a_hanging_collector_costs_its_own_families_only(serve: Serve) -> None:
+    with serve({"hangcollect": "aliaport_rogues.bad_metrics:HangCollect"}) as service:
+        headers = {"X-Prometheus-Scrape-Timeout-Seconds": "1"}
+        page = service.get("/metrics", headers=headers, timeout=1.0).text
+        assert "\naliaport_hangcollect_fine 1" in page
+        assert "\naliaport_hangcollect_value " not in page
+        assert 'collector="aliaport_hangcollect_value",plugin="hangcollect"} 0' in page

@@ -1,0 +1,195 @@
+"""Bad probes cost only themselves."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host.rogue_services import Serve, assert_unharmed, end, of_probes
+from tests.support.service import Service
+
+pytestmark = pytest.mark.service
+
+
+FAULTS = {
+    "Hanging": ("timeout", ("stuck", "timeout"), "the line that hangs"),
+    "Blocking": ("timeout", ("stuck",), "the line that blocks"),
+    "Threaded": ("timeout", ("stuck",), "the line that blocks its own thread"),
+    "Spinning": ("timeout", ("stuck",), "bad_probes.py"),
+    "Swallowing": ("timeout", ("stuck",), "bad_probes.py"),
+    "Raising": ("error", ("error",), "raise ValueError"),
+    "Exiting": ("error", ("error",), "raise SystemExit"),
+    "Interrupting": ("error", ("error",), "raise KeyboardInterrupt"),
+    "Cancelling": ("error", ("error",), "raise asyncio.CancelledError"),
+    "WrongType": ("invalid", ("invalid",), ""),
+    "Unprintable": ("error", ("error",), "raise HostileText"),
+}
+
+
+@dataclass
+class Faulty:
+    """A service with several faults at once, and the rows of their first two runs."""
+
+    service: Service
+    first: dict[str, dict[str, Any]]
+    second: dict[str, dict[str, Any]]
+
+
+@contextmanager
+def run_faults(serve: Serve, *kinds: str) -> Iterator[Faulty]:
+    with serve(of_probes(*kinds)) as service:
+        first, second = (service.get("/status").json["data"]["probes"] for _ in range(2))
+        yield Faulty(
+            service,
+            {row["name"]: row for row in first},
+            {row["name"]: row for row in second},
+        )
+
+
+def assert_named(faulty: Faulty, kind: str) -> None:
+    """The fault is reported with its code and line, at first and afterwards."""
+    code, then, line = FAULTS[kind]
+    name = f"rogue_{kind.lower()}"
+    item, again = faulty.first[name], faulty.second[name]
+    assert (item["status"], item["code"]) == ("unhealthy", code), item
+    assert line in item.get("where", ""), item
+    assert again["code"] in then, again
+    alone = faulty.service.get(f"/status/{name}").json["data"]
+    assert alone["code"] in then, alone
+
+
+@pytest.fixture(scope="module")
+def faulty(serve: Serve) -> Iterator[Faulty]:
+    """A service with all faults but the one that would take a processor from all other tests."""
+    with run_faults(serve, *FAULTS.keys() - {"Spinning"}) as faulty:
+        yield faulty
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS.keys() - {"Spinning"}))
+def test_a_bad_probe_is_named_with_its_line_and_harms_nobody(faulty: Faulty, kind: str) -> None:
+    assert_named(faulty, kind)
+    assert "geheim" not in faulty.service.get("/status").text
+    assert_unharmed(faulty.service)
+
+
+def test_a_spinning_and_a_blocking_plugin_are_named_and_leave_the_others_their_answers(
+    serve: Serve,
+) -> None:
+    with run_faults(serve, "Spinning", "Blocking") as faulty:
+        assert_named(faulty, "Spinning")
+        assert_named(faulty, "Blocking")
+        for _ in range(5):
+            assert_unharmed(faulty.service)
+
+
+HEALING = ("CallbackExiting", "TaskExiting", "Stopping", "Forking", "Huge", "Leaking")
+
+
+@pytest.fixture(scope="module")
+def healing(serve: Serve) -> Iterator[Service]:
+    with serve(of_probes(*HEALING)) as service:
+        yield service
+
+
+@pytest.mark.parametrize("kind", HEALING)
+def test_a_probe_that_hurts_its_own_loop_or_process_heals(healing: Service, kind: str) -> None:
+    for _ in range(3):
+        answer = healing.get(f"/status/rogue_{kind.lower()}")
+        assert answer.json["data"]["code"] == "ok", (answer.text, healing.output())
+        assert len(answer.text) < 12_000
+    assert_unharmed(healing)
+    events = [event for event in healing.events() if event.get("plugin") == kind.lower()]
+    if kind in ("CallbackExiting", "TaskExiting"):
+        (escaped, *_) = [event for event in events if event["message"] == "plugin.escaped"]
+        assert "SystemExit" in escaped["reason"]
+    if kind == "Stopping":
+        assert "plugin.loop_stopped" in {event["message"] for event in events}
+
+
+def test_tasks_are_counted_and_capped(serve: Serve) -> None:
+    with serve(of_probes("Leaking")) as service:
+        for _ in range(1_010):
+            last = service.get("/status/rogue_leaking").json["data"]
+        assert last["code"] == "error"
+        assert "1000 tasks" in last["summary"]
+        assert 'aliaport_plugin_tasks{plugin="leaking"} 1000' in service.get("/metrics").text
+        assert_unharmed(service)
+
+
+def test_nothing_leaks_over_a_thousand_calls_of_a_stuck_probe(serve: Serve) -> None:
+    with serve(of_probes("Threaded", "Raising")) as service:
+        proc = Path(f"/proc/{service.process.pid}")
+
+        def resources() -> tuple[int, int, int]:
+            status = dict(
+                line.split(":", 1)
+                for line in (proc / "status").read_text().splitlines()
+                if ":" in line
+            )
+            resident = int(status["VmRSS"].split()[0])
+            return int(status["Threads"]), len(list((proc / "fd").iterdir())), resident
+
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+
+        def call(times: int) -> None:
+            for _ in range(times):
+                connection.request("GET", "/status?exclude=counting")
+                assert connection.getresponse().read()
+
+        call(200)
+        threads, descriptors, resident = resources()
+        call(1_000)
+        after = resources()
+        connection.close()
+        assert after[0] <= threads, "threads leak"
+        assert after[1] <= descriptors + 1, "descriptors leak"
+        assert after[2] - resident < 5_000, f"memory leaks: {resident} to {after[2]} KiB"
+
+
+@dataclass
+class Held:
+    """A service with one plugin that closes its loop and one that holds it; the first rows."""
+
+    service: Service
+    first: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def held(serve: Serve) -> Iterator[Held]:
+    with serve(of_probes("Closing", "Siblings")) as service:
+        rows = service.get("/status").json["data"]["probes"]
+        yield Held(service, {row["name"]: row for row in rows})
+
+
+def test_a_plugin_that_closes_its_loop_gets_a_new_one(held: Held) -> None:
+    first = held.first["rogue_closing"]
+    assert first["code"] in ("error", "timeout", "stuck"), first
+    held.service.wait_for(
+        lambda: held.service.get("/status/rogue_closing").json["data"]["code"] == "ok",
+        "a new loop serves",
+    )
+    assert_unharmed(held.service)
+
+
+def test_a_sibling_on_a_held_loop_is_blocked_and_names_the_holder(held: Held) -> None:
+    rows = held.first
+    assert rows["blocker"]["code"] == "timeout"
+    assert rows["sibling"]["code"] == "blocked"
+    assert "the call that holds the loop" in rows["sibling"]["where"]
+    assert_unharmed(held.service)
+
+
+def test_a_forked_child_holds_neither_the_port_nor_a_connection(serve: Serve) -> None:
+    with serve(of_probes("LongFork")) as service:
+        child = service.get("/status/rogue_longfork").json["data"]["data"]["child"]
+        assert_unharmed(service)
+        end(service)
+        assert Path(f"/proc/{child}").exists(), "the child lives on"
+        with socket.socket() as again:
+            again.bind(("127.0.0.1", service.port))
+            again.listen()

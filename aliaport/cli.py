@@ -25,6 +25,7 @@ from aliaport.settings import (
     environment_warnings,
     masked,
     read_sources,
+    renamed_options,
     service_fields,
 )
 
@@ -122,7 +123,11 @@ def config_check(config: Path | None, env_file: Path | None, as_json: bool) -> N
     """Validate the whole configuration, the plugins' too, without starting anything."""
     sources = read_sources(os.environ, config, env_file)
     inspection = asyncio.run(inspect_plugins(core_settings(sources), sources))
-    warnings = environment_warnings(sources)
+    warnings = [
+        *environment_warnings(sources),
+        *renamed_options(sources, (), Settings.renamed_options),
+        *inspection.deprecations,
+    ]
     if as_json:
         click.echo(json.dumps({"problems": inspection.problems, "warnings": warnings}, indent=2))
     else:

@@ -51,6 +51,7 @@ class Inspection:
 
     listed: list[Listed] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    deprecations: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -73,10 +74,14 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
         inspection.listed.append(_loaded(instance))
         if instance.alive:
             inspection.options[instance.name] = masked(instance.options)
-    for candidate in host.apps:
-        app = MountedApp(candidate, _quiet(candidate), settings.plugin_limits)
+    apps = [
+        MountedApp(candidate, _quiet(candidate), settings.plugin_limits) for candidate in host.apps
+    ]
+    for app in apps:
         inspection.problems.extend(await app.load(sources))
         inspection.listed.append(_loaded(app))
+    for component in (*host.instances, *apps):
+        inspection.deprecations.extend(component.deprecations)
     for candidate in host.disabled:
         inspection.listed.append(_listed(candidate, "disabled", candidate.rejection))
     return replace(inspection, listed=_one_row_each(inspection.listed))
@@ -87,13 +92,14 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
 
     Raises ConfigError, StartupError, and AliaportError for an unknown plugin or probe.
     """
-    only = settings.model_copy(
-        update={"loading": settings.loading.model_copy(update={"allow": (plugin,), "required": ()})}
-    )
+    selection = settings.selection.model_copy(update={"allow": (plugin,), "required": ()})
+    only = settings.model_copy(update={"selection": selection})
     registry = MetricRegistry(settings.metrics.max_series_per_family)
     host = Host(only, sources, registry, _on_terminal, _audit_for(settings))
     problems = [
-        problem for problem in await host.load() if "loading.allow" in problem or plugin in problem
+        problem
+        for problem in await host.load()
+        if "selection.allow" in problem or plugin in problem
     ]
     if problems:
         raise ConfigError(problems)

@@ -3,7 +3,7 @@
 Importing this module brings in pydantic and the standard library, never the server.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -75,6 +75,9 @@ class PluginConfig(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )
+
+    renamed_options: ClassVar[Mapping[str, str]] = {}
+    """Old names of options that are still accepted, and the new ones; each use is a warning."""
 
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)

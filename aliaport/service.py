@@ -27,7 +27,7 @@ from aliaport.metrics.http import HttpMetrics
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Logger
 from aliaport.sentry import Sentry
-from aliaport.settings import Settings, Sources, environment_warnings, masked
+from aliaport.settings import Settings, Sources, environment_warnings, masked, renamed_options
 from aliaport.web.application import make_app
 from aliaport.web.auth import OperatorAuth
 from aliaport.web.mounts import MountedApp, reject_shared_prefixes
@@ -137,10 +137,15 @@ class Service:
 
     async def _start(self) -> None:
         for warning in environment_warnings(self._sources):
-            self._log.warning("config.ignored", problem=warning)
+            self._log.warning("configuration.ignored", problem=warning)
+        deprecations = renamed_options(self._sources, (), Settings.renamed_options)
         problems = await self._host.load()
         for found in await asyncio.gather(*(app.load(self._sources) for app in self._apps)):
             problems += found
+        for component in self._state.components:
+            deprecations += component.deprecations
+        for deprecation in deprecations:
+            self._log.warning("configuration.deprecated", problem=deprecation)
         reject_shared_prefixes(self._apps)
         if problems:
             raise ConfigError(problems)
@@ -170,7 +175,7 @@ class Service:
             raise StartupError(
                 "DATABASE_URL is not set and a plugin needs a database; set it to "
                 "postgresql://user:password@host:5432/name or disable the plugin with "
-                "ALIAPORT_LOADING__DISABLE"
+                "ALIAPORT_SELECTION__DISABLE"
             )
         self._database = EmbeddedPostgres(default_folder(Path.cwd()))
         self._database_start = asyncio.wrap_future(_in_daemon_thread(self._database.start))
@@ -182,7 +187,7 @@ class Service:
         drain = self._state.drain
         drain.active, drain.ends_at = True, time.monotonic() + self._settings.drain_seconds
         self._log.info("service.draining", seconds=self._settings.drain_seconds)
-        record = asyncio.create_task(self._audited("service.drain", signals=self._signals))
+        record = asyncio.create_task(self._audited("service.drain_started", signals=self._signals))
         if self._signals < 2:
             await finish_within(self._hurry.wait(), self._settings.drain_seconds)
         await record
@@ -214,7 +219,7 @@ class Service:
         # All at once: a disk that does not respond delays the start by one deadline, not by many.
         records = [
             self._audited(
-                "configuration.apply", **{f"config_{key}": value for key, value in values.items()}
+                "configuration.applied", **{f"config_{key}": value for key, value in values.items()}
             )
         ]
         for component in self._state.components:
@@ -225,10 +230,10 @@ class Service:
                 "distribution_version": component.candidate.version,
             }
             if rejection is None:
-                records.append(self._audited("plugin.load", **fields))
+                records.append(self._audited("plugin.loaded", **fields))
             else:
                 fields |= {"stage": rejection.stage, "reason": rejection.reason}
-                records.append(self._audited("plugin.load", outcome="failure", **fields))
+                records.append(self._audited("plugin.rejected", outcome="failure", **fields))
         await asyncio.gather(*records)
 
     async def _audited(self, action: str, **fields: Any) -> None:

@@ -37,7 +37,7 @@ def process(site: Path, *arguments: str, **environ: str) -> Done:
 
 
 def test_plugins_list_shows_everything_installed_and_why_not(site: Path) -> None:
-    done = process(site, "plugins", "list", "--json", ALIAPORT_LOADING__DISABLE="disk")
+    done = process(site, "plugins", "list", "--json", ALIAPORT_SELECTION__DISABLE="disk")
     assert (done.code, done.err) == (0, "")
     rows = {row["name"]: row for row in json.loads(done.out)}
     assert rows["good"]["state"] == "loadable"
@@ -108,7 +108,7 @@ def test_config_show_masks(site: Path) -> None:
     assert values["database_url"] == "postgresql://user:***@db:5432/port"
     assert values["plugins"]["disk"]["mounts"] == ["/"]
     table = aliaport(site, "config", "show", DATABASE_URL=url).out
-    assert "ALIAPORT_READY_BUDGET" in table
+    assert "ALIAPORT_READY_TIMEOUT" in table
     assert "geheim" not in table
 
 
@@ -131,3 +131,9 @@ def test_config_check_in_words(site: Path) -> None:
     assert warning.startswith("warning: ALIAPORT_PROT: nothing reads this variable; did you mean")
     assert problem.startswith("problem: ALIAPORT_PLUGINS__DSK__A: ")
     assert aliaport(site, "config", "check").out == "the configuration is valid\n"
+    renamed = aliaport(site, "config", "check", ALIAPORT_READY_BUDGET="1")
+    assert (renamed.code, renamed.out) == (
+        0,
+        "warning: ALIAPORT_READY_BUDGET is deprecated and will be removed in 3.3; "
+        "use ALIAPORT_READY_TIMEOUT\nthe configuration is valid\n",
+    )

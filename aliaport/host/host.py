@@ -56,7 +56,7 @@ class Host:
         self._audit_for = audit_for
         self._own = own
         self._own_bulkhead: Bulkhead | None = None
-        self._candidates = scan(settings.loading.allow, settings.loading.disable)
+        self._candidates = scan(settings.selection.allow, settings.selection.disable)
         self.instances = [
             PluginInstance(
                 candidate, logger_for(candidate), settings.plugin_limits, observe=observe_job
@@ -88,10 +88,10 @@ class Host:
 
     async def load(self) -> list[str]:
         """Import all plugins and validate their options; return every problem."""
-        loading, sources = self._settings.loading, self._sources
+        selection, sources = self._settings.selection, self._sources
         problems = [
-            *unknown_names("loading.allow", loading.allow or (), self._candidates),
-            *unknown_names("loading.disable", loading.disable, self._candidates),
+            *unknown_names("selection.allow", selection.allow or (), self._candidates),
+            *unknown_names("selection.disable", selection.disable, self._candidates),
             *unknown_tables(
                 sources,
                 [found.name for found in self._candidates if found.group == "plugins"],
@@ -133,7 +133,7 @@ class Host:
         problems = unknown_probes(self._sources, list(self.runners))
         if any(not instance.alive and not instance.probes for instance in self.instances):
             for problem in problems:
-                self.instances[0].log.warning("config.unchecked", problem=problem)
+                self.instances[0].log.warning("configuration.unchecked", problem=problem)
             return []
         return problems
 

@@ -25,6 +25,7 @@ class State(StrEnum):
 class Component:
     """One plugin or mounted application. Use it on the HTTP loop only.
 
+    `deprecations` holds a warning for each old name of an option that the operator uses.
     `problem` is why the last attempt to start failed. `attempted` is set once the first attempt has
     ended, well or badly.
     """
@@ -39,6 +40,7 @@ class Component:
         self.state = State.STARTING
         self.rejection = candidate.rejection
         self.problem = ""
+        self.deprecations: list[str] = []
         self.attempted = asyncio.Event()
         self._bulkhead: Bulkhead | None = None
         if self.rejection is not None:

@@ -18,7 +18,13 @@ from aliaport.isolation.run import Run
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
-from aliaport.settings import PluginLimits, ProbeSettings, Sources, plugin_config
+from aliaport.settings import (
+    PluginLimits,
+    ProbeSettings,
+    Sources,
+    plugin_config,
+    renamed_options,
+)
 
 NOTIFY_EVERY = 60.0
 """Seconds between two log lines about one fault that no run can report."""
@@ -110,6 +116,9 @@ class PluginInstance(Component):
         if validated is None:
             return ()
         self._config, problems = validated
+        self.deprecations = renamed_options(
+            sources, ("plugins", self.name), self._model.renamed_options
+        )
         return tuple(problems)
 
     async def construct(

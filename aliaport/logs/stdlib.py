@@ -5,7 +5,7 @@ from typing import Any
 
 from aliaport.plugin import Logger
 
-NAME = "library.message"
+NAME = "stdlib.message"
 
 
 class _Forward(logging.Handler):

@@ -17,6 +17,7 @@ from aliaport.settings.model import (
     service_fields,
 )
 from aliaport.settings.reference import SettingRow, describe, masked
+from aliaport.settings.renamed import renamed_options
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "masked",
     "plugin_config",
     "read_sources",
+    "renamed_options",
     "service_fields",
     "unknown_probes",
     "unknown_tables",

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from aliaport.errors import ConfigError
 from aliaport.plugin import PluginConfig
 from aliaport.settings.model import Settings
+from aliaport.settings.renamed import with_current_names
 from aliaport.settings.sources import PREFIX, Sources
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -21,6 +22,7 @@ Group = Literal["plugins", "apps"]
 
 def core_settings(sources: Sources) -> Settings:
     """Return the service's own options. Raises ConfigError with every problem."""
+    sources, problems = with_current_names(sources, (), Settings.renamed_options)
     table = {key: value for key, value in sources.table.items() if key not in ("plugins", "apps")}
     known = tuple(Settings.model_fields)
     variables = {
@@ -28,13 +30,14 @@ def core_settings(sources: Sources) -> Settings:
         for name, value in sources.variables.items()
         if _first_part(name) in known or _first_part(name).removesuffix("_file") in known
     }
-    return _validated(Settings, table, variables, PREFIX, (), sources)
+    return _validated(Settings, table, variables, PREFIX, (), sources, problems)
 
 
 def plugin_config(
     sources: Sources, group: Group, name: str, model: type[PluginConfig]
 ) -> PluginConfig:
     """Return the options of one plugin or app. Raises ConfigError with every problem."""
+    sources, problems = with_current_names(sources, (group, name), model.renamed_options)
     prefix = f"{PREFIX}{group.upper()}__{name.upper()}__"
     table = _table(sources.table.get(group, {})).get(name, {})
     if not isinstance(table, dict):
@@ -44,7 +47,7 @@ def plugin_config(
         for variable, value in sources.variables.items()
         if variable.startswith(prefix)
     }
-    return _validated(model, table, variables, prefix, (group, name), sources)
+    return _validated(model, table, variables, prefix, (group, name), sources, problems)
 
 
 def unknown_tables(sources: Sources, plugins: Collection[str], apps: Collection[str]) -> list[str]:
@@ -85,7 +88,8 @@ def unknown_probes(sources: Sources, probes: Collection[str]) -> list[str]:
 def environment_warnings(sources: Sources) -> list[str]:
     """Return one warning for each ALIAPORT_* variable that nothing reads."""
     files = ("database_url_file", "sentry_dsn_file")
-    known = [*Settings.model_fields, *files, "config", "plugins", "apps"]
+    fields = [*Settings.model_fields, *Settings.renamed_options]
+    known = [*fields, *files, "config", "plugins", "apps"]
     warnings = []
     for variable in sources.variables:
         first = _first_part(variable)
@@ -121,8 +125,8 @@ def _validated(
     prefix: str,
     path: tuple[str, ...],
     sources: Sources,
+    problems: list[str],
 ) -> ModelT:
-    problems: list[str] = []
     secrets = _secret_files(model, variables, prefix, sources, problems)
     wrapper = create_model("Wrapper", __base__=BaseSettings, value=(model, ...))
     nested = _Variables(wrapper, variables)().get("value", {}) if variables else {}

@@ -1,8 +1,9 @@
 """The service's own options, with their defaults and units."""
 
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -65,8 +66,8 @@ class LogSettings(_Table):
     )
 
 
-class LoadingSettings(_Table):
-    """`[loading]`."""
+class SelectionSettings(_Table):
+    """`[selection]`: which of the installed plugins and apps run."""
 
     allow: tuple[str, ...] | None = Field(
         None, description="The only plugins and apps to load; if unset, all installed ones."
@@ -157,6 +158,13 @@ class MetricsSettings(_Table):
 class Settings(_Table):
     """The service's own options."""
 
+    renamed_options: ClassVar[Mapping[str, str]] = {
+        "loading": "selection",
+        "ready_budget": "ready_timeout",
+        "status_budget": "status_timeout",
+    }
+    """Old names that are still accepted, and the new ones."""
+
     environment: Environment = Field(
         "development", description="development, test, staging or production."
     )
@@ -193,10 +201,10 @@ class Settings(_Table):
     status_token_file: Path | None = Field(
         None, description="File with one such token per line; reread when it changes."
     )
-    ready_budget: float = Field(
+    ready_timeout: float = Field(
         0.8, gt=0, le=60, description="Seconds within which /ready responds."
     )
-    status_budget: float = Field(
+    status_timeout: float = Field(
         3.0, gt=0, le=60, description="Seconds within which /status responds."
     )
     sentry_dsn: SecretStr | None = Field(
@@ -211,7 +219,7 @@ class Settings(_Table):
         "/health, /ready and /metrics are never traced.",
     )
     log: LogSettings = LogSettings()
-    loading: LoadingSettings = LoadingSettings()
+    selection: SelectionSettings = SelectionSettings()
     probes: dict[str, ProbeSettings] = Field(default_factory=dict)
     metrics: MetricsSettings = MetricsSettings()
     plugin_limits: PluginLimits = PluginLimits()

@@ -56,7 +56,7 @@ async def ready(request: web.Request) -> web.Response:
     if state.drain.active or state.starting:
         rows = [runner.row() for runner in gating]
     else:
-        rows = await run_probes(gating, state.settings.ready_budget)
+        rows = await run_probes(gating, state.settings.ready_timeout)
     status, body = report.ready(state.view(rows))
     headers = {} if status == 200 else {"Retry-After": "1"}
     if state.drain.active:
@@ -76,7 +76,7 @@ async def status(request: web.Request) -> web.Response:
     """`GET /status`: everything, always 200."""
     state = request.config_dict[STATE]
     selected = _selected(state, request)
-    rows = await run_probes(selected, state.settings.status_budget)
+    rows = await run_probes(selected, state.settings.status_timeout)
     operator = state.auth.is_operator(request)
     view = state.view(rows, [component.row() for component in state.components])
     if "verbose" in request.query:
@@ -100,7 +100,7 @@ async def one_probe(request: web.Request) -> web.Response:
     runner = state.host.runners.get(name)
     if runner is None:
         return error_response(404, "unknown_probe", _unknown(name, state))
-    (row,) = await run_probes([runner], state.settings.status_budget)
+    (row,) = await run_probes([runner], state.settings.status_timeout)
     operator = state.auth.is_operator(request)
     if "verbose" in request.query:
         return text_response(report.verbose([row], row.works, name, operator=operator))

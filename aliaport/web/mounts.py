@@ -22,7 +22,7 @@ from aliaport.isolation.bulkhead import Bulkhead, finish_within
 from aliaport.isolation.failures import Failure, describe
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
-from aliaport.settings import PluginLimits, Sources, plugin_config
+from aliaport.settings import PluginLimits, Sources, plugin_config, renamed_options
 
 Expect = Callable[[str, str, int], None]
 """Accepts the method, route and status of a series of /metrics that is to exist from 0 on."""
@@ -70,6 +70,9 @@ class MountedApp(Component):
         if imported is None:
             return ()
         self.declared, self._config, problems = imported
+        self.deprecations = renamed_options(
+            sources, ("apps", self.name), self.declared.config.renamed_options
+        )
         return tuple(problems)
 
     def begin(self, context: Context, expect: Expect) -> None:

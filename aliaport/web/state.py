@@ -72,7 +72,7 @@ class AppState:
     def missing(self) -> dict[str, str]:
         """Return the required plugins and apps that do not run, each with the reason."""
         missing = {}
-        for name in self.settings.loading.required:
+        for name in self.settings.selection.required:
             found = [component for component in self.components if component.name == name]
             if not found:
                 missing[name] = "not installed or not selected"

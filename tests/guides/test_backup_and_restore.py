@@ -64,7 +64,7 @@ def test_what_was_dumped_is_there_after_the_restore(
     # Not today's, which might come between the dump and the comparison.
     tcmb.publish(*(today - timedelta(days=back) for back in range(1, 7)))
     options = {
-        "ALIAPORT_LOADING__ALLOW": '["operations", "currency_sync"]',
+        "ALIAPORT_SELECTION__ALLOW": '["operations", "currency_sync"]',
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(today - timedelta(days=6)),
     }

@@ -36,8 +36,8 @@ def test_allow_and_disable_select(tmp_path: Path) -> None:
     install(tmp_path, "one", {"a": "x:A", "b": "x:B", "c": "x:C"})
     selected = [each.name for each in scan(("a", "b"), ("b",), found(tmp_path)) if each.selected]
     assert selected == ["a"]
-    problems = unknown_names("loading.allow", ("aa",), scan(None, (), found(tmp_path)))
-    assert problems == ["loading.allow: no plugin 'aa' is installed; did you mean 'a'?"]
+    problems = unknown_names("selection.allow", ("aa",), scan(None, (), found(tmp_path)))
+    assert problems == ["selection.allow: no plugin 'aa' is installed; did you mean 'a'?"]
 
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)

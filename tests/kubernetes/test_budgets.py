@@ -56,7 +56,7 @@ def test_each_probe_asks_what_it_is_for(overlay: str) -> None:
 def test_readiness_waits_as_long_as_ready_may_take(overlay: str, tmp_path: Path) -> None:
     given = settings(overlay, tmp_path)
     readiness = probes(overlay)["readiness"]
-    assert readiness["timeoutSeconds"] >= math.ceil(given.ready_budget) + 1
+    assert readiness["timeoutSeconds"] >= math.ceil(given.ready_timeout) + 1
     assert readiness["periodSeconds"] > readiness["timeoutSeconds"], "runs would pile up"
 
 

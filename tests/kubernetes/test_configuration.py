@@ -51,7 +51,7 @@ def test_the_pod_gets_what_it_is_meant_to_get(overlay: str, tmp_path: Path) -> N
 def test_the_plugins_are_those_of_the_image() -> None:
     image = tomllib.loads((KUBERNETES.parent / "aliaport.toml").read_text())
     pods = tomllib.loads((KUBERNETES / "base/aliaport.toml").read_text())
-    assert pods["loading"] == image["loading"]
+    assert pods["selection"] == image["selection"]
 
 
 def test_the_disk_that_is_watched_is_one_that_can_be_written() -> None:
@@ -80,7 +80,7 @@ def running(launch: Launch, mounted: Mounted) -> Service:
     service = launch(
         environ=mounted.environment
         | {
-            "ALIAPORT_LOADING__ALLOW": "",
+            "ALIAPORT_SELECTION__ALLOW": "",
             "ALIAPORT_HOST": "127.0.0.1",
             "ALIAPORT_INTERNAL_PORT": str(free_port()),
             "ALIAPORT_DRAIN_SECONDS": "1",
@@ -103,7 +103,7 @@ def test_the_pods_command_serves_drains_and_leaves_its_logs_to_filebeat(
     token = {"Authorization": f"Bearer {mounted.secrets['status-token']}"}
     shown = running.get("/status", port=inside, headers=token).json["data"]
     assert shown["environment"] == "production"
-    allowed = tomllib.loads((KUBERNETES / "base/aliaport.toml").read_text())["loading"]["allow"]
+    allowed = tomllib.loads((KUBERNETES / "base/aliaport.toml").read_text())["selection"]["allow"]
     assert {row["name"] for row in shown["plugins"]} == set(allowed)
 
     running.signal()

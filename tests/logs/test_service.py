@@ -100,17 +100,17 @@ def test_the_audit_log_tells_what_was_loaded_applied_and_drained(told: Told) -> 
     loads = {
         line["aliaport.plugin"]: line["event.outcome"]
         for line in found
-        if line["message"] == "plugin.load"
+        if line["message"] in ("plugin.loaded", "plugin.rejected")
     }
     assert loads == {"talking": "success", "broken": "failure", "greeter": "success"}
     (refused,) = [line for line in found if line.get("aliaport.plugin") == "broken"]
     assert refused["aliaport.stage"] == "import"
-    (applied,) = [line for line in found if line["message"] == "configuration.apply"]
+    (applied,) = [line for line in found if line["message"] == "configuration.applied"]
     assert applied["labels.config_environment"] == "development"
-    loading = json.loads(applied["labels.config_loading"])
-    assert loading["allow"] == ["talking", "broken", "greeter"]
+    selection = json.loads(applied["labels.config_selection"])
+    assert selection["allow"] == ["talking", "broken", "greeter"]
     assert TOKEN not in json.dumps(told.lines)
-    assert [line["message"] for line in found][-1] == "service.drain"
+    assert [line["message"] for line in found][-1] == "service.drain_started"
     (own,) = [line for line in found if line["message"] == "talking.audited"]
     assert (own["user.name"], own["aliaport.plugin"]) == ("ayşe", "talking")
 
@@ -127,7 +127,7 @@ def test_the_identity_of_a_request_is_in_its_lines_answer_and_errors(told: Told)
     own = [line for each in told.lines.values() for line in each if line.get("trace.id") == TRACE]
     assert {line["message"] for line in own} >= {
         *("talking.on_loop", "talking.in_thread", "talking.failed", "talking.audited"),
-        *("library.message", "request.failed", "request.answered"),
+        *("stdlib.message", "request.failed", "request.answered"),
     }, "also across a bulkhead, from its loop and from its threads"
     assert {line["http.request.id"] for line in own} == {"order-4711"}
     (job,) = [line for line in told.lines["app.log"] if line["message"] == "talking.in_job"]
@@ -277,7 +277,7 @@ def serve(tmp_path: Path, *, stdout: int, **environ: str) -> Iterator["subproces
             "PATH": os.environ["PATH"],
             "TERM": "xterm",
             "ALIAPORT_PORT": str(free_port()),
-            "ALIAPORT_LOADING__ALLOW": "disk",
+            "ALIAPORT_SELECTION__ALLOW": "disk",
             **environ,
         },
         stdout=stdout,
@@ -299,7 +299,10 @@ def test_json_on_standard_output_only_where_asked(tmp_path: Path) -> None:
                 break
         process.terminate()
         rest = process.stdout.readlines()
-    assert {parsed(line)["message"] for line in rest} >= {"service.stopped", "service.drain"}
+    assert {parsed(line)["message"] for line in rest} >= {
+        "service.stopped",
+        "service.drain_started",
+    }
 
 
 def test_a_pipe_gets_nothing_where_nobody_asked(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_what_is_no_error_is_not_sent(sentry: Sentry, stand_in: SentryServer, lo
 def test_libraries_errors_are_grouped_by_sentry(
     sentry: Sentry, stand_in: SentryServer, log: Any
 ) -> None:
-    log.error("library.message", logger="asyncio", summary="Task 4711 was destroyed")
+    log.error("stdlib.message", logger="asyncio", summary="Task 4711 was destroyed")
     event = only_event(stand_in, sentry)
     assert (event["logger"], event["message"]) == ("asyncio", "Task 4711 was destroyed")
     assert event["fingerprint"] == ["{{ default }}", "stock", ""]

@@ -71,7 +71,7 @@ def test_the_environment_wins_over_the_file_and_the_env_file(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("text", ['["db", "disk"]', "db, disk", "db,disk,"])
 def test_lists_are_json_or_separated_by_commas(text: str) -> None:
-    assert settings({"ALIAPORT_LOADING__REQUIRED": text}).loading.required == ("db", "disk")
+    assert settings({"ALIAPORT_SELECTION__REQUIRED": text}).selection.required == ("db", "disk")
 
 
 def test_every_problem_is_in_one_message(tmp_path: Path) -> None:

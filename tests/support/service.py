@@ -171,7 +171,7 @@ def start(
         "HOME": str(folder),
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "ALIAPORT_PORT": str(port),
-        **({} if allow is None else {"ALIAPORT_LOADING__ALLOW": json.dumps(list(allow))}),
+        **({} if allow is None else {"ALIAPORT_SELECTION__ALLOW": json.dumps(list(allow))}),
         **(environ or {}),
     }
     if config:
@@ -197,7 +197,7 @@ def patient(*probes: str) -> str:
     The table of the last probe is open: more of its options may follow.
     """
     tables = "".join(f"[probes.{name}]\ntimeout = 30\n" for name in probes)
-    return f"ready_budget = 30\nstatus_budget = 30\n{tables}"
+    return f"ready_timeout = 30\nstatus_timeout = 30\n{tables}"
 
 
 @contextmanager

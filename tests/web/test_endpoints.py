@@ -199,7 +199,7 @@ def test_a_thousand_callers_cost_one_run(launch: Launch) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4_096)), hard))
     service = launch(
-        {"gated": "aliaport_rogues.good:Gated"}, environ={"ALIAPORT_STATUS_BUDGET": "50"}
+        {"gated": "aliaport_rogues.good:Gated"}, environ={"ALIAPORT_STATUS_TIMEOUT": "50"}
     )
     callers = [socket.create_connection(("127.0.0.1", service.port), 50) for _ in range(1_000)]
     request = b"GET /status/gated HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -241,7 +241,7 @@ def test_required_plugins_and_the_minimum_interval(launch: Launch) -> None:
     service = launch(
         GOOD,
         config=patient("good", "counting")
-        + 'min_interval = 600\n[loading]\nrequired = ["absent"]\n',
+        + 'min_interval = 600\n[selection]\nrequired = ["absent"]\n',
     )
     ready = service.get("/ready")
     assert (ready.status, ready.json["error"]["code"]) == (503, "plugin_missing")

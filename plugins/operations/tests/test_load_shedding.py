@@ -38,7 +38,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("load") / "run"
     settings = {
         "POOL_SIZE": "1",
-        "MOST_WAITING": "2",
+        "MAX_WAITING": "2",
         "ACQUIRE_TIMEOUT": str(ACQUIRE_TIMEOUT),
         # Long enough for a busy machine to send what is to find the connection taken.
         "STATEMENT_TIMEOUT": "4",

@@ -207,7 +207,7 @@ def test_a_changed_password_ends_all_other_sessions(api: Operations, name: str) 
     assert (answer.status, answer.json["data"]) == (200, {"ended_sessions": 2}), answer.text
     assert [me(api, each) for each in (here, *others, stranger)] == [200, 401, 401, 200]
     assert [api.sign_in(name, each).status for each in (PASSWORD, NEW)] == [401, 200]
-    (event,) = recorded(api, "user.password_change", name)
+    (event,) = recorded(api, "user.password_changed", name)
     assert (event["outcome"], event["ended_sessions"]) == ("success", 2)
     assert event["address"] == "127.0.0.1"
 
@@ -227,7 +227,7 @@ def test_a_wrong_current_password_changes_nothing_and_counts_as_a_guess(
     assert (me(api, token), me(api, other)) == (200, 200)
     api.sql("DELETE FROM aliaport_operations_sign_in_failures")
     assert api.sign_in(name).status == 200, "the password is the old one"
-    outcomes = [each["outcome"] for each in recorded(api, "user.password_change", name)]
+    outcomes = [each["outcome"] for each in recorded(api, "user.password_changed", name)]
     assert outcomes == ["failure"] * 5
 
 

@@ -360,7 +360,7 @@ def test_too_many_sign_ins_at_once_are_turned_away_and_harm_nothing_else(
     # Hashing alone is to be short, and nobody waits in vain for a connection.
     narrow = SELDOM_THROTTLED | {
         "ALIAPORT_APPS__OPERATIONS__HASHING_THREADS": "1",
-        "ALIAPORT_APPS__OPERATIONS__MOST_HASHING": "2",
+        "ALIAPORT_APPS__OPERATIONS__MAX_HASHING": "2",
         "ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "4",
     }
     with replica(api, tmp_path / "narrow", **narrow) as service:

@@ -22,7 +22,7 @@ _CONFIG = """
 database_url = "{dsn}"
 [log]
 folder = "{logs}"
-[loading]
+[selection]
 allow = [{allow}]
 [plugins.currency_sync]
 source = "{source}"

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -11,6 +12,8 @@ from aliaport.apps import App, Context, PluginConfig, Refusal, client_address, d
 
 
 class Options(PluginConfig):
+    renamed_options: ClassVar[Mapping[str, str]] = {"salutation": "greeting"}
+
     greeting: str = "hello"
 
 

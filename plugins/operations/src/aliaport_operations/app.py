@@ -26,7 +26,7 @@ def create(context: Context, options: ApiConfig) -> web.Application:
     database = Database(context, options)
     sessions = Sessions(options)
     hashing = Hashing(
-        options.hashing_threads, options.most_hashing, lambda: database.shed("hashing")
+        options.hashing_threads, options.max_hashing, lambda: database.shed("hashing")
     )
     routes = [
         *routes_of(SignIn(context, options, database, sessions, hashing)),

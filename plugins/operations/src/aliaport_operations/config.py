@@ -1,5 +1,8 @@
 """The options of the plugin and of its application."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field
 
 from aliaport.plugin import PluginConfig
@@ -33,8 +36,13 @@ class OperationsConfig(PluginConfig):
 class ApiConfig(PluginConfig):
     """`[apps.operations]`: sign-in, and how much is served at once."""
 
+    renamed_options: ClassVar[Mapping[str, str]] = {
+        "most_waiting": "max_waiting",
+        "most_hashing": "max_hashing",
+    }
+
     pool_size: int = Field(default=10, ge=1, le=100, description="Most database connections.")
-    most_waiting: int = Field(
+    max_waiting: int = Field(
         default=50,
         ge=0,
         description="Requests that may wait for a connection; further ones get 503 at once.",
@@ -57,7 +65,7 @@ class ApiConfig(PluginConfig):
     hashing_threads: int = Field(
         default=2, ge=1, le=16, description="Passwords that are checked at once (19 MB each)."
     )
-    most_hashing: int = Field(
+    max_hashing: int = Field(
         default=20,
         ge=1,
         description="Sign-ins that may wait for a thread; further ones get 503 at once.",

@@ -66,7 +66,7 @@ class Database:
         """
         if (
             SATURATION.used >= self._options.pool_size
-            and SATURATION.waiting >= self._options.most_waiting
+            and SATURATION.waiting >= self._options.max_waiting
         ):
             raise self.shed("pool")
         inside = False

@@ -190,7 +190,7 @@ class SignIn:
         assert user is not None
         if not await self._matches(attempt, user.password_hash, body.current_password):
             await self._audit.arecord(
-                "user.password_change", outcome="failure", user=user.name, address=address
+                "user.password_change_failed", outcome="failure", user=user.name, address=address
             )
             raise Refusal(403, "wrong_password", "the current password is wrong")
         new_hash = await self._hashing.hashed(body.new_password)
@@ -202,7 +202,7 @@ class SignIn:
                 raise Refusal(409, "conflict", "the password was just changed by somebody else")
             ended = await end_sessions(connection, user.id, but=caller.token_hash)
             await self._audit.arecord(
-                "user.password_change", user=user.name, address=address, ended_sessions=ended
+                "user.password_changed", user=user.name, address=address, ended_sessions=ended
             )
         async with self._database.connection() as connection:
             await self._throttle.succeeded(connection, attempt)

@@ -31,6 +31,7 @@ request_interval = 0
 standby_interval = 1
 # How busy the machine of the tests is, and how full, is not what is tested.
 [plugins.cpu]
+average_seconds = 900
 warn_percent = 100
 critical_percent = 100
 [plugins.memory]

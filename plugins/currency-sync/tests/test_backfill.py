@@ -124,9 +124,9 @@ def test_a_terminal_gets_a_progress_bar(tcmb: Tcmb, database: str, tmp_path: Pat
     [
         ([], "Missing option '--from'"),
         (["--from", "1.6.2026"], "does not match the format"),
-        (["--from", "2004-12-31", "--to", "2005-01-05"], "give 2005-01-01 or later"),
-        (["--from", "2026-06-02", "--to", "2026-06-01"], "there is nothing to ask for"),
-        (["--from", "2999-01-01"], "there is nothing to ask for"),
+        (["--from", "2004-12-31", "--to", "2005-01-05"], "must be 2005-01-01 or later"),
+        (["--from", "2026-06-02", "--to", "2026-06-01"], "must not be after the last day"),
+        (["--from", "2999-01-01"], "must not be after the last day"),
         (["--from", "2026-06-01", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_dead_source_ends_it_and_keeps_what_came(
     variables = environ(tcmb, database)
     done = backfill(tmp_path, variables, "--from", "2026-06-01", "--to", "2026-06-02")
     assert done.returncode == 1
-    assert "2026-06-02: the source does not answer" in done.stderr
+    assert "2026-06-02: the source is unavailable" in done.stderr
     assert "run the same command again later" in done.stderr
     assert tcmb.paths().count(archive_path(date(2026, 6, 2))) == 3
     assert rows("SELECT day FROM aliaport_currency_bulletins") == ["2026-06-01"]

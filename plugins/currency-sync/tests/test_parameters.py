@@ -17,5 +17,5 @@ def test_the_day_is_today_or_an_earlier_one() -> None:
 
 
 def test_tomorrow_is_refused() -> None:
-    with pytest.raises(Refusal, match="is in the future; today is 2026-11-24"):
+    with pytest.raises(Refusal, match="must not be in the future; today is 2026-11-24"):
         day_of({"date": "2026-11-25"}, TODAY)

@@ -110,7 +110,7 @@ async def test_packed_answers_are_not_unpacked(tcmb: Tcmb) -> None:
 
     tcmb.behave("today.xml", packed)
     asking = source(tcmb.address)
-    with pytest.raises(RefusedError, match="no well-formed XML"):
+    with pytest.raises(RefusedError, match="not well-formed XML"):
         await asking.newest()
     await asking.close()
 

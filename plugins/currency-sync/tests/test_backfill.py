@@ -58,10 +58,10 @@ def test_a_range_is_stored_once_however_often_it_is_run(
     content = "SELECT * FROM aliaport_currency_bulletins b JOIN aliaport_currency_rates r USING (day, revision) ORDER BY day, code"
     before = rows(content)
     assert len(before) == 9 * 6
-    tcmb.asked.clear()
+    tcmb.requests.clear()
     again = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03")
     assert again.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 stored before, 2 no file\n"
-    assert len(tcmb.asked) == 2
+    assert len(tcmb.requests) == 2
     whole = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03", "--again")
     assert whole.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 unchanged, 2 no file\n"
     assert rows(content) == before
@@ -137,7 +137,7 @@ def test_wrong_arguments_are_explained(
     assert done.returncode == 2
     assert message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
-    assert tcmb.asked == []
+    assert tcmb.requests == []
 
 
 def test_a_wrong_option_and_a_dead_database_have_clear_ends(tcmb: Tcmb, tmp_path: Path) -> None:

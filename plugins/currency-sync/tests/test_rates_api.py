@@ -9,7 +9,7 @@ from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
 from tests.support.fixtures import Launch, Rows
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer, Service, start
+from tests.support.service import Response, Service, start
 from tests.support.tcmb import Tcmb, document
 from tests.support.waiting import wait_until
 
@@ -66,7 +66,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         tcmb.stop()
 
 
-def error(answer: Answer) -> dict[str, str]:
+def error(answer: Response) -> dict[str, str]:
     body = answer.json
     assert body["success"] is False
     assert answer.headers["X-Request-ID"]

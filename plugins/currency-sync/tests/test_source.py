@@ -15,15 +15,15 @@ from pydantic import HttpUrl
 from aliaport.testing import FakeClock
 from tests.support.service import free_port
 from tests.support.tcmb import (
-    Answer,
+    Handler,
     Tcmb,
-    answers,
     archive_path,
     cut_off,
     document,
     endless,
     error_page,
     istanbul,
+    respond_with,
     slow,
 )
 
@@ -44,12 +44,12 @@ async def test_it_asks_slowly_on_one_connection_with_our_name(tcmb: Tcmb) -> Non
     asking = source(tcmb.address, interval=0.2)
     await asyncio.gather(*(asking.archived(day) for day in days))
     await asking.close()
-    assert {each.agent for each in tcmb.asked} == {"aliaport-currency-sync/3.1.0"}
-    assert len({each.peer for each in tcmb.asked}) == 1
-    times = [each.at for each in tcmb.asked]
+    assert {each.agent for each in tcmb.requests} == {"aliaport-currency-sync/3.1.0"}
+    assert len({each.peer for each in tcmb.requests}) == 1
+    times = [each.at for each in tcmb.requests]
     # Some less than the interval: a busy server notes a request late, and the next one in time.
     assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
-    assert tcmb.most_at_once == 1
+    assert tcmb.max_at_once == 1
 
 
 async def test_a_missing_file_is_told_from_a_broken_server(tcmb: Tcmb) -> None:
@@ -70,14 +70,14 @@ async def test_a_missing_file_is_told_from_a_broken_server(tcmb: Tcmb) -> None:
         (slow(document(DAY)), Outage.TIMEOUT),
         (endless(), Fault.TOO_LARGE),
         (error_page(200), Fault.HTML_PAGE),
-        (answers(b""), Fault.NOT_XML),
-        (answers(document(DAY)[:800]), Fault.NOT_XML),
-        (answers(document(date(2026, 11, 23))), Fault.WRONG_DATE),
-        (answers(document(DAY).decode().encode("iso-8859-9")), Fault.NOT_XML),
+        (respond_with(b""), Fault.NOT_XML),
+        (respond_with(document(DAY)[:800]), Fault.NOT_XML),
+        (respond_with(document(date(2026, 11, 23))), Fault.WRONG_DATE),
+        (respond_with(document(DAY).decode().encode("iso-8859-9")), Fault.NOT_XML),
     ],
 )
 async def test_every_fault_of_the_source_has_its_name(
-    tcmb: Tcmb, answer: Answer, fault: Outage | Fault
+    tcmb: Tcmb, answer: Handler, fault: Outage | Fault
 ) -> None:
     tcmb.behave(archive_path(DAY), answer)
     asking = source(tcmb.address, timeout=2.0)
@@ -95,7 +95,7 @@ async def test_every_fault_of_the_source_has_its_name(
 
 async def test_a_declared_encoding_wins_over_the_header(tcmb: Tcmb) -> None:
     text = document(DAY).decode().replace('encoding="UTF-8"', 'encoding="ISO-8859-9"')
-    tcmb.behave("today.xml", answers(text.encode("iso-8859-9"), content_type="text/xml"))
+    tcmb.behave("today.xml", respond_with(text.encode("iso-8859-9"), content_type="text/xml"))
     asking = source(tcmb.address)
     names = {rate.name for rate in (await asking.newest()).rates}
     await asking.close()

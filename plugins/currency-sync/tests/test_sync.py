@@ -74,7 +74,7 @@ def test_a_day_of_the_job(tcmb: Tcmb, database: str, rows: Rows) -> None:
             family = f"aliaport_currency_sync_{name}"
             assert figures(plugin)[family] == before[family], "nothing new is neither"
         assert plugin.job("sync") == "pending"
-        assert len(tcmb.asked) == 2, "it pauses before it asks again"
+        assert len(tcmb.requests) == 2, "it pauses before it asks again"
         assert probed(plugin).code == "ok", "not late before 16:30"
 
         clock.advance(75)
@@ -106,7 +106,7 @@ def test_attempts_get_rarer_in_the_afternoon_and_are_hourly_afterwards(
     asked: list[datetime] = []
     with syncing(tcmb, database, clock, first_day="2026-11-23") as plugin:
         while clock.now() < istanbul("2026-11-24 23:59"):
-            before = len(tcmb.asked)
+            before = len(tcmb.requests)
             plugin.job("sync")
             asked += [clock.now()] * tcmb.paths()[before:].count("today.xml")
             clock.advance(20)
@@ -157,7 +157,7 @@ def test_a_year_of_business_days_and_holidays(tcmb: Tcmb, database: str, rows: R
     ]
     asked = set(tcmb.paths())
     assert not asked & {archive_path(each) for each in closed}, "closed days are not asked for"
-    assert tcmb.most_at_once == 1
+    assert tcmb.max_at_once == 1
 
 
 def test_a_long_outage_is_filled_oldest_first(tcmb: Tcmb, database: str, rows: Rows) -> None:
@@ -179,7 +179,7 @@ def test_a_long_outage_is_filled_oldest_first(tcmb: Tcmb, database: str, rows: R
     clock.move_to(istanbul("2026-11-10 12:00"))
     tcmb.behave("*", None)
     days += publish_open_days(tcmb, date(2026, 8, 6), date(2026, 11, 9))
-    tcmb.asked.clear()
+    tcmb.requests.clear()
     with syncing(tcmb, database, clock) as plugin:
         while plugin.job("sync") != "succeeded":
             clock.advance(1)
@@ -204,7 +204,7 @@ def test_a_day_without_a_file_is_asked_again_for_fifteen_days(tcmb: Tcmb, databa
         last_asked = clock.now()
         while clock.now() < istanbul("2026-12-05 10:00"):
             clock.advance(3600)
-            before = len(tcmb.asked)
+            before = len(tcmb.requests)
             plugin.job("sync")
             if missing in tcmb.paths()[before:]:
                 last_asked = clock.now()

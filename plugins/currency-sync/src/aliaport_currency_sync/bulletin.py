@@ -96,7 +96,9 @@ def parse(document: bytes) -> Bulletin:
     day = _day(root.get("Tarih", ""))
     number = root.get("Bulten_No", "").strip()
     if not _BULLETIN_NUMBER.fullmatch(number):
-        raise RefusedError(Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not like 2020/192")
+        raise RefusedError(
+            Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not in the form 2020/192"
+        )
     rates = tuple(sorted((_rate(element) for element in root), key=lambda rate: rate.code))
     codes = [rate.code for rate in rates]
     for code in codes:
@@ -107,7 +109,7 @@ def parse(document: bytes) -> Bulletin:
             raise RefusedError(Fault.INCOMPLETE, f"{rate.code} has no forex rate")
     missing = [code for code in _REQUIRED_CODES if code not in codes]
     if missing:
-        raise RefusedError(Fault.INCOMPLETE, f"{' and '.join(missing)} are missing")
+        raise RefusedError(Fault.INCOMPLETE, f"missing from the bulletin: {', '.join(missing)}")
     return Bulletin(day, number, rates)
 
 
@@ -141,7 +143,7 @@ def _root(document: bytes) -> "etree._Element":
 def _day(text: str) -> date:
     found = _DAY.fullmatch(text.strip())
     if found is None:
-        raise RefusedError(Fault.WRONG_DATE, f"Tarih is {text[:20]!r}, not like 08.10.2020")
+        raise RefusedError(Fault.WRONG_DATE, f"Tarih is {text[:20]!r}, not in the form 08.10.2020")
     try:
         day = date(int(found[3]), int(found[2]), int(found[1]))
     except ValueError:

@@ -46,7 +46,7 @@ class CurrencySyncConfig(PluginConfig):
 
     @field_validator("first_day")
     @classmethod
-    def _in_the_new_lira(cls, day: date | None) -> date | None:
+    def _is_in_the_new_lira(cls, day: date | None) -> date | None:
         if day is not None and day < FIRST_POSSIBLE_DAY:
             raise ValueError("must be 2005-01-01 or later: older bulletins are in the old lira")
         return day

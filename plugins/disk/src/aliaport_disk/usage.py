@@ -47,7 +47,7 @@ def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
     except OSError as error:
         raise Unusable("unreadable", f"{mount} cannot be read: {error.strerror}") from None
     entry = _entry(path, mounts_file)
-    # The root folder of a chroot need not be a mount point, and is never a mount left out.
+    # In a chroot, the root folder need not be a mount point.
     if entry is None and path != "/":
         raise Unusable("not_mounted", f"nothing is mounted on {mount}")
     filesystem, options = entry or ("", frozenset())

@@ -12,7 +12,7 @@ RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels 
     && /opt/aliaport/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.11-slim-bookworm
-# Nothing is installed where it runs.
+# Nothing is installed at run time, so remove the installers.
 RUN pip uninstall --yes wheel setuptools pip \
     && groupadd --gid 10001 aliaport \
     && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin aliaport \

@@ -1,23 +1,23 @@
-# Python 3.11 or later (with venv), git and make are all that `make run`, `check` and `test` need.
+# `make run`, `check` and `test` need only Python 3.11 or later (with venv), git and make.
 PYTHON ?= $(firstword $(wildcard .venv/bin/python) $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done))
 BIN := .venv/bin
 UV := $(BIN)/python requirements/uv
-# The only lists of the bundled plugins and of the Python scripts: what is found.
+# The bundled plugins and the Python scripts are discovered; they are listed nowhere else.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 SCRIPTS = $(shell grep -rlE '^\#!/usr/bin/env python' deploy requirements)
-# The environment that `make editable` installs into; tox passes those of other Pythons.
+# The environment that `make editable` installs into; tox passes its own for other Pythons.
 TARGET := $(BIN)/python
 COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-emit-find-links --no-emit-package aliaport --custom-compile-command 'make lock' --quiet
 PYTEST := $(BIN)/python -m pytest -q
-# A file's tests stay together, for they share servers; tests/support/order.py puts long files first.
+# Tests of one file run on one worker because they share servers; tests/support/order.py starts long files first.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
-# Modules of which the tests pass every branch: what plugin authors import, and what must not be wrong.
+# Modules whose branches must all be covered: the API for plugin authors, and code that must not be wrong.
 FULLY_COVERED := aliaport/plugin.py aliaport/apps.py aliaport/commands.py aliaport/cgroup.py aliaport/errors.py aliaport/healthcheck.py \
 	aliaport/postgres/* aliaport/testing/* aliaport/settings/* */redaction.py */report.py
 OTHER_PYTHONS := 3.12 3.13
-# The programs of pyenv do nothing but for the versions that are selected.
+# pyenv's programs work only for selected versions, so select all that are installed.
 pythons: export PYENV_VERSION ?= $(shell command -v pyenv >/dev/null && pyenv versions --bare | grep -E '^3\.(11|12|13)\.' | paste -sd:)
 comma := ,
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
@@ -28,7 +28,7 @@ export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 22
 
-setup: .venv/setup.stamp  ## Make the virtual environment .venv with everything in it
+setup: .venv/setup.stamp  ## Create the virtual environment .venv with all dependencies
 
 .venv/uv.stamp: requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo 'Aliaport needs Python 3.11 or later with its venv module; set PYTHON=/path/to/python' >&2; exit 1; }
@@ -48,10 +48,10 @@ editable:
 	$(UV) pip install --quiet --python $(TARGET) --no-build-isolation --no-deps --offline --reinstall \
 		$(foreach folder,. $(PLUGINS),-e ./$(folder))
 
-run: setup  ## Start the service on its embedded defaults: http://127.0.0.1:8000/
+run: setup  ## Start the service with defaults and an embedded database: http://127.0.0.1:8000/
 	@exec $(BIN)/aliaport serve
 
-check: setup  ## Run what takes a minute: lint, typing, tests that start no process
+check: setup  ## Run the quick checks (a minute): lint, typing, tests without child processes
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
 test: setup  ## Run everything: lint, typing, packages, tests, end to end, other Pythons
@@ -59,29 +59,29 @@ test: setup  ## Run everything: lint, typing, packages, tests, end to end, other
 	@$(MAKE) --no-print-directory tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone pythons
 
-lint: setup  ## Run the hooks of .pre-commit-config.yaml over all files, typing included
+lint: setup  ## Run the hooks of .pre-commit-config.yaml on all files, typing included
 	@$(BIN)/pre-commit run --all-files
 
 typing: setup  ## Run mypy, strict
 	@$(BIN)/mypy
 	@for script in $(SCRIPTS); do $(BIN)/mypy --scripts-are-modules $$script || exit 1; done
 
-format: setup  ## Fix and format what ruff can
+format: setup  ## Fix and format the code with ruff
 	@$(BIN)/pre-commit run --all-files --hook-stage manual
 
-unit: setup  ## Run the tests that start no child process
+unit: setup  ## Run the tests without child processes
 	@$(PYTEST) $(PARALLEL) -m 'not service'
 
-tests: setup  ## Run all tests that may run side by side
+tests: setup  ## Run all tests that can run in parallel
 	@$(PYTEST) $(PARALLEL) -m 'not alone'
 
-alone: setup  ## Run the tests that must run by themselves: end to end
+alone: setup  ## Run the tests that cannot run in parallel: end to end
 	@$(PYTEST) -m alone
 
-# Nice, because the tests that must run by themselves wait for real time meanwhile.
-pythons: setup  ## Run the tests that start no child process on other Pythons that are there
+# At low priority, because the time-sensitive tests of `alone` run beside them.
+pythons: setup  ## Run the tests without child processes on other installed Pythons
 	@for version in $(OTHER_PYTHONS); do \
-		if ! python$$version -c '' 2>/dev/null; then echo "NOT RUN: the tests on Python $$version, which is not there"; continue; fi; \
+		if ! python$$version -c '' 2>/dev/null; then echo "NOT RUN: the tests on Python $$version, which is not installed"; continue; fi; \
 		nice -n 19 $(BIN)/tox run -q -e py$$(echo $$version | tr -d .) || exit 1; \
 	done
 
@@ -93,14 +93,14 @@ packages: setup  ## Build the distributions and check them: contents, metadata, 
 	@$(BIN)/deptry aliaport
 	@for plugin in $(PLUGINS); do (cd $$plugin && $(CURDIR)/$(BIN)/deptry src) || exit 1; done
 
-coverage: setup  ## Measure the branches that the tests pass, in child processes too
+coverage: setup  ## Measure the branch coverage of the tests, child processes included
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest -q $(PARALLEL) -m 'not alone' $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 	@$(BIN)/coverage report --fail-under=100 --include="$(subst $() $(),$(comma),$(FULLY_COVERED))"
 
-# Debian's npm brings hundreds of packages: it is installed only where there is none.
+# Debian's npm pulls in hundreds of packages, so install it only if npm is missing.
 system-deps:  ## Install the programs that some tests need (Debian, as root)
 	apt-get -q update
 	DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
@@ -116,7 +116,7 @@ lock: setup  ## Regenerate the hash-pinned requirements files
 	$(COMPILE) --group build -o requirements/build.txt
 	$(COMPILE) --group installer -c requirements/dev.txt -o requirements/uv.txt
 
-alerts-current: setup  ## Test rules and Alertmanager's configuration with Debian's newest versions
+alerts-current: setup  ## Test the alert rules and Alertmanager's configuration with Debian's newest versions
 	tests/support/unpack-current .current prometheus promtool prometheus-alertmanager
 	PATH="$(CURDIR)/.current/root/usr/bin:$$PATH" $(BIN)/python -m pytest -q tests/alerts/test_rules.py tests/alerts/test_alertmanager_*.py tests/doctor/test_watchers.py
 
@@ -131,7 +131,7 @@ compose-current: setup  ## Check the compose files with Debian's newest Docker C
 containers: setup  ## Build the image and start the compose files in real containers (Debian 12, root)
 	tests/containers/run
 
-bench: setup  ## Measure speed against named rivals (a few minutes)
+bench: setup  ## Run the benchmarks against comparable tools (a few minutes)
 	$(BIN)/python -m tests.benchmarks
 
 image:  ## Build the container image

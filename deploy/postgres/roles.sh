@@ -1,16 +1,17 @@
 #!/bin/bash
-# Runs once, when the database's volume is empty: the roles that are not the administrator.
+# Creates the roles besides the administrator. Runs once, when the database's volume is empty.
 set -euo pipefail
 
-# The service's password stands in its URL, and there alone; %2F and the like are decoded.
+# The service's password is stored only in its URL, percent-encoded, so decode it.
 url=$(</run/secrets/database_url)
 if [[ ! $url =~ ^postgres(ql)?://aliaport:([^@/]+)@ ]]; then
-    echo "roles.sh: database_url has to begin with postgresql://aliaport:PASSWORD@" >&2
+    echo "roles.sh: database_url must begin with postgresql://aliaport:PASSWORD@" >&2
     exit 1
 fi
 printf -v password '%b' "${BASH_REMATCH[2]//%/\\x}"
 
-# Through standard input, for the arguments of a program are seen by all; not logged, for the server would.
+# The passwords go through standard input, because every user can read a program's arguments. The two SET commands keep
+# them out of the server's log.
 PASSWORD=$password EXPORTER=$(</run/secrets/exporter_password) psql --username="$POSTGRES_USER" --dbname=postgres \
     --no-psqlrc --set=ON_ERROR_STOP=1 --quiet <<'SQL'
 SET log_min_duration_statement = -1;

@@ -31,7 +31,7 @@ BLOCKS = [block for page, text in PAGES.items() for block in blocks(page, text)]
 
 
 def known_metrics() -> set[str]:
-    return {*metric_lists.own_series(), *metric_lists.foreign(), *recorded()}
+    return {*metric_lists.own_series(), *metric_lists.third_party(), *recorded()}
 
 
 KNOWN = known_metrics()

@@ -170,7 +170,7 @@ def test_create_never_changes_what_is_there(folder: Path) -> None:
     before = {file.name: file.read_text() for file in folder.iterdir()}
     told = create(folder, GRAFANA_PASSWORD="another", SLACK_WEBHOOK="https://another.example.org")
     assert before == {file.name: file.read_text() for file in folder.iterdir()}
-    assert "made" not in told
+    assert "created" not in told
 
 
 @pytest.mark.service

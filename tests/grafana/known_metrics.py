@@ -23,9 +23,9 @@ def own() -> dict[str, dict[str, Any]]:
 
 
 @functools.cache
-def foreign() -> set[str]:
+def third_party() -> set[str]:
     """Those of other programs: what rules use, and what only dashboards do."""
-    return {*metric_lists.foreign(), *metric_lists.foreign(metric_lists.DASHBOARDS_ONLY)}
+    return {*metric_lists.third_party(), *metric_lists.third_party(metric_lists.DASHBOARDS_ONLY)}
 
 
 def rules() -> list[dict[str, Any]]:

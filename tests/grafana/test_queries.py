@@ -46,7 +46,9 @@ def names(expr: str) -> set[str]:
 
 def unknown(dashboard: Json) -> list[str]:
     """Metrics that neither a list nor a rule of ours has."""
-    known = known_metrics.own().keys() | known_metrics.foreign() | known_metrics.recorded().keys()
+    known = (
+        known_metrics.own().keys() | known_metrics.third_party() | known_metrics.recorded().keys()
+    )
     return [
         f"{title}: {name}"
         for title, expr in asked(dashboard)
@@ -72,10 +74,10 @@ def test_only_dashboards_need_the_metrics_of_their_own_list() -> None:
     used = {
         name for board in dashboards().values() for _, expr in asked(board) for name in names(expr)
     }
-    listed = metric_lists.foreign(metric_lists.DASHBOARDS_ONLY)
+    listed = metric_lists.third_party(metric_lists.DASHBOARDS_ONLY)
     assert listed, "the list is not read"
     assert listed - used == set(), "listed, and asked for by no dashboard"
-    assert not listed & metric_lists.foreign(), "listed twice"
+    assert not listed & metric_lists.third_party(), "listed twice"
 
 
 def counters_as_they_stand(expr: str) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.host.rogue_services import LIVES, PROBES, Serve, assert_unharmed, end, plugin_rows
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 pytestmark = pytest.mark.service
 
@@ -71,8 +71,8 @@ class Hung:
     """A service whose plugins hang in every stage, and its first responses."""
 
     service: Service
-    health: Answer
-    ready: Answer
+    health: Response
+    ready: Response
 
 
 @pytest.fixture(scope="module")

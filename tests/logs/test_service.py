@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.ecs import parsed
 from tests.support.fixtures import Launch
-from tests.support.service import LOG_FILES, Answer, Service, free_port, patient, running
+from tests.support.service import LOG_FILES, Response, Service, free_port, patient, running
 from tests.support.tmpfs import run_on_tmpfs
 from tests.support.waiting import wait_until
 
@@ -50,7 +50,7 @@ class Told:
     """The log lines and responses of a service that has ended."""
 
     lines: dict[str, list[dict[str, Any]]]
-    answers: dict[str, Answer]
+    answers: dict[str, Response]
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def own_series() -> dict[str, dict[str, Any]]:
 
 
 @functools.cache
-def foreign(file: Path = FOREIGN) -> frozenset[str]:
+def third_party(file: Path = FOREIGN) -> frozenset[str]:
     """Return the names of other programs' series in one of the two lists."""
     programs = tomllib.loads(file.read_text()).values()
     return frozenset(name for program in programs for name in program["metrics"])

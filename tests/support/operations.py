@@ -18,7 +18,7 @@ from aliaport_operations.passwords import hashed
 
 from tests.support.commands import Finished, installed, invoke
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer, Service, start
+from tests.support.service import Response, Service, start
 
 PASSWORD = "öyle bir parola 42"
 HASH = hashed(PASSWORD)
@@ -54,7 +54,7 @@ class Operations:
         headers: dict[str, str] | None = None,
         timeout: float = 30.0,
         **query: Any,
-    ) -> Answer:
+    ) -> Response:
         """One request; `body` is sent as JSON unless it is bytes already."""
         sent = dict(headers or {})
         if role is not None:
@@ -70,11 +70,11 @@ class Operations:
         try:
             connection.request(method, path, body=data, headers=sent)
             answer = connection.getresponse()
-            return Answer(answer.status, dict(answer.getheaders()), answer.read().decode())
+            return Response(answer.status, dict(answer.getheaders()), answer.read().decode())
         finally:
             connection.close()
 
-    def get(self, path: str, *, role: str | None = "clerk", **query: Any) -> Answer:
+    def get(self, path: str, *, role: str | None = "clerk", **query: Any) -> Response:
         return self.call("GET", path, role=role, **query)
 
     def data(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
@@ -101,7 +101,7 @@ class Operations:
         )
         return name
 
-    def sign_in(self, name: str, password: str = PASSWORD, **options: Any) -> Answer:
+    def sign_in(self, name: str, password: str = PASSWORD, **options: Any) -> Response:
         body = {"username": name, "password": password}
         return self.call("POST", "/auth/login", body, role=None, **options)
 

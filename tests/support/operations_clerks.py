@@ -14,7 +14,7 @@ from typing import Any
 from aliaport_operations.order_fields import TRANSITIONS
 
 from tests.support.operations import GATE, ORDER, Operations
-from tests.support.service import PATIENCE, Answer
+from tests.support.service import PATIENCE, Response
 from tests.support.waiting import wait_until
 
 LOST = (OSError, http.client.HTTPException)
@@ -110,7 +110,7 @@ class Clerks:
         for each in self._work:
             each.result(PATIENCE)
 
-    def wait_for_answers(self, number: int) -> None:
+    def wait_for_responses(self, number: int) -> None:
         """Until they have got so many more answers."""
         wanted = self.answers + number
 
@@ -122,7 +122,7 @@ class Clerks:
 
         wait_until(reached, f"{number} more answers")
 
-    def first_answers(self, api: Operations) -> "Counter[str]":
+    def first_responses(self, api: Operations) -> "Counter[str]":
         """How many first answers this process gave, by the series that counts them."""
         with self._lock:
             return Counter(self.answered.get(api.service.port, Counter()))
@@ -221,7 +221,7 @@ class Clerks:
 
     def _ask(
         self, method: str, path: str, body: Any, headers: dict[str, str] | None = None
-    ) -> tuple[Answer, int] | None:
+    ) -> tuple[Response, int] | None:
         """An answer that says what was done, and the process that gave it."""
         while True:
             replica = random.choice(self.replicas)

@@ -30,7 +30,7 @@ LOG_FILES = ("app.log", "api.log", "error.log", "audit.log")
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     text: str
@@ -56,13 +56,13 @@ class Service:
         headers: dict[str, str] | None = None,
         timeout: float = PATIENCE,
         port: int | None = None,
-    ) -> Answer:
+    ) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout)
         try:
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()
             text = answer.read().decode()
-            return Answer(answer.status, dict(answer.getheaders()), text)
+            return Response(answer.status, dict(answer.getheaders()), text)
         finally:
             connection.close()
 

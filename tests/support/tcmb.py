@@ -73,7 +73,7 @@ def document(
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """One request that came in."""
 
     path: str
@@ -82,7 +82,7 @@ class Asked:
     at: float
 
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -90,12 +90,12 @@ class Tcmb:
     """The server. `bulletins` is its archive; `behave` replaces the answer of one path."""
 
     bulletins: dict[date, bytes] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
-    most_at_once: int = 0
+    requests: list[ReceivedRequest] = field(default_factory=list)
+    max_at_once: int = 0
     port: int = 0
 
     def __post_init__(self) -> None:
-        self._faults: dict[str, Answer] = {}
+        self._faults: dict[str, Handler] = {}
         self._at_once = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -110,7 +110,7 @@ class Tcmb:
         for day in days:
             self.bulletins[day] = document(day, percent=percent)
 
-    def behave(self, path: str, answer: Answer | None) -> None:
+    def behave(self, path: str, answer: Handler | None) -> None:
         """Answer `path` (`*` is every path) in another way; None ends that."""
         if answer is None:
             self._faults.pop(path, None)
@@ -118,7 +118,7 @@ class Tcmb:
             self._faults[path] = answer
 
     def paths(self) -> list[str]:
-        return [each.path for each in self.asked]
+        return [each.path for each in self.requests]
 
     def in_its_loop(self, act: Callable[[], object]) -> None:
         """Call something in the thread that answers, such as the `set` of an asyncio.Event."""
@@ -151,9 +151,9 @@ class Tcmb:
         assert request.transport is not None
         peer = request.transport.get_extra_info("peername")
         agent = request.headers.get("User-Agent", "")
-        self.asked.append(Asked(path, agent, peer, self._loop.time()))
+        self.requests.append(ReceivedRequest(path, agent, peer, self._loop.time()))
         self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self.max_at_once = max(self.max_at_once, self._at_once)
         try:
             fault = self._faults.get(path) or self._faults.get("*")
             return await fault(request) if fault else self._served(path)
@@ -174,7 +174,7 @@ def archive_path(day: date) -> str:
     return f"{day:%Y%m}/{day:%d%m%Y}.xml"
 
 
-def answers(body: bytes, status: int = 200, content_type: str = "application/xml") -> Answer:
+def respond_with(body: bytes, status: int = 200, content_type: str = "application/xml") -> Handler:
     """Always this answer."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
@@ -183,12 +183,12 @@ def answers(body: bytes, status: int = 200, content_type: str = "application/xml
     return answer
 
 
-def error_page(status: int = 200) -> Answer:
+def error_page(status: int = 200) -> Handler:
     """HTML where XML should be."""
-    return answers(_ERROR_PAGE.encode(), status, "text/html")
+    return respond_with(_ERROR_PAGE.encode(), status, "text/html")
 
 
-def cut_off(body: bytes) -> Answer:
+def cut_off(body: bytes) -> Handler:
     """Announces the whole body and closes the connection in the middle."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -202,7 +202,7 @@ def cut_off(body: bytes) -> Answer:
     return answer
 
 
-def slow(body: bytes) -> Answer:
+def slow(body: bytes) -> Handler:
     """Sends the beginning, and the rest never comes."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -215,7 +215,7 @@ def slow(body: bytes) -> Answer:
     return answer
 
 
-def endless() -> Answer:
+def endless() -> Handler:
     """Sends for ever."""
 
     async def answer(request: web.Request) -> web.StreamResponse:

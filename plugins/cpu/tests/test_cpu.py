@@ -1,4 +1,4 @@
-"""The cpu plugin on recorded kernel files, on this machine, and inside a real cgroup."""
+"""Tests the cpu plugin on recorded kernel files, on this machine and in a real cgroup."""
 
 import os
 import shutil
@@ -25,22 +25,22 @@ Recorded = Callable[..., AbstractContextManager[RunningPlugin]]
 
 
 def snapshot(at: float, *, busy: int = 0, total: int = 0, **quota: Any) -> Snapshot:
-    """Counters of a machine with 4 CPUs; with any of `quota`, of a process under a quota there."""
+    """Return the counters of a machine with 4 CPUs, with `quota` those of a limited process."""
     quotas = {}
     if quota:
-        figures: dict[str, Any] = {
+        values: dict[str, Any] = {
             "cores": 2.0,
             "used_seconds": 0.0,
             "periods": 0,
             "throttled_periods": 0,
             "throttled_seconds": 0.0,
         }
-        quotas[LEVEL] = Quota(**(figures | quota))
+        quotas[LEVEL] = Quota(**(values | quota))
     return Snapshot(at, 4, 4, busy, total, (1.0, 2.0, 3.0), quotas)
 
 
 class Machine:
-    """A recorded tree with as many CPUs as the affinity of this process asks for."""
+    """A recorded file tree with enough CPUs for the affinity of this process."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -54,7 +54,7 @@ class Machine:
         path.write_text(text)
 
     def ticks(self, busy: int, idle: int) -> None:
-        """Every CPU was so many ticks busy (half of them as guest, which is in user) and idle."""
+        """Set the busy ticks of every CPU (half of them guest time, part of user) and the idle ones."""
         rows = [
             f"cpu{number} {busy} 0 0 {idle} 0 0 0 0 {busy // 2} 0" for number in range(self.cpus)
         ]
@@ -86,7 +86,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 class TestConfig:
-    def test_defaults_are_the_baselines(self) -> None:
+    def test_default_thresholds(self) -> None:
         config = CpuConfig()
         assert (config.warn_percent, config.critical_percent) == (60, 80)
 
@@ -98,20 +98,20 @@ class TestConfig:
             ({"interval": 1}, "Extra inputs"),
         ],
     )
-    def test_what_cannot_be_used_is_refused(self, options: dict[str, Any], hint: str) -> None:
+    def test_invalid_options_are_rejected(self, options: dict[str, Any], hint: str) -> None:
         with pytest.raises(ValidationError, match=hint):
             CpuConfig.model_validate(options)
 
 
 class TestUsedPercent:
-    def test_without_quota_it_is_the_share_of_the_cpus(self) -> None:
+    def test_without_a_quota_it_is_a_percentage_of_the_cpus(self) -> None:
         assert used_percent(snapshot(0), snapshot(10, busy=100, total=400)) == 25
 
-    def test_under_a_quota_it_is_the_share_of_the_quota_not_of_the_machine(self) -> None:
+    def test_under_a_quota_it_is_a_percentage_of_the_quota_not_of_the_machine(self) -> None:
         old, new = snapshot(0, used_seconds=5), snapshot(10, used_seconds=15, busy=90, total=100)
         assert used_percent(old, new) == 50
 
-    def test_a_quota_wider_than_the_cpus_leaves_them_to_decide(self) -> None:
+    def test_the_cpus_decide_if_the_quota_is_larger(self) -> None:
         old, new = snapshot(0, cores=8), snapshot(10, cores=8, used_seconds=40, busy=9, total=10)
         assert used_percent(old, new) == 90
 
@@ -123,15 +123,15 @@ class TestUsedPercent:
         assert used_percent(old, new) == 90
         assert new.limit_cores == 1
 
-    def test_a_quota_whose_use_is_unreadable_falls_back_on_the_cpus(self) -> None:
+    def test_a_quota_with_unreadable_usage_falls_back_to_the_cpus(self) -> None:
         old = snapshot(0, used_seconds=None)
         assert used_percent(old, replace(old, at=10, busy=30, total=100)) == 30
 
-    def test_a_burst_and_counters_that_step_back_stay_within_0_and_100(self) -> None:
+    def test_bursts_and_decreasing_counters_stay_between_0_and_100(self) -> None:
         assert used_percent(snapshot(0, cores=1), snapshot(1, cores=1, used_seconds=1.2)) == 100
         assert used_percent(snapshot(0, busy=5), snapshot(1, busy=4, total=10)) == 0
 
-    def test_without_time_or_counters_nobody_can_say(self) -> None:
+    def test_it_is_none_without_elapsed_time_or_counters(self) -> None:
         assert used_percent(snapshot(5), snapshot(5, busy=1, total=2)) is None
         assert used_percent(snapshot(0), snapshot(5)) is None
 
@@ -176,7 +176,7 @@ class TestTake:
         assert used_percent(old, new) == pytest.approx(60)
         assert [quota.throttled_seconds for quota in new.quotas.values()] == [0.5]
 
-    def test_no_limit_is_none_in_either_version(self, machine: Machine) -> None:
+    def test_there_is_no_quota_without_a_limit_in_either_version(self, machine: Machine) -> None:
         machine.version_2("/")
         assert not take(0, machine.root).quotas, "the root cgroup has no cpu.max"
         machine.write("sys/fs/cgroup/cpu.max", "max 100000\n")
@@ -190,7 +190,7 @@ class TestTake:
         found = take(0, tmp_path)
         assert (found.total, found.load, found.quotas) == (0, None, {})
 
-    def test_affinity_and_cpusets_narrow_the_cpus(self, machine: Machine) -> None:
+    def test_affinity_and_cpusets_reduce_the_cpus(self, machine: Machine) -> None:
         allowed = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(allowed)})
         try:
@@ -216,19 +216,19 @@ class TestJudge:
         assert check.data["cpu_percent"] == busy
         assert check.data["load1_per_cpu"] == 0.25
 
-    def test_the_first_minute_is_not_judged(self) -> None:
+    def test_thresholds_do_not_apply_in_the_first_minute(self) -> None:
         now = snapshot(59, busy=100, total=100)
         check = judge(snapshot(58), snapshot(0), now, CpuConfig())
         assert (check.status, check.code) == (Status.HEALTHY, "measuring")
         assert check.data["cpu_percent"] == 100
 
-    def test_throttling_is_told(self) -> None:
+    def test_throttling_is_reported(self) -> None:
         old = snapshot(0, cores=1, periods=100)
         new = snapshot(60, cores=1, used_seconds=20, periods=200, throttled_periods=25)
         check = judge(old, old, new, CpuConfig())
         assert (check.status, check.code) == (Status.DEGRADED, "throttled")
 
-    def test_unreadable_counters_are_told(self) -> None:
+    def test_unreadable_counters_are_reported(self) -> None:
         check = judge(snapshot(0), snapshot(0), snapshot(60), CpuConfig())
         assert (check.status, check.code) == (Status.DEGRADED, "unreadable")
         assert check.data["cpu_percent"] is None
@@ -236,7 +236,7 @@ class TestJudge:
 
 @pytest.fixture
 def recorded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    """`recorded(clock, option=…)`: the plugin on the recorded machine, while the test's clock runs."""
+    """Return `recorded(clock, option=…)`, which runs the plugin on the recorded machine."""
     monkeypatch.setattr("aliaport_cpu.plugin.FIRST_WINDOW", 0)
 
     class RecordedPlugin(CpuPlugin):
@@ -246,7 +246,7 @@ def recorded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Recorded:
 
 
 class TestPlugin:
-    def test_it_answers_at_once_with_figures_of_this_machine(self) -> None:
+    def test_it_reports_values_of_this_machine_at_once(self) -> None:
         with run_plugin(CpuPlugin, {}) as plugin:
             result = plugin.probe("cpu")
             samples = {sample.metric: sample.value for sample in plugin.collect()}
@@ -259,17 +259,17 @@ class TestPlugin:
     def test_many_calls_do_not_shorten_each_others_window(
         self, machine: Machine, recorded: Recorded
     ) -> None:
-        """Counters that step once, after the start, must stay visible to each of many calls."""
+        """Counters that change once, after the start, must stay visible to each of many calls."""
         clock = FakeClock(NOW)
         with recorded(clock) as plugin:
             machine.ticks(busy=50, idle=50)
-            figures = []
+            values = []
             for _ in range(10):
                 clock.advance(0.09)
-                figures.append(plugin.probe("cpu").data["cpu_percent"])
-        assert figures == [50.0] * 10
+                values.append(plugin.probe("cpu").data["cpu_percent"])
+        assert values == [50.0] * 10
 
-    def test_the_window_moves_on(self, machine: Machine, recorded: Recorded) -> None:
+    def test_the_window_moves(self, machine: Machine, recorded: Recorded) -> None:
         clock = FakeClock(NOW)
         with recorded(clock, average_seconds=2) as plugin:
             machine.ticks(busy=100, idle=0)
@@ -279,8 +279,8 @@ class TestPlugin:
             machine.ticks(busy=100, idle=100)
             clock.advance(1)
             result = plugin.probe("cpu")
-            assert result.data["cpu_percent"] == 0, "the burst is no longer part of the figure"
-            assert result.code == "ok", "after the averaging time the use is judged"
+            assert result.data["cpu_percent"] == 0, "the burst is outside the window"
+            assert result.code == "ok", "thresholds apply after the averaging time"
             assert result.data["cpu_average_percent"] == 50
 
     def test_a_machine_without_counters_is_degraded_and_exports_what_it_can(
@@ -296,15 +296,15 @@ class TestPlugin:
 
 @pytest.fixture(scope="module")
 def under_quota(cannot_run: Any) -> dict[str, Any]:
-    told = play("plugins.cpu.tests.support.scenarios")
-    if "impossible" in told:
-        cannot_run("under_quota", f"no cgroup can be made here: {told['impossible']}")
-    return told
+    story = play("plugins.cpu.tests.support.scenarios")
+    if "impossible" in story:
+        cannot_run("under_quota", f"cgroups cannot be created here: {story['impossible']}")
+    return story
 
 
 @pytest.mark.service
 @pytest.mark.needs("root")
-def test_inside_a_real_cgroup_the_quota_is_the_measure(under_quota: dict[str, Any]) -> None:
+def test_usage_is_relative_to_the_quota_of_a_real_cgroup(under_quota: dict[str, Any]) -> None:
     assert (under_quota["status"], under_quota["code"]) == ("unhealthy", "cpu_critical")
     data, samples = under_quota["data"], under_quota["samples"]
     assert data["limit_cores"] == samples["aliaport_cpu_limit_cores"] == 0.4

@@ -1,4 +1,4 @@
-"""The plugin's own command, as an operator types it."""
+"""Tests the plugin's command as an operator types it."""
 
 import os
 import pty
@@ -43,10 +43,10 @@ def installed_backfill(folder: Path, variables: dict[str, str], *arguments: str)
     )
 
 
-def test_a_range_is_stored_once_however_often_it_is_run(
+def test_a_range_is_stored_once_even_if_the_command_is_repeated(
     tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
 ) -> None:
-    # Around the nine days of Kurban Bayramı 2026, with a day that has no file.
+    # Around the nine days of Kurban Bayramı 2026; two days have no file.
     days = [date(2026, 5, day) for day in (20, 21, 22, 25)] + [date(2026, 6, 1), date(2026, 6, 2)]
     tcmb.publish(*days)
     variables = environ(tcmb, database)
@@ -54,22 +54,20 @@ def test_a_range_is_stored_once_however_often_it_is_run(
     assert first.returncode == 0, first.stderr
     assert first.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 stored, 2 no file\n"
     open_days = [*days[:4], date(2026, 5, 26), *days[4:], date(2026, 6, 3)]
-    assert tcmb.paths() == [archive_path(day) for day in open_days], "closed days are not asked for"
+    assert tcmb.paths() == [archive_path(day) for day in open_days], "closed days are not requested"
     content = "SELECT * FROM aliaport_currency_bulletins b JOIN aliaport_currency_rates r USING (day, revision) ORDER BY day, code"
     before = rows(content)
     assert len(before) == 9 * 6
-    tcmb.asked.clear()
+    tcmb.requests.clear()
     again = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03")
     assert again.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 stored before, 2 no file\n"
-    assert len(tcmb.asked) == 2
+    assert len(tcmb.requests) == 2
     whole = backfill(tmp_path, variables, "--from", "2026-05-20", "--to", "2026-06-03", "--again")
     assert whole.stdout == "2026-05-20 to 2026-06-03: 8 days: 6 unchanged, 2 no file\n"
     assert rows(content) == before
 
 
-def test_corrections_are_found_on_request(
-    tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
-) -> None:
+def test_again_finds_corrections(tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path) -> None:
     day = date(2026, 6, 1)
     tcmb.publish(day)
     variables = environ(tcmb, database)
@@ -81,7 +79,7 @@ def test_corrections_are_found_on_request(
     assert rows("SELECT revision FROM aliaport_currency_bulletins ORDER BY 1") == ["1", "2"]
 
 
-def test_refused_days_are_named_and_the_others_stored(
+def test_rejected_days_are_listed_and_the_others_stored(
     tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
 ) -> None:
     tcmb.publish(date(2026, 6, 1), date(2026, 6, 2))
@@ -93,7 +91,7 @@ def test_refused_days_are_named_and_the_others_stored(
     assert rows("SELECT day FROM aliaport_currency_bulletins") == ["2026-06-02"]
 
 
-def test_a_terminal_gets_a_progress_bar(tcmb: Tcmb, database: str, tmp_path: Path) -> None:
+def test_a_terminal_shows_a_progress_bar(tcmb: Tcmb, database: str, tmp_path: Path) -> None:
     tcmb.publish(date(2026, 6, 1))
     leader, follower = pty.openpty()
     done = subprocess.run(
@@ -124,9 +122,9 @@ def test_a_terminal_gets_a_progress_bar(tcmb: Tcmb, database: str, tmp_path: Pat
     [
         ([], "Missing option '--from'"),
         (["--from", "1.6.2026"], "does not match the format"),
-        (["--from", "2004-12-31", "--to", "2005-01-05"], "give 2005-01-01 or later"),
-        (["--from", "2026-06-02", "--to", "2026-06-01"], "there is nothing to ask for"),
-        (["--from", "2999-01-01"], "there is nothing to ask for"),
+        (["--from", "2004-12-31", "--to", "2005-01-05"], "must be 2005-01-01 or later"),
+        (["--from", "2026-06-02", "--to", "2026-06-01"], "must not be after the last day"),
+        (["--from", "2999-01-01"], "must not be after the last day"),
         (["--from", "2026-06-01", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
     ],
 )
@@ -137,25 +135,27 @@ def test_wrong_arguments_are_explained(
     assert done.returncode == 2
     assert message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
-    assert tcmb.asked == []
+    assert tcmb.requests == []
 
 
-def test_a_wrong_option_and_a_dead_database_have_clear_ends(tcmb: Tcmb, tmp_path: Path) -> None:
-    dead = environ(tcmb, "postgresql://aliaport:geheim@127.0.0.1:1/service")
-    done = backfill(tmp_path, dead, "--from", "2026-06-01", "--to", "2026-06-02")
+def test_a_wrong_option_and_an_unreachable_database_fail_clearly(
+    tcmb: Tcmb, tmp_path: Path
+) -> None:
+    unreachable = environ(tcmb, "postgresql://aliaport:geheim@127.0.0.1:1/service")
+    done = backfill(tmp_path, unreachable, "--from", "2026-06-01", "--to", "2026-06-02")
     assert done.returncode == 1
     assert "the database failed" in done.stderr
     assert "geheim" not in done.stderr
     wrong = backfill(
         tmp_path,
-        {**dead, "ALIAPORT_PLUGINS__CURRENCY_SYNC__JUMP_PERCENT": "much"},
+        {**unreachable, "ALIAPORT_PLUGINS__CURRENCY_SYNC__JUMP_PERCENT": "much"},
         "--from", "2026-06-01",
     )  # fmt: skip
     assert wrong.returncode == 2
     assert "ALIAPORT_PLUGINS__CURRENCY_SYNC__JUMP_PERCENT" in wrong.stderr
 
 
-def test_a_dead_source_ends_it_and_keeps_what_came(
+def test_an_unavailable_source_stops_it_and_keeps_what_is_stored(
     tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tcmb.publish(date(2026, 6, 1), date(2026, 6, 2))
@@ -164,7 +164,7 @@ def test_a_dead_source_ends_it_and_keeps_what_came(
     variables = environ(tcmb, database)
     done = backfill(tmp_path, variables, "--from", "2026-06-01", "--to", "2026-06-02")
     assert done.returncode == 1
-    assert "2026-06-02: the source does not answer" in done.stderr
+    assert "2026-06-02: the source is unavailable" in done.stderr
     assert "run the same command again later" in done.stderr
     assert tcmb.paths().count(archive_path(date(2026, 6, 2))) == 3
     assert rows("SELECT day FROM aliaport_currency_bulletins") == ["2026-06-01"]

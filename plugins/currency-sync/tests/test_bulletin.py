@@ -1,4 +1,4 @@
-"""What is read from a bulletin, and every document that is refused whole."""
+"""Tests reading bulletins and rejecting every other document as a whole."""
 
 import re
 from datetime import date
@@ -24,10 +24,10 @@ def names(prefix: str) -> list[str]:
     return sorted(path.name for path in SAMPLES.glob(f"{prefix}-*"))
 
 
-REFUSED = sorted(path.name for path in SAMPLES.glob("*.xml") if not path.name.startswith("good-"))
+REJECTED = sorted(path.name for path in SAMPLES.glob("*.xml") if not path.name.startswith("good-"))
 
 
-def test_everything_in_a_bulletin_is_read() -> None:
+def test_all_fields_of_a_bulletin_are_read() -> None:
     bulletin = sample("good-whole.xml")
     assert (bulletin.day, bulletin.number) == (DAY, "2026/221")
     rates = {rate.code: rate for rate in bulletin.rates}
@@ -47,7 +47,7 @@ def test_everything_in_a_bulletin_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", names("good"))
-def test_odd_but_right_bulletins_are_read(name: str) -> None:
+def test_unusual_but_valid_bulletins_are_read(name: str) -> None:
     bulletin = sample(name)
     assert bulletin.day == DAY
     (usd,) = [rate for rate in bulletin.rates if rate.code == "USD"]
@@ -57,14 +57,14 @@ def test_odd_but_right_bulletins_are_read(name: str) -> None:
             assert rate.name.startswith("İNGİLİZ STERLİNİ")
 
 
-def test_missing_elements_are_no_figures() -> None:
+def test_missing_elements_have_no_value() -> None:
     (chf,) = [rate for rate in sample("good-missing-elements.xml").rates if rate.code == "CHF"]
     assert (chf.name, chf.forex_buying) == ("", Decimal("52.0001"))
     assert (chf.forex_selling, chf.banknote_buying, chf.cross_rate_usd) == (None, None, None)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_right_is_refused_with_its_fault(name: str) -> None:
+@pytest.mark.parametrize("name", REJECTED)
+def test_invalid_documents_are_rejected_with_their_fault(name: str) -> None:
     with pytest.raises(RefusedError) as refused:
         sample(name)
     assert refused.value.fault == name.partition("-")[0], refused.value
@@ -72,12 +72,12 @@ def test_what_is_not_right_is_refused_with_its_fault(name: str) -> None:
     assert "root:" not in str(refused.value), "the content of a file leaked"
 
 
-def test_there_is_a_sample_of_every_fault() -> None:
-    found = {name.partition("-")[0] for name in REFUSED}
+def test_every_fault_has_a_sample() -> None:
+    found = {name.partition("-")[0] for name in REJECTED}
     assert found == {fault.value for fault in Fault} - {"too_large"}
 
 
-def test_a_huge_document_is_refused_unread() -> None:
+def test_a_huge_document_is_rejected_before_parsing() -> None:
     with pytest.raises(RefusedError) as refused:
         parse(document(DAY) + b" " * SIZE_LIMIT)
     assert refused.value.fault is Fault.TOO_LARGE
@@ -95,19 +95,19 @@ def test_entities_are_never_expanded() -> None:
         parse(bomb)
 
 
-def test_the_same_content_in_another_spelling_has_the_same_digest() -> None:
+def test_the_same_content_in_another_format_has_the_same_digest() -> None:
     text = document(DAY).decode()
-    spelled = re.sub(r"\n\s*", "\n", text).replace(
+    reformatted = re.sub(r"\n\s*", "\n", text).replace(
         "<ForexSelling/>", "<ForexSelling></ForexSelling>"
     )
-    assert spelled != text
-    assert parse(spelled.encode()).digest == parse(text.encode()).digest
+    assert reformatted != text
+    assert parse(reformatted.encode()).digest == parse(text.encode()).digest
     assert parse(document(DAY, percent=0.01)).digest != parse(text.encode()).digest
     assert parse(document(DAY, number="2026/999")).digest != parse(text.encode()).digest
 
 
 @given(st.data())
-def test_whatever_comes_is_read_or_refused(data: st.DataObject) -> None:
+def test_any_document_is_read_or_rejected(data: st.DataObject) -> None:
     body = bytearray(document(DAY, only=("USD", "EUR")))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(body) - 1))

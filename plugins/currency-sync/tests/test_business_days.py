@@ -1,4 +1,4 @@
-"""On which days a bulletin is asked for, and when it is expected and late."""
+"""Tests the days with a bulletin, and when it is expected and late."""
 
 from datetime import date
 
@@ -27,8 +27,8 @@ DAYS = BusinessDays()
         ("2026-03-20", "closed"),
         ("2026-05-26", "half_holiday"),  # the eve of Kurban Bayramı
         ("2026-05-29", "closed"),
-        ("2008-05-01", "business"),  # a holiday since 2009 only
-        ("2016-07-15", "business"),  # a holiday since 2017 only
+        ("2008-05-01", "business"),  # a holiday only since 2009
+        ("2016-07-15", "business"),  # a holiday only since 2017
         ("2027-05-18", "closed"),
     ],
 )
@@ -50,20 +50,22 @@ def test_extra_holidays_are_closed() -> None:
         ("2026-11-24 16:30", "2026-11-24", "2026-11-24", "2026-11-24"),
         ("2026-11-22 18:00", "2026-11-20", "2026-11-20", "2026-11-20"),  # Sunday
         ("2026-11-23 09:00", "2026-11-20", "2026-11-20", "2026-11-20"),  # Monday morning
-        ("2026-10-28 18:00", "2026-10-27", "2026-10-27", "2026-10-28"),  # half a holiday
+        ("2026-10-28 18:00", "2026-10-27", "2026-10-27", "2026-10-28"),  # a half holiday
         ("2026-10-29 18:00", "2026-10-27", "2026-10-27", "2026-10-28"),
         ("2026-06-01 10:00", "2026-05-25", "2026-05-25", "2026-05-26"),  # after nine days
         ("2026-11-25 00:30", "2026-11-24", "2026-11-24", "2026-11-24"),  # the 24th in UTC
     ],
 )
-def test_what_is_expected_when(now: str, published: str, overdue: str, newest_open: str) -> None:
+def test_which_bulletin_is_expected(
+    now: str, published: str, overdue: str, newest_open: str
+) -> None:
     at = istanbul(now)
     assert DAYS.newest_published(at) == date.fromisoformat(published)
     assert DAYS.newest_overdue(at) == date.fromisoformat(overdue)
     assert DAYS.newest_open(at) == date.fromisoformat(newest_open)
 
 
-def test_open_days_leave_out_weekends_and_holidays() -> None:
+def test_open_days_exclude_weekends_and_holidays() -> None:
     days = list(DAYS.open_days(date(2026, 5, 22), date(2026, 6, 2)))
     assert [day.day for day in days] == [22, 25, 26, 1, 2]
     assert list(DAYS.open_days(date(2026, 5, 22), date(2026, 5, 21))) == []

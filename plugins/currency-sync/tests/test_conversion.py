@@ -1,4 +1,4 @@
-"""Exact conversion, rounded once."""
+"""Tests exact conversion, rounded once."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -27,7 +27,7 @@ def test_a_half_is_rounded_up() -> None:
 
 
 @given(amounts, prices, units, prices, units)
-def test_no_result_is_off_by_more_than_half_of_the_last_place(
+def test_results_are_exact_to_half_of_the_last_place(
     amount: Decimal, source: Decimal, source_unit: int, target: Decimal, target_unit: int
 ) -> None:
     exact = Fraction(amount) * (Fraction(source) / source_unit) / (Fraction(target) / target_unit)

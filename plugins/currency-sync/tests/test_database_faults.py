@@ -1,4 +1,4 @@
-"""What the job, the probe and the store make of a database that fails: a real server, over TCP."""
+"""Tests the job, the probe and the store against a failing database: a real server, over TCP."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ LIMIT = Decimal(10)
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
-    """A server of this file's own, since its tests stop and freeze it."""
+    """Return a server for this file only, since its tests stop and freeze it."""
     return own_server
 
 
@@ -54,14 +54,14 @@ async def test_many_writers_of_one_bulletin_store_it_once(database: str) -> None
     connections = [await connected(database) for _ in range(6)]
     bulletin = parse(document(DAY))
     stored = await asyncio.gather(
-        *(store(each, bulletin, jump_percent=LIMIT, now=NOW) for each in connections)
+        *(store(connection, bulletin, jump_percent=LIMIT, now=NOW) for connection in connections)
     )
-    assert sorted(each.change.value for each in stored) == ["added", *["nothing"] * 5]
-    for each in connections:
-        await postgres.close(each)
+    assert sorted(result.change.value for result in stored) == ["added", *["nothing"] * 5]
+    for connection in connections:
+        await postgres.close(connection)
 
 
-async def test_six_replicas_make_the_tables_at_once(database: str) -> None:
+async def test_six_replicas_create_the_tables_at_once(database: str) -> None:
     contexts = [make_context("currency_sync", database_url=database) for _ in range(6)]
     await asyncio.gather(*(prepare(context) for context in contexts))
 
@@ -81,7 +81,7 @@ async def test_six_replicas_make_the_tables_at_once(database: str) -> None:
         "INSERT INTO aliaport_currency_begin (only_row, day) VALUES (false, '2026-01-01')",
     ],
 )
-async def test_the_database_itself_refuses_what_cannot_be(database: str, statement: str) -> None:
+async def test_the_database_rejects_impossible_rows(database: str, statement: str) -> None:
     connection = await connected(database)
     await store(connection, parse(document(DAY)), jump_percent=LIMIT, now=NOW)
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
@@ -89,7 +89,7 @@ async def test_the_database_itself_refuses_what_cannot_be(database: str, stateme
     await postgres.close(connection)
 
 
-async def test_figures_are_kept_digit_by_digit(database: str) -> None:
+async def test_every_digit_is_kept(database: str) -> None:
     connection = await connected(database)
     text = document(DAY).replace(b"<ForexBuying>41.8931<", b"<ForexBuying>41.89310000<")
     await store(connection, parse(text), jump_percent=LIMIT, now=NOW)
@@ -100,14 +100,14 @@ async def test_figures_are_kept_digit_by_digit(database: str) -> None:
     await postgres.close(connection)
 
 
-def lock_until_the_end(database: str) -> None:
+def lock_until_the_server_stops(database: str) -> None:
     """Lock the rates until the server is stopped."""
     lock = "BEGIN; LOCK TABLE aliaport_currency_rates IN EXCLUSIVE MODE; SELECT pg_sleep(60)"
     with pytest.raises((asyncpg.PostgresError, ConnectionError)):
         run_sql(f"{database}?application_name=blocker", lock)
 
 
-def test_a_restart_in_mid_write_leaves_nothing_half_stored(
+def test_a_restart_during_a_write_leaves_nothing_partially_stored(
     server: TcpPostgres, tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     """A lock holds the write in its transaction while the server is restarted."""
@@ -117,15 +117,15 @@ def test_a_restart_in_mid_write_leaves_nothing_half_stored(
     with run_plugin(
         CurrencySyncPlugin, options, database_url=database, clock=clock, jobs=False
     ) as plugin:
-        blocker = threading.Thread(target=lock_until_the_end, args=[database])
+        blocker = threading.Thread(target=lock_until_the_server_stops, args=[database])
         blocker.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{}' AND {}"
         wait_until(
             lambda: rows(waiting.format("blocker", "wait_event = 'PgSleep'")) == ["1"],
             "the table is locked",
         )
-        outcomes: list[str] = []
-        running = threading.Thread(target=lambda: outcomes.append(plugin.job("sync")))
+        results: list[str] = []
+        running = threading.Thread(target=lambda: results.append(plugin.job("sync")))
         running.start()
         writing = "wait_event_type = 'Lock' AND query LIKE 'COPY%'"
         wait_until(
@@ -135,22 +135,24 @@ def test_a_restart_in_mid_write_leaves_nothing_half_stored(
         server.stop("immediate")
         running.join(30)
         blocker.join(30)
-        assert outcomes == ["failed"]
+        assert results == ["failed"]
         assert plugin.probe("currency_rates").code == "database"
         server.start()
         assert rows("SELECT count(*) FROM aliaport_currency_bulletins") == ["0"]
         wait_until(
-            lambda: plugin.probe("currency_rates").code == "no_bulletin", "the probe asks again"
+            lambda: plugin.probe("currency_rates").code == "no_bulletin", "the probe reconnects"
         )
         page = plugin.exposition()
         assert 'aliaport_currency_sync_failures_total{reason="database"} 1' in page
         clock.advance(700)
-        wait_until(lambda: plugin.job("sync") == "succeeded", "the next run writes it")
+        wait_until(lambda: plugin.job("sync") == "succeeded", "the next run stores it")
         assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["9"]
         assert plugin.probe("currency_rates").code == "ok"
 
 
-def test_a_frozen_database_is_named_in_time(server: TcpPostgres, tcmb: Tcmb, database: str) -> None:
+def test_a_frozen_database_is_reported_in_time(
+    server: TcpPostgres, tcmb: Tcmb, database: str
+) -> None:
     tcmb.publish(DAY)
     clock = FakeClock(istanbul("2026-11-24 16:00"))
     options = {"source": tcmb.address, "request_interval": 0, "first_day": str(DAY)}
@@ -160,16 +162,16 @@ def test_a_frozen_database_is_named_in_time(server: TcpPostgres, tcmb: Tcmb, dat
         assert plugin.job("sync") == "succeeded"
         server.freeze()
         try:
-            answer = plugin.probe("currency_rates")
-            assert (answer.status, answer.code) == ("unhealthy", "database")
+            result = plugin.probe("currency_rates")
+            assert (result.status, result.code) == ("unhealthy", "database")
             assert plugin.job("sync") == "failed"
         finally:
             server.thaw()
-        wait_until(lambda: plugin.probe("currency_rates").code == "ok", "it heals")
-        wait_until(lambda: plugin.job("sync") == "succeeded", "the job heals")
+        wait_until(lambda: plugin.probe("currency_rates").code == "ok", "the probe recovers")
+        wait_until(lambda: plugin.job("sync") == "succeeded", "the job recovers")
 
 
-def test_a_gone_schema_is_an_error_of_the_probe_not_of_the_service(
+def test_a_missing_table_fails_the_probe_but_not_the_service(
     tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     with run_plugin(

@@ -1,4 +1,4 @@
-"""Query parameters by themselves: what depends on the day."""
+"""Tests the query parameters that depend on the current day."""
 
 from datetime import date
 
@@ -10,12 +10,12 @@ from aliaport.apps import Refusal
 TODAY = date(2026, 11, 24)
 
 
-def test_the_day_is_today_or_an_earlier_one() -> None:
+def test_the_day_is_today_or_earlier() -> None:
     assert day_of({}, TODAY) == TODAY
     assert day_of({"date": "2026-11-24"}, TODAY) == TODAY
     assert day_of({"date": "2005-01-03"}, TODAY) == date(2005, 1, 3)
 
 
-def test_tomorrow_is_refused() -> None:
-    with pytest.raises(Refusal, match="is in the future; today is 2026-11-24"):
+def test_tomorrow_is_rejected() -> None:
+    with pytest.raises(Refusal, match="must not be in the future; today is 2026-11-24"):
         day_of({"date": "2026-11-25"}, TODAY)

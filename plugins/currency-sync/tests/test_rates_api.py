@@ -1,4 +1,4 @@
-"""The read side as callers see it: the real service, asked over HTTP."""
+"""Tests the API as callers see it: the real service over HTTP."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
 from tests.support.fixtures import Launch, Rows
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer, Service, start
+from tests.support.service import Response, Service, start
 from tests.support.tcmb import Tcmb, document
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ _BUSINESS = [
     if BusinessDays().kind(day) is DayKind.BUSINESS
 ]
 OLD, OLDER_GAP, NEWEST = _BUSINESS[0], _BUSINESS[1], _BUSINESS[-1]
-"""Bulletins of the first and the last of these days are there, and of none between."""
+"""Only the first and the last of these days have a bulletin."""
 
 
 STORED = "SELECT count(*) FROM aliaport_currency_bulletins"
@@ -29,7 +29,7 @@ STORED = "SELECT count(*) FROM aliaport_currency_bulletins"
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
-    """A server of this file's own, since its tests stop it."""
+    """Return a server for this file only, since its tests stop it."""
     return own_server
 
 
@@ -58,7 +58,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
         service.wait_for(
             lambda: service.get(RATES).json.get("data", {}).get("date") == str(NEWEST),
-            "the cache has seen them",
+            "the cache holds them",
         )
         yield service
     finally:
@@ -66,20 +66,20 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         tcmb.stop()
 
 
-def error(answer: Answer) -> dict[str, str]:
-    body = answer.json
+def error(response: Response) -> dict[str, str]:
+    body = response.json
     assert body["success"] is False
-    assert answer.headers["X-Request-ID"]
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Request-ID"]
+    assert response.headers["Cache-Control"] == "no-store"
     found: dict[str, str] = body["error"]
     return found
 
 
-def test_the_latest_bulletin_with_its_own_date(api: Service) -> None:
-    answer = api.get(RATES)
-    assert answer.status == 200
-    assert answer.json["success"] is True
-    data = answer.json["data"]
+def test_the_latest_bulletin_has_its_own_date(api: Service) -> None:
+    response = api.get(RATES)
+    assert response.status == 200
+    assert response.json["success"] is True
+    data = response.json["data"]
     assert (data["date"], data["bulletin"], data["revision"]) == (str(NEWEST), "2026/221", 1)
     rates = {rate["code"]: rate for rate in data["rates"]}
     assert sorted(rates) == ["AUD", "DKK", "EUR", "GBP", "IRR", "JPY", "KWD", "USD", "XDR"]
@@ -99,7 +99,7 @@ def test_the_latest_bulletin_with_its_own_date(api: Service) -> None:
     assert rates["XDR"]["forex_selling"] is None
 
 
-def test_a_date_gives_the_latest_on_or_before_it(api: Service) -> None:
+def test_a_date_selects_the_latest_bulletin_on_or_before_it(api: Service) -> None:
     for wanted, found in ((OLD, OLD), (OLDER_GAP, OLD), (NEWEST, NEWEST), (NOW, NEWEST)):
         data = api.get(f"{RATES}?date={wanted}&code=USD").json["data"]
         assert data["date"] == str(found)
@@ -118,10 +118,10 @@ def test_a_date_gives_the_latest_on_or_before_it(api: Service) -> None:
         f"{CONVERT}?amount=1&from=TRY&to=TRY&date=2005-01-01",
     ],
 )
-def test_what_is_not_there_is_404(api: Service, path: str) -> None:
-    answer = api.get(path)
-    assert answer.status == 404
-    assert error(answer)["code"] == "no_data"
+def test_missing_data_is_404(api: Service, path: str) -> None:
+    response = api.get(path)
+    assert response.status == 404
+    assert error(response)["code"] == "no_data"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_is_not_there_is_404(api: Service, path: str) -> None:
         ("rates?date=20260101", "date"),
         ("rates?date=", "date"),
         ("rates?date=2026-01-01T00:00", "date"),
-        (f"rates?date={NOW + timedelta(days=2)}", "date"),  # midnight may come meanwhile
+        (f"rates?date={NOW + timedelta(days=2)}", "date"),  # midnight may pass during the test
         ("rates?date=2026-01-01&date=2026-01-02", "date"),
         ("rates?code=usd", "code"),
         ("rates?code=USDT", "code"),
@@ -153,18 +153,20 @@ def test_what_is_not_there_is_404(api: Service, path: str) -> None:
         ("convert?amount=1&from=USD&to=TRY&code=USD", "code"),
     ],
 )
-def test_bad_input_is_400_and_names_the_parameter(api: Service, query: str, parameter: str) -> None:
-    answer = api.get(f"/api/currency/{query}")
-    assert answer.status == 400
-    found = error(answer)
+def test_invalid_input_is_400_and_names_the_parameter(
+    api: Service, query: str, parameter: str
+) -> None:
+    response = api.get(f"/api/currency/{query}")
+    assert response.status == 400
+    found = error(response)
     assert (found["code"], found["parameter"]) == ("invalid_parameter", parameter)
     assert found["message"].startswith(f"{parameter}: ")
 
 
 def convert(api: Service, query: str) -> dict[str, Any]:
-    answer = api.get(f"{CONVERT}?{query}")
-    assert answer.status == 200, answer.text
-    data: dict[str, Any] = answer.json["data"]
+    response = api.get(f"{CONVERT}?{query}")
+    assert response.status == 200, response.text
+    data: dict[str, Any] = response.json["data"]
     return data
 
 
@@ -190,9 +192,9 @@ def test_conversion(api: Service) -> None:
 
 
 def test_etags_and_caching_headers(api: Service) -> None:
-    answer = api.get(RATES)
-    tag = answer.headers["Etag"] if "Etag" in answer.headers else answer.headers["ETag"]
-    assert answer.headers["Cache-Control"] == "public, max-age=60"
+    response = api.get(RATES)
+    tag = response.headers["Etag"] if "Etag" in response.headers else response.headers["ETag"]
+    assert response.headers["Cache-Control"] == "public, max-age=60"
     again = api.get(RATES, headers={"If-None-Match": tag})
     assert (again.status, again.text) == (304, "")
     assert again.headers["ETag"] == tag
@@ -206,29 +208,29 @@ def test_etags_and_caching_headers(api: Service) -> None:
     assert api.get(RATES, method="POST").status == 405
 
 
-def figure(api: Service, series: str) -> float:
+def sample(api: Service, series: str) -> float:
     lines = api.get("/metrics").text.splitlines()
     return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(series))
 
 
-def test_the_cache_is_counted_and_its_hit_rate_is_a_percentage(api: Service) -> None:
+def test_cache_hits_are_counted_and_the_hit_rate_is_a_percentage(api: Service) -> None:
     family = "aliaport_currency_sync_cache"
-    hits, misses = figure(api, f"{family}_hits_total "), figure(api, f"{family}_misses_total ")
-    answers = [api.get(f"{RATES}?date={OLD}").status for _ in range(20)]
-    assert answers == [200] * 20
-    now = figure(api, f"{family}_hits_total "), figure(api, f"{family}_misses_total ")
+    hits, misses = sample(api, f"{family}_hits_total "), sample(api, f"{family}_misses_total ")
+    statuses = [api.get(f"{RATES}?date={OLD}").status for _ in range(20)]
+    assert statuses == [200] * 20
+    now = sample(api, f"{family}_hits_total "), sample(api, f"{family}_misses_total ")
     assert sum(now) == hits + misses + 20
-    assert now[0] >= hits + 10, "most of them were served from the cache"
-    rate = figure(api, 'aliaport_cache_hit_rate{cache="currency"}')
+    assert now[0] >= hits + 10, "too few were served from the cache"
+    rate = sample(api, 'aliaport_cache_hit_rate{cache="currency"}')
     assert rate == pytest.approx(100 * now[0] / sum(now))
     requests = (
         'aliaport_http_requests_total{endpoint="/api/currency/rates",method="GET",status="200"}'
     )
-    assert figure(api, requests) > 20
-    assert figure(api, 'aliaport_db_pool_max{component="currency_sync_api"}') == 4
+    assert sample(api, requests) > 20
+    assert sample(api, 'aliaport_db_pool_max{component="currency_sync_api"}') == 4
 
 
-def test_plugin_and_app_are_both_shown(api: Service) -> None:
+def test_the_status_page_lists_both_plugin_and_app(api: Service) -> None:
     rows = api.get("/status").json["data"]["plugins"]
     assert {(row["name"], row["kind"], row["state"]) for row in rows} == {
         ("currency_sync", "plugin", "running"),
@@ -236,7 +238,7 @@ def test_plugin_and_app_are_both_shown(api: Service) -> None:
     }
 
 
-def test_a_revision_is_served_after_the_cache_has_forgotten(
+def test_a_new_revision_is_served_after_the_cache_expires(
     api: Service, server: TcpPostgres
 ) -> None:
     server.sql(
@@ -253,19 +255,19 @@ def test_a_revision_is_served_after_the_cache_has_forgotten(
     assert usd["forex_buying"] == "40.5"
 
 
-def test_a_stopped_database_is_503_and_heals(api: Service, server: TcpPostgres) -> None:
+def test_a_stopped_database_is_503_until_it_is_back(api: Service, server: TcpPostgres) -> None:
     server.stop("immediate")
     try:
-        answer = api.get(f"{RATES}?date={NEWEST - timedelta(days=1)}")
-        assert answer.status == 503
-        assert error(answer)["code"] == "database_unavailable"
-        assert int(answer.headers["Retry-After"]) >= 1
+        response = api.get(f"{RATES}?date={NEWEST - timedelta(days=1)}")
+        assert response.status == 503
+        assert error(response)["code"] == "database_unavailable"
+        assert int(response.headers["Retry-After"]) >= 1
         assert api.get("/health").status == 200
         (row,) = api.get("/status?include=currency_rates").json["data"]["probes"]
         assert (row["status"], row["code"]) == ("unhealthy", "database")
     finally:
         server.start()
-    wait_until(lambda: api.get(RATES).status == 200, "it heals")
+    wait_until(lambda: api.get(RATES).status == 200, "the rates are served again")
 
 
 def test_a_database_without_bulletins_is_404(
@@ -278,7 +280,7 @@ def test_a_database_without_bulletins_is_404(
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
         },
     )
-    answer = service.get(RATES)
-    assert (answer.status, error(answer)["code"]) == (404, "no_data")
+    response = service.get(RATES)
+    assert (response.status, error(response)["code"]) == (404, "no_data")
     assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["0"]
     assert 'aliaport_cache_hit_rate{cache="currency"}' in service.get("/metrics").text

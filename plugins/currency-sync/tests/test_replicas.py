@@ -1,4 +1,4 @@
-"""Three replicas of the service as processes: one acts, and another takes over when it dies."""
+"""Tests three replicas as processes: one downloads, and another takes over when it dies."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tests.support.tcmb import Tcmb, archive_path, document
 from tests.support.waiting import wait_until
 
 STANDBY = 1.0
-"""Seconds between two looks of a replica whether it must act."""
+"""Seconds between a replica's checks whether it must take over."""
 
 
 def past_days() -> list[date]:
@@ -31,23 +31,23 @@ def past_days() -> list[date]:
 
 def leaders(replicas: list[Service]) -> list[Service]:
     line = "\naliaport_currency_sync_leader 1.0\n"
-    return [each for each in replicas if line in each.get("/metrics").text]
+    return [replica for replica in replicas if line in replica.get("/metrics").text]
 
 
 @pytest.mark.timeout(300)
-def test_the_leader_is_killed_in_mid_run(
+def test_another_replica_takes_over_when_the_leader_is_killed_during_a_run(
     launch: Launch, server: TcpPostgres, tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     days = past_days()
     tcmb.publish(*days)
     held = days[len(days) // 2]
-    arrived, let_go = asyncio.Event(), asyncio.Event()
+    arrived, released = asyncio.Event(), asyncio.Event()
 
     async def hold(_request: web.Request) -> web.StreamResponse:
-        """The first to ask for this day waits until it is dead; the next one is answered."""
+        """Keep the first request for this day waiting; respond to later ones."""
         if not arrived.is_set():
             arrived.set()
-            await let_go.wait()
+            await released.wait()
         return web.Response(body=document(held), content_type="application/xml")
 
     tcmb.behave(archive_path(held), hold)
@@ -61,20 +61,20 @@ def test_the_leader_is_killed_in_mid_run(
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(days[0]),
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0.01",
-                # The leader is killed while it waits for an answer, not after it gave up.
+                # Long enough that the leader is killed while it waits for the response.
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_TIMEOUT": "120",
                 "ALIAPORT_PLUGINS__CURRENCY_SYNC__STANDBY_INTERVAL": str(STANDBY),
             },
         )
         for number in range(3)
     ]
-    for each in replicas:
-        each.wait_started()
-    wait_until(arrived.is_set, "the leader is in the middle of its run")
+    for replica in replicas:
+        replica.wait_started()
+    wait_until(arrived.is_set, "the leader is in a run")
     (leader,) = leaders(replicas)
-    followers = [each for each in replicas if each is not leader]
-    for each in followers:
-        assert "currency_sync.leads" not in [event["message"] for event in each.events()]
+    followers = [replica for replica in replicas if replica is not leader]
+    for follower in followers:
+        assert "currency_sync.leads" not in [event["message"] for event in follower.events()]
     leader.signal(signal.SIGKILL)
     leader.wait_ended()
     killed = time.monotonic()
@@ -83,27 +83,27 @@ def test_the_leader_is_killed_in_mid_run(
     print(f"takeover after SIGKILL: {takeover:.2f} s at a standby interval of {STANDBY:g} s")
     stored = "SELECT day FROM aliaport_currency_bulletins ORDER BY day"
     wait_until(lambda: set(map(str, days)) <= set(rows(stored)), "every bulletin is stored", 60)
-    tcmb.in_its_loop(let_go.set)
+    tcmb.in_its_loop(released.set)
     once = "SELECT count(*), count(DISTINCT day), max(revision) FROM aliaport_currency_bulletins"
     (counts,) = rows(once)
     bulletins, distinct, revisions = map(int, counts.split("|"))
     assert bulletins == distinct == len(days)
     assert revisions == 1
     rates = "SELECT count(*) FROM aliaport_currency_rates"
-    assert rows(rates) == [str(9 * len(days))], "no bulletin is half stored"
-    asked = [path for path in tcmb.paths() if path in {archive_path(day) for day in days}]
-    # On a business day after 15:30 in Istanbul the newest one comes as today.xml.
+    assert rows(rates) == [str(9 * len(days))], "a bulletin is partially stored"
+    requested = [path for path in tcmb.paths() if path in {archive_path(day) for day in days}]
+    # On a business day after 15:30 in Istanbul, the newest bulletin comes as today.xml.
     older = {archive_path(day) for day in days[:-1]}
-    assert older <= set(asked), sorted(older - set(asked))
-    assert len(asked) <= len(days) + 1, "only the held day was asked for twice"
-    # All replicas show the same state, the standing by one too.
-    for each in followers:
-        (probe,) = [row for row in each.get("/status").json["data"]["probes"]
+    assert older <= set(requested), sorted(older - set(requested))
+    assert len(requested) <= len(days) + 1, "a day other than the held one was requested twice"
+    # All replicas show the same state, including the standby.
+    for follower in followers:
+        (probe,) = [row for row in follower.get("/status").json["data"]["probes"]
                     if row["name"] == "currency_rates"]  # fmt: skip
         assert probe["code"] in ("ok", "late"), probe
-    # An orderly end hands over at once.
+    # A clean shutdown hands over at once.
     (leader,) = leaders(followers)
-    (last,) = [each for each in followers if each is not leader]
+    (last,) = [follower for follower in followers if follower is not leader]
     leader.signal(signal.SIGTERM)
     assert leader.wait_ended() == 0
     wait_until(lambda: leaders([last]) == [last], "the last replica leads")

@@ -1,4 +1,4 @@
-"""How the source is asked, and what each of its faults is called: real HTTP on loopback."""
+"""Tests requests to the source and the names of its faults: real HTTP on loopback."""
 
 import asyncio
 from datetime import date
@@ -15,15 +15,15 @@ from pydantic import HttpUrl
 from aliaport.testing import FakeClock
 from tests.support.service import free_port
 from tests.support.tcmb import (
-    Answer,
+    Handler,
     Tcmb,
-    answers,
     archive_path,
     cut_off,
     document,
     endless,
     error_page,
     istanbul,
+    respond_with,
     slow,
 )
 
@@ -31,38 +31,38 @@ DAY = date(2026, 11, 24)
 CLOCK = FakeClock(istanbul("2026-11-24 16:00"))
 
 
-def source(address: str, *, interval: float = 0.0, timeout: float = 5.0) -> Source:
+def make_source(address: str, *, interval: float = 0.0, timeout: float = 5.0) -> Source:
     config = CurrencySyncConfig(
         source=HttpUrl(address), request_interval=interval, request_timeout=timeout
     )
     return Source(config, CLOCK)
 
 
-async def test_it_asks_slowly_on_one_connection_with_our_name(tcmb: Tcmb) -> None:
-    days = [date(2026, 11, each) for each in (17, 18, 19, 20)]
+async def test_requests_are_slow_on_one_connection_with_a_user_agent(tcmb: Tcmb) -> None:
+    days = [date(2026, 11, number) for number in (17, 18, 19, 20)]
     tcmb.publish(*days)
-    asking = source(tcmb.address, interval=0.2)
-    await asyncio.gather(*(asking.archived(day) for day in days))
-    await asking.close()
-    assert {each.agent for each in tcmb.asked} == {"aliaport-currency-sync/3.1.0"}
-    assert len({each.peer for each in tcmb.asked}) == 1
-    times = [each.at for each in tcmb.asked]
-    # Some less than the interval: a busy server notes a request late, and the next one in time.
+    source = make_source(tcmb.address, interval=0.2)
+    await asyncio.gather(*(source.archived(day) for day in days))
+    await source.close()
+    assert {request.agent for request in tcmb.requests} == {"aliaport-currency-sync/3.1.0"}
+    assert len({request.peer for request in tcmb.requests}) == 1
+    times = [request.at for request in tcmb.requests]
+    # Less than the interval: a busy server may record one request late and the next one in time.
     assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
-    assert tcmb.most_at_once == 1
+    assert tcmb.max_at_once == 1
 
 
-async def test_a_missing_file_is_told_from_a_broken_server(tcmb: Tcmb) -> None:
-    asking = source(tcmb.address)
+async def test_a_missing_file_differs_from_a_broken_server(tcmb: Tcmb) -> None:
+    source = make_source(tcmb.address)
     with pytest.raises(NoFileError):
-        await asking.archived(DAY)
+        await source.archived(DAY)
     with pytest.raises(UnavailableError, match=r"today\.xml does not exist"):
-        await asking.newest()
-    await asking.close()
+        await source.newest()
+    await source.close()
 
 
 @pytest.mark.parametrize(
-    ("answer", "fault"),
+    ("handler", "fault"),
     [
         (error_page(500), Outage.HTTP_ERROR),
         (error_page(403), Outage.HTTP_ERROR),
@@ -70,69 +70,69 @@ async def test_a_missing_file_is_told_from_a_broken_server(tcmb: Tcmb) -> None:
         (slow(document(DAY)), Outage.TIMEOUT),
         (endless(), Fault.TOO_LARGE),
         (error_page(200), Fault.HTML_PAGE),
-        (answers(b""), Fault.NOT_XML),
-        (answers(document(DAY)[:800]), Fault.NOT_XML),
-        (answers(document(date(2026, 11, 23))), Fault.WRONG_DATE),
-        (answers(document(DAY).decode().encode("iso-8859-9")), Fault.NOT_XML),
+        (respond_with(b""), Fault.NOT_XML),
+        (respond_with(document(DAY)[:800]), Fault.NOT_XML),
+        (respond_with(document(date(2026, 11, 23))), Fault.WRONG_DATE),
+        (respond_with(document(DAY).decode().encode("iso-8859-9")), Fault.NOT_XML),
     ],
 )
-async def test_every_fault_of_the_source_has_its_name(
-    tcmb: Tcmb, answer: Answer, fault: Outage | Fault
+async def test_every_fault_of_the_source_has_a_name(
+    tcmb: Tcmb, handler: Handler, fault: Outage | Fault
 ) -> None:
-    tcmb.behave(archive_path(DAY), answer)
-    asking = source(tcmb.address, timeout=2.0)
+    tcmb.behave(archive_path(DAY), handler)
+    source = make_source(tcmb.address, timeout=2.0)
     with pytest.raises((UnavailableError, RefusedError)) as raised:
-        await asking.archived(DAY)
+        await source.archived(DAY)
     error: Any = raised.value
     found = error.outage if isinstance(error, UnavailableError) else error.fault
     assert found is fault, error
-    # The next answer is a good one again.
+    # Then the source recovers.
     tcmb.behave(archive_path(DAY), None)
     tcmb.publish(DAY)
-    assert (await asking.archived(DAY)).day == DAY
-    await asking.close()
+    assert (await source.archived(DAY)).day == DAY
+    await source.close()
 
 
-async def test_a_declared_encoding_wins_over_the_header(tcmb: Tcmb) -> None:
+async def test_the_declared_encoding_overrides_the_header(tcmb: Tcmb) -> None:
     text = document(DAY).decode().replace('encoding="UTF-8"', 'encoding="ISO-8859-9"')
-    tcmb.behave("today.xml", answers(text.encode("iso-8859-9"), content_type="text/xml"))
-    asking = source(tcmb.address)
-    names = {rate.name for rate in (await asking.newest()).rates}
-    await asking.close()
+    tcmb.behave("today.xml", respond_with(text.encode("iso-8859-9"), content_type="text/xml"))
+    source = make_source(tcmb.address)
+    names = {rate.name for rate in (await source.newest()).rates}
+    await source.close()
     assert "İNGİLİZ STERLİNİ" in names
 
 
-async def test_packed_answers_are_not_unpacked(tcmb: Tcmb) -> None:
-    async def packed(_request: web.Request) -> web.StreamResponse:
+async def test_compressed_responses_are_not_decompressed(tcmb: Tcmb) -> None:
+    async def compressed(_request: web.Request) -> web.StreamResponse:
         response = web.Response(body=document(DAY), content_type="application/xml")
         response.enable_compression(web.ContentCoding.gzip)
         return response
 
-    tcmb.behave("today.xml", packed)
-    asking = source(tcmb.address)
-    with pytest.raises(RefusedError, match="no well-formed XML"):
-        await asking.newest()
-    await asking.close()
+    tcmb.behave("today.xml", compressed)
+    source = make_source(tcmb.address)
+    with pytest.raises(RefusedError, match="not well-formed XML"):
+        await source.newest()
+    await source.close()
 
 
-async def test_redirects_are_followed_within_reason(tcmb: Tcmb) -> None:
+async def test_a_redirect_is_followed_but_not_a_loop(tcmb: Tcmb) -> None:
     async def moved(_request: web.Request) -> web.StreamResponse:
         raise web.HTTPMovedPermanently("/kurlar/today.xml")
 
     tcmb.publish(DAY)
     tcmb.behave(archive_path(DAY), moved)
-    asking = source(tcmb.address)
-    assert (await asking.archived(DAY)).day == DAY
+    source = make_source(tcmb.address)
+    assert (await source.archived(DAY)).day == DAY
     tcmb.behave("today.xml", moved)
     with pytest.raises(UnavailableError):
-        await asking.newest()
-    await asking.close()
+        await source.newest()
+    await source.close()
 
 
-async def test_nobody_at_the_address(tcmb: Tcmb) -> None:
+async def test_an_unreachable_address(tcmb: Tcmb) -> None:
     for address in (f"http://127.0.0.1:{free_port()}/kurlar", "http://no-such-host.invalid/kurlar"):
-        asking = source(address)
+        source = make_source(address)
         with pytest.raises(UnavailableError) as raised:
-            await asking.newest()
+            await source.newest()
         assert raised.value.outage is Outage.UNREACHABLE
-        await asking.close()
+        await source.close()

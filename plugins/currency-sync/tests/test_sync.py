@@ -1,4 +1,4 @@
-"""The job through days, a year, outages and corrections: real PostgreSQL, real HTTP, a moved clock."""
+"""Tests the job over days, a year, outages and corrections: real database and HTTP, fake clock."""
 
 import asyncio
 import threading
@@ -26,7 +26,9 @@ DAYS = BusinessDays()
 
 
 @contextmanager
-def syncing(tcmb: Tcmb, database: str, clock: FakeClock, **config: Any) -> Iterator[RunningPlugin]:
+def run_sync_plugin(
+    tcmb: Tcmb, database: str, clock: FakeClock, **config: Any
+) -> Iterator[RunningPlugin]:
     options = {"source": tcmb.address, "request_interval": 0, **config}
     with run_plugin(
         CurrencySyncPlugin, options, database_url=database, clock=clock, jobs=False
@@ -37,16 +39,16 @@ def syncing(tcmb: Tcmb, database: str, clock: FakeClock, **config: Any) -> Itera
 def probed(plugin: RunningPlugin) -> ProbeResult:
     """Return the probe's result; its 0.4 s for the database may be too short on a busy machine."""
 
-    def seen() -> ProbeResult | None:
-        answer = plugin.probe("currency_rates")
-        return None if answer.code == "database" else answer
+    def result_from_database() -> ProbeResult | None:
+        result = plugin.probe("currency_rates")
+        return None if result.code == "database" else result
 
-    answer = wait_until(seen, "the probe reaches the database")
-    assert answer is not None
-    return answer
+    result = wait_until(result_from_database, "the probe reaches the database")
+    assert result is not None
+    return result
 
 
-def figures(plugin: RunningPlugin) -> dict[str, float]:
+def samples(plugin: RunningPlugin) -> dict[str, float]:
     lines = [line for line in plugin.exposition().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
@@ -59,22 +61,26 @@ def publish_open_days(tcmb: Tcmb, first: date, last: date) -> list[date]:
 
 def test_a_day_of_the_job(tcmb: Tcmb, database: str, rows: Rows) -> None:
     clock = FakeClock(istanbul("2026-11-24 15:29"))
-    with syncing(tcmb, database, clock, first_day="2026-11-23") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-23") as plugin:
         assert probed(plugin).code == "no_bulletin"
         tcmb.publish(date(2026, 11, 23))
         assert plugin.job("sync") == "succeeded"
-        assert tcmb.paths() == [archive_path(date(2026, 11, 23))], "today.xml is not asked early"
+        assert tcmb.paths() == [archive_path(date(2026, 11, 23))], (
+            "today.xml is not requested early"
+        )
         assert probed(plugin).code == "ok"
 
         clock.move_to(istanbul("2026-11-24 15:30"))
-        before = figures(plugin)
-        assert plugin.job("sync") == "pending", "the previous bulletin served again"
+        before = samples(plugin)
+        assert plugin.job("sync") == "pending", "the source still serves the previous bulletin"
         assert tcmb.paths()[1:] == ["today.xml"]
         for name in ("success", "failure"):
             family = f"aliaport_currency_sync_{name}"
-            assert figures(plugin)[family] == before[family], "nothing new is neither"
+            assert samples(plugin)[family] == before[family], (
+                "the previous bulletin counts as neither"
+            )
         assert plugin.job("sync") == "pending"
-        assert len(tcmb.asked) == 2, "it pauses before it asks again"
+        assert len(tcmb.requests) == 2, "it pauses before the next request"
         assert probed(plugin).code == "ok", "not late before 16:30"
 
         clock.advance(75)
@@ -84,39 +90,39 @@ def test_a_day_of_the_job(tcmb: Tcmb, database: str, rows: Rows) -> None:
             "2026-11-23|1",
             "2026-11-24|1",
         ]
-        assert figures(plugin)["aliaport_currency_sync_success"] == 2
-        assert figures(plugin)["aliaport_currency_sync_failure"] == 0
-        assert figures(plugin)["aliaport_currency_sync_rates_stored_total"] == 18
-        assert figures(plugin)["aliaport_currency_sync_leader"] == 1
+        assert samples(plugin)["aliaport_currency_sync_success"] == 2
+        assert samples(plugin)["aliaport_currency_sync_failure"] == 0
+        assert samples(plugin)["aliaport_currency_sync_rates_stored_total"] == 18
+        assert samples(plugin)["aliaport_currency_sync_leader"] == 1
         midnight = datetime.fromisoformat("2026-11-24T00:00+00:00").timestamp()
         assert (
-            figures(plugin)["aliaport_currency_sync_newest_bulletin_timestamp_seconds"] == midnight
+            samples(plugin)["aliaport_currency_sync_newest_bulletin_timestamp_seconds"] == midnight
         )
         assert (
-            figures(plugin)["aliaport_currency_sync_expected_bulletin_timestamp_seconds"]
+            samples(plugin)["aliaport_currency_sync_expected_bulletin_timestamp_seconds"]
             == midnight - 86400
         )
 
 
-def test_attempts_get_rarer_in_the_afternoon_and_are_hourly_afterwards(
+def test_attempts_slow_down_in_the_afternoon_and_are_hourly_afterwards(
     tcmb: Tcmb, database: str
 ) -> None:
     tcmb.publish(date(2026, 11, 23))
     clock = FakeClock(istanbul("2026-11-24 15:00"))
-    asked: list[datetime] = []
-    with syncing(tcmb, database, clock, first_day="2026-11-23") as plugin:
+    times: list[datetime] = []
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-23") as plugin:
         while clock.now() < istanbul("2026-11-24 23:59"):
-            before = len(tcmb.asked)
+            before = len(tcmb.requests)
             plugin.job("sync")
-            asked += [clock.now()] * tcmb.paths()[before:].count("today.xml")
+            times += [clock.now()] * tcmb.paths()[before:].count("today.xml")
             clock.advance(20)
         assert plugin.missed_runs("sync") == 1
-        answer = probed(plugin)
-        assert (answer.status, answer.code) == ("degraded", "late")
-    assert istanbul("2026-11-24 15:30") <= asked[0] < istanbul("2026-11-24 15:31")
-    pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(asked)]
+        result = probed(plugin)
+        assert (result.status, result.code) == ("degraded", "late")
+    assert istanbul("2026-11-24 15:30") <= times[0] < istanbul("2026-11-24 15:31")
+    pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
     afternoon = [
-        pause for pause, at in zip(pauses, asked, strict=False) if at < istanbul("2026-11-24 17:30")
+        pause for pause, at in zip(pauses, times, strict=False) if at < istanbul("2026-11-24 17:30")
     ]
     assert 40 <= afternoon[0] <= 100
     assert 90 <= afternoon[1] <= 170
@@ -131,7 +137,7 @@ def test_a_year_of_business_days_and_holidays(tcmb: Tcmb, database: str, rows: R
     clock = FakeClock(istanbul("2026-01-02 08:00"))
     codes: Counter[str] = Counter()
     day = first
-    with syncing(tcmb, database, clock, first_day=str(first)) as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day=str(first)) as plugin:
         while day <= last:
             clock.move_to(istanbul(f"{day} 15:45"))
             if DAYS.kind(day) is DayKind.BUSINESS:
@@ -142,30 +148,30 @@ def test_a_year_of_business_days_and_holidays(tcmb: Tcmb, database: str, rows: R
             codes[probed(plugin).code] += 1
             assert plugin.missed_runs("sync") == 0, day
             day += timedelta(days=1)
-        assert figures(plugin)["aliaport_currency_sync_failure"] == 0
+        assert samples(plugin)["aliaport_currency_sync_failure"] == 0
     published = sorted(tcmb.bulletins)
     assert len(published) > 240
     assert codes == {"ok": 364}
     stored = rows(
         "SELECT day, max(revision), count(*) FROM aliaport_currency_bulletins GROUP BY 1 ORDER BY 1"
     )
-    assert stored == [f"{each}|1|1" for each in published], "each bulletin once"
+    assert stored == [f"{day}|1|1" for day in published], "a bulletin is not stored once"
     closed = [
         day
         for day in (first + timedelta(days=n) for n in range(364))
         if DAYS.kind(day) is DayKind.CLOSED
     ]
-    asked = set(tcmb.paths())
-    assert not asked & {archive_path(each) for each in closed}, "closed days are not asked for"
-    assert tcmb.most_at_once == 1
+    requested = set(tcmb.paths())
+    assert not requested & {archive_path(day) for day in closed}, "a closed day was requested"
+    assert tcmb.max_at_once == 1
 
 
 def test_a_long_outage_is_filled_oldest_first(tcmb: Tcmb, database: str, rows: Rows) -> None:
     days = publish_open_days(tcmb, date(2026, 8, 3), date(2026, 8, 5))
     clock = FakeClock(istanbul("2026-08-05 18:00"))
-    with syncing(tcmb, database, clock, first_day="2026-08-03") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-08-03") as plugin:
         plugin.job("sync")
-        # The source fails for a month, the service runs on.
+        # The source fails for a month while the service keeps running.
         tcmb.behave("*", error_page(503))
         codes = []
         while clock.now() < istanbul("2026-09-10 12:00"):
@@ -173,52 +179,52 @@ def test_a_long_outage_is_filled_oldest_first(tcmb: Tcmb, database: str, rows: R
             plugin.job("sync")
             codes.append(probed(plugin).code)
         assert list(dict.fromkeys(codes)) == ["ok", "late", "outdated"]
-        assert figures(plugin)['aliaport_currency_sync_failures_total{reason="http_error"}'] > 50
+        assert samples(plugin)['aliaport_currency_sync_failures_total{reason="http_error"}'] > 50
         assert "http_error" in probed(plugin).summary
-    # Then nothing runs for another two months.
+    # Then the service is down for another two months.
     clock.move_to(istanbul("2026-11-10 12:00"))
     tcmb.behave("*", None)
     days += publish_open_days(tcmb, date(2026, 8, 6), date(2026, 11, 9))
-    tcmb.asked.clear()
-    with syncing(tcmb, database, clock) as plugin:
+    tcmb.requests.clear()
+    with run_sync_plugin(tcmb, database, clock) as plugin:
         while plugin.job("sync") != "succeeded":
             clock.advance(1)
         assert probed(plugin).code == "ok"
     got = [path for path in tcmb.paths() if path in {archive_path(day) for day in days}]
-    assert got == [archive_path(day) for day in days[3:]], "oldest first, each once"
+    assert got == [archive_path(day) for day in days[3:]], "not oldest first, or not once"
     assert len(rows("SELECT day FROM aliaport_currency_bulletins")) == len(days)
 
 
-def test_a_day_without_a_file_is_asked_again_for_fifteen_days(tcmb: Tcmb, database: str) -> None:
+def test_a_day_without_a_file_is_requested_for_fifteen_days(tcmb: Tcmb, database: str) -> None:
     days = publish_open_days(tcmb, date(2026, 11, 2), date(2026, 11, 6))
     del tcmb.bulletins[date(2026, 11, 4)]
     missing = archive_path(date(2026, 11, 4))
     clock = FakeClock(istanbul("2026-11-09 10:00"))
-    with syncing(tcmb, database, clock, first_day="2026-11-02") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-02") as plugin:
         plugin.job("sync")
-        answer = probed(plugin)
-        assert (answer.status, answer.code) == ("degraded", "missed")
-        assert "2026-11-04 (no_file)" in answer.summary
-        assert figures(plugin)["aliaport_currency_sync_missed_bulletins"] == 1
-        assert figures(plugin)["aliaport_currency_sync_failure"] == 0
-        last_asked = clock.now()
+        result = probed(plugin)
+        assert (result.status, result.code) == ("degraded", "missed")
+        assert "2026-11-04 (no_file)" in result.summary
+        assert samples(plugin)["aliaport_currency_sync_missed_bulletins"] == 1
+        assert samples(plugin)["aliaport_currency_sync_failure"] == 0
+        last_request = clock.now()
         while clock.now() < istanbul("2026-12-05 10:00"):
             clock.advance(3600)
-            before = len(tcmb.asked)
+            before = len(tcmb.requests)
             plugin.job("sync")
             if missing in tcmb.paths()[before:]:
-                last_asked = clock.now()
-    asked = tcmb.paths().count(missing)
-    assert 50 <= asked <= 62, "every six hours"
-    assert istanbul("2026-11-23 10:00") < last_asked <= istanbul("2026-11-24 12:00")
+                last_request = clock.now()
+    requests = tcmb.paths().count(missing)
+    assert 50 <= requests <= 62, "not every six hours"
+    assert istanbul("2026-11-23 10:00") < last_request <= istanbul("2026-11-24 12:00")
     assert len(days) == 5
 
 
-def test_a_late_file_closes_its_gap(tcmb: Tcmb, database: str, rows: Rows) -> None:
+def test_a_late_file_fills_its_gap(tcmb: Tcmb, database: str, rows: Rows) -> None:
     publish_open_days(tcmb, date(2026, 11, 2), date(2026, 11, 6))
     late = tcmb.bulletins.pop(date(2026, 11, 4))
     clock = FakeClock(istanbul("2026-11-09 10:00"))
-    with syncing(tcmb, database, clock, first_day="2026-11-02") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-02") as plugin:
         plugin.job("sync")
         tcmb.bulletins[date(2026, 11, 4)] = late
         clock.advance(7 * 3600)
@@ -229,12 +235,12 @@ def test_a_late_file_closes_its_gap(tcmb: Tcmb, database: str, rows: Rows) -> No
         ]
 
 
-def test_a_half_holiday_may_have_a_bulletin_and_need_not(
+def test_a_half_holiday_may_or_may_not_have_a_bulletin(
     tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     publish_open_days(tcmb, date(2026, 10, 26), date(2026, 10, 30))
     clock = FakeClock(istanbul("2026-10-30 18:00"))
-    with syncing(tcmb, database, clock, first_day="2026-10-26") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-10-26") as plugin:
         assert plugin.job("sync") == "succeeded"
         assert archive_path(date(2026, 10, 28)) in tcmb.paths()
         assert probed(plugin).code == "ok"
@@ -244,11 +250,11 @@ def test_a_half_holiday_may_have_a_bulletin_and_need_not(
         assert "2026-10-28" in rows("SELECT day FROM aliaport_currency_bulletins")
 
 
-def test_a_corrected_bulletin_is_a_new_revision(tcmb: Tcmb, database: str, rows: Rows) -> None:
+def test_a_corrected_bulletin_becomes_a_new_revision(tcmb: Tcmb, database: str, rows: Rows) -> None:
     day = date(2026, 11, 24)
     tcmb.publish(day)
     clock = FakeClock(istanbul("2026-11-24 15:31"))
-    with syncing(tcmb, database, clock, first_day="2026-11-24") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-24") as plugin:
         plugin.job("sync")
         tcmb.publish(day, percent=0.5)
         clock.advance(3600 * 1.3)
@@ -266,17 +272,17 @@ def test_a_jump_is_stored_flagged_and_shown(tcmb: Tcmb, database: str, rows: Row
     tcmb.publish(date(2026, 11, 23))
     tcmb.publish(date(2026, 11, 24), percent=-12)
     clock = FakeClock(istanbul("2026-11-24 18:00"))
-    with syncing(tcmb, database, clock, first_day="2026-11-23") as plugin:
-        # Today's bulletin comes first; the day before, which shows its jump, after it.
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-23") as plugin:
+        # Today's bulletin comes first, then the previous day's, which reveals the jump.
         assert plugin.job("sync") == "succeeded"
         assert tcmb.paths() == ["today.xml", archive_path(date(2026, 11, 23))]
-        answer = probed(plugin)
-        assert (answer.status, answer.code) == ("degraded", "rate_jump")
-        assert "USD -12.00%" in answer.summary
-        assert figures(plugin)["aliaport_currency_sync_jumped_rates"] == 9
+        result = probed(plugin)
+        assert (result.status, result.code) == ("degraded", "rate_jump")
+        assert "USD -12.00%" in result.summary
+        assert samples(plugin)["aliaport_currency_sync_jumped_rates"] == 9
         (jumped,) = [e for e in plugin.logged if e["event"] == "currency_sync.jumped"]
         assert (jumped["day"], jumped["percent"]["USD"]) == ("2026-11-24", "-12.00")
-        # The correction takes it back.
+        # The correction removes the jump.
         tcmb.publish(date(2026, 11, 24), percent=-2)
         clock.advance(4400)
         plugin.job("sync")
@@ -286,7 +292,7 @@ def test_a_jump_is_stored_flagged_and_shown(tcmb: Tcmb, database: str, rows: Row
     ) == ["2026-11-23|1|", "2026-11-24|1|-12.00", "2026-11-24|2|"]
 
 
-def test_refused_bulletins_leave_nothing_and_are_named(
+def test_rejected_bulletins_are_reported_and_not_stored(
     tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     tcmb.publish(date(2026, 11, 24))
@@ -294,37 +300,37 @@ def test_refused_bulletins_leave_nothing_and_are_named(
         b"<ForexBuying>55.1864", b"<ForexBuying>-55.1864"
     )
     clock = FakeClock(istanbul("2026-11-24 16:45"))
-    with syncing(tcmb, database, clock, first_day="2026-11-24") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-24") as plugin:
         assert plugin.job("sync") == "pending"
         assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["0"]
-        answer = probed(plugin)
-        assert answer.code == "no_bulletin"
-        assert "invalid_value: GBP" in answer.summary
-        assert figures(plugin)["aliaport_currency_sync_failure"] == 1
+        result = probed(plugin)
+        assert result.code == "no_bulletin"
+        assert "invalid_value: GBP" in result.summary
+        assert samples(plugin)["aliaport_currency_sync_failure"] == 1
         name = 'aliaport_currency_sync_failures_total{reason="invalid_value"}'
-        assert figures(plugin)[name] == 1
+        assert samples(plugin)[name] == 1
         assert plugin.missed_runs("sync") == 0
         clock.advance(3700)
         assert plugin.missed_runs("sync") == 1
-        assert plugin.missed_runs("sync") == 1, "it is reported once"
+        assert plugin.missed_runs("sync") == 1, "it is counted once"
         (missed,) = [event for event in plugin.logged if event["event"] == "job.missed"]
         assert missed["due"] == "2026-11-24T15:30:00+03:00"
 
 
-def test_a_future_bulletin_and_a_wrong_archive_file_are_refused(
+def test_a_future_bulletin_and_a_wrong_archive_file_are_rejected(
     tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     tcmb.publish(date(2026, 11, 25))
     tcmb.bulletins[date(2026, 11, 23)] = tcmb.bulletins[date(2026, 11, 25)]
     clock = FakeClock(istanbul("2026-11-24 16:45"))
-    with syncing(tcmb, database, clock, first_day="2026-11-23") as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day="2026-11-23") as plugin:
         plugin.job("sync")
         name = 'aliaport_currency_sync_failures_total{reason="wrong_date"}'
-        assert figures(plugin)[name] == 2
+        assert samples(plugin)[name] == 2
     assert rows("SELECT count(*) FROM aliaport_currency_bulletins") == ["0"]
 
 
-def test_the_calendar_s_end_is_announced(tcmb: Tcmb, database: str) -> None:
+def test_the_end_of_the_calendar_is_announced(tcmb: Tcmb, database: str) -> None:
     from aliaport_currency_sync.business_days import table_ends
 
     day = table_ends() - timedelta(days=10)
@@ -332,16 +338,16 @@ def test_the_calendar_s_end_is_announced(tcmb: Tcmb, database: str) -> None:
         day -= timedelta(days=1)
     tcmb.publish(day)
     clock = FakeClock(istanbul(f"{day} 16:00"))
-    with syncing(tcmb, database, clock, first_day=str(day)) as plugin:
+    with run_sync_plugin(tcmb, database, clock, first_day=str(day)) as plugin:
         plugin.job("sync")
-        answer = probed(plugin)
-        assert (answer.status, answer.code) == ("degraded", "calendar_ends")
+        result = probed(plugin)
+        assert (result.status, result.code) == ("degraded", "calendar_ends")
 
 
-def test_an_extra_holiday_is_neither_asked_for_nor_missed(tcmb: Tcmb, database: str) -> None:
+def test_an_extra_holiday_is_neither_requested_nor_missed(tcmb: Tcmb, database: str) -> None:
     tcmb.publish(date(2026, 11, 24))
     clock = FakeClock(istanbul("2026-11-25 18:00"))
-    with syncing(
+    with run_sync_plugin(
         tcmb, database, clock, first_day="2026-11-24", extra_holidays=["2026-11-25"]
     ) as plugin:
         assert plugin.job("sync") == "succeeded"
@@ -349,31 +355,33 @@ def test_an_extra_holiday_is_neither_asked_for_nor_missed(tcmb: Tcmb, database: 
         assert probed(plugin).code == "ok"
 
 
-def test_all_known_failures_are_exported_as_zero_from_the_start(tcmb: Tcmb, database: str) -> None:
-    with syncing(tcmb, database, FakeClock(istanbul("2026-11-24 10:00"))) as plugin:
-        page = figures(plugin)
+def test_all_reasons_of_failures_are_exported_as_zero_from_the_start(
+    tcmb: Tcmb, database: str
+) -> None:
+    with run_sync_plugin(tcmb, database, FakeClock(istanbul("2026-11-24 10:00"))) as plugin:
+        page = samples(plugin)
     assert page["aliaport_currency_sync_success"] == page["aliaport_currency_sync_failure"] == 0
     reasons = {name for name in page if name.startswith("aliaport_currency_sync_failures_total{")}
     assert len(reasons) == len(Fault) + len(Outage) + 1
     assert all(page[name] == 0 for name in reasons)
 
 
-async def test_who_lost_the_lead_in_mid_run_writes_nothing(
+async def test_a_replica_that_loses_the_lead_during_a_run_stores_nothing(
     tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     tcmb.publish(date(2026, 11, 24))
-    arrived, let_go = threading.Event(), threading.Event()
+    arrived, released = threading.Event(), threading.Event()
 
     async def hold(_request: web.Request) -> web.StreamResponse:
         arrived.set()
-        await asyncio.to_thread(let_go.wait, 50)
+        await asyncio.to_thread(released.wait, 50)
         return web.Response(body=document(date(2026, 11, 24)), content_type="application/xml")
 
     tcmb.behave("today.xml", hold)
     clock = FakeClock(istanbul("2026-11-24 16:00"))
     other = Leader(make_context("other", database_url=database), name=COMPONENT, component="other")
-    patient = {"first_day": "2026-11-24", "request_timeout": 60}
-    with syncing(tcmb, database, clock, **patient) as plugin:
+    options = {"first_day": "2026-11-24", "request_timeout": 60}
+    with run_sync_plugin(tcmb, database, clock, **options) as plugin:
         loop = asyncio.get_running_loop()
         running = asyncio.create_task(asyncio.to_thread(plugin.job, "sync"))
         await asyncio.to_thread(arrived.wait, 30)
@@ -382,17 +390,17 @@ async def test_who_lost_the_lead_in_mid_run_writes_nothing(
             "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
             "WHERE locktype = 'advisory' AND granted AND datname = current_database()"
         )
-        # The server frees the lock of a connection that it ends a moment later.
+        # The server releases the lock a moment after it terminates the connection.
         await asyncio.to_thread(
             wait_until,
             lambda: asyncio.run_coroutine_threadsafe(other.holds(), loop).result(20),
             "takeover",
         )
-        let_go.set()
+        released.set()
         assert await running == "pending"
         assert rows("SELECT count(*) FROM aliaport_currency_bulletins") == ["0"]
         assert any(event["event"] == "currency_sync.lost_lead" for event in plugin.logged)
-        assert figures(plugin)["aliaport_currency_sync_leader"] == 0
+        assert samples(plugin)["aliaport_currency_sync_leader"] == 0
         await other.release()
         clock.advance(100)
         assert await asyncio.to_thread(plugin.job, "sync") == "succeeded"

@@ -1,4 +1,4 @@
-"""Every fault of a database that operators meet, made for real over TCP, and how it heals."""
+"""Tests every database fault that operators meet, with a real server over TCP, and recovery."""
 
 import socket
 from collections.abc import Iterator
@@ -14,41 +14,41 @@ from aliaport.testing import RunningPlugin, run_plugin
 from tests.support.postgres import TcpPostgres
 from tests.support.waiting import wait_until
 
-# Wider than the plugin's own defaults: a slow machine proves no less.
+# Longer than the plugin's defaults, for slow machines.
 PATIENT = {"connect_timeout": 2.0, "query_timeout": 2.0}
 
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
-    """A server of this file's own, since its tests stop, freeze and configure it."""
+    """Return a server for this file only, since its tests stop, freeze and configure it."""
     return own_server
 
 
 @contextmanager
-def watching(dsn: str) -> Iterator[RunningPlugin]:
+def run_db_plugin(dsn: str) -> Iterator[RunningPlugin]:
     with run_plugin(DbPlugin, PATIENT, database_url=dsn) as plugin:
         yield plugin
 
 
 def code(plugin: RunningPlugin) -> str:
-    answer = plugin.probe("database")
-    assert "a right password" not in answer.summary
-    assert "a wrong password" not in answer.summary
-    assert (answer.status is Status.HEALTHY) == (answer.code == "ok")
-    return answer.code
+    result = plugin.probe("database")
+    assert "a right password" not in result.summary
+    assert "a wrong password" not in result.summary
+    assert (result.status is Status.HEALTHY) == (result.code == "ok")
+    return result.code
 
 
-def heals(plugin: RunningPlugin) -> None:
-    wait_until(lambda: code(plugin) == "ok", "the probe heals by itself")
+def wait_until_ok(plugin: RunningPlugin) -> None:
+    wait_until(lambda: code(plugin) == "ok", "the probe recovers")
 
 
-def test_a_good_server_and_its_figures(server: TcpPostgres) -> None:
-    with watching(server.dsn()) as plugin:
-        answer = plugin.probe("database")
-        assert answer.code == "ok"
-        assert (answer.data["engine"], answer.data["role"]) == ("postgresql", "primary")
-        assert str(answer.data["version"]).startswith("16.")
-        assert isinstance(answer.data["latency_ms"], float)
+def test_a_healthy_server_and_its_metrics(server: TcpPostgres) -> None:
+    with run_db_plugin(server.dsn()) as plugin:
+        result = plugin.probe("database")
+        assert result.code == "ok"
+        assert (result.data["engine"], result.data["role"]) == ("postgresql", "primary")
+        assert str(result.data["version"]).startswith("16.")
+        assert isinstance(result.data["latency_ms"], float)
         samples = {(s.metric, *s.labels.values()): s.value for s in plugin.collect()}
         assert samples["aliaport_db_max_connections",] == 20
         assert samples["aliaport_db_connections", "active"] >= 1
@@ -61,7 +61,7 @@ def test_a_good_server_and_its_figures(server: TcpPostgres) -> None:
 
 def test_one_connection_serves_many_runs(server: TcpPostgres) -> None:
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aliaport-db'"
-    with watching(server.dsn()) as plugin:
+    with run_db_plugin(server.dsn()) as plugin:
         for _ in range(50):
             assert code(plugin) == "ok"
         assert server.sql(query) == "1"
@@ -70,34 +70,34 @@ def test_one_connection_serves_many_runs(server: TcpPostgres) -> None:
 
 def test_wrong_password(server: TcpPostgres) -> None:
     server.sql("CREATE ROLE guest LOGIN PASSWORD 'another'")
-    with watching(server.dsn(user="guest", password="a wrong password")) as plugin:
+    with run_db_plugin(server.dsn(user="guest", password="a wrong password")) as plugin:
         assert code(plugin) == "wrong_password"
         server.sql("ALTER ROLE guest PASSWORD 'a wrong password'")
-        heals(plugin)
+        wait_until_ok(plugin)
 
 
-def test_a_user_whom_the_server_does_not_let_in(server: TcpPostgres) -> None:
+def test_a_user_without_login(server: TcpPostgres) -> None:
     server.sql("CREATE ROLE locked NOLOGIN PASSWORD 'a right password'")
-    with watching(server.dsn(user="locked")) as plugin:
+    with run_db_plugin(server.dsn(user="locked")) as plugin:
         assert code(plugin) == "not_authorised"
         server.sql("ALTER ROLE locked LOGIN")
-        heals(plugin)
+        wait_until_ok(plugin)
 
 
 def test_unknown_database(server: TcpPostgres) -> None:
-    with watching(server.dsn(database="late")) as plugin:
+    with run_db_plugin(server.dsn(database="late")) as plugin:
         assert code(plugin) == "unknown_database"
         server.sql("CREATE DATABASE late")
-        heals(plugin)
+        wait_until_ok(plugin)
 
 
 def test_dns_failure(server: TcpPostgres) -> None:
-    with watching(server.dsn(host="no-such-host.invalid")) as plugin:
+    with run_db_plugin(server.dsn(host="no-such-host.invalid")) as plugin:
         wait_until(lambda: code(plugin) == "dns_failure", "the resolver gives up")
 
 
-def test_refused(server: TcpPostgres) -> None:
-    with watching(server.dsn()) as plugin:
+def test_connection_refused(server: TcpPostgres) -> None:
+    with run_db_plugin(server.dsn()) as plugin:
         assert code(plugin) == "ok"
         server.stop()
         try:
@@ -105,11 +105,11 @@ def test_refused(server: TcpPostgres) -> None:
             assert code(plugin) == "connection_refused"
         finally:
             server.start()
-        heals(plugin)
+        wait_until_ok(plugin)
 
 
-def test_a_black_hole() -> None:
-    """A listener whose backlog is full: the kernel drops further SYNs without an answer."""
+def test_dropped_packets() -> None:
+    """A listener with a full backlog: the kernel silently drops further SYNs."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -119,15 +119,15 @@ def test_a_black_hole() -> None:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
         try:
-            with watching(f"postgresql://u:p@127.0.0.1:{port}/x") as plugin:
+            with run_db_plugin(f"postgresql://u:p@127.0.0.1:{port}/x") as plugin:
                 assert code(plugin) == "connect_timeout"
         finally:
             for filler in fillers:
                 filler.close()
 
 
-def test_frozen_in_mid_query_and_while_connecting(server: TcpPostgres) -> None:
-    with watching(server.dsn()) as plugin, watching(server.dsn()) as late:
+def test_a_server_frozen_during_a_query_and_while_connecting(server: TcpPostgres) -> None:
+    with run_db_plugin(server.dsn()) as plugin, run_db_plugin(server.dsn()) as late:
         assert code(plugin) == "ok"
         server.freeze()
         try:
@@ -136,22 +136,22 @@ def test_frozen_in_mid_query_and_while_connecting(server: TcpPostgres) -> None:
             assert code(plugin) == "connect_timeout"
         finally:
             server.thaw()
-        heals(plugin)
-        heals(late)
+        wait_until_ok(plugin)
+        wait_until_ok(late)
 
 
 def test_too_many_connections(server: TcpPostgres) -> None:
     server.sql("CREATE ROLE limited LOGIN PASSWORD 'a right password' CONNECTION LIMIT 0")
-    with watching(server.dsn(user="limited")) as plugin:
+    with run_db_plugin(server.dsn(user="limited")) as plugin:
         assert code(plugin) == "too_many_connections"
         server.sql("ALTER ROLE limited CONNECTION LIMIT 5")
-        heals(plugin)
+        wait_until_ok(plugin)
 
 
-def test_read_only_and_back(server: TcpPostgres) -> None:
+def test_a_read_only_database(server: TcpPostgres) -> None:
     server.sql("ALTER DATABASE service SET default_transaction_read_only = on")
     try:
-        with watching(server.dsn()) as plugin:
+        with run_db_plugin(server.dsn()) as plugin:
             assert code(plugin) == "read_only"
         lenient = PATIENT | {"require_writable": False}
         with run_plugin(DbPlugin, lenient, database_url=server.dsn()) as plugin:
@@ -161,8 +161,8 @@ def test_read_only_and_back(server: TcpPostgres) -> None:
 
 
 def test_a_killed_backend_is_replaced(server: TcpPostgres) -> None:
-    with watching(server.dsn()) as plugin:
-        # Often, since the loss may come before, in and after the next statement.
+    with run_db_plugin(server.dsn()) as plugin:
+        # Many times, since the connection may be lost before, during or after the next query.
         for _ in range(30):
             assert code(plugin) == "ok"
             server.sql(
@@ -170,7 +170,7 @@ def test_a_killed_backend_is_replaced(server: TcpPostgres) -> None:
                 "WHERE application_name = 'aliaport-db'"
             )
             assert code(plugin) in ("shutting_down", "connection_lost")
-            heals(plugin)
+            wait_until_ok(plugin)
 
 
 @pytest.mark.service
@@ -178,20 +178,20 @@ def test_recovering_and_a_replica() -> None:
     """A standby without hot standby refuses every connection while it replays."""
     server = TcpPostgres(hot_standby="off")
     try:
-        with watching(server.dsn()) as plugin:
+        with run_db_plugin(server.dsn()) as plugin:
             assert code(plugin) == "ok"
             server.stop()
             (server.data / "standby.signal").touch()
             server.start(wait=False)
-            wait_until(lambda: code(plugin) == "recovering", "the standby refuses")
+            wait_until(lambda: code(plugin) == "recovering", "the standby refuses connections")
             server.stop("immediate")
             with (server.data / "postgresql.conf").open("a") as conf:
                 conf.write("hot_standby = on\n")
             server.start()
-            wait_until(lambda: code(plugin) == "read_only", "a replica only reads")
+            wait_until(lambda: code(plugin) == "read_only", "a replica is read-only")
             assert plugin.probe("database").data["role"] == "replica"
             server.run("pg_ctl", "promote", "-w")
-            heals(plugin)
+            wait_until_ok(plugin)
     finally:
         server.remove()
 

@@ -1,4 +1,4 @@
-"""The disk plugin on this machine's file systems and on statvfs figures of others."""
+"""Tests the disk plugin on this machine's file systems and on made-up usage values."""
 
 import os
 import threading
@@ -20,7 +20,7 @@ GIB = 2**30
 
 
 def usage(**changed: Any) -> Usage:
-    figures: dict[str, Any] = {
+    values: dict[str, Any] = {
         "size_bytes": 100 * GIB,
         "free_bytes": 50 * GIB,
         "used_percent": 50.0,
@@ -30,7 +30,7 @@ def usage(**changed: Any) -> Usage:
         "read_only": False,
         "filesystem": "ext4",
     }
-    return Usage(**(figures | changed))
+    return Usage(**(values | changed))
 
 
 class TestConfig:
@@ -38,7 +38,7 @@ class TestConfig:
         config = DiskConfig()
         assert (config.mounts, config.warn_percent, config.critical_percent) == (("/",), 80, 95)
 
-    def test_paths_are_brought_to_one_form(self) -> None:
+    def test_paths_are_normalized(self) -> None:
         config = DiskConfig.model_validate({"mounts": ["//data//", "/./x/", "/"]})
         assert config.mounts == ("/data", "/x", "/")
 
@@ -57,20 +57,20 @@ class TestConfig:
             ({"mount": ["/"]}, "Extra inputs"),
         ],
     )
-    def test_what_cannot_be_used_is_refused(self, options: dict[str, Any], hint: str) -> None:
+    def test_invalid_options_are_rejected(self, options: dict[str, Any], hint: str) -> None:
         with pytest.raises(ValidationError, match=hint):
             DiskConfig.model_validate(options)
 
 
 class TestProbeNames:
-    def test_they_tell_the_mount(self) -> None:
+    def test_they_are_derived_from_the_mount(self) -> None:
         assert probe_names(("/", "/data", "/var/lib/Post-gres")) == {
             "/": "disk_root",
             "/data": "disk_data",
             "/var/lib/Post-gres": "disk_var_lib_post_gres",
         }
 
-    def test_they_are_unique_and_legal_whatever_the_paths(self) -> None:
+    def test_they_are_unique_and_valid_for_any_paths(self) -> None:
         deep = "/a" * 60
         mounts = ("/", "/root", "/Root", "/root_2", "/ü", "/-", deep, deep + "/b", "/a b", "/a_b")
         names = probe_names(mounts)
@@ -112,18 +112,18 @@ class TestJudge:
             ({"used_percent": 81.0, "inodes_percent": 96.0}, Status.UNHEALTHY, "inodes_critical"),
         ],
     )
-    def test_what_is_worst_is_answered(
+    def test_the_worst_problem_decides(
         self, changed: dict[str, Any], status: Status, code: str
     ) -> None:
         check = judge("/data", usage(**changed), DiskConfig(mounts=("/data",)))
         assert (check.status, check.code) == (status, code)
 
-    def test_a_mount_meant_to_be_read_only_may_be_full(self) -> None:
+    def test_a_mount_that_is_read_only_on_purpose_may_be_full(self) -> None:
         config = DiskConfig(mounts=("/iso",), read_only_mounts=("/iso",))
         check = judge("/iso", usage(read_only=True, used_percent=100.0), config)
         assert (check.status, check.code) == (Status.HEALTHY, "ok")
 
-    def test_figures_are_rounded_as_the_status_page_shows_them(self) -> None:
+    def test_values_are_rounded_for_the_status_page(self) -> None:
         check = judge("/", usage(used_percent=65.04, free_bytes=50 * GIB + 1), DiskConfig())
         assert (check.data["disk_percent"], check.data["disk_free_gb"]) == (65.0, 50.0)
 
@@ -142,21 +142,23 @@ class TestMeasure:
         )
         return measure(str(self.path), self.mounts)
 
-    def test_the_last_mount_on_the_point_counts(self) -> None:
+    def test_the_last_mount_on_the_same_point_counts(self) -> None:
         found = self.mounted()
         assert (found.filesystem, found.read_only) == ("ext4", False)
 
-    def test_an_ext4_that_gave_up_is_read_only_though_statvfs_denies_it(self) -> None:
+    def test_an_ext4_in_emergency_mode_is_read_only_although_statvfs_reports_it_writable(
+        self,
+    ) -> None:
         assert self.mounted("rw,relatime,emergency_ro").read_only
 
-    def test_the_share_is_dfs(self) -> None:
+    def test_the_percentage_is_that_of_df(self) -> None:
         stats, found = os.statvfs(self.path), self.mounted()
         used = stats.f_blocks - stats.f_bfree
         assert found.used_percent == pytest.approx(100 * used / (used + stats.f_bavail), abs=0.5), (
-            "used / (used + available to others than root)"
+            "used / (used + available to users other than root)"
         )
 
-    def test_a_folder_of_another_file_system_is_not_mounted(self) -> None:
+    def test_a_folder_on_another_file_system_is_not_mounted(self) -> None:
         self.mounts.write_text("/dev/x / ext4 rw 0 0\n")
         with pytest.raises(Unusable) as caught:
             measure(str(self.path), self.mounts)
@@ -166,7 +168,7 @@ class TestMeasure:
         self.mounts.write_text("")
         assert measure("/", self.mounts).size_bytes > 0
 
-    def test_without_a_table_of_mounts_the_figures_are_still_there(self) -> None:
+    def test_the_usage_is_read_without_a_table_of_mounts(self) -> None:
         assert measure(str(self.path), self.mounts).size_bytes > 0
 
     def test_a_link_to_a_mount_point_is_followed(self) -> None:
@@ -181,7 +183,7 @@ class TestMeasure:
             measure(path)
         assert caught.value.code == "missing"
 
-    def test_a_file_system_without_size_and_inodes_has_no_shares(self) -> None:
+    def test_a_file_system_without_size_and_inodes_has_no_percentages(self) -> None:
         found = measure("/proc")
         assert (found.used_percent, found.inodes_percent, found.filesystem) == (None, None, "proc")
 
@@ -199,7 +201,7 @@ class TestOnThisMachine:
         values = {sample.metric: sample.value for sample in samples}
         assert 0 < values["aliaport_disk_free_bytes"] < values["aliaport_disk_size_bytes"]
 
-    def test_troubles_of_one_mount_leave_the_other_alone(self, tmp_path: Path) -> None:
+    def test_a_broken_mount_does_not_affect_the_others(self, tmp_path: Path) -> None:
         with run_plugin(DiskPlugin, {"mounts": ["/", "/no/such", str(tmp_path)]}) as plugin:
             names = list(probe_names(("/", "/no/such", str(tmp_path))).values())
             codes = [plugin.probe(name).code for name in names]
@@ -210,7 +212,7 @@ class TestOnThisMachine:
 
 
 class TestSubstituteForAHungMount:
-    """A statvfs that blocks: the nearest to a hung mount where root or FUSE is missing."""
+    """A statvfs that blocks: the closest to a hung mount if root or FUSE is missing."""
 
     @pytest.fixture
     def hung_path(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -229,7 +231,7 @@ class TestSubstituteForAHungMount:
         yield "/proc"
         released.set()
 
-    def test_it_is_one_stuck_probe_and_its_own_families(self, hung_path: str) -> None:
+    def test_only_its_own_probe_and_metrics_are_affected(self, hung_path: str) -> None:
         with run_plugin(DiskPlugin, {"mounts": ["/", hung_path]}) as plugin:
             codes = [plugin.probe("disk_proc").code for _ in range(2)]
             assert codes == ["timeout", "stuck"]

@@ -1,4 +1,4 @@
-"""The disk plugin on mounts that really fill up, turn read-only, fail and hang (root only)."""
+"""Tests the disk plugin on mounts that really fill up, turn read-only, fail and hang (root)."""
 
 import errno
 from pathlib import Path
@@ -13,24 +13,24 @@ pytestmark = pytest.mark.service
 SCENARIOS = "plugins.disk.tests.support.scenarios"
 
 
-def story(name: str, folder: Path) -> dict[str, Any]:
+def play_story(name: str, folder: Path) -> dict[str, Any]:
     within = ("unshare", "--mount", "--propagation", "private")
     return play(SCENARIOS, name, str(folder), within=within)
 
 
 @pytest.mark.needs("root", "unshare")
 def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
-    told = story("full", tmp_path)
-    assert told["empty"]["code"] == "ok"
-    assert (told["low"]["status"], told["low"]["code"]) == ("degraded", "space_low")
-    used, available = map(int, told["df"])
-    percent = told["low"]["data"]["disk_percent"]
-    assert percent == round(100 * used / (used + available), 1), "df says otherwise"
-    assert told["errno"] == errno.ENOSPC
-    assert (told["full"]["status"], told["full"]["code"]) == ("unhealthy", "space_critical")
-    assert told["full"]["data"]["disk_percent"] == 100
-    assert told["emptied"]["code"] == "ok"
-    assert (told["no_inodes"]["status"], told["no_inodes"]["code"]) == (
+    steps = play_story("full", tmp_path)
+    assert steps["empty"]["code"] == "ok"
+    assert (steps["low"]["status"], steps["low"]["code"]) == ("degraded", "space_low")
+    used, available = map(int, steps["df"])
+    percent = steps["low"]["data"]["disk_percent"]
+    assert percent == round(100 * used / (used + available), 1), "df reports another value"
+    assert steps["errno"] == errno.ENOSPC
+    assert (steps["full"]["status"], steps["full"]["code"]) == ("unhealthy", "space_critical")
+    assert steps["full"]["data"]["disk_percent"] == 100
+    assert steps["emptied"]["code"] == "ok"
+    assert (steps["no_inodes"]["status"], steps["no_inodes"]["code"]) == (
         "unhealthy",
         "inodes_critical",
     )
@@ -38,27 +38,27 @@ def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
 
 @pytest.mark.needs("root", "unshare")
 def test_a_read_only_remount_and_a_lost_mount(tmp_path: Path) -> None:
-    told = story("read_only", tmp_path)
-    assert [told[step]["code"] for step in ("rw", "ro", "back")] == ["ok", "read_only", "ok"]
-    assert told["ro"]["status"] == "unhealthy"
-    gauges = [told[f"{step}_samples"]["aliaport_disk_read_only"] for step in ("rw", "ro", "back")]
+    steps = play_story("read_only", tmp_path)
+    assert [steps[step]["code"] for step in ("rw", "ro", "back")] == ["ok", "read_only", "ok"]
+    assert steps["ro"]["status"] == "unhealthy"
+    gauges = [steps[f"{step}_samples"]["aliaport_disk_read_only"] for step in ("rw", "ro", "back")]
     assert gauges == [0, 1, 0]
-    assert (told["unmounted"]["code"], told["unmounted_samples"]) == ("not_mounted", 0)
-    assert told["removed"]["code"] == "missing"
+    assert (steps["unmounted"]["code"], steps["unmounted_samples"]) == ("not_mounted", 0)
+    assert steps["removed"]["code"] == "missing"
 
 
 @pytest.mark.needs("root", "unshare")
-def test_an_ext4_that_gives_up_after_an_error(tmp_path: Path) -> None:
-    told = story("failing_ext4", tmp_path)
-    assert told["before"]["code"] == "ok"
-    assert told["written"] == "Read-only file system"
-    assert (told["after"]["status"], told["after"]["code"]) == ("unhealthy", "read_only")
+def test_an_ext4_that_turns_read_only_after_an_error(tmp_path: Path) -> None:
+    steps = play_story("failing_ext4", tmp_path)
+    assert steps["before"]["code"] == "ok"
+    assert steps["write_error"] == "Read-only file system"
+    assert (steps["after"]["status"], steps["after"]["code"]) == ("unhealthy", "read_only")
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_hung_mount_is_one_stuck_probe_and_its_own_families(tmp_path: Path) -> None:
-    told = story("hung", tmp_path)
-    assert (told["first"]["code"], told["second"]["code"]) == ("timeout", "stuck")
-    assert (told["good"]["code"], told["good_again"]["code"]) == ("ok", "ok")
-    assert told["mounts"] == [str(tmp_path / "good")]
-    assert told["healed"]["code"] in {"unreadable", "not_mounted"}, "once the mount is gone"
+def test_a_hung_mount_affects_only_its_own_probe_and_metrics(tmp_path: Path) -> None:
+    steps = play_story("hung", tmp_path)
+    assert (steps["first"]["code"], steps["second"]["code"]) == ("timeout", "stuck")
+    assert (steps["good"]["code"], steps["good_again"]["code"]) == ("ok", "ok")
+    assert steps["mounts"] == [str(tmp_path / "good")]
+    assert steps["recovered"]["code"] in {"unreadable", "not_mounted"}, "after the mount is gone"

@@ -1,4 +1,4 @@
-"""The memory plugin on recorded kernel files, on this machine, and inside a real cgroup."""
+"""Tests the memory plugin on recorded kernel files, on this machine and in a real cgroup."""
 
 import signal
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ UNLIMITED = 9223372036854771712
 
 
 class Machine:
-    """A recorded tree of a machine with 1000 MiB, of which 600 are available."""
+    """A recorded file tree of a machine with 1000 MiB, of which 600 are available."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -93,12 +93,12 @@ def recorded(machine: Machine) -> type[MemoryPlugin]:
 
 def reading(machine: Machine) -> Reading:
     found = read(machine.root)
-    assert found is not None, "the machine's own figures were there to be read"
+    assert found is not None, "the machine's values can be read"
     return found
 
 
 class TestConfig:
-    def test_defaults_are_the_baselines(self) -> None:
+    def test_default_thresholds(self) -> None:
         config = MemoryConfig()
         assert (config.warn_percent, config.critical_percent) == (75, 85)
 
@@ -110,13 +110,13 @@ class TestConfig:
             ({"swap": True}, "Extra inputs"),
         ],
     )
-    def test_what_cannot_be_used_is_refused(self, options: dict[str, Any], hint: str) -> None:
+    def test_invalid_options_are_rejected(self, options: dict[str, Any], hint: str) -> None:
         with pytest.raises(ValidationError, match=hint):
             MemoryConfig.model_validate(options)
 
 
 class TestRead:
-    def test_without_a_limit_the_machine_counts(self, machine: Machine) -> None:
+    def test_without_a_limit_it_measures_the_machine(self, machine: Machine) -> None:
         found = reading(machine)
         assert (found.percent, found.available) == (40, 600 * MIB)
         assert (found.swap_used, found.oom_kills) == (30 * MIB, 7)
@@ -136,16 +136,16 @@ class TestRead:
         assert (found.percent, found.available) == (80, 40 * MIB)
         assert (found.swap_used, found.oom_kills) == (5 * MIB, 1)
 
-    def test_a_limit_of_an_ancestor_applies_too(self, machine: Machine) -> None:
+    def test_the_limit_of_an_ancestor_applies_too(self, machine: Machine) -> None:
         machine.version_2("/pod/app")
         machine.group_2("/pod", str(300 * MIB), used=270)
         machine.group_2("/pod/app", str(100 * MIB), used=20)
         found = reading(machine)
-        assert found.percent == 90, "the pod is nearest to its end"
+        assert found.percent == 90, "the pod is closest to its limit"
         assert found.available == 30 * MIB
         assert found.limit == 100 * MIB
 
-    def test_a_machine_without_memory_is_tighter_than_any_limit(self, machine: Machine) -> None:
+    def test_a_machine_short_of_memory_is_tighter_than_any_limit(self, machine: Machine) -> None:
         machine.version_2("/app")
         machine.group_2("/app", str(200 * MIB), used=20)
         machine.host(available=50)
@@ -153,7 +153,7 @@ class TestRead:
         assert (found.percent, found.available) == (95, 50 * MIB)
 
     @pytest.mark.parametrize("version", [1, 2])
-    def test_no_limit_leaves_the_machine(self, machine: Machine, version: int) -> None:
+    def test_an_unlimited_cgroup_leaves_the_machine(self, machine: Machine, version: int) -> None:
         if version == 1:
             machine.version_1("/app")
             machine.group_1("/app", UNLIMITED, used=900, kills=3)
@@ -163,12 +163,12 @@ class TestRead:
         found = reading(machine)
         assert (len(found.limits), found.percent, found.oom_kills) == (1, 40, 7)
 
-    def test_a_limit_above_the_machine_is_none(self, machine: Machine) -> None:
+    def test_a_limit_above_the_machine_s_memory_is_ignored(self, machine: Machine) -> None:
         machine.version_2("/app")
         machine.group_2("/app", str(2000 * MIB), used=900)
         assert reading(machine).limit == 1000 * MIB
 
-    def test_files_that_went_away_are_left_out(self, machine: Machine) -> None:
+    def test_missing_files_are_left_out(self, machine: Machine) -> None:
         machine.version_2("/app")
         machine.group_2("/app", str(200 * MIB), used=100)
         for name in ("memory.stat", "memory.events", "memory.swap.current"):
@@ -178,7 +178,7 @@ class TestRead:
         (machine.root / "sys/fs/cgroup/app/memory.current").unlink()
         assert len(reading(machine).limits) == 1
 
-    def test_more_idle_pages_than_use_is_no_use(self, machine: Machine) -> None:
+    def test_more_idle_pages_than_usage_counts_as_zero(self, machine: Machine) -> None:
         machine.version_2("/app")
         machine.group_2("/app", str(200 * MIB), used=10, idle=11)
         machine.host(available=1000)
@@ -198,7 +198,7 @@ class TestJudge:
             (10, 300.0, Status.HEALTHY, "ok"),
         ],
     )
-    def test_what_is_worst_is_answered(
+    def test_the_worst_problem_decides(
         self, used: int, killed_ago: float | None, status: Status, code: str
     ) -> None:
         found = Reading((Limit(100 * MIB, used * MIB),), 0, 0, Path("/proc/vmstat"))
@@ -209,7 +209,7 @@ class TestJudge:
 
 
 class TestPlugin:
-    def test_figures_of_this_machine(self) -> None:
+    def test_values_of_this_machine(self) -> None:
         with run_plugin(MemoryPlugin, {}) as plugin:
             result = plugin.probe("memory")
             samples = {sample.metric: sample.value for sample in plugin.collect()}
@@ -224,21 +224,21 @@ class TestPlugin:
         assert set(samples) <= {family.name for family in FAMILIES}
         assert samples["aliaport_memory_available_bytes"] < samples["aliaport_memory_limit_bytes"]
 
-    def test_an_oom_kill_is_told_for_a_while(
+    def test_an_oom_kill_is_reported_for_a_while(
         self, machine: Machine, recorded: type[MemoryPlugin]
     ) -> None:
         clock = FakeClock(datetime(2026, 11, 24, tzinfo=UTC))
         with run_plugin(recorded, {"oom_kill_seconds": 60}, clock=clock) as plugin:
-            assert plugin.probe("memory").code == "ok", "kills before the start are no news"
+            assert plugin.probe("memory").code == "ok", "kills before the start are not reported"
             machine.kills(8)
             assert plugin.probe("memory").code == "oom_kill"
-            assert plugin.probe("memory").code == "oom_kill", "not for the first caller only"
+            assert plugin.probe("memory").code == "oom_kill", "not only to the first caller"
             clock.advance(59)
             assert plugin.probe("memory").code == "oom_kill"
             clock.advance(1)
             assert plugin.probe("memory").code == "ok"
 
-    def test_a_kill_that_only_a_scrape_noticed_is_told_too(
+    def test_a_kill_first_seen_by_a_scrape_is_reported_too(
         self, machine: Machine, recorded: type[MemoryPlugin]
     ) -> None:
         with run_plugin(recorded, {}) as plugin:
@@ -247,7 +247,7 @@ class TestPlugin:
             assert samples["aliaport_memory_oom_kills_total"] == 8
             assert plugin.probe("memory").code == "oom_kill"
 
-    def test_another_counter_or_an_unreadable_one_is_no_kill(
+    def test_another_counter_or_an_unreadable_one_does_not_count_as_a_kill(
         self, machine: Machine, recorded: type[MemoryPlugin]
     ) -> None:
         machine.version_2("/app")
@@ -261,7 +261,7 @@ class TestPlugin:
             machine.kills(7)
             assert plugin.probe("memory").code == "ok"
 
-    def test_a_machine_without_figures_is_degraded(
+    def test_an_unreadable_machine_is_degraded(
         self, machine: Machine, recorded: type[MemoryPlugin]
     ) -> None:
         (machine.root / "proc/meminfo").unlink()
@@ -273,21 +273,21 @@ class TestPlugin:
 @pytest.fixture(scope="module")
 def in_a_cgroup(tmp_path_factory: pytest.TempPathFactory, cannot_run: Any) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("memory")
-    told = play("plugins.memory.tests.support.scenarios", str(folder))
-    if "impossible" in told:
-        cannot_run("in_a_cgroup", f"no cgroup can be made here: {told['impossible']}")
-    return told
+    story = play("plugins.memory.tests.support.scenarios", str(folder))
+    if "impossible" in story:
+        cannot_run("in_a_cgroup", f"cgroups cannot be created here: {story['impossible']}")
+    return story
 
 
 @pytest.mark.needs("root")
 @pytest.mark.service
 class TestInsideARealCgroup:
-    def test_the_limit_of_the_parent_is_the_measure(self, in_a_cgroup: dict[str, Any]) -> None:
+    def test_the_limit_of_the_parent_applies(self, in_a_cgroup: dict[str, Any]) -> None:
         start = in_a_cgroup["start"]
         assert start["data"]["limited_by"] == "cgroup"
         assert start["samples"]["aliaport_memory_limit_bytes"] == in_a_cgroup["limit"]
 
-    def test_an_allocation_shows_and_goes(self, in_a_cgroup: dict[str, Any]) -> None:
+    def test_an_allocation_shows_until_it_is_freed(self, in_a_cgroup: dict[str, Any]) -> None:
         left = {
             step: in_a_cgroup[step]["samples"]["aliaport_memory_available_bytes"]
             for step in ("start", "allocated", "freed")
@@ -296,15 +296,17 @@ class TestInsideARealCgroup:
         assert left["start"] - left["allocated"] == pytest.approx(in_a_cgroup["block"], abs=slack)
         assert left["start"] - left["freed"] == pytest.approx(0, abs=slack)
 
-    def test_reading_a_file_once_takes_nothing_away(self, in_a_cgroup: dict[str, Any]) -> None:
+    def test_reading_a_file_once_does_not_count_as_usage(self, in_a_cgroup: dict[str, Any]) -> None:
         before, after, block = in_a_cgroup["freed"], in_a_cgroup["file_read"], in_a_cgroup["block"]
-        assert after["charged"] - before["charged"] > block / 2, "the file was not kept at all"
+        assert after["charged"] - before["charged"] > block / 2, (
+            "the page cache did not keep the file"
+        )
         available = "aliaport_memory_available_bytes"
         lost = before["samples"][available] - after["samples"][available]
-        assert lost < block / 4, "idle file pages counted as use"
+        assert lost < block / 4, "idle file pages counted as usage"
 
-    def test_an_oom_kill_is_told(self, in_a_cgroup: dict[str, Any]) -> None:
-        assert in_a_cgroup["returncode"] == -signal.SIGKILL, "the child was to be killed"
+    def test_an_oom_kill_is_reported(self, in_a_cgroup: dict[str, Any]) -> None:
+        assert in_a_cgroup["returncode"] == -signal.SIGKILL, "the kernel did not kill the child"
         assert (in_a_cgroup["killed"]["status"], in_a_cgroup["killed"]["code"]) == (
             "degraded",
             "oom_kill",

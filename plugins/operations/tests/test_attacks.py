@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.operations import CARI, GATE, ORDER, PASSWORD, Operations, serve
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer
+from tests.support.service import Response
 from tests.support.waiting import wait_until
 
 POOL = 'aliaport_db_pool_used{component="operations_api"}'
@@ -89,7 +89,7 @@ def nothing_was_our_fault(api: Operations) -> Iterator[None]:
     assert api.get(CARI, limit=1).status == 200
 
 
-def harmless(answer: Answer) -> bool:
+def harmless(answer: Response) -> bool:
     """Whether it is done, or refused in the one shape without a word about the inside."""
     if answer.status in (200, 201):
         return True

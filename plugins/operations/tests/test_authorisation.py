@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.operations import CARI, GATE, ORDER, ROLES, Operations
-from tests.support.service import Answer
+from tests.support.service import Response
 
 OPENAPI = "/api/openapi.json"
 LEAST_ROLE = {
@@ -41,7 +41,9 @@ def covers(role: str, least: str | None) -> bool:
     return least is None or ROLES.index(role) >= ROLES.index(least)
 
 
-def ask(api: Operations, method: str, template: str, *, query: str = "", **options: Any) -> Answer:
+def ask(
+    api: Operations, method: str, template: str, *, query: str = "", **options: Any
+) -> Response:
     """A call that can do nothing: its body is no JSON, or its query is unknown."""
     path = template.replace("{id}", "1")
     body = None if method in ("GET", "HEAD") else NONSENSE

@@ -15,11 +15,11 @@ from tests.support.operations import CARI, GATE, ORDER, PATIENT, Operations, rep
 from tests.support.operations_clerks import BROKEN_HISTORIES
 from tests.support.operations_locks import held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer
+from tests.support.service import Response
 from tests.support.waiting import wait_until
 
 Pair = tuple[Operations, Operations]
-Ask = Callable[[], Answer]
+Ask = Callable[[], Response]
 CLERKS = ("clerk-1", "clerk-2")
 
 
@@ -35,11 +35,11 @@ def pair(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
             yield first, second
 
 
-def together(*asked: Ask) -> list[Answer]:
+def together(*asked: Ask) -> list[Response]:
     """The answers of requests that are sent at the same moment."""
     barrier = threading.Barrier(len(asked))
 
-    def ask(one: Ask) -> Answer:
+    def ask(one: Ask) -> Response:
         barrier.wait(30)
         return one()
 
@@ -47,10 +47,10 @@ def together(*asked: Ask) -> list[Answer]:
         return list(threads.map(ask, asked))
 
 
-def in_order(api: Operations, lock: str, *asked: Ask) -> list[Answer]:
+def in_order(api: Operations, lock: str, *asked: Ask) -> list[Response]:
     """The answers of requests that wait for the same lock, one behind the other."""
     with ThreadPoolExecutor(len(asked)) as threads:
-        answers: list[Future[Answer]] = []
+        answers: list[Future[Response]] = []
         with held(api, lock):
             for number, ask in enumerate(asked, 1):
                 answers.append(threads.submit(ask))
@@ -68,7 +68,7 @@ def change(api: Operations, name: str, order: Any) -> Ask:
     return lambda: api.call("PUT", f"{ORDER}/{order['id']}", body, role=name)
 
 
-def check_one_wins(api: Operations, order: Any, answers: list[Answer]) -> str:
+def check_one_wins(api: Operations, order: Any, answers: list[Response]) -> str:
     """Who won, of two clerks with the same version; the other one was told."""
     assert sorted(each.status for each in answers) == [200, 409], [each.text for each in answers]
     (won,) = [each.json["data"] for each in answers if each.status == 200]

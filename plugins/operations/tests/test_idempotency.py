@@ -12,7 +12,7 @@ import pytest
 from tests.support.operations import CARI, GATE, ORDER, PATIENT, Operations, serve
 from tests.support.operations_locks import held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer
+from tests.support.service import Response
 
 KEYS = "aliaport_operations_idempotency_keys"
 TABLES = {ORDER: "aliaport_operations_work_orders", GATE: "aliaport_operations_gate_logs"}
@@ -37,7 +37,7 @@ def body_of(api: Operations, path: str) -> Any:
     return {"account_id": api.account()["id"], "title": "Tahliye", "planned_for": "2027-01-01"}
 
 
-def send(api: Operations, path: str, body: Any, key: str, **options: Any) -> Answer:
+def send(api: Operations, path: str, body: Any, key: str, **options: Any) -> Response:
     return api.call("POST", path, body, headers={"Idempotency-Key": key}, **options)
 
 
@@ -45,7 +45,7 @@ def rows(api: Operations, path: str) -> int:
     return int(api.sql(f"SELECT count(*) FROM {TABLES[path]}"))
 
 
-def was_replayed(answer: Answer) -> bool:
+def was_replayed(answer: Response) -> bool:
     return answer.headers.get("Idempotent-Replayed") == "true"
 
 

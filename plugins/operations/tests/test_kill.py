@@ -16,7 +16,7 @@ from tests.support.operations import GATE, ORDER, PATIENT, Operations, replica, 
 from tests.support.operations_clerks import LOST, Clerks, committed_since, series_of
 from tests.support.operations_locks import held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer
+from tests.support.service import Response
 from tests.support.waiting import wait_until
 
 ROUNDS = int(os.environ.get("ALIAPORT_KILL_ROUNDS", "8"))
@@ -55,8 +55,8 @@ WHERE datname = current_database() AND application_name = 'aliaport-operations_a
 
 def a_random_moment(chance: random.Random, clerks: Clerks, api: Operations) -> None:
     """Some answers from now, and then anywhere in the middle of a request."""
-    clerks.wait_for_answers(chance.randrange(5, 120))
-    wait_until(lambda: clerks.first_answers(api), "something was written that is counted")
+    clerks.wait_for_responses(chance.randrange(5, 120))
+    wait_until(lambda: clerks.first_responses(api), "something was written that is counted")
     threading.Event().wait(chance.uniform(0, 0.02))
 
 
@@ -89,14 +89,14 @@ def test_a_killed_service_leaves_nothing_half_done(server: TcpPostgres, tmp_path
             with replica(first, tmp_path / f"round-{number}") as api:
                 clerks.replicas = [api]
                 a_random_moment(chance, clerks, api)
-                least = clerks.first_answers(api)
+                least = clerks.first_responses(api)
                 counters = series_of(api, *COUNTED)
                 api.service.signal(signal.SIGKILL)
                 api.service.wait_ended()
                 check_counters(api, least, counters, began)
         with replica(first, tmp_path / "last") as api:
             clerks.replicas = [api]
-            clerks.wait_for_answers(20)
+            clerks.wait_for_responses(20)
             clerks.finish()
             clerks.check(api)
     print(told(clerks))
@@ -120,7 +120,7 @@ def test_cut_connections_and_a_crashed_database_leave_nothing_half_done(
                 own_server.start()
             a_random_moment(chance, clerks, api)
             clerks.finish()
-            check_counters(api, clerks.first_answers(api), series_of(api, *COUNTED), began)
+            check_counters(api, clerks.first_responses(api), series_of(api, *COUNTED), began)
             clerks.check(api)
         assert clerks.shed > 0, "no request was hit"
         assert clerks.lost == 0, "the service answers whatever the database does"
@@ -139,7 +139,7 @@ class Three:
             (path, {"version": 1, "status": "planned"}, {}),
         ]
 
-    def send(self, api: Operations) -> list[Answer]:
+    def send(self, api: Operations) -> list[Response]:
         """The answers; a repetition has the same keys."""
         return [
             api.call("POST", path, body, headers=headers) for path, body, headers in self.requests

@@ -17,7 +17,7 @@ from aliaport_operations import saturation
 from tests.support.operations import CARI, ORDER, Operations, serve
 from tests.support.operations_locks import Transaction, held, wait_for_blocked
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer
+from tests.support.service import Response
 from tests.support.waiting import wait_until
 
 POOL = 'aliaport_db_pool_used{component="operations_api"}'
@@ -75,7 +75,7 @@ def locked(api: Operations) -> AbstractContextManager[Transaction]:
     return held(api, "LOCK TABLE aliaport_operations_accounts IN ACCESS EXCLUSIVE MODE")
 
 
-def assert_refused(answer: Answer, code: str) -> None:
+def assert_refused(answer: Response, code: str) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (503, code), answer.text
     assert int(answer.headers["Retry-After"]) >= 1
     told = answer.text.lower()
@@ -88,7 +88,7 @@ def assert_works(api: Operations) -> None:
     assert api.service.get("/ready").status == 200
 
 
-def seconds_of(api: Operations, answers: list[Answer]) -> list[float]:
+def seconds_of(api: Operations, answers: list[Response]) -> list[float]:
     """How long the service took for each of these answers, as its log says."""
     ids = {each.headers["X-Request-ID"] for each in answers}
     return [
@@ -217,10 +217,10 @@ def test_a_stopped_database_is_told_and_its_return_noticed(api: Operations, mode
     eventually_works(api)
 
 
-def unavailable_or(status: int) -> Callable[[Answer], bool]:
+def unavailable_or(status: int) -> Callable[[Response], bool]:
     """Either of both, and nothing else."""
 
-    def right(answer: Answer) -> bool:
+    def right(answer: Response) -> bool:
         if answer.status == status:
             return True
         assert_refused(answer, "database_unavailable")

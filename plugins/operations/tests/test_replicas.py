@@ -148,20 +148,20 @@ def test_a_rolling_restart_loses_nothing(server: TcpPostgres, tmp_path: Path) ->
         clerks = Clerks(1, pair[0].account()["id"], pair)
         with clerks.at_work():
             for number, leaving in enumerate(pair):
-                clerks.wait_for_answers(50)
+                clerks.wait_for_responses(50)
                 leaving.service.signal(signal.SIGTERM)
                 assert leaving.service.wait_ended() == 0
                 logged = [each["message"] for each in leaving.service.events()]
                 assert "request.failed" not in logged
                 staying = pair[1 - number]
                 clerks.replicas = [staying]
-                clerks.wait_for_answers(50)
+                clerks.wait_for_responses(50)
                 folder = leaving.service.folder
                 service = begin(server, leaving.database, folder, **SMALL_POOL)
                 pair[number] = replace(leaving, service=service)
                 wait_ready(service)
                 clerks.replicas = pair
-            clerks.wait_for_answers(50)
+            clerks.wait_for_responses(50)
             clerks.finish()
         clerks.check(pair[0])
         assert clerks.shed == 0, "nobody was refused"

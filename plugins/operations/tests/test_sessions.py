@@ -227,7 +227,7 @@ def test_a_wrong_current_password_changes_nothing_and_counts_as_a_guess(
     assert (me(api, token), me(api, other)) == (200, 200)
     api.sql("DELETE FROM aliaport_operations_sign_in_failures")
     assert api.sign_in(name).status == 200, "the password is the old one"
-    outcomes = [each["outcome"] for each in recorded(api, "user.password_changed", name)]
+    outcomes = [each["outcome"] for each in recorded(api, "user.password_change_failed", name)]
     assert outcomes == ["failure"] * 5
 
 

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher, Type, extract_parameters
 
 from tests.support.operations import PASSWORD, PATIENT, ROLES, Operations, replica, serve
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer
+from tests.support.service import Response
 from tests.support.waiting import wait_until
 
 SELDOM_THROTTLED = {
@@ -183,7 +183,7 @@ def test_an_unknown_name_a_wrong_password_and_a_disabled_user_look_the_same(
     assert answers[0].json["error"]["code"] == "wrong_credentials"
 
 
-def _without_ids(answer: Answer) -> tuple[Any, ...]:
+def _without_ids(answer: Response) -> tuple[Any, ...]:
     error = {k: v for k, v in answer.json["error"].items() if k not in ("request_id", "trace_id")}
     ids = ("Date", "X-Request-ID", "traceparent")
     headers = [(k, v) for k, v in answer.headers.items() if k not in ids]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.operations import PASSWORD, PATIENT, Operations, replica, serve
 from tests.support.postgres import TcpPostgres
-from tests.support.service import Answer
+from tests.support.service import Response
 
 BOTH, ADDRESS, USER = 5, 8, 12
 """Failures by user and address, by address, by user; the last two smaller than by default."""
@@ -59,7 +59,7 @@ def new_address() -> str:
     return f"10.7.{number // 256}.{number % 256}"
 
 
-def guess(api: Operations, name: str, address: str, password: str = WRONG) -> Answer:
+def guess(api: Operations, name: str, address: str, password: str = WRONG) -> Response:
     return api.sign_in(name, password, headers={"X-Forwarded-For": address})
 
 

@@ -1,1 +1,1 @@
-"""Aliaport plugin: CPU use, load and throttling within the limit of the container."""
+"""Aliaport plugin: CPU usage, load and throttling within the container's limit."""

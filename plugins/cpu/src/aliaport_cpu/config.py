@@ -10,19 +10,19 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 
 
 class CpuConfig(PluginConfig):
-    """`[plugins.cpu]`: over how long the use is judged and when it is too much."""
+    """`[plugins.cpu]`: the averaging time and the thresholds."""
 
     average_seconds: float = Field(
         default=60,
         ge=1,
         le=900,
-        description="Seconds over which the use is averaged before it is judged.",
+        description="Average CPU usage over this many seconds before applying the thresholds.",
     )
-    warn_percent: Percent = Field(default=60, description="Degraded from this average use.")
-    critical_percent: Percent = Field(default=80, description="Unhealthy from this average use.")
+    warn_percent: Percent = Field(default=60, description="Degraded at this average usage.")
+    critical_percent: Percent = Field(default=80, description="Unhealthy at this average usage.")
     warn_throttled_percent: Percent = Field(
         default=25,
-        description="Degraded from this share of scheduling periods in which the limit held us up.",
+        description="Degraded when this percentage of scheduling periods is throttled.",
     )
 
     @model_validator(mode="after")

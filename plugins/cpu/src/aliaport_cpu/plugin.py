@@ -1,4 +1,4 @@
-"""The cpu plugin: use, load and throttling, from counters that are compared, never waited for."""
+"""The cpu plugin: usage, load and throttling, computed from counters without waiting."""
 
 import asyncio
 from collections import deque
@@ -11,22 +11,22 @@ from aliaport_cpu.config import CpuConfig
 from aliaport_cpu.snapshot import Snapshot, take, throttled_percent, used_percent
 
 PERCENT = Metric.gauge(
-    "aliaport_cpu_percent", "CPU use of the last seconds in percent of the tightest limit."
+    "aliaport_cpu_percent", "Recent CPU usage as a percentage of the tightest limit."
 )
 AVERAGE_PERCENT = Metric.gauge(
-    "aliaport_cpu_average_percent", "CPU use averaged as it is judged, in percent."
+    "aliaport_cpu_average_percent", "Average CPU usage in percent, as compared with the thresholds."
 )
 LOAD1 = Metric.gauge("aliaport_cpu_load1", "Load average of the machine over 1 minute.")
 LOAD5 = Metric.gauge("aliaport_cpu_load5", "Load average of the machine over 5 minutes.")
 LOAD15 = Metric.gauge("aliaport_cpu_load15", "Load average of the machine over 15 minutes.")
 LIMIT_CORES = Metric.gauge(
-    "aliaport_cpu_limit_cores", "CPUs that the service may use at most, by quota and affinity."
+    "aliaport_cpu_limit_cores", "Maximum CPUs that the service may use, by quota and affinity."
 )
 THROTTLED_SECONDS = Metric.counter(
-    "aliaport_cpu_throttled_seconds_total", "Time that CPU quotas made threads wait."
+    "aliaport_cpu_throttled_seconds_total", "Time that threads waited because of CPU quotas."
 )
 PERIODS = Metric.counter(
-    "aliaport_cpu_periods_total", "Scheduling periods of the CPU quotas in force."
+    "aliaport_cpu_periods_total", "Scheduling periods of the CPU quotas that apply."
 )
 THROTTLED_PERIODS = Metric.counter(
     "aliaport_cpu_throttled_periods_total", "Scheduling periods in which a CPU quota was used up."
@@ -36,18 +36,22 @@ FAMILIES = (
     *(THROTTLED_SECONDS, PERIODS, THROTTLED_PERIODS),
 )
 
-SHORTEST_WINDOW = 1.0
-"""Seconds: the kernel counts in ticks of 10 ms, so a shorter window gives a coarse figure."""
+MIN_WINDOW = 1.0
+"""Seconds. The kernel counts in ticks of 10 ms, so a shorter window gives coarse values."""
 
 FIRST_WINDOW = 0.1
+"""Seconds that `start` waits after the first snapshot."""
+
 SAMPLE_EVERY = 5.0
+"""Seconds between the snapshots of the job."""
 
 
 class CpuPlugin(Plugin[CpuConfig]):
-    """CPU use in percent of what this service may use, load averages and throttling.
+    """Measures CPU usage as a percentage of what the service may use, load and throttling.
 
-    Snapshots of the counters are kept for the averaging time. Each figure compares now with one of
-    them that is old enough, so callers neither wait nor shorten each other's window.
+    The plugin keeps snapshots of the counters for the averaging time. Each value compares the
+    current counters with a snapshot that is old enough, so callers neither wait nor shorten each
+    other's window.
     """
 
     api = (1, 0)
@@ -58,12 +62,12 @@ class CpuPlugin(Plugin[CpuConfig]):
         self._past: deque[Snapshot] = deque()
 
     async def start(self) -> None:
-        """Take the first snapshot and let the first window open, so that no call comes too soon."""
-        self._look()
+        """Take the first snapshot and wait, so that the first call has a window to measure."""
+        self._snapshot()
         await asyncio.sleep(FIRST_WINDOW)
 
     def probes(self) -> Sequence[Probe]:
-        """The one probe."""
+        """Return the probe `cpu`."""
         return [
             Probe(
                 name="cpu",
@@ -75,22 +79,25 @@ class CpuPlugin(Plugin[CpuConfig]):
         ]
 
     def metrics(self) -> Sequence[Collector]:
-        """The one collector."""
+        """Return the collector `cpu`."""
         return [Collector(FAMILIES, self._collect, name="cpu")]
 
     def jobs(self) -> Sequence[Job]:
-        """Snapshots at rest: without them the first call after a long pause would see its mean."""
+        """Return the job that takes snapshots regularly.
+
+        Without it, the first call after a long pause would see the average over that pause.
+        """
         return [Job(name="cpu_snapshot", run=self._sample, every=SAMPLE_EVERY, timeout=2)]
 
     async def _sample(self) -> None:
-        self._look()
+        self._snapshot()
 
     async def _check(self) -> Check:
-        now = self._look()
-        return judge(self._recent(now), self._past[0], now, self.config)
+        now = self._snapshot()
+        return judge(self._recent_snapshot(now), self._past[0], now, self.config)
 
     async def _collect(self) -> Iterable[Sample]:
-        now = self._look()
+        now = self._snapshot()
         quotas = now.quotas.values()
         samples = [
             LIMIT_CORES.sample(now.limit_cores),
@@ -98,7 +105,10 @@ class CpuPlugin(Plugin[CpuConfig]):
             PERIODS.sample(sum(quota.periods for quota in quotas)),
             THROTTLED_PERIODS.sample(sum(quota.throttled_periods for quota in quotas)),
         ]
-        for metric, old in ((PERCENT, self._recent(now)), (AVERAGE_PERCENT, self._past[0])):
+        for metric, old in (
+            (PERCENT, self._recent_snapshot(now)),
+            (AVERAGE_PERCENT, self._past[0]),
+        ):
             percent = used_percent(old, now)
             if percent is not None:
                 samples.append(metric.sample(percent))
@@ -107,24 +117,24 @@ class CpuPlugin(Plugin[CpuConfig]):
                 samples.append(metric.sample(load))
         return samples
 
-    def _look(self) -> Snapshot:
-        """Take a snapshot; remember it unless the last one is young, forget what is too old."""
+    def _snapshot(self) -> Snapshot:
+        """Take a snapshot; keep it unless the last one is recent, and drop those too old."""
         now = take(self.context.clock.monotonic(), self._root)
-        if not self._past or now.at - self._past[-1].at >= SHORTEST_WINDOW:
+        if not self._past or now.at - self._past[-1].at >= MIN_WINDOW:
             self._past.append(now)
         while len(self._past) > 1 and now.at - self._past[1].at >= self.config.average_seconds:
             self._past.popleft()
         return now
 
-    def _recent(self, now: Snapshot) -> Snapshot:
+    def _recent_snapshot(self, now: Snapshot) -> Snapshot:
         for old in reversed(self._past):
-            if now.at - old.at >= SHORTEST_WINDOW:
+            if now.at - old.at >= MIN_WINDOW:
                 return old
         return self._past[0]
 
 
 def judge(recent: Snapshot, oldest: Snapshot, now: Snapshot, config: CpuConfig) -> Check:
-    """The answer for three snapshots: a second or more ago, `average_seconds` ago, and now."""
+    """Return the result for three snapshots: a second or more old, `average_seconds` old, now."""
     percent, average = used_percent(recent, now), used_percent(oldest, now)
     throttled = throttled_percent(oldest, now)
     data: dict[str, Scalar] = {
@@ -137,16 +147,16 @@ def judge(recent: Snapshot, oldest: Snapshot, now: Snapshot, config: CpuConfig) 
         data |= zip(("load1", "load5", "load15"), now.load, strict=True)
         data["load1_per_cpu"] = round(now.load[0] / max(1, now.machine_cpus), 2)
     if percent is None or average is None:
-        return Check.degraded("CPU counters cannot be read", code="unreadable", **data)
+        return Check.degraded("the kernel's CPU counters cannot be read", code="unreadable", **data)
     seconds = now.at - oldest.at
-    figures = f"{average:.1f} % of {now.limit_cores:g} CPUs used over the last {seconds:.0f} s"
+    usage = f"{average:.1f} % of {now.limit_cores:g} CPUs used over the last {seconds:.0f} s"
     if seconds < config.average_seconds:
-        return Check.healthy(figures, code="measuring", **data)
+        return Check.healthy(usage, code="measuring", **data)
     if average >= config.critical_percent:
-        return Check.unhealthy(figures, code="cpu_critical", **data)
+        return Check.unhealthy(usage, code="cpu_critical", **data)
     if throttled >= config.warn_throttled_percent:
-        summary = f"held up by its CPU quota in {throttled:.1f} % of the scheduling periods"
+        summary = f"throttled by its CPU quota in {throttled:.1f} % of scheduling periods"
         return Check.degraded(summary, code="throttled", **data)
     if average >= config.warn_percent:
-        return Check.degraded(figures, code="cpu_high", **data)
-    return Check.healthy(figures, code="ok", **data)
+        return Check.degraded(usage, code="cpu_high", **data)
+    return Check.healthy(usage, code="ok", **data)

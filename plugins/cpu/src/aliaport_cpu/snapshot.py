@@ -1,6 +1,6 @@
-"""The kernel's CPU counters at one moment, and the use between two such moments.
+"""Snapshots of the kernel's CPU counters, and the CPU usage between two of them.
 
-Facts: proc_stat(5), sched(7), the kernel's admin-guide/cgroup-v2 and scheduler/sched-bwc pages.
+Sources: proc_stat(5), sched(7), the kernel's admin-guide/cgroup-v2 and scheduler/sched-bwc pages.
 """
 
 import os
@@ -13,10 +13,10 @@ from aliaport.cgroup import Cgroup, own_cgroup, read_number, read_table, read_te
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A limit set on one cgroup that the process is in; `used_seconds` is its CPU time so far.
+    """The CPU limit of one cgroup of the process; `used_seconds` is the CPU time used so far.
 
-    `periods` counts the scheduling periods, `throttled_periods` those in which the limit was hit
-    and `throttled_seconds` how long its threads had to wait for that.
+    `periods` counts scheduling periods, `throttled_periods` those in which the limit was reached,
+    and `throttled_seconds` the time that threads waited because of it.
     """
 
     cores: float
@@ -30,7 +30,8 @@ class Quota:
 class Snapshot:
     """All counters at `at` (monotonic seconds); `busy` and `total` in ticks of the allowed CPUs.
 
-    `machine_cpus` are online, on `allowed_cpus` of them (affinity and cpuset) the process may run.
+    `machine_cpus` is the number of CPUs online, `allowed_cpus` the number on which the process may
+    run (affinity and cpuset).
     """
 
     at: float
@@ -43,12 +44,12 @@ class Snapshot:
 
     @property
     def limit_cores(self) -> float:
-        """How many CPUs the process may use at most, by quotas, affinity and cpuset."""
+        """The number of CPUs that the process may use, by quotas, affinity and cpuset."""
         return min([self.allowed_cpus, *(quota.cores for quota in self.quotas.values())])
 
 
 def take(at: float, root: Path = Path("/")) -> Snapshot:
-    """Read all counters now; what cannot be read is 0 or left out."""
+    """Read all counters; those that cannot be read are 0 or left out."""
     allowed = os.sched_getaffinity(0)
     busy = total = machine = seen = 0
     for line in read_text(root / "proc/stat").splitlines():
@@ -58,7 +59,7 @@ def take(at: float, root: Path = Path("/")) -> Snapshot:
             continue
         machine += 1
         if int(number) in allowed:
-            # The eight kinds that share out all time; guest time is already part of user time.
+            # These eight kinds add up to all time; user time already includes guest time.
             ticks = [int(value) for value in values[:8] if value.isdecimal()]
             seen += 1
             total += sum(ticks)
@@ -68,10 +69,10 @@ def take(at: float, root: Path = Path("/")) -> Snapshot:
 
 
 def used_percent(old: Snapshot, new: Snapshot) -> float | None:
-    """The use between two snapshots in percent of the tightest limit; None if nobody can say.
+    """Return the usage between two snapshots as a percentage of the tightest limit.
 
-    That is the highest share of any cgroup with a quota and, where the CPUs themselves are no more
-    than the quota, of the CPUs on which the process may run.
+    This is the highest usage of any cgroup with a quota and, if the quota allows at least as many
+    CPUs as the process may run on, of those CPUs. Return None if it cannot be computed.
     """
     seconds = new.at - old.at
     if seconds <= 0:
@@ -84,18 +85,18 @@ def used_percent(old: Snapshot, new: Snapshot) -> float | None:
             shares.append(used / (seconds * quota.cores))
     if new.total > old.total and (not shares or new.limit_cores >= new.allowed_cpus):
         shares.append((new.busy - old.busy) / (new.total - old.total))
-    # Counters of the idle kinds may step back a little, and a burst may exceed its quota.
+    # Idle counters may decrease slightly, and a burst may exceed its quota.
     return min(100.0, max(0.0, 100 * max(shares))) if shares else None
 
 
 def throttled_percent(old: Snapshot, new: Snapshot) -> float:
-    """The share of scheduling periods between two snapshots in which a quota held us up."""
+    """Return the percentage of scheduling periods between two snapshots that were throttled."""
     shares = [0.0]
     for level, quota in new.quotas.items():
         before = old.quotas.get(level)
         if before and quota.periods > before.periods:
-            held = quota.throttled_periods - before.throttled_periods
-            shares.append(100 * held / (quota.periods - before.periods))
+            throttled = quota.throttled_periods - before.throttled_periods
+            shares.append(100 * throttled / (quota.periods - before.periods))
     return max(shares)
 
 
@@ -133,14 +134,14 @@ def _cores(level: Path, version: int) -> float | None:
     try:
         cores = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):
-        return None  # "max", or a file that is not there, as in the root cgroup
-    return cores if cores > 0 else None  # version 1 says -1 for no limit
+        return None  # "max", or a missing file, as in the root cgroup
+    return cores if cores > 0 else None  # version 1 uses -1 for no limit
 
 
 def _version_1_usage(cgroup: Cgroup, level: Path, accounting: Cgroup | None) -> float | None:
     if accounting is None:
         return None
-    # Mostly the same hierarchy; where it is not, the group of the same name.
+    # Usually the same hierarchy; otherwise the group of the same name.
     same = accounting.mount / level.relative_to(cgroup.mount)
     return _scaled(read_number(same / "cpuacct.usage"), 1e9)
 

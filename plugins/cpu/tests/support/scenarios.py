@@ -1,4 +1,4 @@
-"""The cpu plugin inside a real cgroup with a quota, told as JSON; root, in a process of its own.
+"""Runs the cpu plugin in a real cgroup with a quota and prints JSON; as root, separate process.
 
 python -m plugins.cpu.tests.support.scenarios
 """
@@ -22,16 +22,16 @@ QUOTA_CORES = 0.4
 
 @contextmanager
 def quota() -> Iterator[None]:
-    """Move this process into a new cgroup with a quota; raise OSError where that cannot be."""
+    """Move this process into a new cgroup with a quota; raise OSError if that is impossible."""
     cpu, accounting = own_cgroup("cpu"), own_cgroup("cpuacct")
     if cpu is None:
         raise OSError("no cgroup hierarchy with a cpu controller is mounted")
     if cpu.version == 2 and "cpu" not in read_text(cpu.mount / "cgroup.subtree_control").split():
-        raise OSError("the cpu controller is not handed down by the root cgroup")
+        raise OSError("the root cgroup does not delegate the cpu controller")
     hierarchies = [cpu]
     if cpu.version == 1 and accounting is not None and accounting.mount != cpu.mount:
         hierarchies.append(accounting)
-    groups = [each.mount / f"aliaport-test-{os.getpid()}" for each in hierarchies]
+    groups = [hierarchy.mount / f"aliaport-test-{os.getpid()}" for hierarchy in hierarchies]
     try:
         for group in groups:
             group.mkdir()
@@ -39,26 +39,26 @@ def quota() -> Iterator[None]:
             (groups[0] / "cpu.cfs_quota_us").write_text(str(int(QUOTA_CORES * 100_000)))
         else:
             (groups[0] / "cpu.max").write_text(f"{int(QUOTA_CORES * 100_000)} 100000")
-        # However busy the machine is, the quota alone holds this group back.
+        # Only the quota throttles this group, even on a busy machine.
         weight = ("cpu.shares", "262144") if cpu.version == 1 else ("cpu.weight", "10000")
         (groups[0] / weight[0]).write_text(weight[1])
         for group in groups:
             (group / "cgroup.procs").write_text(str(os.getpid()))
         yield
     finally:
-        for each, group in zip(hierarchies, groups, strict=True):
+        for hierarchy, group in zip(hierarchies, groups, strict=True):
             if group.exists():
-                (each.levels[0] / "cgroup.procs").write_text(str(os.getpid()))
+                (hierarchy.levels[0] / "cgroup.procs").write_text(str(os.getpid()))
                 group.rmdir()
 
 
 def busy_under_quota() -> dict[str, Any]:
-    """A child that never rests uses up the quota; ends when the plugin has seen it."""
+    """Use up the quota with a busy child until the plugin reports it."""
     with run_plugin(CpuPlugin, {"average_seconds": 2}) as plugin, quota():
         spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
-            # The oldest snapshot may be of a time before the quota.
-            story = wait_until(lambda: _seen(plugin), "the plugin sees the throttling", 90)
+            # The oldest snapshot may predate the quota.
+            story = wait_until(lambda: _throttled(plugin), "the plugin reports throttling", 90)
             story["samples"] = {sample.metric: sample.value for sample in plugin.collect()}
         finally:
             spinner.kill()
@@ -66,7 +66,7 @@ def busy_under_quota() -> dict[str, Any]:
     return story
 
 
-def _seen(plugin: RunningPlugin) -> dict[str, Any]:
+def _throttled(plugin: RunningPlugin) -> dict[str, Any]:
     result = plugin.probe("cpu")
     throttled = result.data.get("throttled_percent")
     if result.code != "cpu_critical" or not throttled:

@@ -1,4 +1,4 @@
-"""The application that serves the rates below /api/currency, open to read."""
+"""The application that serves the rates below /api/currency, without authentication."""
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
@@ -13,81 +13,84 @@ from aliaport.postgres import FAULTS, Pool
 from aliaport_currency_sync.business_days import today
 from aliaport_currency_sync.config import RatesConfig
 from aliaport_currency_sync.conversion import LIRA, PLACES, converted, lira_for_one
-from aliaport_currency_sync.parameters import amount_of, code_of, day_of, kind_of, plain
+from aliaport_currency_sync.parameters import amount_of, code_of, day_of, kind_of, read_query
 from aliaport_currency_sync.rates import DayRates, Rates, StoredRate
 from aliaport_currency_sync.schema import COMPONENT, prepare
 
 SETTLED_AFTER = timedelta(days=15)
-"""Age of a bulletin from which corrections are no longer expected."""
+"""Age at which a bulletin is no longer expected to be corrected."""
 
 _SHORT, _LONG = "public, max-age=60", "public, max-age=86400"
 
 
 class Handlers:
-    """The two routes."""
+    """Handlers of the two routes."""
 
     def __init__(self, context: Context, rates: Rates) -> None:
         self._context = context
         self._rates = rates
 
     async def list_rates(self, request: web.Request) -> web.Response:
-        """`GET /rates?date=&code=`: the latest bulletin on or before the date."""
-        query = plain(request.query, ("date", "code"))
+        """Handle `GET /rates?date=&code=`: return the latest bulletin on or before the date."""
+        query = read_query(request.query, ("date", "code"))
         wanted = day_of(query, today(self._context.clock.now()))
         code = code_of(query, "code") if "code" in query else None
-        found = await self._found(wanted)
+        found = await self._find(wanted)
         rates = found.rates.values() if code is None else [_rate(found, code)]
-        data = _head(found) | {"rates": [rate.shown for rate in rates]}
-        return self._answer(request, data, query, found)
+        data = _bulletin_fields(found) | {"rates": [rate.shown for rate in rates]}
+        return self._respond(request, data, query, found)
 
     async def convert(self, request: web.Request) -> web.Response:
-        """`GET /convert?amount=&from=&to=&date=&rate=`: an amount in another currency."""
-        query = plain(request.query, ("amount", "from", "to", "date", "rate"))
+        """Handle `GET /convert?amount=&from=&to=&date=&rate=`: convert an amount."""
+        query = read_query(request.query, ("amount", "from", "to", "date", "rate"))
         amount, kind = amount_of(query), kind_of(query)
         codes = code_of(query, "from"), code_of(query, "to")
-        found = await self._found(day_of(query, today(self._context.clock.now())))
+        found = await self._find(day_of(query, today(self._context.clock.now())))
         source, target = (_price(found, code, kind) for code in codes)
-        data = _head(found) | {
+        data = _bulletin_fields(found) | {
             "amount": str(amount),
-            "from": _quoted(found, codes[0], kind),
-            "to": _quoted(found, codes[1], kind),
+            "from": _quote(found, codes[0], kind),
+            "to": _quote(found, codes[1], kind),
             "rate": kind,
             "result": str(converted(amount, source, target)),
             "rounding": {"places": PLACES, "mode": "half_up"},
         }
-        return self._answer(request, data, query, found)
+        return self._respond(request, data, query, found)
 
-    async def _found(self, wanted: date) -> DayRates:
+    async def _find(self, wanted: date) -> DayRates:
         try:
             found = await self._rates.on_or_before(wanted)
         except FAULTS as error:
             self._context.log.error("rates.unavailable", reason=type(error).__name__)
             raise Refusal(
-                503, "database_unavailable", "the database does not answer; try again"
+                503, "database_unavailable", "the database is unavailable; try again later"
             ) from None
         if found is None:
             raise Refusal(404, "no_data", f"there is no bulletin on or before {wanted}")
         return found
 
-    def _answer(
-        self, request: web.Request, data: Mapping[str, Any], query: Mapping[str, str], of: DayRates
+    def _respond(
+        self,
+        request: web.Request,
+        data: Mapping[str, Any],
+        query: Mapping[str, str],
+        found: DayRates,
     ) -> web.Response:
-        settled = "date" in query and today(self._context.clock.now()) - of.day > SETTLED_AFTER
-        answer = data_answer(data, headers={"Cache-Control": _LONG if settled else _SHORT})
-        assert isinstance(answer.body, bytes)
-        tag = ETag(hashlib.sha256(answer.body).hexdigest()[:32])
-        answer.etag = tag
-        given = request.if_none_match or ()
-        if any(each.value in (tag.value, "*") for each in given):
+        settled = "date" in query and today(self._context.clock.now()) - found.day > SETTLED_AFTER
+        response = data_answer(data, headers={"Cache-Control": _LONG if settled else _SHORT})
+        assert isinstance(response.body, bytes)
+        response.etag = etag = ETag(hashlib.sha256(response.body).hexdigest()[:32])
+        known = request.if_none_match or ()
+        if any(candidate.value in (etag.value, "*") for candidate in known):
             return web.Response(
                 status=304,
-                headers={key: answer.headers[key] for key in ("ETag", "Cache-Control")},
+                headers={key: response.headers[key] for key in ("ETag", "Cache-Control")},
             )
-        return answer
+        return response
 
 
 def create(context: Context, options: RatesConfig) -> web.Application:
-    """A fresh application."""
+    """Create the application."""
     pool = Pool(context, component=f"{COMPONENT}_api", size=options.pool_size)
     rates = Rates(context, pool, entries=options.cache_entries, seconds=options.cache_seconds)
     handlers = Handlers(context, rates)
@@ -108,7 +111,7 @@ def create(context: Context, options: RatesConfig) -> web.Application:
 APP = App(prefix="/api/currency", create=create, config=RatesConfig)
 
 
-def _head(found: DayRates) -> dict[str, Any]:
+def _bulletin_fields(found: DayRates) -> dict[str, Any]:
     return {
         "date": found.day.isoformat(),
         "bulletin": found.number,
@@ -116,7 +119,7 @@ def _head(found: DayRates) -> dict[str, Any]:
     }
 
 
-def _quoted(found: DayRates, code: str, kind: str) -> dict[str, Any]:
+def _quote(found: DayRates, code: str, kind: str) -> dict[str, Any]:
     if code == LIRA:
         return {"code": LIRA, "unit": 1, "value": "1"}
     rate = found.rates[code]
@@ -129,12 +132,12 @@ def _price(found: DayRates, code: str, kind: str) -> Fraction:
     rate = _rate(found, code)
     value = rate.values[kind]
     if value is None:
-        raise Refusal(404, "no_data", f"the bulletin of {found.day} has no {kind} of {code}")
+        raise Refusal(404, "no_data", f"the bulletin of {found.day} has no {kind} rate for {code}")
     return lira_for_one(value, rate.unit)
 
 
 def _rate(found: DayRates, code: str) -> StoredRate:
     rate = found.rates.get(code)
     if rate is None:
-        raise Refusal(404, "no_data", f"the bulletin of {found.day} has no rate of {code}")
+        raise Refusal(404, "no_data", f"the bulletin of {found.day} has no rate for {code}")
     return rate

@@ -1,4 +1,4 @@
-"""Takes a range of days from the archive, for the plugin's own command."""
+"""Downloads a range of days from the archive, for the plugin's command."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ from aliaport.plugin import Context
 from aliaport.postgres import Connection, close, connect
 from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.config import CurrencySyncConfig
-from aliaport_currency_sync.coverage import lacking_days
+from aliaport_currency_sync.coverage import missing_days
 from aliaport_currency_sync.intake import Intake, IntakeResult, IntakeStatus
 from aliaport_currency_sync.schema import COMPONENT, prepare
 from aliaport_currency_sync.source import Source
@@ -26,7 +26,7 @@ class SourceDownError(AliaportError):
 
 @dataclass(slots=True)
 class Progress:
-    """How far a backfill has come; `results` also counts the days left out as `stored before`."""
+    """Progress of a backfill; `results` also counts skipped days as `stored before`."""
 
     total: int = 0
     done: int = 0
@@ -43,24 +43,24 @@ async def backfill(
     again: bool,
     show: Callable[[Progress], None],
 ) -> Progress:
-    """Take in every open day from `first` to `last`, oldest first, calling `show` after each.
+    """Download every open day from `first` to `last`, oldest first, calling `show` after each.
 
-    Stored days are left out unless `again` is set, which looks for corrections. Raises
-    SourceDownError if the source is unavailable; what was stored until then stays.
+    Skip stored days unless `again` is set, which finds corrections. Raises SourceDownError if the
+    source is unavailable; bulletins stored until then are kept.
     """
     await prepare(context)
     source = Source(config, context.clock)
     connection = await connect(context, component=COMPONENT)
     try:
         open_days = list(BusinessDays(config.extra_holidays).open_days(first, last))
-        missing = [lacking.day for lacking in await lacking_days(connection.fetch, open_days)]
+        missing = [hole.day for hole in await missing_days(connection.fetch, open_days)]
         wanted = open_days if again else missing
         progress = Progress(total=len(open_days), done=len(open_days) - len(wanted))
         progress.results["stored before"] = progress.done
         intake = Intake(context, source, config.jump_percent)
         show(progress)
         for day in wanted:
-            result = await _taken(intake, day, connection)
+            result = await _fetch(intake, day, connection)
             progress.done += 1
             progress.results[result.status.value] += 1
             if result.status is IntakeStatus.REFUSED:
@@ -72,7 +72,7 @@ async def backfill(
         await close(connection)
 
 
-async def _taken(intake: Intake, day: date, connection: Connection) -> IntakeResult:
+async def _fetch(intake: Intake, day: date, connection: Connection) -> IntakeResult:
     async def writer() -> Connection:
         return connection
 
@@ -83,6 +83,6 @@ async def _taken(intake: Intake, day: date, connection: Connection) -> IntakeRes
         if pause is not None:
             await asyncio.sleep(pause)
     raise SourceDownError(
-        f"{day}: the source does not answer ({result.problem}); what came before is stored, "
-        f"so run the same command again later"
+        f"{day}: the source is unavailable ({result.problem}); bulletins stored so far are kept; "
+        "run the same command again later"
     )

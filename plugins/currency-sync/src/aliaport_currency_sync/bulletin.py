@@ -1,4 +1,4 @@
-"""Reads a bulletin of the central bank: everything in it is right, or it is refused whole."""
+"""Reads a bulletin of the central bank, and rejects it as a whole if anything in it is wrong."""
 
 import hashlib
 import re
@@ -33,13 +33,13 @@ _UNIT = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 _CODE = re.compile(r"[A-Z]{3}")
 _DAY = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})", re.ASCII)
 _BULLETIN_NUMBER = re.compile(r"[0-9]{4}/[0-9]{1,4}", re.ASCII)
-_INDISPENSABLE = ("USD", "EUR")
+_REQUIRED_CODES = ("USD", "EUR")
 _MAX_SPREAD = Decimal("1.5")
-"""A selling rate this many times the buying one is no rate; real ones differ by under 3 %."""
+"""Maximum ratio of selling to buying rate; real ones differ by less than 3 %."""
 
 
 class Fault(StrEnum):
-    """Why a document is refused. The values are codes of the probe and labels of metrics."""
+    """Reasons to reject a document. The values are labels of metrics and appear in messages."""
 
     TOO_LARGE = "too_large"
     HTML_PAGE = "html_page"
@@ -52,7 +52,7 @@ class Fault(StrEnum):
 
 
 class RefusedError(Exception):
-    """The document is not stored. `fault` says why for programs, the message for people."""
+    """The document is rejected; `fault` is the reason for programs, the message for people."""
 
     def __init__(self, fault: Fault, message: str) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """One currency of a bulletin: lira for `unit` of it, None where the bulletin has no figure."""
+    """One currency of a bulletin: lira for `unit` of it, None if the bulletin has no value."""
 
     code: str
     unit: int
@@ -85,37 +85,39 @@ class Bulletin:
 
     @property
     def digest(self) -> str:
-        """By which a corrected bulletin is told from the same one in another spelling."""
+        """A hash of the content, equal for the same bulletin formatted differently."""
         lines = [self.number, *("|".join(map(str, astuple(rate))) for rate in self.rates)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def parse(document: bytes) -> Bulletin:
-    """Return the bulletin. Raises RefusedError where anything in it is not as documented."""
+    """Return the bulletin. Raises RefusedError if anything in it is not as documented."""
     root = _root(document)
     day = _day(root.get("Tarih", ""))
     number = root.get("Bulten_No", "").strip()
     if not _BULLETIN_NUMBER.fullmatch(number):
-        raise RefusedError(Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not like 2020/192")
+        raise RefusedError(
+            Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not in the form 2020/192"
+        )
     rates = tuple(sorted((_rate(element) for element in root), key=lambda rate: rate.code))
     codes = [rate.code for rate in rates]
     for code in codes:
         if codes.count(code) > 1:
-            raise RefusedError(Fault.INVALID_CURRENCY, f"{code} stands in it twice")
+            raise RefusedError(Fault.INVALID_CURRENCY, f"{code} is listed twice")
     for rate in rates:
-        if rate.code in _INDISPENSABLE and None in (rate.forex_buying, rate.forex_selling):
+        if rate.code in _REQUIRED_CODES and None in (rate.forex_buying, rate.forex_selling):
             raise RefusedError(Fault.INCOMPLETE, f"{rate.code} has no forex rate")
-    missing = [code for code in _INDISPENSABLE if code not in codes]
+    missing = [code for code in _REQUIRED_CODES if code not in codes]
     if missing:
-        raise RefusedError(Fault.INCOMPLETE, f"{' and '.join(missing)} are missing")
+        raise RefusedError(Fault.INCOMPLETE, f"missing from the bulletin: {', '.join(missing)}")
     return Bulletin(day, number, rates)
 
 
 def _root(document: bytes) -> "etree._Element":
     if len(document) > SIZE_LIMIT:
-        raise RefusedError(Fault.TOO_LARGE, f"it has more than {SIZE_LIMIT:,} bytes")
+        raise RefusedError(Fault.TOO_LARGE, f"the document is larger than {SIZE_LIMIT:,} bytes")
     if document.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        raise RefusedError(Fault.HTML_PAGE, "it is an HTML page")
+        raise RefusedError(Fault.HTML_PAGE, "the document is an HTML page")
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -128,24 +130,26 @@ def _root(document: bytes) -> "etree._Element":
         root = etree.fromstring(document, parser)
     except etree.XMLSyntaxError as error:
         text = str(error.msg)[:150]
-        raise RefusedError(Fault.NOT_XML, f"it is no well-formed XML: {text}") from None
+        raise RefusedError(Fault.NOT_XML, f"the document is not well-formed XML: {text}") from None
     if root.getroottree().docinfo.internalDTD is not None:
-        raise RefusedError(Fault.NOT_A_BULLETIN, "it has a DOCTYPE, which a bulletin never has")
+        raise RefusedError(Fault.NOT_A_BULLETIN, "the document has a DOCTYPE; bulletins have none")
     if root.tag != "Tarih_Date" or any(child.tag != "Currency" for child in root):
-        raise RefusedError(Fault.NOT_A_BULLETIN, "it is no Tarih_Date with Currency elements")
+        raise RefusedError(
+            Fault.NOT_A_BULLETIN, "the root is not a Tarih_Date with Currency elements"
+        )
     return root
 
 
 def _day(text: str) -> date:
     found = _DAY.fullmatch(text.strip())
     if found is None:
-        raise RefusedError(Fault.WRONG_DATE, f"Tarih is {text[:20]!r}, not like 08.10.2020")
+        raise RefusedError(Fault.WRONG_DATE, f"Tarih is {text[:20]!r}, not in the form 08.10.2020")
     try:
         day = date(int(found[3]), int(found[2]), int(found[1]))
     except ValueError:
-        raise RefusedError(Fault.WRONG_DATE, f"there is no day {text[:20]!r}") from None
+        raise RefusedError(Fault.WRONG_DATE, f"Tarih is {text[:20]!r}, not a valid date") from None
     if day < FIRST_POSSIBLE_DAY:
-        raise RefusedError(Fault.WRONG_DATE, f"{day} is in the old lira (before 2005-01-01)")
+        raise RefusedError(Fault.WRONG_DATE, f"{day} is before 2005-01-01, in the old lira")
     return day
 
 
@@ -157,17 +161,20 @@ def _rate(element: "etree._Element") -> Rate:
             f"CurrencyCode {code[:10]!r}, Kod {element.get('Kod', '')[:10]!r}: not one ISO code",
         )
     if code == "TRY":
-        raise RefusedError(Fault.INVALID_CURRENCY, "it has a rate of the lira itself")
+        raise RefusedError(Fault.INVALID_CURRENCY, "the bulletin has a rate for the lira itself")
     texts = _texts(element, code)
     unit = texts.get("Unit", "")
     if not _UNIT.fullmatch(unit):
-        raise RefusedError(Fault.INVALID_VALUE, f"{code}: Unit is {unit[:20]!r}")
+        raise RefusedError(
+            Fault.INVALID_VALUE, f"{code}: Unit is {unit[:20]!r}, not a positive integer"
+        )
     values = {name: _value(code, tag, texts.get(tag, "")) for name, tag in _ELEMENTS.items()}
     for kind in ("forex", "banknote"):
         buying, selling = values[f"{kind}_buying"], values[f"{kind}_selling"]
         if buying and selling and not buying <= selling <= buying * _MAX_SPREAD:
             raise RefusedError(
-                Fault.INVALID_VALUE, f"{code}: {kind} buying {buying}, selling {selling}"
+                Fault.INVALID_VALUE,
+                f"{code}: implausible {kind} rates: buying {buying}, selling {selling}",
             )
     return Rate(
         code=code,
@@ -183,7 +190,9 @@ def _texts(element: "etree._Element", code: str) -> dict[str, str]:
     for child in element:
         tag = str(child.tag)
         if tag in texts or len(child):
-            raise RefusedError(Fault.INVALID_CURRENCY, f"{code}: {tag[:30]} is not one plain text")
+            raise RefusedError(
+                Fault.INVALID_CURRENCY, f"{code}: {tag[:30]} is not a single plain text"
+            )
         texts[tag] = " ".join((child.text or "").split())
     return texts
 
@@ -193,5 +202,7 @@ def _value(code: str, tag: str, text: str) -> Decimal | None:
         return None
     value = Decimal(text) if _NUMBER.fullmatch(text) else None
     if value is None or value == 0:
-        raise RefusedError(Fault.INVALID_VALUE, f"{code}: {tag} is {text[:20]!r}")
+        raise RefusedError(
+            Fault.INVALID_VALUE, f"{code}: {tag} is {text[:20]!r}, not a positive number"
+        )
     return value

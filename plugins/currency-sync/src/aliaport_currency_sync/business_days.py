@@ -1,4 +1,4 @@
-"""On which days the central bank publishes a bulletin, and which one should be there by now."""
+"""The days on which the central bank publishes a bulletin, and the one expected by now."""
 
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, time, timedelta
@@ -14,14 +14,14 @@ from aliaport_currency_sync.config import FIRST_POSSIBLE_DAY
 ISTANBUL = ZoneInfo("Europe/Istanbul")
 PUBLISHED_AT = time(15, 30)
 LATE_AT = time(16, 30)
-"""Istanbul time from which a bulletin can be expected, and at which it is late."""
+"""Istanbul times at which a bulletin can first be expected, and at which it is late."""
 
 _SATURDAY = 5
 _LAST_YEAR = 2100
 
 
 class DayKind(Enum):
-    """Whether a day has a bulletin. On half holidays there may or may not be one."""
+    """Kinds of days: business days have a bulletin, half holidays may have one."""
 
     BUSINESS = "business"
     HALF_HOLIDAY = "half_holiday"
@@ -29,40 +29,40 @@ class DayKind(Enum):
 
 
 class BusinessDays:
-    """The calendar: weekends, Turkey's public holidays (package `holidays`) and further days."""
+    """The calendar: weekends, Turkey's public holidays (package `holidays`) and extra holidays."""
 
     def __init__(self, extra_holidays: Collection[date] = ()) -> None:
         self._extra = frozenset(extra_holidays)
 
     def kind(self, day: date) -> DayKind:
-        """Whether `day` has a bulletin."""
+        """Return the kind of `day`."""
         if day.weekday() >= _SATURDAY or day in self._extra or day in _holidays(day.year, PUBLIC):
             return DayKind.CLOSED
         return DayKind.HALF_HOLIDAY if day in _holidays(day.year, HALF_DAY) else DayKind.BUSINESS
 
     def open_days(self, first: date, last: date) -> Iterator[date]:
-        """Every day from `first` to `last` that may have a bulletin, the oldest first."""
+        """Yield every day from `first` to `last` that may have a bulletin, oldest first."""
         for number in range((last - first).days + 1):
             day = first + timedelta(days=number)
             if self.kind(day) is not DayKind.CLOSED:
                 yield day
 
     def newest_open(self, now: datetime) -> date:
-        """The newest day whose bulletin may be out at `now`, half holidays included."""
+        """Return the newest day, half holidays included, whose bulletin may be out at `now`."""
         return self._newest(now, PUBLISHED_AT, (DayKind.BUSINESS, DayKind.HALF_HOLIDAY))
 
     def newest_published(self, now: datetime) -> date:
-        """The newest business day whose bulletin can be expected at `now`."""
+        """Return the newest business day whose bulletin can be expected at `now`."""
         return self._newest(now, PUBLISHED_AT, (DayKind.BUSINESS,))
 
     def newest_overdue(self, now: datetime) -> date:
-        """The newest business day whose bulletin is late if it is not there at `now`."""
+        """Return the newest business day whose bulletin is late if it is missing at `now`."""
         return self._newest(now, LATE_AT, (DayKind.BUSINESS,))
 
     def business_days_after(self, day: date, last: date) -> int:
-        """How many business days there are after `day` up to `last`."""
-        days = (day + timedelta(days=number) for number in range(1, (last - day).days + 1))
-        return sum(self.kind(each) is DayKind.BUSINESS for each in days)
+        """Return the number of business days after `day` up to `last`."""
+        later_days = (day + timedelta(days=number) for number in range(1, (last - day).days + 1))
+        return sum(self.kind(later) is DayKind.BUSINESS for later in later_days)
 
     def _newest(self, now: datetime, at: time, kinds: Collection[DayKind]) -> date:
         local = now.astimezone(ISTANBUL)
@@ -73,13 +73,13 @@ class BusinessDays:
 
 
 def today(now: datetime) -> date:
-    """The date in Istanbul."""
+    """Return the date in Istanbul."""
     return now.astimezone(ISTANBUL).date()
 
 
 @cache
 def table_ends() -> date:
-    """The last day up to which the dates of the moving holidays are known, not estimated."""
+    """Return the last day for which the dates of moving holidays are known, not estimated."""
     year = FIRST_POSSIBLE_DAY.year
     while year < _LAST_YEAR and not any(
         "estimated" in name for name in _holidays(year + 1, PUBLIC).values()

@@ -1,4 +1,4 @@
-"""The plugin's own command: `aliaport-currency-sync backfill`."""
+"""The plugin's command: `aliaport-currency-sync backfill`."""
 
 import asyncio
 import sys
@@ -28,13 +28,13 @@ def main() -> None:
     name="aliaport-currency-sync", context_settings={"help_option_names": ["-h", "--help"]}
 )
 def cli() -> None:
-    """The exchange rates of the Turkish central bank."""
+    """Manage the exchange rates of the Turkish central bank."""
 
 
 @cli.command()
 @click.option("--from", "first", type=_DAY, required=True, help="First day, such as 2016-01-04.")
-@click.option("--to", "last", type=_DAY, help="Last day; the newest published one where left out.")
-@click.option("--again", is_flag=True, help="Ask for stored days too, to find corrected bulletins.")
+@click.option("--to", "last", type=_DAY, help="Last day; defaults to the newest published one.")
+@click.option("--again", is_flag=True, help="Download stored days again, to find corrections.")
 @config_option
 @env_file_option
 def backfill(
@@ -44,7 +44,7 @@ def backfill(
     config: Path | None,
     env_file: Path | None,
 ) -> None:
-    """Store the bulletins of a range of days from the archive; running it twice changes nothing."""
+    """Download a range of bulletins from the archive; running it again changes nothing."""
     with plugin_context("currency_sync", CurrencySyncConfig, config=config, env_file=env_file) as (
         options,
         context,
@@ -53,12 +53,11 @@ def backfill(
         begin, end = first.date(), min(last.date(), newest) if last else newest
         if begin < FIRST_POSSIBLE_DAY:
             raise click.BadParameter(
-                "older bulletins are in the old lira; give 2005-01-01 or later", param_hint="--from"
+                "must be 2005-01-01 or later: older bulletins are in the old lira",
+                param_hint="--from",
             )
         if begin > end:
-            raise click.BadParameter(
-                f"there is nothing to ask for: the last day is {end}", param_hint="--from"
-            )
+            raise click.BadParameter(f"must not be after the last day, {end}", param_hint="--from")
         console = Console(stderr=True)
         columns = (
             TextColumn("{task.description}"),
@@ -78,8 +77,8 @@ def backfill(
                 )
             except FAULTS as error:
                 raise AliaportError(
-                    f"the database failed ({type(error).__name__}); what came before is stored, so "
-                    "run the same command again"
+                    f"the database failed ({type(error).__name__}); bulletins stored so far are "
+                    "kept; run the same command again"
                 ) from None
     for line in progress.refused:
         click.echo(f"refused: {line}", err=True)

@@ -8,45 +8,45 @@ from pydantic import Field, HttpUrl, field_validator
 from aliaport.plugin import PluginConfig
 
 FIRST_POSSIBLE_DAY = date(2005, 1, 1)
-"""Bulletins before it are in the old lira, a millionth of today's."""
+"""Older bulletins are in the old lira, worth a millionth of today's."""
 
 
 class CurrencySyncConfig(PluginConfig):
-    """`[plugins.currency_sync]`: where the bulletins come from and when somebody should look."""
+    """`[plugins.currency_sync]`: the source of the bulletins and the warning thresholds."""
 
     source: HttpUrl = Field(
         default=HttpUrl("https://www.tcmb.gov.tr/kurlar"),
-        description="Address below which today.xml and the archive lie.",
+        description="Base address of today.xml and the archive.",
     )
     first_day: date | None = Field(
         default=None,
-        description="First day that is kept complete (2005-01-01 or later); 30 days before the "
-        "first start where unset.",
+        description="First day to keep complete (2005-01-01 or later); defaults to 30 days before "
+        "the first start.",
     )
     extra_holidays: tuple[date, ...] = Field(
-        default=(), description="Further days without a bulletin, such as 2026-03-18."
+        default=(), description="Additional days without a bulletin, such as 2026-03-18."
     )
     jump_percent: Decimal = Field(
         default=Decimal(10),
         gt=0,
-        description="Percent of change since the bulletin before beyond which a rate is flagged.",
+        description="Flag rates that changed by more than this percentage since the last bulletin.",
     )
     request_interval: float = Field(
-        default=1.0, ge=0, le=60, description="Least seconds between two requests to the source."
+        default=1.0, ge=0, le=60, description="Minimum seconds between two requests to the source."
     )
     request_timeout: float = Field(
-        default=20.0, gt=0, le=120, description="Seconds for one request, its answer included."
+        default=20.0, gt=0, le=120, description="Timeout in seconds for one complete request."
     )
     standby_interval: float = Field(
         default=5.0,
         ge=1,
         le=20,
-        description="Seconds after which a replica looks whether it must act: the takeover time.",
+        description="Seconds between a replica's checks whether it must take over.",
     )
 
     @field_validator("first_day")
     @classmethod
-    def _in_the_new_lira(cls, day: date | None) -> date | None:
+    def _is_in_the_new_lira(cls, day: date | None) -> date | None:
         if day is not None and day < FIRST_POSSIBLE_DAY:
             raise ValueError("must be 2005-01-01 or later: older bulletins are in the old lira")
         return day
@@ -55,8 +55,8 @@ class CurrencySyncConfig(PluginConfig):
 class RatesConfig(PluginConfig):
     """`[apps.currency_sync]`: how the rates are served."""
 
-    pool_size: int = Field(default=4, ge=1, le=50, description="Most database connections.")
-    cache_entries: int = Field(default=512, ge=1, description="Most days in the cache.")
+    pool_size: int = Field(default=4, ge=1, le=50, description="Maximum database connections.")
+    cache_entries: int = Field(default=512, ge=1, description="Maximum days in the cache.")
     cache_seconds: float = Field(
-        default=15.0, gt=0, le=3600, description="Seconds after which a cached day is read again."
+        default=15.0, gt=0, le=3600, description="Seconds before a cached day is read again."
     )

@@ -1,4 +1,4 @@
-"""Converts amounts through the lira: exact fractions, rounded once at the end."""
+"""Converts amounts through the lira with exact fractions, rounded once at the end."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -9,17 +9,17 @@ PLACES = 4
 
 
 def lira_for_one(value: Decimal, unit: int) -> Fraction:
-    """The lira for one of a currency whose bulletin quotes `value` for `unit` of it."""
+    """Return the lira for one unit of a currency quoted at `value` for `unit` of it."""
     return Fraction(value) / unit
 
 
 def converted(amount: Decimal, source: Fraction, target: Fraction) -> Decimal:
-    """`amount` of a currency in another one, given the lira for one of each."""
+    """Return `amount` in another currency, given the lira for one unit of each."""
     return rounded(Fraction(amount) * source / target, PLACES)
 
 
 def rounded(value: Fraction, places: int) -> Decimal:
-    """`value`, at least 0, to so many decimal places, a half upwards."""
+    """Return `value`, which is 0 or more, rounded half up to `places` decimal places."""
     scaled = value * 10**places
     whole, rest = divmod(scaled.numerator, scaled.denominator)
     whole += 2 * rest >= scaled.denominator

@@ -1,4 +1,4 @@
-"""Coverage: the newest bulletin in the database, and the days that have none yet."""
+"""Coverage: the newest bulletin in the database, and the days that still have none."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from aliaport.plugin import Clock
 from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
 FIRST_DAYS = 30
-"""Days that a new installation fetches if no first day is configured."""
+"""Days that a new installation downloads if no first day is configured."""
 
-ASK_AGAIN_AFTER = timedelta(hours=6)
+RETRY_AFTER = timedelta(hours=6)
 GIVE_UP_AFTER = timedelta(days=15)
-"""Time after which a day without a file in the archive is not expected to get one."""
+"""Time after which the archive is no longer expected to publish a missing file."""
 
 NO_FILE = "no_file"
-"""Reason of a gap for which the archive has no file; every other reason is a refusal."""
+"""Reason of a gap that has no file in the archive; every other reason is a rejection."""
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
-"""Method `fetch` of a connection or of a link."""
+"""The method `fetch` of a connection."""
 
 _NEWEST = """
 SELECT b.day, b.revision,
@@ -30,7 +30,7 @@ SELECT b.day, b.revision,
        ARRAY(SELECT r.jump_percent FROM aliaport_currency_rates r WHERE r.day = b.day
              AND r.revision = b.revision AND r.jump_percent IS NOT NULL ORDER BY r.code) AS percents
 FROM aliaport_currency_bulletins b ORDER BY b.day DESC, b.revision DESC LIMIT 1"""
-_LACKING = """
+_MISSING_DAYS = """
 SELECT d.day, g.reason, g.first_asked, g.last_asked
 FROM unnest($1::date[]) AS d(day) LEFT JOIN aliaport_currency_gaps g ON g.day = d.day
 WHERE NOT EXISTS (SELECT FROM aliaport_currency_bulletins b WHERE b.day = d.day) ORDER BY d.day"""
@@ -40,8 +40,8 @@ ON CONFLICT (only_row) DO UPDATE SET day = $1 WHERE aliaport_currency_begin.day 
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
-    """A day without a bulletin; the rest is None until it was requested from the archive."""
+class MissingDay:
+    """A day without a bulletin; the other fields are None until its first request."""
 
     day: date
     reason: str | None = None
@@ -49,25 +49,25 @@ class Lacking:
     last_asked: datetime | None = None
 
     def given_up(self, now: datetime) -> bool:
-        """Return whether nothing is assumed to have been published on this day."""
+        """Return whether the bank is assumed to have published nothing on this day."""
         return (
             self.reason == NO_FILE
             and self.first_asked is not None
             and now - self.first_asked > GIVE_UP_AFTER
         )
 
-    def to_be_asked(self, now: datetime) -> bool:
-        """Return whether the archive should be queried for it at `now`."""
+    def due(self, now: datetime) -> bool:
+        """Return whether to request it from the archive at `now`."""
         if self.last_asked is None:
             return True
-        # A clock that was set back must not delay it.
-        rested = abs(now - self.last_asked) > ASK_AGAIN_AFTER
-        return rested and not self.given_up(now)
+        # The absolute value, so that a clock set back does not delay it.
+        waited = abs(now - self.last_asked) > RETRY_AFTER
+        return waited and not self.given_up(now)
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest bulletin, the currencies that jumped in it, and when anything was last stored."""
+    """The newest bulletin, its jumped rates, and the time when any bulletin was last stored."""
 
     day: date
     revision: int
@@ -77,31 +77,31 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The newest bulletin, and the open days so far that have none."""
+    """The newest bulletin, and the open days so far without one."""
 
     newest: Newest | None
-    lacking: tuple[Lacking, ...]
+    missing: tuple[MissingDay, ...]
 
-    def missed(self, days: BusinessDays, now: datetime) -> list[Lacking]:
-        """Return the business days whose bulletin is overdue, without those that were given up."""
+    def missed(self, days: BusinessDays, now: datetime) -> list[MissingDay]:
+        """Return the business days whose bulletin is overdue, except those given up."""
         last = days.newest_overdue(now)
         return [
-            lacking
-            for lacking in self.lacking
-            if lacking.day <= last
-            and days.kind(lacking.day) is DayKind.BUSINESS
-            and not lacking.given_up(now)
+            hole
+            for hole in self.missing
+            if hole.day <= last
+            and days.kind(hole.day) is DayKind.BUSINESS
+            and not hole.given_up(now)
         ]
 
     def has(self, day: date) -> bool:
-        """Return whether there is a bulletin of `day`, which must be an open day."""
-        return all(lacking.day != day for lacking in self.lacking)
+        """Return whether the bulletin of `day`, an open day, is stored."""
+        return all(hole.day != day for hole in self.missing)
 
 
 class CoverageReader:
-    """Reads the coverage from the first day on that is to be kept complete.
+    """Reads the coverage since the first day to keep complete.
 
-    That is the configured one or, without one, FIRST_DAYS before the first start.
+    This is the configured day or, if none is configured, FIRST_DAYS before the first start.
     """
 
     def __init__(self, days: BusinessDays, configured: date | None, clock: Clock) -> None:
@@ -123,10 +123,10 @@ class CoverageReader:
             for row in await fetch(_NEWEST)
         ]
         wanted = list(self._days.open_days(first, self._days.newest_open(now)))
-        return Coverage(newest[0] if newest else None, await lacking_days(fetch, wanted))
+        return Coverage(newest[0] if newest else None, await missing_days(fetch, wanted))
 
     async def remember_first_day(self, fetch: Fetch) -> None:
-        """Store the first day, so that no outage can move it, however long it lasts."""
+        """Store the first day, so that even a long outage does not move it."""
         await fetch(_REMEMBER_FIRST_DAY, await self._first_day(fetch))
 
     async def _first_day(self, fetch: Fetch) -> date:
@@ -138,6 +138,6 @@ class CoverageReader:
         return known[0] if known else today(self._clock.now()) - timedelta(days=FIRST_DAYS)
 
 
-async def lacking_days(fetch: Fetch, wanted: Sequence[date]) -> tuple[Lacking, ...]:
+async def missing_days(fetch: Fetch, wanted: Sequence[date]) -> tuple[MissingDay, ...]:
     """Return the wanted days that have no bulletin, oldest first."""
-    return tuple(Lacking(**row) for row in await fetch(_LACKING, wanted))
+    return tuple(MissingDay(**row) for row in await fetch(_MISSING_DAYS, wanted))

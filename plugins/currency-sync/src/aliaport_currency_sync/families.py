@@ -7,33 +7,34 @@ FAILURES = Metric.counter(
 )
 RUN_DURATION = Metric.histogram(
     "aliaport_currency_sync_run_duration_seconds",
-    "Duration of runs that asked the source.",
+    "Duration of runs that sent requests to the source.",
     buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0),
 )
 RATES_STORED = Metric.counter(
-    "aliaport_currency_sync_rates_stored_total", "Rates of currencies stored by this process."
+    "aliaport_currency_sync_rates_stored_total", "Currency rates stored by this process."
 )
 LAST_SUCCESS = Metric.gauge(
     "aliaport_currency_sync_last_success_timestamp_seconds",
-    "When a bulletin was last stored, by whichever replica.",
+    "Time when any replica last stored a bulletin.",
 )
 NEWEST_BULLETIN = Metric.gauge(
     "aliaport_currency_sync_newest_bulletin_timestamp_seconds",
-    "Date of the newest stored bulletin, as its midnight in UTC.",
+    "Date of the newest stored bulletin, as midnight UTC.",
 )
 EXPECTED_BULLETIN = Metric.gauge(
     "aliaport_currency_sync_expected_bulletin_timestamp_seconds",
-    "Date of the bulletin that should be stored by now, as its midnight in UTC.",
+    "Date of the bulletin that should be stored by now, as midnight UTC.",
 )
 MISSED_BULLETINS = Metric.gauge(
-    "aliaport_currency_sync_missed_bulletins", "Business days whose bulletin should be stored."
+    "aliaport_currency_sync_missed_bulletins",
+    "Business days whose bulletin is overdue and not stored.",
 )
 JUMPED_RATES = Metric.gauge(
     "aliaport_currency_sync_jumped_rates",
     "Currencies of the newest bulletin that changed by more than the configured percentage.",
 )
 LEADER = Metric.gauge(
-    "aliaport_currency_sync_leader", "1 if this replica fetches the bulletins, otherwise 0."
+    "aliaport_currency_sync_leader", "1 if this replica downloads the bulletins, otherwise 0."
 )
 CACHE_HITS = Metric.counter(
     "aliaport_currency_sync_cache_hits_total", "Days of rates served from the cache."

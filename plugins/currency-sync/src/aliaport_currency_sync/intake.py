@@ -1,4 +1,4 @@
-"""Takes one bulletin from the source into the database; faults are part of the result."""
+"""Downloads one bulletin and stores it; faults are part of the result."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from aliaport_currency_sync.store import Change, note_gap, store
 
 
 class IntakeStatus(Enum):
-    """How the intake of one bulletin ended."""
+    """Outcomes for one bulletin."""
 
     STORED = "stored"
     UNCHANGED = "unchanged"
@@ -26,7 +26,7 @@ class IntakeStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class IntakeResult:
-    """Status, day of the bulletin that was read, rates written, reason and text of a fault."""
+    """The status, the bulletin's day, the number of rates stored, and a fault's reason and text."""
 
     status: IntakeStatus
     day: date | None = None
@@ -36,11 +36,11 @@ class IntakeResult:
 
 
 Writer = Callable[[], Awaitable[Connection]]
-"""Called before each write for the connection to write on; raises if writing is not allowed."""
+"""Returns the connection for the next write; raises if writing is not allowed."""
 
 
 class Intake:
-    """Stores bulletins from `source`, on the connection that the caller may write on."""
+    """Stores bulletins from `source` on the connection that the caller provides."""
 
     def __init__(self, context: Context, source: Source, jump_percent: Decimal) -> None:
         self._context = context
@@ -48,20 +48,20 @@ class Intake:
         self._jump_percent = jump_percent
 
     async def newest(self, writer: Writer) -> IntakeResult:
-        """Take in today.xml, whatever its day."""
-        fetched = await self._fetched(self._source.newest())
+        """Download and store today.xml, whatever its day."""
+        fetched = await self._fetch(self._source.newest())
         return fetched if isinstance(fetched, IntakeResult) else await self._store(fetched, writer)
 
     async def archived(self, day: date, writer: Writer) -> IntakeResult:
-        """Take in the archive's file of `day`; note a gap if there is none or it is refused."""
-        fetched = await self._fetched(self._source.archived(day))
+        """Download and store `day` from the archive; record a gap if it is missing or rejected."""
+        fetched = await self._fetch(self._source.archived(day))
         if isinstance(fetched, Bulletin):
             return await self._store(fetched, writer)
         if fetched.status in (IntakeStatus.NO_FILE, IntakeStatus.REFUSED):
             await note_gap(await writer(), day, fetched.reason, self._context.clock.now())
         return fetched
 
-    async def _fetched(self, fetching: Awaitable[Bulletin]) -> Bulletin | IntakeResult:
+    async def _fetch(self, fetching: Awaitable[Bulletin]) -> Bulletin | IntakeResult:
         try:
             return await fetching
         except NoFileError:

@@ -1,4 +1,4 @@
-"""Reads the query parameters; a wrong one is refused by its name."""
+"""Reads the query parameters and rejects invalid ones by name."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -15,23 +15,23 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _AMOUNT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,8})?", re.ASCII)
 
 
-def wrong(parameter: str, message: str) -> Refusal:
-    """The refusal of one parameter."""
+def invalid(parameter: str, message: str) -> Refusal:
+    """Return the error response for one parameter."""
     return Refusal(400, "invalid_parameter", f"{parameter}: {message}", parameter=parameter)
 
 
-def plain(query: MultiMapping[str], known: Collection[str]) -> Mapping[str, str]:
-    """The parameters by name. Raises Refusal where one is unknown or stands twice."""
+def read_query(query: MultiMapping[str], known: Collection[str]) -> Mapping[str, str]:
+    """Return the parameters by name. Raises Refusal if one is unknown or repeated."""
     for name in query:
         if name not in known:
-            raise wrong(name[:40], f"is unknown; there are {', '.join(known)}")
+            raise invalid(name[:40], f"unknown parameter; valid ones are {', '.join(known)}")
         if len(query.getall(name)) > 1:
-            raise wrong(name, "stands more than once")
+            raise invalid(name, "must not be repeated")
     return dict(query)
 
 
 def day_of(query: Mapping[str, str], today: date) -> date:
-    """The parameter `date`, by default today. Raises Refusal."""
+    """Return the parameter `date`, by default today. Raises Refusal."""
     text = query.get("date")
     if text is None:
         return today
@@ -40,31 +40,34 @@ def day_of(query: Mapping[str, str], today: date) -> date:
     except ValueError:
         day = None
     if day is None:
-        raise wrong("date", "write an existing day like 2026-11-24")
+        raise invalid("date", "must be a valid date such as 2026-11-24")
     if day > today:
-        raise wrong("date", f"is in the future; today is {today} in Istanbul")
+        raise invalid("date", f"must not be in the future; today is {today} in Istanbul")
     return day
 
 
 def code_of(query: Mapping[str, str], name: str) -> str:
-    """A currency code such as USD. Raises Refusal."""
+    """Return a currency code such as USD. Raises Refusal."""
     text = query.get(name, "")
     if not _CODE.fullmatch(text):
-        raise wrong(name, "write a currency code of three capital letters, like USD")
+        raise invalid(name, "must be a currency code of three capital letters, such as USD")
     return text
 
 
 def amount_of(query: Mapping[str, str]) -> Decimal:
-    """The parameter `amount`. Raises Refusal."""
+    """Return the parameter `amount`. Raises Refusal."""
     text = query.get("amount", "")
     if not _AMOUNT.fullmatch(text):
-        raise wrong("amount", "write digits with a decimal point, like 1250.50 (18 and 8 at most)")
+        raise invalid(
+            "amount",
+            "must be a number such as 1250.50, with at most 18 digits before the point and 8 after",
+        )
     return Decimal(text)
 
 
 def kind_of(query: Mapping[str, str]) -> str:
-    """The parameter `rate`, by default forex_buying. Raises Refusal."""
+    """Return the parameter `rate`, by default forex_buying. Raises Refusal."""
     kind = query.get("rate", PRICES[0])
     if kind not in PRICES:
-        raise wrong("rate", f"choose one of {', '.join(PRICES)}")
+        raise invalid("rate", f"must be one of {', '.join(PRICES)}")
     return kind

@@ -1,4 +1,4 @@
-"""The currency_sync plugin: the job that keeps the rates, a probe and metrics that show it."""
+"""The currency_sync plugin: a job that downloads the rates, a probe and metrics."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
@@ -24,11 +24,11 @@ from aliaport_currency_sync.source import Source
 from aliaport_currency_sync.sync import RUN_BUDGET, Sync
 
 SCHEDULE = Schedule("30 15 * * 1-5", "Europe/Istanbul", margin=3600)
-"""On a holiday nothing new is due, and the job says so by ending well."""
+"""On a holiday nothing new is due, and the job succeeds."""
 
 
 class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
-    """The official exchange rates of the Turkish central bank, in PostgreSQL."""
+    """Keeps the official exchange rates of the Turkish central bank in PostgreSQL."""
 
     api = (1, 0)
     needs_database = True
@@ -60,25 +60,25 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         await prepare(self.context)
 
     async def stop(self) -> None:
-        """Let another replica lead at once."""
+        """Release the lead, so that another replica takes over at once."""
         await self._leader.release()
         await self._source.close()
         await self._connection.close()
         await self._probe_connection.close()
 
     def probes(self) -> Sequence[Probe]:
-        """The probe `currency_rates`."""
+        """Return the probe `currency_rates`."""
         return [Probe(name="currency_rates", title="Exchange rates", run=self._check, timeout=1.0)]
 
     def metrics(self) -> Sequence[Collector]:
-        """What the database has, and whether this replica leads."""
+        """Return one collector for the coverage and one for the lead."""
         return [
             Collector(families.COVERAGE, self._collect_coverage, name="account", timeout=4),
             Collector((families.LEADER,), self._collect_leader, name="leader", timeout=1),
         ]
 
     def jobs(self) -> Sequence[Job]:
-        """The job `sync`."""
+        """Return the job `sync`."""
         return [
             Job(
                 name="sync",
@@ -93,7 +93,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         try:
             coverage = await self._reader.read(self._probe_connection.fetch)
         except (QueryTimeout, *FAULTS) as error:
-            text = f"the database cannot be asked: {type(error).__name__}"
+            text = f"the database is unavailable: {type(error).__name__}"
             return Check.unhealthy(text, code="database")
         return assess(coverage, self._days, self.context.clock.now(), self._sync.problem)
 

@@ -26,7 +26,7 @@ ORDER BY r.code"""
 
 @dataclass(frozen=True, slots=True)
 class StoredRate:
-    """One currency: lira for `unit` of it by kind of rate, and what callers are shown of it."""
+    """One currency: lira for `unit` of it by kind of rate, and its JSON form for callers."""
 
     unit: int
     values: Mapping[str, Decimal | None]
@@ -44,9 +44,9 @@ class DayRates:
 
 
 class Rates:
-    """The rates by day. Belongs to the loop of its pool.
+    """Reads the rates by day. Use it only in the loop of its pool.
 
-    A day is kept for `seconds`, so what another replica stored is seen no later than that.
+    A day is cached for `seconds`, so changes by another replica show after that time at the latest.
     """
 
     def __init__(self, context: Context, pool: Pool, *, entries: int, seconds: float) -> None:
@@ -58,9 +58,9 @@ class Rates:
         self._hit_rate = context.gauge(CACHE_HIT_RATE)
 
     async def on_or_before(self, day: date) -> DayRates | None:
-        """The latest bulletin of `day` or before; None where there is none.
+        """Return the latest bulletin on or before `day`, or None.
 
-        Raises TimeoutError, OSError and asyncpg's errors where the database cannot be asked.
+        Raises TimeoutError, OSError and asyncpg's errors if the database is unavailable.
         """
         try:
             found = self._cache[day]
@@ -92,7 +92,7 @@ class Rates:
 
 def _rate(row: Any) -> StoredRate:
     values = {name: row[name] for name in VALUES}
-    figures = values | {"jump_percent": row["jump_percent"]}
+    numbers = values | {"jump_percent": row["jump_percent"]}
     shown = {name: row[name] for name in ("code", "unit", "name", "name_en")}
-    shown |= {name: None if value is None else f"{value:f}" for name, value in figures.items()}
+    shown |= {name: None if value is None else f"{value:f}" for name, value in numbers.items()}
     return StoredRate(row["unit"], values, shown)

@@ -4,7 +4,7 @@ from aliaport.plugin import Context
 from aliaport.postgres import Migration, migrate
 
 COMPONENT = "currency_sync"
-"""The name by which the database knows the plugin."""
+"""Name of the plugin in the database."""
 
 _TABLES = """
 CREATE TABLE aliaport_currency_bulletins (
@@ -51,5 +51,5 @@ MIGRATIONS = [Migration(1, "tables", _TABLES)]
 
 
 async def prepare(context: Context) -> None:
-    """Bring the tables up to date; any number of replicas may do so at once."""
+    """Bring the tables up to date; any number of replicas may call this at once."""
     await migrate(context, COMPONENT, MIGRATIONS)

@@ -1,4 +1,4 @@
-"""Asks the central bank's web server, politely: one connection, slowly, with our name."""
+"""Downloads from the central bank's web server: one connection, slowly, with a user agent."""
 
 import asyncio
 from datetime import date
@@ -15,11 +15,11 @@ from aliaport_currency_sync.config import CurrencySyncConfig
 
 DISTRIBUTION = "aliaport-currency-sync"
 _NO_FILE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-_CHUNK = 65_536
+_CHUNK_BYTES = 65_536
 
 
 class Outage(StrEnum):
-    """Why there is no answer. The values are codes of the probe and labels of metrics."""
+    """Reasons for an unusable response. The values are labels of metrics and appear in messages."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "source_timeout"
@@ -28,7 +28,7 @@ class Outage(StrEnum):
 
 
 class UnavailableError(Exception):
-    """The source did not answer as it should; it is asked again later."""
+    """The source is unavailable; the request is repeated later."""
 
     def __init__(self, outage: Outage, message: str) -> None:
         super().__init__(message)
@@ -36,11 +36,11 @@ class UnavailableError(Exception):
 
 
 class NoFileError(Exception):
-    """The archive has no bulletin of the day."""
+    """The archive has no file for the day."""
 
 
 class Source:
-    """The source's files. Belongs to the loop on which it is used; call `close` at the end."""
+    """Downloads the source's files. Use it in one event loop only; call `close` at the end."""
 
     def __init__(self, config: CurrencySyncConfig, clock: Clock) -> None:
         self._address = str(config.source).rstrip("/")
@@ -52,7 +52,7 @@ class Source:
         self._free_at = 0.0
 
     async def newest(self) -> Bulletin:
-        """The bulletin of today.xml, whatever its day: until 15:30 the previous one.
+        """Return the bulletin of today.xml, whatever its day: before 15:30 it is the previous one.
 
         Raises RefusedError and UnavailableError.
         """
@@ -61,14 +61,16 @@ class Source:
         except NoFileError:
             raise UnavailableError(Outage.HTTP_ERROR, "today.xml does not exist (404)") from None
         if bulletin.day > today(self._clock.now()):
-            raise RefusedError(Fault.WRONG_DATE, f"today.xml is of {bulletin.day}, in the future")
+            raise RefusedError(
+                Fault.WRONG_DATE, f"today.xml is dated {bulletin.day}, in the future"
+            )
         return bulletin
 
     async def archived(self, day: date) -> Bulletin:
-        """The bulletin of `day`. Raises NoFileError, RefusedError and UnavailableError."""
+        """Return the bulletin of `day`. Raises NoFileError, RefusedError and UnavailableError."""
         bulletin = parse(await self._read(f"{day:%Y%m}/{day:%d%m%Y}.xml"))
         if bulletin.day != day:
-            raise RefusedError(Fault.WRONG_DATE, f"the file of {day} is of {bulletin.day}")
+            raise RefusedError(Fault.WRONG_DATE, f"the file for {day} is dated {bulletin.day}")
         return bulletin
 
     async def close(self) -> None:
@@ -88,15 +90,18 @@ class Source:
 
     async def _request(self, path: str) -> bytes:
         try:
-            async with self._opened().get(f"{self._address}/{path}", max_redirects=3) as answer:
-                if answer.status in _NO_FILE:
+            session = self._open_session()
+            async with session.get(f"{self._address}/{path}", max_redirects=3) as response:
+                if response.status in _NO_FILE:
                     raise NoFileError(path)
-                if answer.status != HTTPStatus.OK:
-                    raise UnavailableError(Outage.HTTP_ERROR, f"{path}: {answer.status}")
-                return await _bounded(answer)
+                if response.status != HTTPStatus.OK:
+                    raise UnavailableError(
+                        Outage.HTTP_ERROR, f"{path}: HTTP status {response.status}"
+                    )
+                return await _read_bounded(response)
         except TimeoutError:
             raise UnavailableError(
-                Outage.TIMEOUT, f"{path}: no whole answer within {self._timeout:g} s"
+                Outage.TIMEOUT, f"{path}: no complete response within {self._timeout:g} s"
             ) from None
         except aiohttp.ClientConnectorError as error:
             raise UnavailableError(Outage.UNREACHABLE, f"{path}: {error}") from None
@@ -104,12 +109,12 @@ class Source:
             text = f"{type(error).__name__}: {error}"[:200]
             raise UnavailableError(Outage.CUT_OFF, f"{path}: {text}") from None
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=1),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
-                # Unpacking is not bounded by the size limit, so it is neither asked for nor done.
+                # The size limit does not bound decompression, so no compression is accepted.
                 headers={
                     "User-Agent": f"{DISTRIBUTION}/{version(DISTRIBUTION)}",
                     "Accept-Encoding": "identity",
@@ -121,10 +126,10 @@ class Source:
         return self._session
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     document = bytearray()
-    async for chunk in answer.content.iter_chunked(_CHUNK):
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         document += chunk
         if len(document) > SIZE_LIMIT:
-            raise RefusedError(Fault.TOO_LARGE, f"it has more than {SIZE_LIMIT:,} bytes")
+            raise RefusedError(Fault.TOO_LARGE, f"the document is larger than {SIZE_LIMIT:,} bytes")
     return bytes(document)

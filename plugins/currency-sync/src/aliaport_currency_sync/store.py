@@ -1,4 +1,4 @@
-"""Writes bulletins, and notes days that have none. Every write is safe to repeat."""
+"""Stores bulletins and records days without one. Every write is safe to repeat."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from aliaport.postgres import Connection
 from aliaport_currency_sync.bulletin import Bulletin
 
 _LOCK = 0x616C6961
-"""The transaction's advisory lock: writers of bulletins, a handful a day, take turns."""
+"""Advisory lock of the transaction, so that writers (a handful of writes a day) take turns."""
 
 _LATEST = """
 SELECT revision, digest FROM aliaport_currency_bulletins
@@ -40,7 +40,7 @@ _RATE_COLUMNS = (
 
 
 class Change(Enum):
-    """What storing a bulletin changed."""
+    """Effects of storing a bulletin."""
 
     NOTHING = "nothing"
     ADDED = "added"
@@ -49,7 +49,7 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What was stored: the revision (from 1), and the jumps in percent by day and currency."""
+    """The stored revision (1 or higher), and the jumps in percent by day and currency."""
 
     change: Change
     revision: int
@@ -59,10 +59,10 @@ class Stored:
 async def store(
     connection: Connection, bulletin: Bulletin, *, jump_percent: Decimal, now: datetime
 ) -> Stored:
-    """Store a bulletin, in one transaction: nothing where its newest revision is the same.
+    """Store a bulletin in one transaction; do nothing if its newest revision is the same.
 
-    The older revisions stay. A rate that changed by more than `jump_percent` since the bulletin
-    before is flagged; so are those of the bulletin after, where a gap before it was filled.
+    Older revisions are kept. Flag the rates that changed by more than `jump_percent` since the
+    previous bulletin, and those of the following bulletin if this one fills a gap before it.
     """
     day = bulletin.day
     async with connection.transaction():
@@ -93,11 +93,11 @@ async def store(
             jumps[after] = await _flag_jumps(connection, after, jump_percent)
         await connection.execute("DELETE FROM aliaport_currency_gaps WHERE day = $1", day)
     change = Change.ADDED if revision == 1 else Change.REVISED
-    return Stored(change, revision, {each: found for each, found in jumps.items() if found})
+    return Stored(change, revision, {jumped: found for jumped, found in jumps.items() if found})
 
 
 async def note_gap(connection: Connection, day: date, reason: str, now: datetime) -> None:
-    """Remember that the source had no usable bulletin of `day`."""
+    """Record that the source had no usable bulletin for `day`."""
     await connection.execute(
         "INSERT INTO aliaport_currency_gaps (day, reason, first_asked, last_asked) "
         "SELECT $1, $2, $3, $3 "

@@ -1,4 +1,4 @@
-"""The job: what is due is fetched by the leading replica, today's bulletin first, then the gaps."""
+"""The job: the leading replica downloads today's bulletin first, then the missing days."""
 
 from datetime import date
 
@@ -14,18 +14,18 @@ from aliaport_currency_sync.pacing import Pacing
 from aliaport_currency_sync.source import Outage, Source
 
 RUN_BUDGET = 60.0
-"""Seconds after which a run asks for no further day: the next run goes on."""
+"""Seconds after which a run requests no further day; the next run continues."""
 
 DATABASE = "database"
-"""The reason of a failure that is not the source's."""
+"""Reason of failures of the database, not of the source."""
 
 
 class LostLeadError(Exception):
-    """Another replica leads now, so this one may not write."""
+    """Another replica has taken the lead, so this one must not write."""
 
 
 class Sync:
-    """One replica's part in keeping the rates. Belongs to the plugin's loop."""
+    """Downloads bulletins if this replica leads. Use it only in the plugin's loop."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class Sync:
         self._intake = Intake(context, source, config.jump_percent)
         self._today = Pacing()
         self._archive = Pacing()
-        self._awaited: date | None = None
-        self._led = False
+        self._awaited_day: date | None = None
+        self._was_leader = False
         self._successes = context.counter(CURRENCY_SYNC_SUCCESS)
         self._failures = context.counter(CURRENCY_SYNC_FAILURE)
         self._reasons = context.counter(FAILURES)
@@ -58,44 +58,44 @@ class Sync:
             self._reasons.inc(0, reason=str(reason))
 
     async def run(self) -> JobResult:
-        """Do what is due, if this replica leads. Raises where the database cannot be used."""
+        """Download what is due if this replica leads. Raises if the database is unavailable."""
         leads = await self._leader.holds()
-        if leads is not self._led:
+        if leads is not self._was_leader:
             if leads:
                 await self._reader.remember_first_day(self._leader.session.fetch)
-            self._led = leads
+            self._was_leader = leads
             self._context.log.info("currency_sync.leads" if leads else "currency_sync.stands_by")
         clock = self._context.clock
         coverage = await self._reader.read(self._connection.fetch)
         if leads:
             began = clock.monotonic()
             try:
-                asked = await self._do_what_is_due(coverage, began + RUN_BUDGET)
+                requested = await self._download_due(coverage, began + RUN_BUDGET)
             except LostLeadError:
-                self._led = False
+                self._was_leader = False
                 self._context.log.warning("currency_sync.lost_lead")
                 return JobResult.PENDING
             except FAULTS:
-                self._count_failure(DATABASE, "the database failed in the middle of a write")
+                self._count_failure(DATABASE, "the database failed during a write")
                 raise
-            if asked:
+            if requested:
                 self._durations.observe(clock.monotonic() - began)
                 coverage = await self._reader.read(self._connection.fetch)
         due = self._days.newest_published(clock.now())
         return JobResult.DONE if coverage.has(due) else JobResult.PENDING
 
-    async def _do_what_is_due(self, coverage: Coverage, deadline: float) -> bool:
-        asked = await self._ask_for_today(coverage)
-        return await self._ask_the_archive(coverage, deadline) or asked
+    async def _download_due(self, coverage: Coverage, deadline: float) -> bool:
+        requested = await self._download_today(coverage)
+        return await self._download_archive(coverage, deadline) or requested
 
-    async def _ask_for_today(self, coverage: Coverage) -> bool:
-        """Until it is there by the pacing, then every hour of the day, for corrections."""
+    async def _download_today(self, coverage: Coverage) -> bool:
+        """Request today.xml with growing pauses until it is new, then hourly for corrections."""
         now = self._context.clock.now()
         newest = self._days.newest_open(now)
         if newest != today(now):
             return False
-        if newest != self._awaited:
-            self._awaited = newest
+        if newest != self._awaited_day:
+            self._awaited_day = newest
             self._today.reset()
         if not self._today.allows(now):
             return False
@@ -103,30 +103,30 @@ class Sync:
         self._note(result, "today.xml")
         arrived = result.day == newest or coverage.has(newest)
         if arrived and result.status is not IntakeStatus.UNAVAILABLE:
-            self._today.done(self._context.clock.now())
+            self._today.succeeded(self._context.clock.now())
         else:
-            self._today.again(self._context.clock.now())
+            self._today.failed(self._context.clock.now())
         return True
 
-    async def _ask_the_archive(self, coverage: Coverage, deadline: float) -> bool:
+    async def _download_archive(self, coverage: Coverage, deadline: float) -> bool:
         clock = self._context.clock
         if not self._archive.allows(clock.now()):
             return False
-        asked = False
-        for lacking in coverage.lacking:
+        requested = False
+        for hole in coverage.missing:
             now = clock.now()
             if clock.monotonic() > deadline:
                 break
-            if lacking.day == today(now) or not lacking.to_be_asked(now):
+            if hole.day == today(now) or not hole.due(now):
                 continue
-            asked = True
-            result = await self._intake.archived(lacking.day, self._writer)
-            self._note(result, f"archive of {lacking.day}")
+            requested = True
+            result = await self._intake.archived(hole.day, self._writer)
+            self._note(result, f"archive of {hole.day}")
             if result.status is IntakeStatus.UNAVAILABLE:
-                self._archive.again(clock.now())
+                self._archive.failed(clock.now())
                 break
             self._archive.reset()
-        return asked
+        return requested
 
     async def _writer(self) -> Connection:
         if not await self._leader.holds():

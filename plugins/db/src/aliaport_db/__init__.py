@@ -1,1 +1,1 @@
-"""Aliaport plugin: the PostgreSQL that the service depends on."""
+"""Aliaport plugin: the PostgreSQL server that the service depends on."""

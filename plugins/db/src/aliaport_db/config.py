@@ -6,17 +6,17 @@ from aliaport.plugin import PluginConfig
 
 
 class DbConfig(PluginConfig):
-    """`[plugins.db]`: how long the database may take and what it must allow."""
+    """`[plugins.db]`: timeouts, and whether the database must be writable."""
 
     connect_timeout: float = Field(
-        default=0.25, gt=0, le=30, description="Seconds for opening the probe's connection."
+        default=0.25, gt=0, le=30, description="Timeout in seconds for the probe's connection."
     )
     query_timeout: float = Field(
-        default=0.2, gt=0, le=30, description="Seconds for the probe's statement."
+        default=0.2, gt=0, le=30, description="Timeout in seconds for the probe's query."
     )
     require_writable: bool = Field(
-        default=True, description="Whether a server that only reads is unhealthy (`read_only`)."
+        default=True, description="Report a read-only server as unhealthy (`read_only`)."
     )
     statistics_timeout: float = Field(
-        default=3, gt=0, le=30, description="Seconds for each statement of the statistics."
+        default=3, gt=0, le=30, description="Timeout in seconds for each statistics query."
     )

@@ -1,4 +1,4 @@
-"""From what asyncpg raises to the codes of the probe."""
+"""Maps asyncpg's exceptions to the probe's codes."""
 
 import socket
 import ssl
@@ -8,24 +8,24 @@ import asyncpg
 from aliaport.postgres import QueryTimeout
 
 REASONS = {
-    "wrong_password": "the server refuses the user's password",
-    "not_authorised": "the server refuses this user, address or database (pg_hba.conf)",
-    "unknown_database": "the server has no database of this name",
-    "dns_failure": "the host's name cannot be resolved",
-    "connection_refused": "nothing listens at the address",
-    "unreachable": "the network has no way to the address",
-    "connect_timeout": "no connection in time: a firewall drops packets, or the server is frozen",
-    "query_timeout": "the server took the connection but does not answer the statement in time",
+    "wrong_password": "the server rejected the password",
+    "not_authorised": "the server rejected this user, address or database; see pg_hba.conf",
+    "unknown_database": "the database does not exist on the server",
+    "dns_failure": "the host name cannot be resolved",
+    "connection_refused": "nothing is listening at the address",
+    "unreachable": "there is no network route to the address",
+    "connect_timeout": "connecting timed out: a firewall drops packets, or the server is frozen",
+    "query_timeout": "connected, but the query timed out",
     "too_many_connections": "the server has no free connection slot",
-    "starting_up": "the server is starting",
-    "recovering": "the server replays its log and takes no connections yet",
+    "starting_up": "the server is starting up",
+    "recovering": "the server is replaying its log and does not accept connections yet",
     "shutting_down": "the server is shutting down",
     "connection_lost": "the server closed the connection",
     "tls_failed": "the encrypted connection failed",
-    "read_only": "the server only reads",
-    "failed": "the server answered with an error",
+    "read_only": "the server is read-only",
+    "failed": "the server returned an error",
 }
-"""Every code of the probe but `ok`, with its meaning."""
+"""Meaning of every probe code except `ok`."""
 
 
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
@@ -41,7 +41,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.CrashShutdownError, "shutting_down"),
     (asyncpg.PostgresConnectionError, "connection_lost"),
     (asyncpg.InterfaceError, "connection_lost"),
-    (asyncpg.InternalClientError, "connection_lost"),  # the loss came in mid-statement
+    (asyncpg.InternalClientError, "connection_lost"),  # the connection was lost mid-query
     (asyncpg.PostgresError, "failed"),
     (socket.gaierror, "dns_failure"),
     (ssl.SSLError, "tls_failed"),
@@ -53,7 +53,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def code_of(error: BaseException) -> str:
-    """The code of a fault; `failed` where there is no better one."""
+    """Return the code for `error`, or `failed` if no code is more specific."""
     if isinstance(error, asyncpg.CannotConnectNowError):
         text = str(error)
         if "shutting down" in text:

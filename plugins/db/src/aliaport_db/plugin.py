@@ -1,4 +1,4 @@
-"""The db plugin: one critical probe and the server's own statistics."""
+"""The db plugin: one critical probe and the server's statistics."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ MAX_CONNECTIONS = Metric.gauge(
 )
 SIZE_BYTES = Metric.gauge("aliaport_db_size_bytes", "Size of the service's database.")
 LATENCY = Metric.gauge(
-    "aliaport_db_latency_seconds", "Duration of the probe's statement when it last succeeded."
+    "aliaport_db_latency_seconds", "Duration of the probe's last successful query."
 )
 
 _PROBE = """
@@ -45,14 +45,14 @@ _STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborte
 
 
 class DbPlugin(Plugin[DbConfig]):
-    """The PostgreSQL of DATABASE_URL."""
+    """Checks and measures the PostgreSQL server at DATABASE_URL."""
 
     api = (1, 0)
     needs_database = True
 
     def __init__(self, config: DbConfig, context: Context) -> None:
         super().__init__(config, context)
-        slow = config.statistics_timeout
+        statistics_timeout = config.statistics_timeout
         self._probe = ReconnectingConnection(
             context,
             component="db",
@@ -61,7 +61,10 @@ class DbPlugin(Plugin[DbConfig]):
         )
         self._statistics, self._size = (
             ReconnectingConnection(
-                context, component="db", connect_timeout=slow, query_timeout=slow
+                context,
+                component="db",
+                connect_timeout=statistics_timeout,
+                query_timeout=statistics_timeout,
             )
             for _ in range(2)
         )
@@ -69,11 +72,11 @@ class DbPlugin(Plugin[DbConfig]):
 
     async def stop(self) -> None:
         """Close the connections."""
-        for link in (self._probe, self._statistics, self._size):
-            await link.close()
+        for connection in (self._probe, self._statistics, self._size):
+            await connection.close()
 
     def probes(self) -> Sequence[Probe]:
-        """The probe `database`."""
+        """Return the probe `database`."""
         return [
             Probe(
                 name="database",
@@ -88,7 +91,7 @@ class DbPlugin(Plugin[DbConfig]):
         ]
 
     def metrics(self) -> Sequence[Collector]:
-        """The statistics, the size and the latency, each on its own."""
+        """Return one collector each for statistics, size and latency."""
         timeout = 3 * self.config.statistics_timeout
         families = (DB_CONNECTIONS, MAX_CONNECTIONS, CACHE_HIT_RATE)
         return [

@@ -1,4 +1,4 @@
-"""The options of the disk plugin and the probe names that follow from them."""
+"""The options of the disk plugin, and the probe names derived from them."""
 
 import re
 from typing import Annotated, Self
@@ -10,39 +10,39 @@ from aliaport.plugin import PluginConfig
 NAME_LENGTH = 40
 
 
-def _normal(path: str) -> str:
+def _normalized(path: str) -> str:
     if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
         raise ValueError("must be an absolute path without '..', such as /data")
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
-MountPath = Annotated[str, AfterValidator(_normal)]
+MountPath = Annotated[str, AfterValidator(_normalized)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 
 
 class DiskConfig(PluginConfig):
-    """`[plugins.disk]`: which mounts to look at and when they are in trouble."""
+    """`[plugins.disk]`: the mounts to check and their thresholds."""
 
     mounts: tuple[MountPath, ...] = Field(
         default=("/",),
         min_length=1,
-        description="Mount points; the first one's figures stand in /status.",
+        description="Mount points to check; /status shows the first one.",
     )
     warn_percent: Percent = Field(
-        default=80, description="Degraded from this share of the space in use, as df computes it."
+        default=80, description="Degraded at this percentage of space used, as df computes it."
     )
     critical_percent: Percent = Field(
-        default=95, description="Unhealthy from this share of the space in use."
+        default=95, description="Unhealthy at this percentage of space used."
     )
     warn_inodes_percent: Percent = Field(
-        default=80, description="Degraded from this share of the inodes in use."
+        default=80, description="Degraded at this percentage of inodes used."
     )
     critical_inodes_percent: Percent = Field(
-        default=95, description="Unhealthy from this share of the inodes in use."
+        default=95, description="Unhealthy at this percentage of inodes used."
     )
     read_only_mounts: tuple[MountPath, ...] = Field(
         default=(),
-        description="Those of `mounts` that are meant to be read-only, and so may be full too.",
+        description="Mounts from `mounts` that are read-only on purpose; they may also be full.",
     )
 
     @model_validator(mode="after")
@@ -54,15 +54,15 @@ class DiskConfig(PluginConfig):
             if getattr(self, warn) > getattr(self, critical):
                 raise ValueError(f"{warn} must not be above {critical}")
         if len(set(self.mounts)) < len(self.mounts):
-            raise ValueError("a path stands twice in mounts; remove one")
+            raise ValueError("mounts lists a path twice; remove one")
         for path in self.read_only_mounts:
             if path not in self.mounts:
-                raise ValueError(f"read_only_mounts names {path}, which is not in mounts")
+                raise ValueError(f"read_only_mounts lists {path}, which is not in mounts")
         return self
 
 
 def probe_names(mounts: tuple[str, ...]) -> dict[str, str]:
-    """A legal and unique probe name for each mount: `disk_root` for /, `disk_data` for /data."""
+    """Return a valid, unique probe name per mount: `disk_root` for /, `disk_data` for /data."""
     names: dict[str, str] = {}
     for mount in mounts:
         slug = re.sub(r"[^a-z0-9]+", "_", mount.lower()).strip("_")

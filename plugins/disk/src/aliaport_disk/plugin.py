@@ -1,4 +1,4 @@
-"""The disk plugin: one probe and one collector per mount, so that a hung mount is alone in it."""
+"""The disk plugin: one probe and one collector per mount, so a hung mount affects no other."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -10,14 +10,14 @@ from aliaport_disk.config import DiskConfig, probe_names
 from aliaport_disk.usage import Unusable, Usage, measure
 
 USED_PERCENT = Metric.gauge(
-    "aliaport_disk_used_percent", "Space in use in percent, as df computes it.", ("mount",)
+    "aliaport_disk_used_percent", "Percentage of space used, as df computes it.", ("mount",)
 )
 FREE_BYTES = Metric.gauge(
-    "aliaport_disk_free_bytes", "Space that users other than root may still fill.", ("mount",)
+    "aliaport_disk_free_bytes", "Free space available to users other than root.", ("mount",)
 )
 SIZE_BYTES = Metric.gauge("aliaport_disk_size_bytes", "Size of the file system.", ("mount",))
-INODES = Metric.gauge("aliaport_disk_inodes", "Inodes of the file system.", ("mount",))
-INODES_FREE = Metric.gauge("aliaport_disk_inodes_free", "Inodes not in use.", ("mount",))
+INODES = Metric.gauge("aliaport_disk_inodes", "Total inodes of the file system.", ("mount",))
+INODES_FREE = Metric.gauge("aliaport_disk_inodes_free", "Free inodes.", ("mount",))
 READ_ONLY = Metric.gauge(
     "aliaport_disk_read_only", "1 if the mount is read-only, otherwise 0.", ("mount",)
 )
@@ -25,13 +25,13 @@ FAMILIES = (USED_PERCENT, FREE_BYTES, SIZE_BYTES, INODES, INODES_FREE, READ_ONLY
 
 
 class DiskPlugin(Plugin[DiskConfig]):
-    """Space, inodes and read-only remounts of the configured mounts."""
+    """Checks the configured mounts for space, inodes and read-only remounts."""
 
     api = (1, 0)
     _mounts_file: ClassVar[Path] = Path("/proc/self/mounts")
 
     def probes(self) -> Sequence[Probe]:
-        """One probe per mount; the first one's figures are those of /status."""
+        """Return one probe per mount; only the first one fills the section of /status."""
         return [
             Probe(
                 name=name,
@@ -44,7 +44,7 @@ class DiskPlugin(Plugin[DiskConfig]):
         ]
 
     def metrics(self) -> Sequence[Collector]:
-        """One collector per mount, all of the same families."""
+        """Return one collector per mount, all with the same families."""
         return [
             Collector(FAMILIES, partial(self._collect, mount), name=name, timeout=2)
             for mount, name in probe_names(self.config.mounts).items()
@@ -53,8 +53,8 @@ class DiskPlugin(Plugin[DiskConfig]):
     def _check(self, mount: str) -> Check:
         try:
             usage = measure(mount, self._mounts_file)
-        except Unusable as problem:
-            return Check.unhealthy(str(problem), code=problem.code, mount=mount)
+        except Unusable as error:
+            return Check.unhealthy(str(error), code=error.code, mount=mount)
         return judge(mount, usage, self.config)
 
     def _collect(self, mount: str) -> Iterable[Sample]:
@@ -76,7 +76,7 @@ class DiskPlugin(Plugin[DiskConfig]):
 
 
 def judge(mount: str, usage: Usage, config: DiskConfig) -> Check:
-    """The answer for one mount's figures; what is worst comes first."""
+    """Return the result for one mount; the worst problem takes precedence."""
     space, inodes = usage.used_percent or 0.0, usage.inodes_percent or 0.0
     data: dict[str, Scalar] = {
         "mount": mount,
@@ -87,21 +87,21 @@ def judge(mount: str, usage: Usage, config: DiskConfig) -> Check:
         "inodes_percent": _rounded(usage.inodes_percent),
         "read_only": usage.read_only,
     }
-    figures = f"{mount}: {space:.1f} % used, {data['disk_free_gb']} GiB free"
+    space_summary = f"{mount}: {space:.1f} % used, {data['disk_free_gb']} GiB free"
     if mount in config.read_only_mounts:
-        return Check.healthy(figures, code="ok", **data)
+        return Check.healthy(space_summary, code="ok", **data)
     if usage.read_only:
         return Check.unhealthy(f"{mount} is mounted read-only", code="read_only", **data)
     if space >= config.critical_percent:
-        return Check.unhealthy(figures, code="space_critical", **data)
-    inode_figures = f"{mount}: {inodes:.1f} % of the inodes in use"
+        return Check.unhealthy(space_summary, code="space_critical", **data)
+    inode_summary = f"{mount}: {inodes:.1f} % of inodes used"
     if inodes >= config.critical_inodes_percent:
-        return Check.unhealthy(inode_figures, code="inodes_critical", **data)
+        return Check.unhealthy(inode_summary, code="inodes_critical", **data)
     if space >= config.warn_percent:
-        return Check.degraded(figures, code="space_low", **data)
+        return Check.degraded(space_summary, code="space_low", **data)
     if inodes >= config.warn_inodes_percent:
-        return Check.degraded(inode_figures, code="inodes_low", **data)
-    return Check.healthy(figures, code="ok", **data)
+        return Check.degraded(inode_summary, code="inodes_low", **data)
+    return Check.healthy(space_summary, code="ok", **data)
 
 
 def _rounded(percent: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What the kernel says about one mount, without touching any other."""
+"""Reads the usage of one mount from the kernel without touching any other mount."""
 
 import os
 import re
@@ -10,10 +10,10 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The figures of one mount; sizes in bytes.
+    """The usage of one mount; sizes in bytes.
 
-    `free_bytes` is what a user other than root may still write. The shares are percent, and None
-    for file systems without a size (such as proc) or without inodes (such as btrfs).
+    `free_bytes` is available to users other than root. The percentages are None for file systems
+    without a size (such as proc) or without inodes (such as btrfs).
     """
 
     size_bytes: int
@@ -27,7 +27,7 @@ class Usage:
 
 
 class Unusable(Exception):
-    """The mount has no figures; `code` is the reason that the probe answers."""
+    """The usage of the mount cannot be read; `code` becomes the probe's code."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -35,9 +35,9 @@ class Unusable(Exception):
 
 
 def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
-    """Read the figures of `mount`. Blocks for as long as its file system hangs.
+    """Read the usage of `mount`. Blocks for as long as its file system hangs.
 
-    Raises Unusable where the path is missing, unreadable, or a mere folder of another mount.
+    Raises Unusable if the path is missing, unreadable, or just a folder on another mount.
     """
     try:
         path = os.path.realpath(mount, strict=True)
@@ -47,30 +47,31 @@ def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
     except OSError as error:
         raise Unusable("unreadable", f"{mount} cannot be read: {error.strerror}") from None
     entry = _entry(path, mounts_file)
-    # The root folder of a chroot need not be a mount point, and is never a forgotten mount.
+    # In a chroot, the root folder need not be a mount point.
     if entry is None and path != "/":
-        raise Unusable("not_mounted", f"{mount} is a folder of another file system")
+        raise Unusable("not_mounted", f"nothing is mounted on {mount}")
     filesystem, options = entry or ("", frozenset())
     used = stats.f_blocks - stats.f_bfree
     return Usage(
         size_bytes=stats.f_blocks * stats.f_frsize,
         free_bytes=stats.f_bavail * stats.f_frsize,
-        # As df computes it: the blocks reserved for root count neither as used nor as free.
+        # Like df: blocks reserved for root count as neither used nor free.
         used_percent=_percent(used, used + stats.f_bavail),
         inodes=stats.f_files,
         inodes_free=stats.f_ffree,
         inodes_percent=_percent(stats.f_files - stats.f_ffree, stats.f_files),
-        # From Linux 6.15 an ext4 that gave up after an error says so in its mount options only:
-        # statvfs still calls it writable.
+        # Since Linux 6.15, an ext4 that shut down after an error shows this only in its mount
+        # options: statvfs still reports it as writable.
         read_only=bool(stats.f_flag & os.ST_RDONLY) or "emergency_ro" in options,
         filesystem=filesystem,
     )
 
 
 def _entry(path: str, mounts_file: Path) -> tuple[str, frozenset[str]] | None:
-    """File system type and options of what is mounted on `path`; ("", empty) if nobody knows.
+    """Return type and options of the file system mounted on `path`; None if none is mounted.
 
-    The kernel writes this file from its own tables: a hung mount does not block the reading.
+    Return ("", empty) if the table of mounts cannot be read. The kernel generates that file from
+    its own tables, so a hung mount does not block reading it.
     """
     try:
         lines = mounts_file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

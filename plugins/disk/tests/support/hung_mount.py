@@ -1,6 +1,6 @@
-"""A file system that hangs for real: FUSE whose server answers the first request and no other.
+"""A file system that really hangs: a FUSE server that responds to the first request only.
 
-Needs root and /dev/fuse; nothing else, since it speaks the kernel's protocol itself (fuse(4),
+It needs root and /dev/fuse, but no library: it speaks the kernel's protocol itself (fuse(4),
 include/uapi/linux/fuse.h). Use it in a mount namespace of its own.
 """
 
@@ -24,11 +24,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def hung_mount(point: Path) -> Iterator[None]:
-    """Mount on `point` a file system on which every call waits until the block ends.
+    """Mount a file system on `point` on which every call blocks until the context ends.
 
-    Then the connection is aborted, which wakes all waiters with an error, and the mount removed.
-    The server is a process of its own: were its descriptor open in the process that waits, that
-    process could not end. It ends with its standard input, so it never outlives this one.
+    Then the connection is aborted, which wakes all blocked calls with an error, and the mount is
+    removed. The server runs in a separate process: a process that holds the descriptor and blocks
+    on the mount could not end. The server exits when its standard input closes, so it never
+    outlives this process.
     """
     fd = os.open("/dev/fuse", os.O_RDWR)
     try:
@@ -47,7 +48,7 @@ def hung_mount(point: Path) -> Iterator[None]:
     assert server.stdout is not None
     try:
         if server.stdout.readline() != b"ready\n":
-            raise RuntimeError("the FUSE server did not get through the kernel's INIT request")
+            raise RuntimeError("the FUSE server failed on the kernel's INIT request")
         yield
     finally:
         server.stdin.close()
@@ -57,7 +58,7 @@ def hung_mount(point: Path) -> Iterator[None]:
 
 
 def serve(fd: int) -> None:
-    """Answer INIT, then leave every request unread until standard input ends."""
+    """Respond to INIT, then leave every request unread until standard input closes."""
     request = os.read(fd, 1 << 18)
     _, opcode, unique, *_ = IN_HEADER.unpack_from(request)
     if opcode != INIT:

@@ -1,4 +1,4 @@
-"""What happens to real file systems, told as JSON; to be run in a mount namespace of its own.
+"""Scenarios on real file systems, printed as JSON; run them in a separate mount namespace.
 
 unshare --mount --propagation private python -m plugins.disk.tests.support.scenarios NAME FOLDER
 """
@@ -27,7 +27,7 @@ def command(*words: str | Path) -> str:
     return done.stdout
 
 
-def told(result: Any) -> Story:
+def as_story(result: Any) -> Story:
     return {
         "status": str(result.status),
         "code": result.code,
@@ -36,8 +36,8 @@ def told(result: Any) -> Story:
     }
 
 
-def filled(file: Path) -> int:
-    """Write until the file system refuses; return the error's number."""
+def fill(file: Path) -> int:
+    """Write until the file system fails; return the errno."""
     with file.open("wb", buffering=0) as out:
         try:
             while True:
@@ -47,28 +47,28 @@ def filled(file: Path) -> int:
 
 
 def full(folder: Path) -> Story:
-    """A tmpfs of 1 MiB and 64 inodes: fill the space, free it, use up the inodes."""
+    """On a tmpfs of 1 MiB and 64 inodes, fill the space, free it, then use up the inodes."""
     command("mount", "-t", "tmpfs", "-o", "size=1M,nr_inodes=64", "none", folder)
     name = probe_names((str(folder),))[str(folder)]
     story: Story = {}
     with run_plugin(DiskPlugin, {"mounts": [str(folder)]}) as plugin:
-        story["empty"] = told(plugin.probe(name))
-        (folder / "most").write_bytes(b"x" * 900_000)
-        story["low"] = told(plugin.probe(name))
+        story["empty"] = as_story(plugin.probe(name))
+        (folder / "large").write_bytes(b"x" * 900_000)
+        story["low"] = as_story(plugin.probe(name))
         story["df"] = command("df", "--output=used,avail", "-B1", folder).splitlines()[1].split()
-        story["errno"] = filled(folder / "rest")
-        story["full"] = told(plugin.probe(name))
+        story["errno"] = fill(folder / "rest")
+        story["full"] = as_story(plugin.probe(name))
         (folder / "rest").unlink()
-        (folder / "most").unlink()
-        story["emptied"] = told(plugin.probe(name))
+        (folder / "large").unlink()
+        story["emptied"] = as_story(plugin.probe(name))
         for number in range(63):
             (folder / str(number)).touch()
-        story["no_inodes"] = told(plugin.probe(name))
+        story["no_inodes"] = as_story(plugin.probe(name))
     return story
 
 
 def read_only(folder: Path) -> Story:
-    """A remount under the running plugin, there and back; then the mount goes away."""
+    """Remount read-only and back while the plugin runs; then remove the mount."""
     command("mount", "-t", "tmpfs", "-o", "size=1M", "none", folder)
     name = probe_names((str(folder),))[str(folder)]
     story: Story = {}
@@ -76,18 +76,18 @@ def read_only(folder: Path) -> Story:
         for step, options in (("rw", None), ("ro", "remount,ro"), ("back", "remount,rw")):
             if options:
                 command("mount", "-o", options, folder)
-            story[step] = told(plugin.probe(name))
+            story[step] = as_story(plugin.probe(name))
             story[f"{step}_samples"] = {s.metric: s.value for s in plugin.collect()}
         command("umount", folder)
-        story["unmounted"] = told(plugin.probe(name))
+        story["unmounted"] = as_story(plugin.probe(name))
         story["unmounted_samples"] = len(plugin.collect())
         folder.rmdir()
-        story["removed"] = told(plugin.probe(name))
+        story["removed"] = as_story(plugin.probe(name))
     return story
 
 
 def failing_ext4(folder: Path) -> Story:
-    """An ext4 that gives up after an error, as on a dying disk (`errors=remount-ro`)."""
+    """Make an ext4 fail as on a dying disk (`errors=remount-ro`)."""
     image, mount = folder / "image", folder / "mount"
     mount.mkdir()
     with image.open("wb") as file:
@@ -98,22 +98,22 @@ def failing_ext4(folder: Path) -> Story:
         name = probe_names((str(mount),))[str(mount)]
         story: Story = {}
         with run_plugin(DiskPlugin, {"mounts": [str(mount)]}) as plugin:
-            story["before"] = told(plugin.probe(name))
+            story["before"] = as_story(plugin.probe(name))
             device = Path(command("findmnt", "-n", "-o", "SOURCE", mount).strip()).name
             Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a test")
             try:
                 (mount / "file").touch()
-                story["written"] = True
+                story["write_error"] = None
             except OSError as error:
-                story["written"] = error.strerror
-            story["after"] = told(plugin.probe(name))
+                story["write_error"] = error.strerror
+            story["after"] = as_story(plugin.probe(name))
     finally:
         command("umount", mount)
     return story
 
 
 def hung(folder: Path) -> Story:
-    """Two mounts, one of which stops answering: asked for twice, collected, and healed."""
+    """Hang one of two mounts: probe it twice, collect metrics, then let it recover."""
     good, bad = folder / "good", folder / "bad"
     for path in (good, bad):
         path.mkdir()
@@ -122,17 +122,17 @@ def hung(folder: Path) -> Story:
     story: Story = {}
     with run_plugin(DiskPlugin, {"mounts": [str(good), str(bad)]}) as plugin:
         with hung_mount(bad):
-            story["first"] = told(plugin.probe(names[str(bad)]))
-            story["good"] = told(plugin.probe(names[str(good)]))
-            story["second"] = told(plugin.probe(names[str(bad)]))
+            story["first"] = as_story(plugin.probe(names[str(bad)]))
+            story["good"] = as_story(plugin.probe(names[str(good)]))
+            story["second"] = as_story(plugin.probe(names[str(bad)]))
             story["mounts"] = sorted({sample.labels["mount"] for sample in plugin.collect()})
-            story["good_again"] = told(plugin.probe(names[str(good)]))
+            story["good_again"] = as_story(plugin.probe(names[str(good)]))
 
-        def healed() -> Story:
-            found = told(plugin.probe(names[str(bad)]))
+        def recovered() -> Story:
+            found = as_story(plugin.probe(names[str(bad)]))
             return {} if found["code"] in ("stuck", "timeout") else found
 
-        story["healed"] = wait_until(healed, "the stuck call ends with its file system")
+        story["recovered"] = wait_until(recovered, "the stuck call ends with its file system")
     return story
 
 

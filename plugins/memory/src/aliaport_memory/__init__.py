@@ -1,1 +1,1 @@
-"""Aliaport plugin: memory, swap and OOM kills within the limit of the container."""
+"""Aliaport plugin: memory, swap and OOM kills within the container's limit."""

@@ -10,14 +10,18 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 
 
 class MemoryConfig(PluginConfig):
-    """`[plugins.memory]`: when memory is short and how long an OOM kill is reported."""
+    """`[plugins.memory]`: the thresholds, and how long an OOM kill is reported."""
 
-    warn_percent: Percent = Field(default=75, description="Degraded from this share in use.")
-    critical_percent: Percent = Field(default=85, description="Unhealthy from this share in use.")
+    warn_percent: Percent = Field(
+        default=75, description="Degraded at this percentage of memory used."
+    )
+    critical_percent: Percent = Field(
+        default=85, description="Unhealthy at this percentage of memory used."
+    )
     oom_kill_seconds: float = Field(
         default=300,
         ge=0,
-        description="Seconds for which the probe is degraded after an OOM kill was noticed.",
+        description="Stay degraded for this many seconds after an OOM kill.",
     )
 
     @model_validator(mode="after")

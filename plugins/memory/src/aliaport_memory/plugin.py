@@ -1,4 +1,4 @@
-"""The memory plugin: use, swap and OOM kills, within the limits that apply to this process."""
+"""The memory plugin: usage, swap and OOM kills within the limits of this process."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,22 +8,26 @@ from aliaport.plugin import Check, Collector, Context, Metric, Plugin, Probe, Sa
 from aliaport_memory.config import MemoryConfig
 from aliaport_memory.reading import Reading, read
 
-PERCENT = Metric.gauge("aliaport_memory_percent", "Memory in use in percent of the tightest limit.")
+PERCENT = Metric.gauge(
+    "aliaport_memory_percent", "Memory usage as a percentage of the tightest limit."
+)
 AVAILABLE = Metric.gauge(
-    "aliaport_memory_available_bytes", "Memory that the service may still take under any limit."
+    "aliaport_memory_available_bytes",
+    "Memory that the service can still use before it reaches a limit.",
 )
 LIMIT = Metric.gauge(
-    "aliaport_memory_limit_bytes", "The smallest limit on the service's memory, or the machine's."
+    "aliaport_memory_limit_bytes",
+    "The tightest memory limit of the service, or the machine's memory.",
 )
-SWAP_USED = Metric.gauge("aliaport_memory_swap_used_bytes", "Swap space in use.")
+SWAP_USED = Metric.gauge("aliaport_memory_swap_used_bytes", "Swap space used.")
 OOM_KILLS = Metric.counter(
-    "aliaport_memory_oom_kills_total", "Processes that the kernel killed for want of memory."
+    "aliaport_memory_oom_kills_total", "Processes that the kernel killed because memory ran out."
 )
 FAMILIES = (PERCENT, AVAILABLE, LIMIT, SWAP_USED, OOM_KILLS)
 
 
 class MemoryPlugin(Plugin[MemoryConfig]):
-    """Memory in percent of what this service may use, what is left, swap and OOM kills."""
+    """Measures memory usage within the service's limit, memory left, swap and OOM kills."""
 
     api = (1, 0)
     _root: ClassVar[Path] = Path("/")
@@ -34,11 +38,11 @@ class MemoryPlugin(Plugin[MemoryConfig]):
         self._killed_at: float | None = None
 
     async def start(self) -> None:
-        """Note the OOM kills of the past, which are no news."""
-        self._look()
+        """Record earlier OOM kills, so that they are not reported."""
+        self._read()
 
     def probes(self) -> Sequence[Probe]:
-        """The one probe."""
+        """Return the probe `memory`."""
         return [
             Probe(
                 name="memory",
@@ -50,20 +54,22 @@ class MemoryPlugin(Plugin[MemoryConfig]):
         ]
 
     def metrics(self) -> Sequence[Collector]:
-        """The one collector."""
+        """Return the collector `memory`."""
         return [Collector(FAMILIES, self._collect, name="memory")]
 
     async def _check(self) -> Check:
-        reading = self._look()
+        reading = self._read()
         if reading is None:
-            return Check.degraded("memory figures cannot be read", code="unreadable")
+            return Check.degraded(
+                "the kernel's memory statistics cannot be read", code="unreadable"
+            )
         killed_ago = None
         if self._killed_at is not None:
             killed_ago = self.context.clock.monotonic() - self._killed_at
         return judge(reading, killed_ago, self.config)
 
     async def _collect(self) -> Iterable[Sample]:
-        reading = self._look()
+        reading = self._read()
         if reading is None:
             return []
         samples = [
@@ -77,14 +83,14 @@ class MemoryPlugin(Plugin[MemoryConfig]):
             samples.append(OOM_KILLS.sample(reading.oom_kills))
         return samples
 
-    def _look(self) -> Reading | None:
-        """Read all figures, and the clock if there was an OOM kill since the last reading."""
+    def _read(self) -> Reading | None:
+        """Read all values; record the time if there was an OOM kill since the last reading."""
         reading = read(self._root)
         if reading is None or reading.oom_kills is None:
             return reading
         if self._kills is not None:
             source, count = self._kills
-            # Another file counts something else: the process moved, or a limit came or went.
+            # A different file counts other kills: the process moved, or a limit was set or removed.
             if source == reading.oom_source and count < reading.oom_kills:
                 self._killed_at = self.context.clock.monotonic()
         self._kills = reading.oom_source, reading.oom_kills
@@ -92,7 +98,7 @@ class MemoryPlugin(Plugin[MemoryConfig]):
 
 
 def judge(reading: Reading, killed_ago: float | None, config: MemoryConfig) -> Check:
-    """The answer for one reading and the seconds since an OOM kill was noticed, if any was."""
+    """Return the result for one reading; `killed_ago` is the seconds since an OOM kill, if any."""
     percent, available = reading.percent, reading.available // 2**20
     data: dict[str, Scalar] = {
         "memory_percent": round(percent, 1),
@@ -102,12 +108,12 @@ def judge(reading: Reading, killed_ago: float | None, config: MemoryConfig) -> C
         "swap_used_mb": None if reading.swap_used is None else reading.swap_used // 2**20,
         "oom_kills": reading.oom_kills,
     }
-    figures = f"{percent:.1f} % used, {available} MiB left"
+    usage = f"{percent:.1f} % used, {available} MiB left"
     if percent >= config.critical_percent:
-        return Check.unhealthy(figures, code="memory_critical", **data)
+        return Check.unhealthy(usage, code="memory_critical", **data)
     if killed_ago is not None and killed_ago < config.oom_kill_seconds:
-        summary = f"the kernel killed a process for want of memory {killed_ago:.0f} s ago"
+        summary = f"the kernel killed a process because memory ran out, {killed_ago:.0f} s ago"
         return Check.degraded(summary, code="oom_kill", **data)
     if percent >= config.warn_percent:
-        return Check.degraded(figures, code="memory_high", **data)
-    return Check.healthy(figures, code="ok", **data)
+        return Check.degraded(usage, code="memory_high", **data)
+    return Check.healthy(usage, code="ok", **data)

@@ -1,6 +1,6 @@
-"""What the kernel says about memory: of the machine and of each cgroup that limits the process.
+"""Readings of the memory usage of the machine and of each cgroup that limits the process.
 
-Facts: the kernel's admin-guide/cgroup-v2 and cgroup-v1/memory pages, proc_meminfo(5).
+Sources: the kernel's admin-guide/cgroup-v2 and cgroup-v1/memory pages, proc_meminfo(5).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from aliaport.cgroup import Cgroup, own_cgroup, read_number, read_table
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit that applies to the process and how much of it is in use, in bytes."""
+    """A limit that applies to the process and how much of it is used, in bytes."""
 
     size: int
     used: int
@@ -21,10 +21,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The limits at one moment, the machine's own first; swap in bytes.
+    """The limits at one moment, the machine's first; swap in bytes.
 
-    `oom_kills` counts the kernel's OOM kills since boot on the machine or, where a cgroup limits
-    the process, in its own cgroup; `oom_source` is the file that says so.
+    `oom_kills` counts the kernel's OOM kills since boot on the machine or, if a cgroup limits the
+    process, in that cgroup; `oom_source` is the file with that counter.
     """
 
     limits: tuple[Limit, ...]
@@ -34,22 +34,22 @@ class Reading:
 
     @property
     def percent(self) -> float:
-        """The use of the limit that is nearest to its end."""
+        """The usage of the limit that is closest to being reached."""
         return max(100 * limit.used / limit.size for limit in self.limits)
 
     @property
     def available(self) -> int:
-        """What the process may still take before any limit is reached, in bytes."""
+        """The memory that the process can still use before it reaches a limit, in bytes."""
         return min(limit.size - limit.used for limit in self.limits)
 
     @property
     def limit(self) -> int:
-        """The smallest limit, in bytes."""
+        """The tightest limit, in bytes."""
         return min(limit.size for limit in self.limits)
 
 
 def read(root: Path = Path("/")) -> Reading | None:
-    """Read all figures now; None where not even the machine's own can be read."""
+    """Return the current values, or None if not even the machine's can be read."""
     try:
         machine, swap = psutil.virtual_memory(), psutil.swap_memory()
     except OSError:
@@ -79,11 +79,11 @@ def _limits(cgroup: Cgroup, machine: int) -> list[Limit]:
             size = read_number(level / "memory.limit_in_bytes")
             used = read_number(level / "memory.usage_in_bytes")
             file_key = "total_inactive_file"
-        # Version 1 says "no limit" as a huge number, which depends on the page size.
+        # Version 1 expresses "no limit" as a huge number that depends on the page size.
         if size is None or used is None or not 0 < size < machine:
             continue
-        # File pages not used lately are given back before anything is killed: counting them would
-        # show every cgroup that reads files as full. The kubelet's working set leaves them out too.
+        # The kernel reclaims file pages not used recently before it kills anything. Counting them
+        # would show every cgroup that reads files as full. The kubelet's working set excludes them.
         idle = read_table(level / "memory.stat").get(file_key, 0)
         limits.append(Limit(size, min(size, max(0, used - idle))))
     return limits

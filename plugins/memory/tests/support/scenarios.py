@@ -1,4 +1,4 @@
-"""The memory plugin inside real nested cgroups, told as JSON; root, in a process of its own.
+"""Runs the memory plugin in real nested cgroups and prints JSON; as root, separate process.
 
 python -m plugins.memory.tests.support.scenarios FOLDER, where FOLDER is on a real disk
 """
@@ -28,16 +28,16 @@ eaten = [b"x" * 2**20 for _ in range(1024)]
 
 @contextmanager
 def limited() -> Iterator[Path]:
-    """Move this process into an unlimited cgroup below a limited one; OSError if that cannot be.
+    """Move this process into an unlimited cgroup below a limited one; OSError if impossible.
 
-    Gives the file in which the kernel tells all that is charged to the limited one.
+    Yield the file in which the kernel counts all memory charged to the limited one.
     """
     memory = own_cgroup("memory")
     if memory is None:
         raise OSError("no cgroup hierarchy with a memory controller is mounted")
-    handed_down = read_text(memory.mount / "cgroup.subtree_control").split()
-    if memory.version == 2 and "memory" not in handed_down:
-        raise OSError("the memory controller is not handed down by the root cgroup")
+    delegated = read_text(memory.mount / "cgroup.subtree_control").split()
+    if memory.version == 2 and "memory" not in delegated:
+        raise OSError("the root cgroup does not delegate the memory controller")
     outer = memory.mount / f"aliaport-test-{os.getpid()}"
     inner = outer / "inner"
     try:
@@ -49,7 +49,7 @@ def limited() -> Iterator[Path]:
             limits = {"memory.limit_in_bytes": LIMIT, "memory.memsw.limit_in_bytes": LIMIT}
         inner.mkdir()
         for name, value in limits.items():
-            if (outer / name).exists():  # those about swap depend on the kernel's options
+            if (outer / name).exists():  # the swap limits depend on the kernel's options
                 (outer / name).write_text(str(value))
         (inner / "cgroup.procs").write_text(str(os.getpid()))
         yield outer / ("memory.current" if memory.version == 2 else "memory.usage_in_bytes")
@@ -62,7 +62,7 @@ def limited() -> Iterator[Path]:
 
 
 def short_of_memory(folder: Path) -> dict[str, Any]:
-    """Allocate, read a file that is no use in keeping, and drive a child into the OOM killer."""
+    """Allocate memory, read a file once, and drive a child into the OOM killer."""
     file = folder / "file"
     file.write_bytes(os.urandom(2**20) * (BLOCK // 2**20))
     with file.open("rb") as opened:
@@ -71,7 +71,7 @@ def short_of_memory(folder: Path) -> dict[str, Any]:
     story: dict[str, Any] = {"limit": LIMIT, "block": BLOCK}
     with limited() as charged, run_plugin(MemoryPlugin, {"oom_kill_seconds": 60}) as plugin:
 
-        def tell(step: str) -> None:
+        def record(step: str) -> None:
             result = plugin.probe("memory")
             story[step] = {
                 "status": str(result.status),
@@ -81,18 +81,18 @@ def short_of_memory(folder: Path) -> dict[str, Any]:
                 "samples": {sample.metric: sample.value for sample in plugin.collect()},
             }
 
-        tell("start")
+        record("start")
         block = b"x" * BLOCK
-        tell("allocated")
+        record("allocated")
         del block
-        tell("freed")
+        record("freed")
         with file.open("rb", buffering=0) as unbuffered:
             while unbuffered.read(2**20):
                 pass
-        tell("file_read")
+        record("file_read")
         glutton = subprocess.run([sys.executable, "-c", GLUTTON], timeout=60)
         story["returncode"] = glutton.returncode
-        tell("killed")
+        record("killed")
     return story
 
 

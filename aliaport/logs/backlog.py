@@ -1,4 +1,4 @@
-"""Entries that wait for the disk, in bounded number; the least important are dropped first."""
+"""A bounded backlog of entries that wait for the disk; the least important are dropped first."""
 
 import threading
 from collections import Counter, deque

@@ -12,7 +12,7 @@ from aliaport.logs.entries import Entry, Importance
 from aliaport.logs.fields import is_address
 from aliaport.redaction import redact
 
-ANSWERED = "request.answered"
+REQUEST_EVENT = "request.answered"
 
 
 class RequestEntry(tuple[int, RequestIdentity | None, str, str, str, int, float, int, str, str]):
@@ -24,7 +24,7 @@ class RequestEntry(tuple[int, RequestIdentity | None, str, str, str, int, float,
     __slots__ = ()
 
     level = "info"
-    name = ANSWERED
+    name = REQUEST_EVENT
     thread = ""
     weight = 0
 

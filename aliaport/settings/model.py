@@ -240,12 +240,12 @@ class Settings(_Table):
 
     @field_validator("status_token", mode="before")
     @classmethod
-    def _one_or_several(cls, value: object) -> object:
+    def _wrap_single_token(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("status_token")
     @classmethod
-    def _long_enough(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _check_length(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(token.get_secret_value()) < 16 for token in tokens):
             raise ValueError("a token must have at least 16 characters")
         return tokens
@@ -266,7 +266,7 @@ class Settings(_Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _by_environment(cls, values: object) -> object:
+    def _apply_environment_defaults(cls, values: object) -> object:
         if isinstance(values, dict):
             is_open = values.get("environment", "development") in OPEN_ENVIRONMENTS
             values = dict(values)

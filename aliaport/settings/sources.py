@@ -68,7 +68,9 @@ def _toml(file: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError([f"{file}: {error.strerror}; set it to a readable TOML file"]) from None
+        raise ConfigError(
+            [f"{file}: {error.strerror}; pass the path of a readable TOML file"]
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{file}: is not UTF-8 text; save it as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:

@@ -97,5 +97,6 @@ async def _apply(connection: Connection, component: str, step: Migration) -> Non
             )
     except asyncpg.PostgresError as error:
         raise MigrationError(
-            f"migration {step.number} ({step.name}) of {component} failed and was undone: {error}"
+            f"migration {step.number} ({step.name}) of {component} failed and was rolled back: "
+            f"{error}"
         ) from None

@@ -1,1 +1,1 @@
-"""`aliaport doctor`: the production checklist, asked of a running installation."""
+"""`aliaport doctor`: checks a running installation against the production checklist."""

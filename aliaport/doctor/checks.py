@@ -1,4 +1,4 @@
-"""What a check is, and what it may use."""
+"""Defines a check, and the run whose endpoints it uses."""
 
 import ssl
 from collections.abc import Awaitable, Callable
@@ -20,29 +20,29 @@ class Run:
     tls: ssl.SSLContext
 
     def service(self, *, detailed: bool = False, runbook: str = "AliaportDown") -> Endpoint:
-        """The service; `detailed` its listener with /status and /metrics, with the token."""
+        """Return the service or, if `detailed`, its listener of /status and /metrics."""
         targets = self.targets
         base = targets.detailed_url if detailed else targets.url
-        todo = f"look whether the service runs and whether {base} is its address"
+        todo = f"check that the service is running and that {base} is its address"
         token = targets.status_token if detailed else ""
         return Endpoint(self.session, targets.timeout, base, todo, runbook, token)
 
     def prometheus(self) -> Endpoint:
-        """The Prometheus that was named."""
+        """Return the Prometheus to check."""
         return self._watcher("Prometheus", self.targets.prometheus, "deploy/prometheus")
 
     def alertmanager(self) -> Endpoint:
-        """The Alertmanager that was named."""
+        """Return the Alertmanager to check."""
         return self._watcher("Alertmanager", self.targets.alertmanager, "deploy/alertmanager")
 
     def grafana(self) -> Endpoint:
-        """The Grafana that was named, with its token."""
-        todo = "look whether Grafana runs there, and whether the token is a valid one of it"
+        """Return the Grafana to check, with its token."""
+        todo = "check that Grafana is running there, and that the token is valid"
         base, token = self.targets.grafana, self.targets.grafana_token
         return Endpoint(self.session, self.targets.timeout, base, todo, token=token)
 
     def _watcher(self, name: str, base: str, folder: str) -> Endpoint:
-        todo = f"look whether {name} runs there: {folder}/README.md tells how it is started"
+        todo = f"check that {name} is running there; {folder}/README.md describes how to start it"
         return Endpoint(self.session, self.targets.timeout, base, todo, "Watchdog")
 
 
@@ -50,7 +50,7 @@ class Run:
 class Check:
     """One line of the checklist. `id` is stable; `look` returns a finding or raises CheckFailed.
 
-    `needs` are names of Targets that must be set, each with the option that sets it.
+    `needs` lists the fields of Targets that must be set, each with the option that sets it.
     """
 
     id: str
@@ -59,9 +59,11 @@ class Check:
     needs: tuple[tuple[str, str], ...] = ()
 
     def missing(self, targets: Targets) -> Finding | None:
-        """Why it is not checked at all, if something that it needs was not named."""
+        """Return why the check is skipped, if something that it needs was not named."""
         options = [option for name, option in self.needs if not getattr(targets, name)]
-        return not_checked(f"not asked for: give {' and '.join(options)}") if options else None
+        return (
+            not_checked(f"skipped; to check it, pass {' and '.join(options)}") if options else None
+        )
 
 
 PROMETHEUS = (("prometheus", "--prometheus"),)

@@ -36,7 +36,7 @@ class _Url(click.ParamType[str]):
         try:
             return checked_url(value)
         except ValueError as error:
-            # What it holds may be a password.
+            # The message does not show the value, which may contain a password.
             self.fail(str(error), param, ctx)
 
 
@@ -55,7 +55,7 @@ class _Job(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[\w./:-]+", value):
-            self.fail("is no name of a job", param, ctx)
+            self.fail("is not a valid job name", param, ctx)
         return value
 
 
@@ -67,39 +67,51 @@ def _option(
 
 
 @click.command()
-@_option("--url", _Url(), "The service; otherwise the one that is configured on this machine.")
-@_option("--internal-url", _Url(), "Its second listener, where it has one.", default=None)
-@_option("--status-token-file", _TokenFile(), "A token that shows reasons.", default=None)
-@_option("--prometheus", _Url(), "Prometheus, such as http://127.0.0.1:9090.", default=None)
-@_option("--job", _Job(), "Prometheus' job of the service.", default="aliaport-backend")
-@_option("--alertmanager", _Url(), "Alertmanager, such as http://127.0.0.1:9093.")
-@click.option("--test-alert", is_flag=True, help="Send a test alert to those who get warnings.")
+@_option("--url", _Url(), "URL of the service; by default, the service configured on this machine.")
+@_option("--internal-url", _Url(), "URL of its second listener, if it has one.", default=None)
+@_option(
+    "--status-token-file", _TokenFile(), "File with a token that shows full details.", default=None
+)
+@_option("--prometheus", _Url(), "URL of Prometheus, such as http://127.0.0.1:9090.", default=None)
+@_option("--job", _Job(), "Name of the service's job in Prometheus.", default="aliaport-backend")
+@_option("--alertmanager", _Url(), "URL of Alertmanager, such as http://127.0.0.1:9093.")
+@click.option("--test-alert", is_flag=True, help="Send a test alert to the receivers of warnings.")
 @_option(
     "--test-alert-wait",
     click.FloatRange(1, 3600),
-    "Seconds for its delivery; group_wait is 30.",
+    "Seconds to wait for its delivery; must exceed group_wait, which is 30.",
     default=90.0,
     show_default=True,
 )
-@_option("--grafana", _Url(), "Grafana, such as http://127.0.0.1:3000.")
-@_option("--grafana-token-file", _TokenFile(), "A token of a service account of it.")
-@_option("--uptimerobot-token-file", _TokenFile(), "A read-only key of UptimeRobot's API v3.")
+@_option("--grafana", _Url(), "URL of Grafana, such as http://127.0.0.1:3000.")
+@_option("--grafana-token-file", _TokenFile(), "File with the token of a Grafana service account.")
 @_option(
-    "--uptimerobot", _Url(), "Its API.", default="https://api.uptimerobot.com/v3", show_default=True
+    "--uptimerobot-token-file", _TokenFile(), "File with a read-only key for UptimeRobot's API v3."
+)
+@_option(
+    "--uptimerobot",
+    _Url(),
+    "URL of UptimeRobot's API.",
+    default="https://api.uptimerobot.com/v3",
+    show_default=True,
 )
 @_option(
     "--uptimerobot-name",
     None,
-    "What the names or addresses of its monitors contain.",
+    "Text that the names or addresses of the monitors contain.",
     default="aliaport",
     show_default=True,
 )
-@_option("--site", _Url(), "A public address, to look at its certificate.", multiple=True)
-@_option("--ca-file", click.Path(path_type=Path, exists=True, dir_okay=False), "More authorities.")
+@_option("--site", _Url(), "Public URL whose certificate to check; can be repeated.", multiple=True)
+@_option(
+    "--ca-file",
+    click.Path(path_type=Path, exists=True, dir_okay=False),
+    "File with additional CA certificates.",
+)
 @_option(
     "--timeout",
     click.FloatRange(0.1, 60),
-    "Seconds for each request.",
+    "Timeout of each request in seconds.",
     default=5.0,
     show_default=True,
 )
@@ -107,20 +119,23 @@ def _option(
 @config_option
 @env_file_option
 def doctor(**given: Any) -> None:
-    """Ask a running installation the production checklist; say what fails and what to do.
+    """Check a running installation against the production checklist.
 
-    Exit code 0: nothing failed. 1: something failed. 2: wrong options or configuration.
+    Shows what fails and what to do. Exit code 0: nothing failed. 1: something failed. 2: wrong
+    options or configuration.
 
-    What is not named is not asked, and shown as "not checked", which is no pass. Without --url
-    it is the service of this machine, found by its own configuration; then Sentry's DSN, log
-    retention and log files are checked too. With --url nothing is taken from this machine.
+    Anything you do not name is skipped and reported as "not checked", never as passed. Without
+    --url, doctor checks the service of this machine, which it finds by the service's own
+    configuration, and also the Sentry DSN, log retention and log files. With --url, it ignores the
+    configuration of this machine.
 
-    Nothing is changed, but for: one 404 in api.log, and with --test-alert an alert that goes to
-    people and ends by itself. Tokens are read from files and never shown; redirects are not
-    followed; certificates are checked.
+    doctor changes nothing, with two exceptions: it leaves one 404 in api.log, and --test-alert
+    sends an alert that reaches people and then expires. Tokens are read from files and never
+    shown; redirects are not followed; certificates are verified.
 
-    The checks of the service, Prometheus and Alertmanager were tried on the real programs, those of
-    Grafana and UptimeRobot only on stand-ins written from documentation. Sentry is not asked.
+    The checks of the service, Prometheus and Alertmanager were tested with the real programs, those
+    of Grafana and UptimeRobot only with stand-ins written from documentation. Sentry is not
+    contacted.
     """
     targets = _targets(given)
     try:
@@ -144,7 +159,9 @@ def _targets(given: Given) -> Targets:
     url = given["url"] or own_address(settings)
     internal = given["internal_url"] or ("" if given["url"] else own_internal_address(settings))
     if internal == url:
-        raise click.UsageError("--internal-url is the same as --url: give the second listener's")
+        raise click.UsageError(
+            "--internal-url is the same as --url: pass the second listener's URL"
+        )
     token = given["status_token_file"] or ("" if given["url"] else own_token(settings))
     return Targets(
         url=url,
@@ -168,10 +185,10 @@ def _targets(given: Given) -> Targets:
 
 
 def _settings(given: Given) -> tuple[Settings, bool]:
-    """The configuration of this machine, and whether there is one. Raises ConfigError."""
+    """Return this machine's configuration, and whether there is one. Raises ConfigError."""
     if given["url"]:
         if given["config"] or given["env_file"]:
-            raise click.UsageError("--url is of a service elsewhere: it takes no configuration")
+            raise click.UsageError("--url is for a service elsewhere: omit --config and --env-file")
         return Settings(), False
     sources = read_sources(os.environ, given["config"], given["env_file"])
     return core_settings(sources), bool(sources.file or sources.variables)

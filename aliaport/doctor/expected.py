@@ -1,6 +1,6 @@
-"""What deploy/ ships and must be there: rule groups with their alerts, baselines, dashboards.
+"""The rule groups, alerts, baselines and dashboards of deploy/ that doctor looks for.
 
-A test holds this equal to deploy/prometheus and deploy/grafana, which no wheel has.
+A test keeps this equal to deploy/prometheus and deploy/grafana, which are not in the wheel.
 """
 
 RULES: dict[str, tuple[str, ...]] = {
@@ -89,7 +89,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "LatencyBudgetBurn",
     ),
 }
-"""The alerts of each group; a group without any records what others use."""
+"""The alerts of each group; a group without alerts records series for other groups."""
 
 LATENCY = {
     ("GET", "/api/cari"): 0.3,
@@ -98,7 +98,7 @@ LATENCY = {
     ("POST", "/auth/login"): 0.2,
     ("GET", "/health"): 0.05,
 }
-"""The baselines: seconds within which 95% of a route's requests end."""
+"""The baselines: seconds within which 95% of a route's requests complete."""
 
 DATA_SOURCE = "aliaport-prometheus"
 DASHBOARDS = (

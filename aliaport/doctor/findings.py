@@ -1,4 +1,4 @@
-"""What a check found: it passed, it failed, or it was not checked, which is never a pass."""
+"""The finding of a check: passed, failed, or not checked, which never counts as passed."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ RUNBOOKS = "deploy/runbooks"
 
 
 class Verdict(StrEnum):
-    """How a line of the checklist came out."""
+    """The result of one line of the checklist."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict, what was seen, and for all but a pass what to do; `runbook` is an alert."""
+    """A verdict, what was seen and, unless it passed, what to do; `runbook` names an alert."""
 
     verdict: Verdict
     seen: str
@@ -27,7 +27,7 @@ class Finding:
 
 
 class CheckFailed(AliaportError):
-    """Ends a check with a failure: what was seen, and what to do about it."""
+    """Fails a check, with what was seen and what to do."""
 
     def __init__(self, seen: str, todo: str, runbook: str = "") -> None:
         super().__init__(seen)
@@ -35,10 +35,10 @@ class CheckFailed(AliaportError):
 
 
 def passed(seen: str) -> Finding:
-    """It is as it should be."""
+    """Return a finding that passed."""
     return Finding(Verdict.PASS, seen)
 
 
 def not_checked(why: str, todo: str = "") -> Finding:
-    """Nobody knows, and why."""
+    """Return a finding that was not checked, and why."""
     return Finding(Verdict.NOT_CHECKED, why, todo)

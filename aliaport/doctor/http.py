@@ -1,4 +1,4 @@
-"""Asks over HTTP: with a deadline, a limit of size, checked certificates and no redirects."""
+"""An HTTP client with a deadline, a size limit, verified certificates and no redirects."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from aliaport import __version__
 from aliaport.doctor.findings import CheckFailed
 
 MAX_BYTES = 32_000_000
-"""Bytes of an answer, beyond which it is not read: no page that doctor reads is so long."""
+"""Maximum size of a response in bytes: every page that doctor reads is shorter."""
 
 AGENT = f"aliaport-doctor/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; `sent` and `received` are seconds since the epoch, `seconds` what it took."""
+    """A response; `sent` and `received` are seconds since the epoch, `seconds` its duration."""
 
     url: str
     status: int
@@ -41,13 +41,13 @@ class Reply:
 
     @property
     def begin(self) -> str:
-        """The begin of the body, to show."""
+        """The beginning of the body, for messages."""
         return " ".join(self.text[:200].split())
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server. `todo` and `runbook` say what to do if it does not answer as it should."""
+    """One server. `todo` and `runbook` say what to do if it does not respond as expected."""
 
     session: aiohttp.ClientSession = field(repr=False)
     timeout: float
@@ -57,43 +57,41 @@ class Endpoint:
     token: str = field(default="", repr=False)
 
     def without_token(self) -> "Endpoint":
-        """The same server, asked as a stranger."""
+        """Return the same server without the token, for requests of an anonymous caller."""
         return replace(self, token="")
 
     def failure(self, seen: str) -> CheckFailed:
-        """What ends a check that this server fails."""
+        """Return the error that fails a check of this server."""
         return CheckFailed(seen, self.todo, self.runbook)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """GET, whatever the status. Raises CheckFailed where there is no answer in time."""
-        return await self._ask("GET", path, headers or {}, None)
+        """Send a GET; accept any status. Raises CheckFailed without a response in time."""
+        return await self._request("GET", path, headers or {}, None)
 
     async def post(self, path: str, body: Any) -> Reply:
-        """POST JSON, whatever the status. Raises CheckFailed where there is no answer in time."""
+        """POST JSON; accept any status. Raises CheckFailed without a response in time."""
         headers = {"Content-Type": "application/json"}
-        return await self._ask("POST", path, headers, json.dumps(body).encode())
+        return await self._request("POST", path, headers, json.dumps(body).encode())
 
     async def good(self, path: str) -> Reply:
-        """GET that must be 200. Raises CheckFailed."""
+        """Send a GET that must respond 200. Raises CheckFailed."""
         reply = await self.get(path)
         if reply.status != 200:
-            raise self.failure(f"{reply.url} answers {reply.status}: {reply.begin}")
+            raise self.failure(f"{reply.url} responded {reply.status}: {reply.begin}")
         return reply
 
     async def json(self, path: str) -> Any:
-        """The JSON of a GET that must be 200. Raises CheckFailed."""
+        """Return the JSON of a GET that must respond 200. Raises CheckFailed."""
         return self.parsed(await self.good(path))
 
     def parsed(self, reply: Reply) -> Any:
-        """The JSON of an answer. Raises CheckFailed."""
+        """Return the JSON of a response. Raises CheckFailed."""
         try:
             return json.loads(reply.body)
         except ValueError:
-            raise self.failure(
-                f"{reply.url} answers something else than JSON: {reply.begin}"
-            ) from None
+            raise self.failure(f"{reply.url} did not respond with JSON: {reply.begin}") from None
 
-    async def _ask(
+    async def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> Reply:
         url = self.base + path
@@ -108,7 +106,7 @@ class Endpoint:
             ) as response:
                 content = await _read(response)
         except TimeoutError:
-            raise self.failure(f"{shown}: no whole answer within {self.timeout:g} s") from None
+            raise self.failure(f"{shown}: no complete response within {self.timeout:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
             raise self.failure(f"{shown}: {certificate_problem(error.certificate_error)}") from None
         except aiohttp.ClientConnectorError as error:
@@ -127,26 +125,26 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_chunked(65_536):
         content += chunk
         if len(content) > MAX_BYTES:
-            raise aiohttp.ClientPayloadError(f"the answer is longer than {MAX_BYTES} bytes")
+            raise aiohttp.ClientPayloadError(f"the response is longer than {MAX_BYTES} bytes")
     return bytes(content)
 
 
 def reason(error: OSError) -> str:
-    """Why there is no connection, such as "Connection refused"."""
+    """Return why a connection failed, such as "Connection refused"."""
     if isinstance(error, ssl.SSLError):
-        return f"no TLS: {error.reason or error}"
+        return f"TLS failed: {error.reason or error}"
     if isinstance(error, gaierror) or not error.errno or error.errno < 0:
         return error.strerror or str(error)
-    return os.strerror(error.errno)  # asyncio puts the address in the place of the reason
+    return os.strerror(error.errno)  # asyncio replaces the reason with the address
 
 
 def certificate_problem(error: BaseException) -> str:
-    """What is wrong with a certificate, in OpenSSL's words."""
+    """Return what is wrong with a certificate, in OpenSSL's words."""
     return f"certificate refused: {getattr(error, 'verify_message', '') or error}"
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """What certificates are checked by: this machine's authorities, and those of `ca_file`."""
+    """Return a context that trusts this machine's CAs and those of `ca_file`."""
     context = ssl.create_default_context()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
@@ -157,7 +155,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 async def open_session(
     context: ssl.SSLContext, timeout: float
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client without cookies and proxies, whose requests end after `timeout` seconds."""
+    """Open a client without cookies and proxies; requests time out after `timeout` seconds."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context),
         cookie_jar=aiohttp.DummyCookieJar(),

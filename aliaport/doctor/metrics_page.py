@@ -1,4 +1,4 @@
-"""Is /metrics a page that Prometheus takes, and does only Prometheus get it?"""
+"""Checks that Prometheus can scrape /metrics, and that the public cannot read it."""
 
 import re
 
@@ -10,7 +10,7 @@ _SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? (\S+)")
 
 
 async def page(run: Run) -> Finding:
-    """200, the Content-Type without which Prometheus 3 refuses it, and nothing but samples."""
+    """Check status, samples, and the Content-Type, without which Prometheus 3 rejects the page."""
     endpoint = run.service(detailed=True, runbook="TargetDown").without_token()
     reply = await endpoint.good("/metrics")
     kind = reply.headers.get("Content-Type", "")
@@ -21,7 +21,7 @@ async def page(run: Run) -> Finding:
         if not (found := _SAMPLE.fullmatch(line)) or not _is_number(found[2]):
             raise endpoint.failure(f"not a sample of the text format: {line[:100]}")
     if not any(line.startswith(BUILD_INFO) for line in samples):
-        raise endpoint.failure(f"{BUILD_INFO} is missing: is this page Aliaport's?")
+        raise endpoint.failure(f"{BUILD_INFO} is missing: this is not a page of Aliaport")
     return passed(f"{len(samples)} samples in text format 0.0.4")
 
 
@@ -34,26 +34,26 @@ def _is_number(text: str) -> bool:
 
 
 async def private(run: Run) -> Finding:
-    """With a second listener, the first must not serve /metrics and /status."""
+    """Check that the first of two listeners does not serve /metrics and /status."""
     targets = run.targets
     if not targets.internal_url:
         return not_checked(
-            "no second listener is named: whoever reaches the first gets /metrics and /status",
-            "set ALIAPORT_INTERNAL_PORT, or keep both paths from the public by the proxy; "
-            "then give --internal-url",
+            "no second listener was given: whoever reaches the first can read /metrics and /status",
+            "set ALIAPORT_INTERNAL_PORT, or block both paths for the public in the proxy; "
+            "then pass --internal-url",
         )
     endpoint = run.service()
-    answers = {path: (await endpoint.get(path)).status for path in ("/metrics", "/status")}
-    seen = ", ".join(f"{path} answers {status}" for path, status in answers.items())
-    if all(status in (401, 403, 404) for status in answers.values()):
+    statuses = {path: (await endpoint.get(path)).status for path in ("/metrics", "/status")}
+    seen = ", ".join(f"{path} responds {status}" for path, status in statuses.items())
+    if all(status in (401, 403, 404) for status in statuses.values()):
         return passed(f"at {targets.url} {seen}")
     raise CheckFailed(
         f"at {targets.url} {seen}",
-        "set ALIAPORT_INTERNAL_PORT and start the service anew: then only that port serves them",
+        "set ALIAPORT_INTERNAL_PORT and restart the service; then only that port serves them",
     )
 
 
 CHECKS = (
-    Check("service.metrics", "/metrics is a page for Prometheus", page),
+    Check("service.metrics", "Prometheus can scrape /metrics", page),
     Check("service.metrics_private", "/metrics and /status are not public", private),
 )

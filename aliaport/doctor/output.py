@@ -1,4 +1,4 @@
-"""Shows the lines: as a table on a terminal, as plain lines otherwise, or as JSON."""
+"""Prints the checklist as a table on a terminal, as plain lines otherwise, or as JSON."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,19 @@ from aliaport.doctor.findings import RUNBOOKS, Finding, Verdict
 from aliaport.doctor.running import Line
 
 FORM = 1
-"""Of the JSON: keys may be added, but none changes its meaning without another number."""
+"""Version of the JSON: keys may be added; a change of a key's meaning changes the number."""
 
 _WORDS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.NOT_CHECKED: "not checked"}
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOT_CHECKED: "yellow"}
 
 
 def failed(lines: Sequence[Line]) -> bool:
-    """Whether any line failed."""
+    """Return whether any line failed."""
     return any(line.finding.verdict is Verdict.FAIL for line in lines)
 
 
 def as_json(lines: Sequence[Line], url: str) -> dict[str, Any]:
-    """The stable shape that --json prints."""
+    """Return the stable shape that --json prints."""
     return {
         "form": FORM,
         "doctor": __version__,
@@ -49,7 +49,7 @@ def as_json(lines: Sequence[Line], url: str) -> dict[str, Any]:
 
 
 def plain(lines: Sequence[Line]) -> Iterator[str]:
-    """Lines for a file or a pipe."""
+    """Yield plain lines for a file or a pipe."""
     for line in lines:
         yield f"{_WORDS[line.finding.verdict]:12}{line.id:25}{line.title} - {line.finding.seen}"
         for advice in _advice(line.finding):
@@ -58,8 +58,8 @@ def plain(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def show_table(lines: Sequence[Line]) -> None:
-    """The table for a person."""
-    table = Table("", "checked", "seen, and what to do")
+    """Print the table on a terminal."""
+    table = Table("", "check", "result and next step")
     for line in lines:
         finding = line.finding
         style = _STYLES[finding.verdict]
@@ -71,7 +71,7 @@ def show_table(lines: Sequence[Line]) -> None:
 
 
 def summary(lines: Sequence[Line]) -> str:
-    """How many came out how."""
+    """Return how many lines passed, failed and were not checked."""
     counts = _count(lines)
     return ", ".join(
         f"{counts[verdict]} {word}"
@@ -84,7 +84,7 @@ def summary(lines: Sequence[Line]) -> str:
 
 
 def runbook(finding: Finding) -> str:
-    """The page that tells more; empty where there is none."""
+    """Return the path of the runbook, or '' if there is none."""
     return f"{RUNBOOKS}/{finding.runbook}.md" if finding.runbook else ""
 
 

@@ -1,4 +1,4 @@
-"""Does Prometheus watch the service, with all rules, and does it know whom to tell?"""
+"""Checks that Prometheus scrapes the service, has all rules, and has an Alertmanager."""
 
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ MAX_SHOWN = 5
 
 
 async def is_ready(run: Run) -> Finding:
-    """It serves queries."""
+    """Check that Prometheus serves queries."""
     endpoint = run.prometheus()
     await endpoint.good("/-/ready")
     version = (await _data(run, "status/buildinfo"))["version"]
@@ -21,42 +21,46 @@ async def is_ready(run: Run) -> Finding:
 
 
 async def scrapes(run: Run) -> Finding:
-    """Every target of the service's job is up, and is the service."""
+    """Check that every target of the service's job is up and is Aliaport."""
     job = run.targets.job
     up = await _query(run, f'up{{job="{job}"}}')
     builds = await _query(run, f'{BUILD_INFO}{{job="{job}"}}')
     if not up:
         raise CheckFailed(
-            f"no target of the job {job}",
-            "let prometheus.yml scrape the service, or name its job by --job",
+            f"the job {job} has no targets",
+            "add the service to prometheus.yml, or pass the name of its job with --job",
             "AliaportAbsent",
         )
-    down = [each["metric"]["instance"] for each in up if each["value"][1] != "1"]
+    down = [row["metric"]["instance"] for row in up if row["value"][1] != "1"]
     if down:
         raise CheckFailed(
-            f"{len(down)} of {len(up)} targets down: {_some(down)}",
-            "repair them; the line prometheus.targets has the errors",
+            f"{len(down)} of {len(up)} targets are down: {_some(down)}",
+            "fix them; the result of prometheus.targets has the errors",
             "AliaportDown",
         )
-    versions = {each["metric"]["instance"]: each["metric"]["version"] for each in builds}
-    strange = [name for each in up if (name := each["metric"]["instance"]) not in versions]
-    if strange:
+    versions = {row["metric"]["instance"]: row["metric"]["version"] for row in builds}
+    unknown = [name for row in up if (name := row["metric"]["instance"]) not in versions]
+    if unknown:
         raise CheckFailed(
-            f"up, but without {BUILD_INFO}: {_some(strange)}",
-            f"see what answers there: it is not Aliaport; or {job} was started this minute",
+            f"up, but without {BUILD_INFO}: {_some(unknown)}",
+            f"check what runs there: it is not Aliaport, or {job} started less than a minute ago",
         )
     return passed(f"{len(up)} up, version {', '.join(sorted(set(versions.values())))}")
 
 
 async def targets(run: Run) -> Finding:
-    """Every target of every job is up."""
+    """Check that every target of every job is up."""
     active = (await _data(run, "targets?state=active"))["activeTargets"]
-    down = [f"{each['scrapePool']} {_place(each)}" for each in active if each["health"] != "up"]
+    down = [
+        f"{target['scrapePool']} {_place(target)}" for target in active if target["health"] != "up"
+    ]
     if active and not down:
-        jobs = {each["scrapePool"] for each in active}
+        jobs = {target["scrapePool"] for target in active}
         return passed(f"{len(active)} targets of {len(jobs)} jobs are up")
     raise CheckFailed(
-        f"{len(down)} of {len(active)} targets are not up: {_some(down)}",
+        f"{len(down)} of {len(active)} targets are not up: {_some(down)}"
+        if active
+        else "Prometheus has no targets",
         "start them, or correct their addresses in prometheus.yml",
         "TargetDown",
     )
@@ -68,7 +72,7 @@ def _place(target: dict[str, Any]) -> str:
 
 
 async def rules_loaded(run: Run) -> Finding:
-    """All groups and alerts that are shipped are there; others may be beside them."""
+    """Check that all shipped groups and alerts are loaded; others may be loaded too."""
     groups = (await _data(run, "rules"))["groups"]
     there = {rule["name"] for group in groups for rule in group["rules"]}
     names = {group["name"] for group in groups}
@@ -96,7 +100,7 @@ async def rules_loaded(run: Run) -> Finding:
 
 
 async def rules_work(run: Run) -> Finding:
-    """Every rule was evaluated without an error."""
+    """Check that every rule was evaluated without an error."""
     groups = (await _data(run, "rules"))["groups"]
     rules = [(group["name"], rule) for group in groups for rule in group["rules"]]
     bad = [
@@ -105,30 +109,30 @@ async def rules_work(run: Run) -> Finding:
         if rule["health"] != "ok"
     ]
     if rules and not bad:
-        return passed(f"all {len(rules)} rules are evaluated without error")
+        return passed(f"all {len(rules)} rules are evaluated without errors")
     raise CheckFailed(
-        f"{len(bad)} of {len(rules)} rules are not well: {_some(bad)}"
+        f"{len(bad)} of {len(rules)} rules are not healthy: {_some(bad)}"
         if rules
         else "Prometheus has no rules",
-        "correct these rules; right after a start, wait for a minute and ask again",
+        "fix these rules; if Prometheus has just started, wait a minute and run doctor again",
         "PrometheusRulesFailing",
     )
 
 
 async def alertmanagers(run: Run) -> Finding:
-    """It has somewhere to send alerts to."""
+    """Check that Prometheus has an Alertmanager to send alerts to."""
     active = (await _data(run, "alertmanagers"))["activeAlertmanagers"]
     if active:
-        return passed(", ".join(each["url"].partition("?")[0] for each in active))
+        return passed(", ".join(target["url"].partition("?")[0] for target in active))
     raise CheckFailed(
-        "Prometheus knows no Alertmanager: alerts reach nobody",
+        "Prometheus has no Alertmanager: alerts reach nobody",
         "add `alerting.alertmanagers` as in deploy/prometheus/prometheus.yml",
         "PrometheusAlertmanagerMissing",
     )
 
 
 async def latency(run: Run) -> Finding:
-    """The p95 of each route that has a baseline, over the last hour."""
+    """Check the p95 over the last hour of each route that has a baseline."""
     buckets = f'rate({DURATION}_bucket{{job="{run.targets.job}"}}[1h])'
     rows = await _query(run, f"histogram_quantile(0.95, sum by (le, method, endpoint) ({buckets}))")
     p95s = {
@@ -136,25 +140,25 @@ async def latency(run: Run) -> Finding:
         for row in rows
         if row["value"][1] != "NaN"
     }
-    asked = {route: p95s[route] for route in LATENCY if route in p95s}
+    measured = {route: p95s[route] for route in LATENCY if route in p95s}
     slow = [
         f"{' '.join(route)} {seconds:.2g} s (at most {LATENCY[route]:g} s)"
-        for route, seconds in asked.items()
+        for route, seconds in measured.items()
         if seconds > LATENCY[route]
     ]
     if slow:
         raise CheckFailed(
             f"p95 of the last hour: {_some(slow)}",
-            "look at the dashboard aliaport-slo",
+            "see the dashboard aliaport-slo",
             "LatencyBudgetBurn",
         )
-    if not asked:
-        return not_checked("nobody asked for these routes within the last hour")
-    shown = [f"{' '.join(route)} {seconds:.2g} s" for route, seconds in asked.items()]
-    left = len(LATENCY) - len(asked)
+    if not measured:
+        return not_checked("no route with a baseline had requests in the last hour")
+    shown = [f"{' '.join(route)} {seconds:.2g} s" for route, seconds in measured.items()]
+    left = len(LATENCY) - len(measured)
     return passed(
         f"p95 of the last hour: {', '.join(shown)}"
-        + (f"; {left} routes were not asked for" if left else "")
+        + (f"; {left} routes had no requests" if left else "")
     )
 
 
@@ -164,8 +168,8 @@ async def _query(run: Run, expression: str) -> list[dict[str, Any]]:
 
 
 async def _data(run: Run, path: str) -> dict[str, Any]:
-    answer = await run.prometheus().json(f"/api/v1/{path}")
-    found: dict[str, Any] = answer["data"]
+    body = await run.prometheus().json(f"/api/v1/{path}")
+    found: dict[str, Any] = body["data"]
     return found
 
 
@@ -179,7 +183,7 @@ CHECKS = (
     Check("prometheus.scrape", "Prometheus scrapes the service", scrapes, PROMETHEUS),
     Check("prometheus.targets", "Every target is up", targets, PROMETHEUS),
     Check("prometheus.rules", "Alert rules are loaded", rules_loaded, PROMETHEUS),
-    Check("prometheus.evaluation", "Rules are evaluated without error", rules_work, PROMETHEUS),
+    Check("prometheus.evaluation", "Rules are evaluated without errors", rules_work, PROMETHEUS),
     Check("prometheus.latency", "Routes meet their latency baselines", latency, PROMETHEUS),
-    Check("prometheus.alertmanager", "Prometheus knows Alertmanager", alertmanagers, PROMETHEUS),
+    Check("prometheus.alertmanager", "Prometheus has an Alertmanager", alertmanagers, PROMETHEUS),
 )

@@ -1,7 +1,7 @@
-"""Which integrations each receiver has, from the configuration that Alertmanager shows.
+"""Reads the integrations of each receiver from the configuration that Alertmanager shows.
 
-That is no file of a person's, but YAML that Alertmanager wrote itself, always in the same form and
-without anchors. So it needs no parser of YAML, which is no dependency of Aliaport.
+Alertmanager writes this YAML itself, always in the same form and without anchors. Reading it does
+not need a YAML parser, which Aliaport does not depend on.
 """
 
 import json
@@ -14,7 +14,7 @@ _ROUTED = re.compile(r" *(?:- )?receiver: (.+)")
 
 
 def integrations(config: str) -> dict[str, set[str]]:
-    """Such as {"slack-and-mail": {"slack", "email"}}: the receivers that a route leads to."""
+    """Return the receivers that routes lead to, such as {"slack-and-mail": {"slack", "email"}}."""
     routed = {
         _plain(found[1]) for line in _section(config, "route") if (found := _ROUTED.fullmatch(line))
     }

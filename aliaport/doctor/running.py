@@ -1,4 +1,4 @@
-"""Runs all checks: each in a bulkhead with a deadline, those that do not disturb others at once."""
+"""Runs all checks, each in a bulkhead with a deadline; all but the latency check concurrently."""
 
 import asyncio
 import re
@@ -32,18 +32,18 @@ CHECKS: tuple[Check, ...] = (
     *grafana.CHECKS,
     *uptimerobot.CHECKS,
 )
-"""The whole checklist, in the order in which it is shown."""
+"""The whole checklist, in display order."""
 
-LONGEST = 500
-"""Characters of a text that are shown."""
+MAX_TEXT = 500
+"""Characters of a text to show."""
 
-REQUESTS = 6
-"""Timeouts that one check may take: each asks a few times, one after the other."""
+MAX_TIMEOUTS = 6
+"""Timeouts that one check may take, since it sends several requests, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the checklist with what was found."""
+    """One line of the checklist with its finding."""
 
     id: str
     title: str
@@ -51,11 +51,11 @@ class Line:
 
 
 async def examine(targets: Targets) -> list[Line]:
-    """Run the checklist. Raises OSError or ssl.SSLError where --ca-file is of no use."""
+    """Run the checklist. Raises OSError or ssl.SSLError if --ca-file cannot be used."""
     context = tls_context(targets.ca_file)
     async with open_session(context, targets.timeout) as session:
         run = Run(targets, session, context)
-        # Alone, so that what the others ask is not measured.
+        # Alone, so that the requests of the other checks do not slow it down.
         first = await line_of(service.LATENCY, run)
         others = [check for check in CHECKS if check is not service.LATENCY]
         lines = [first, *await asyncio.gather(*(line_of(check, run) for check in others))]
@@ -64,7 +64,7 @@ async def examine(targets: Targets) -> list[Line]:
 
 
 async def line_of(check: Check, run: Run) -> Line:
-    """What one check found, fit to be shown; whatever it does, it ends and raises nothing."""
+    """Run one check and return its finding without secrets; always ends, and never raises."""
     finding = check.missing(run.targets) or await _found(check, run)
     secrets = run.targets.secrets
     return Line(
@@ -81,7 +81,9 @@ async def line_of(check: Check, run: Run) -> Line:
 
 async def _found(check: Check, run: Run) -> Finding:
     targets = run.targets
-    seconds = targets.timeout * REQUESTS + (targets.test_alert_wait if targets.test_alert else 0)
+    seconds = targets.timeout * MAX_TIMEOUTS + (
+        targets.test_alert_wait if targets.test_alert else 0
+    )
     try:
         async with asyncio.timeout(seconds):
             return await check.look(run)
@@ -89,20 +91,22 @@ async def _found(check: Check, run: Run) -> Finding:
         return failed.finding
     except TimeoutError:
         return Finding(
-            Verdict.FAIL, f"not done within {seconds:g} s", "see why it is slow, or raise --timeout"
+            Verdict.FAIL,
+            f"not finished within {seconds:g} s",
+            "find out why it is slow, or increase --timeout",
         )
     except Exception as error:  # the bulkhead of one line
         return Finding(
             Verdict.FAIL,
-            f"the answer has not the form that doctor knows: {type(error).__name__}: {error}",
-            "see whether the address is right, and whether the program there is newer than doctor",
+            f"unexpected response format: {type(error).__name__}: {error}",
+            "check the address; the program there may be newer than doctor",
         )
 
 
 def clean(text: str, secrets: tuple[str, ...]) -> str:
-    """One printable line without secrets: what a server answered is not to be trusted."""
+    """Return `text` as one printable line without secrets, since responses are not trusted."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     text = redact(re.sub(r"\s+", " ", text))
-    text = "".join(each if each.isprintable() else "?" for each in text)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"

@@ -1,4 +1,4 @@
-"""What /status tells: is everything well, and do strangers see no more than they may?"""
+"""Checks that /status reports no problems, and hides details from anonymous callers."""
 
 import re
 from typing import Any
@@ -7,30 +7,30 @@ from aliaport.doctor.checks import Check, Run
 from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
 from aliaport.settings.model import OPEN_ENVIRONMENTS
 
-_OF_OPERATORS = ("summary", "data", "where", "reason", "hint", "distribution")
-"""Keys of probes and plugins that only the bearer of a token may see."""
+_DETAILS = ("summary", "data", "where", "reason", "hint", "distribution")
+"""Keys of probes and plugins that are shown only with a token."""
 
 _VERBOSE_SUMMARY = re.compile(r"^\[[+-]\][^\n]*\([^\n]*\)$", re.MULTILINE)
 
 
-async def whole(run: Run) -> Finding:
-    """Every probe is healthy and every plugin runs."""
+async def healthy(run: Run) -> Finding:
+    """Check that every probe is healthy and every plugin runs."""
     body = await _status(run)
-    ill = [_ill_probe(each) for each in body["probes"] if each["status"] != "healthy"]
-    idle = [_idle_plugin(each) for each in body["plugins"] if each["state"] != "running"]
-    problems = [*ill, *idle, *([body["reason"]] if "reason" in body else [])]
+    failing = [_failing_probe(probe) for probe in body["probes"] if probe["status"] != "healthy"]
+    idle = [_idle_plugin(plugin) for plugin in body["plugins"] if plugin["state"] != "running"]
+    problems = [*failing, *idle, *([body["reason"]] if "reason" in body else [])]
     if not problems and body["status"] == "healthy":
         probes, plugins = len(body["probes"]), len(body["plugins"])
         return passed(f"healthy: {probes} probes, {plugins} plugins and applications")
-    more = "" if run.targets.status_token else "; with --status-token-file it tells the reasons"
+    more = "" if run.targets.status_token else "; --status-token-file shows the reasons"
     raise CheckFailed(
         f"{body['status']}: {'; '.join(problems)}",
-        f"repair what is named here{more}",
-        "ProbeFailing" if ill else "PluginRejected",
+        f"fix what is listed here{more}",
+        "ProbeFailing" if failing else "PluginRejected",
     )
 
 
-def _ill_probe(probe: dict[str, Any]) -> str:
+def _failing_probe(probe: dict[str, Any]) -> str:
     summary = f" ({probe['summary']})" if probe.get("summary") else ""
     return f"probe {probe['name']} is {probe['status']}: {probe['code']}{summary}"
 
@@ -42,47 +42,49 @@ def _idle_plugin(plugin: dict[str, Any]) -> str:
 
 
 async def token(run: Run) -> Finding:
-    """The token of the operators is recognised."""
+    """Check that the service accepts the token."""
     body = await _status(run)
     if body["environment"] in OPEN_ENVIRONMENTS:
-        return not_checked(f"the environment is {body['environment']}: everybody sees everything")
+        return not_checked(
+            f"the environment is {body['environment']}, where everyone sees everything"
+        )
     if _details(body):
-        return passed("the token is recognised: reasons and figures are shown")
+        return passed("the token is accepted: reasons and values are shown")
     raise CheckFailed(
-        "the service does not know the token",
-        "give a token that stands in ALIAPORT_STATUS_TOKEN or in ALIAPORT_STATUS_TOKEN_FILE",
+        "the service does not accept the token",
+        "pass a token from ALIAPORT_STATUS_TOKEN or ALIAPORT_STATUS_TOKEN_FILE",
     )
 
 
 async def hidden(run: Run) -> Finding:
-    """A stranger sees status and codes, but no summaries, figures and reasons."""
+    """Check that anonymous callers see status and codes, but no summaries, values or reasons."""
     endpoint = run.service(detailed=True).without_token()
     reply = await endpoint.good("/status")
     body = endpoint.parsed(reply)["data"]
     environment = body["environment"]
     if environment in OPEN_ENVIRONMENTS:
         raise CheckFailed(
-            f"the environment is {environment}: everybody sees everything",
-            "set ENVIRONMENT=production, and start the service anew",
+            f"the environment is {environment}, where everyone sees everything",
+            "set ENVIRONMENT=production and restart the service",
         )
     verbose = await run.service().get("/ready?verbose")
     leaks = _details(body)
     if _VERBOSE_SUMMARY.search(verbose.text):
         leaks.append("summaries in /ready?verbose")
     if not leaks:
-        return passed("without a token nothing but status and codes is shown")
+        return passed("without a token, only status and codes are shown")
     raise CheckFailed(
-        f"without a token one sees: {', '.join(leaks)}",
-        "look what stands between: the service itself shows this to nobody without a token",
+        f"anonymous callers see {', '.join(leaks)}",
+        "check the proxies in between: the service itself hides this without a token",
     )
 
 
 def _details(body: dict[str, Any]) -> list[str]:
     return [
-        f"{each['name']}.{key}"
-        for each in (*body["probes"], *body["plugins"])
-        for key in _OF_OPERATORS
-        if key in each
+        f"{row['name']}.{key}"
+        for row in (*body["probes"], *body["plugins"])
+        for key in _DETAILS
+        if key in row
     ]
 
 
@@ -93,12 +95,12 @@ async def _status(run: Run) -> dict[str, Any]:
 
 
 CHECKS = (
-    Check("service.status", "/status shows no fault", whole),
+    Check("service.status", "/status reports no problems", healthy),
     Check(
         "service.status_token",
         "The operators' token works",
         token,
         (("status_token", "--status-token-file"),),
     ),
-    Check("service.status_hidden", "Strangers see no details", hidden),
+    Check("service.status_hidden", "Anonymous callers see no details", hidden),
 )

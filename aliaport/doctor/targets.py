@@ -1,4 +1,4 @@
-"""Where everything is: addresses and tokens, from options and the service's own configuration."""
+"""The addresses and tokens to use, from options and the service's own configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What doctor asks. An empty text is a place that was not named, and is not asked.
+    """The targets of doctor. One that is empty was not named, and is skipped.
 
-    `settings` is the configuration of the service on this machine, where there is one.
+    `settings` is the configuration of the service on this machine, if there is one.
     """
 
     url: str
@@ -38,40 +38,42 @@ class Targets:
 
     @property
     def detailed_url(self) -> str:
-        """Where /status and /metrics are."""
+        """The address of /status and /metrics."""
         return self.internal_url or self.url
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """Tokens that must never be shown."""
         tokens = (self.status_token, self.grafana_token, self.uptimerobot_token)
         return tuple(token for token in tokens if token)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All that was named, each once."""
+        """All addresses that were named, without duplicates."""
         named = (self.url, self.internal_url, self.prometheus, self.alertmanager, self.grafana)
-        return tuple(dict.fromkeys(each for each in (*named, *self.sites) if each))
+        return tuple(dict.fromkeys(url for url in (*named, *self.sites) if url))
 
 
 def checked_url(text: str) -> str:
-    """The address without a slash at its end. Raises ValueError, which says what is wrong."""
+    """Return the address without a final slash. Raises ValueError, which says what is wrong."""
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no URL: write it as http://host:port") from None
+        raise ValueError("is not a valid URL; use the form http://host:port") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is no address of a web server: write it as http://host:port")
+        raise ValueError("is not an http or https URL; use the form http://host:port")
     if parts.username or parts.password:
-        raise ValueError("holds a name or password, which others on this machine would see")
+        raise ValueError(
+            "contains a user name or password, which others on this machine would see; remove it"
+        )
     if parts.query or parts.fragment:
-        raise ValueError("has something after the path")
+        raise ValueError("has a query or fragment after the path; remove it")
     return text.rstrip("/")
 
 
 def first_token(file: Path) -> str:
-    """The first line with text of a file of tokens. Raises ValueError where there is none."""
+    """Return the first token of a file. Raises ValueError if there is none."""
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -79,27 +81,27 @@ def first_token(file: Path) -> str:
         raise ValueError(f"{file}: {reason}") from None
     tokens = [line.strip() for line in lines if line.strip()]
     if not tokens:
-        raise ValueError(f"{file}: holds no token")
+        raise ValueError(f"{file}: contains no token")
     if not (tokens[0].isascii() and tokens[0].isprintable()):
-        raise ValueError(f"{file}: holds something that cannot be sent as a token")
+        raise ValueError(f"{file}: contains characters that cannot be sent in a token")
     return tokens[0]
 
 
 def own_address(settings: Settings) -> str:
-    """How the service is asked from its own machine."""
+    """Return the service's address, as seen from its own machine."""
     return _local(settings.host, settings.port)
 
 
 def own_internal_address(settings: Settings) -> str:
-    """The same of its second listener; empty where it has none."""
+    """Return the same for its second listener, or '' if it has none."""
     if settings.internal_port is None:
         return ""
     return _local(settings.internal_host, settings.internal_port)
 
 
 def own_token(settings: Settings) -> str:
-    """A token that the service accepts by its configuration; empty where it has none."""
-    tokens: Sequence[str] = [each.get_secret_value() for each in settings.status_token]
+    """Return a token from the service's configuration, or '' if it has none."""
+    tokens: Sequence[str] = [token.get_secret_value() for token in settings.status_token]
     if tokens:
         return tokens[0]
     if settings.status_token_file is None:

@@ -1,6 +1,7 @@
-"""Are UptimeRobot's monitors of this installation active?
+"""Checks that UptimeRobot's monitors of this installation are up.
 
-The spelling of its API v3 comes from programs that use it: UptimeRobot itself was not asked.
+The field names of its API v3 come from programs that use it; this was never run against UptimeRobot
+itself.
 """
 
 from typing import Any
@@ -14,23 +15,25 @@ MAX_PAGES = 20
 
 
 async def monitors(run: Run) -> Finding:
-    """At least one bears the name, and all that do are up."""
+    """Check that at least one monitor has the name, and that all that have it are up."""
     targets = run.targets
-    todo = "look whether the token is one of UptimeRobot's API v3"
+    todo = "check that the token is valid for UptimeRobot's API v3"
     endpoint = Endpoint(
         run.session, targets.timeout, targets.uptimerobot, todo, "", targets.uptimerobot_token
     )
     name = targets.uptimerobot_name.casefold()
-    own = [each for each in await _all(endpoint) if name in _told(each).casefold()]
+    own = [monitor for monitor in await _all(endpoint) if name in _label(monitor).casefold()]
     if not own:
         raise CheckFailed(
             f"no monitor has {targets.uptimerobot_name!r} in its name or address",
-            "make the monitors, or name others by --uptimerobot-name",
+            "create the monitors, or select others with --uptimerobot-name",
         )
-    bad = [f"{_told(each)} is {each['status']}" for each in own if each["status"] != "UP"]
+    bad = [
+        f"{_label(monitor)} is {monitor['status']}" for monitor in own if monitor["status"] != "UP"
+    ]
     if bad:
         raise CheckFailed(
-            "; ".join(bad), "resume what is paused; repair what is down", "UptimeProbeFailing"
+            "; ".join(bad), "resume paused monitors; fix what is down", "UptimeProbeFailing"
         )
     return passed(f"{len(own)} monitors, all up")
 
@@ -42,12 +45,14 @@ async def _all(endpoint: Endpoint) -> list[dict[str, Any]]:
         reply = await endpoint.get(path)
         if reply.status == 429:
             after = reply.headers.get("Retry-After", "60")
-            raise CheckFailed("UptimeRobot answers 429: asked too often", f"ask again in {after} s")
+            raise CheckFailed(
+                "UptimeRobot responded 429: too many requests", f"try again in {after} s"
+            )
         if reply.status != 200:
-            raise endpoint.failure(f"{reply.url} answers {reply.status}: {reply.begin}")
+            raise endpoint.failure(f"{reply.url} responded {reply.status}: {reply.begin}")
         page = endpoint.parsed(reply)
         found += page["data"]
-        # Only its query is taken: the token goes to no other host.
+        # Only its query is used, so that the token is not sent to another host.
         query = urlsplit(page.get("nextLink") or "").query
         if not query or not page["data"]:
             break
@@ -55,7 +60,7 @@ async def _all(endpoint: Endpoint) -> list[dict[str, Any]]:
     return found
 
 
-def _told(monitor: dict[str, Any]) -> str:
+def _label(monitor: dict[str, Any]) -> str:
     return f"{monitor.get('friendlyName', '')} ({monitor.get('url', '')})"
 
 

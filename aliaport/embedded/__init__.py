@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of development: a real server beside the service, stopped with it."""
+"""The embedded PostgreSQL for development: a real server that starts and stops with the service."""
 
 from aliaport.embedded.borrowing import borrowed_database
 from aliaport.embedded.server import EmbeddedPostgres, default_folder

@@ -1,4 +1,4 @@
-"""The service's database for a command that needs it for a while."""
+"""The service's database for the duration of a command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from aliaport.settings import Settings
 
 @contextmanager
 def borrowed_database(settings: Settings) -> Iterator[SecretStr | None]:
-    """The configured database or, in development and test, the embedded one of this folder.
+    """Yield the configured database or, in development and test, this folder's embedded one.
 
-    The embedded server is started where no service of the folder runs it. Raises StartupError.
+    Starts the embedded server unless a service of this folder runs it. Raises StartupError.
     """
     if settings.database_url is not None or not settings.open:
         yield settings.database_url

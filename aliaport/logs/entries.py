@@ -1,4 +1,4 @@
-"""One event on its way from the thread that logs to the thread that writes."""
+"""An event on its way from the thread that logs it to the thread that writes it."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -8,7 +8,7 @@ from aliaport.correlation import RequestIdentity
 
 
 class Importance(IntEnum):
-    """What is dropped first where the disk does not keep up."""
+    """Importance of an entry: the lowest is dropped first if the disk does not keep up."""
 
     DEBUG = 0
     ROUTINE = 1
@@ -18,7 +18,7 @@ class Importance(IntEnum):
 
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-"""The levels by name, with the numbers of the standard library."""
+"""The levels by name, with their numbers in the standard library."""
 
 IMPORTANCE = {
     "debug": Importance.DEBUG,
@@ -30,7 +30,7 @@ IMPORTANCE = {
 
 @dataclass(slots=True)
 class Entry:
-    """An event with plain fields. `time` in nanoseconds since the epoch, `weight` in characters."""
+    """An event with plain fields; `time` in nanoseconds since the epoch, `weight` in characters."""
 
     time: int
     level: str

@@ -1,8 +1,8 @@
-"""Which fields a log line has, and of which Elasticsearch type: the Elastic Common Schema and ours.
+"""The fields of a log line and their Elasticsearch types: the Elastic Common Schema and our own.
 
-What an event calls its fields in code is short (`plugin`, `reason`); a line carries the names of
-the schema. What is in neither table goes by its value: numbers to `aliaport.numbers.<name>`, all
-else as text to `labels.<name>`, so that no plugin's field can clash with another's type.
+Code uses short names for fields (`plugin`, `reason`); a line carries the names of the schema. A
+field in neither table is stored by its value, numbers as `aliaport.numbers.<name>` and everything
+else as text in `labels.<name>`, so that the types of two plugins' fields cannot clash.
 """
 
 import ipaddress
@@ -108,7 +108,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "logger": "log.logger",
     }
 )
-"""From the names of fields in code to those of the line."""
+"""The names of fields in code, mapped to their names in the line."""
 
 
 @lru_cache(1024)

@@ -1,4 +1,4 @@
-"""One log file: appended to, renamed when it is full or a day old, made anew after it was moved."""
+"""One log file: appended to, rotated when full or a day old, created again after it was moved."""
 
 import os
 import secrets
@@ -9,16 +9,16 @@ from pathlib import Path
 
 OPENED = "log.opened"
 OPENER_LENGTH = 1_100
-"""Bytes of a file's first line at least: more than Filebeat reads to tell files apart (1,024)."""
+"""Minimum bytes of a file's first line: more than Filebeat reads to identify a file (1,024)."""
 
 Opener = Callable[[str, str], bytes]
 
 
 class LogFile:
-    """The file at `path`; use it in one thread. `opener(file_id, padding)` gives its first line.
+    """The file at `path`; use it in one thread. `opener(file_id, padding)` returns its first line.
 
-    A write that fails has taken the lines where `pending` is not 0: then `write` must be called
-    with nothing more until it succeeds. So no line is torn, lost or written twice.
+    A failed write has accepted its lines if `pending` is not 0. Then call `write` without further
+    lines until it succeeds, so that no line is torn, lost or written twice.
     """
 
     def __init__(self, path: Path, opener: Opener, rotate_bytes: int) -> None:
@@ -36,30 +36,30 @@ class LogFile:
 
     @property
     def pending(self) -> int:
-        """Bytes that an interrupted write has taken and not yet written."""
+        """Bytes that an interrupted write has accepted but not yet written."""
         return len(self._lines) - self._at
 
     def open(self) -> None:
-        """Open the file, or a new one. Raises OSError."""
+        """Open the file, or create it. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(self.path, flags, 0o640)
         found = os.fstat(fd)
         self._fd, self._inode, self._size = fd, (found.st_dev, found.st_ino), found.st_size
         self._day = _day(found.st_mtime if found.st_size else time.time())
-        # A process that was killed in mid-write may have left half a line.
+        # A process that was killed while writing may have left half a line.
         self._torn = bool(found.st_size) and os.pread(fd, 1, found.st_size - 1) != b"\n"
 
     def reopen(self) -> None:
-        """Close the file, so that the next write opens what then has its name."""
+        """Close the file, so that the next write opens the file that then has its name."""
         if self._fd is not None:
             os.close(self._fd)
         self._fd = None
-        # The new file gets the whole line of which the old one has the beginning.
+        # If the old file has the beginning of a line, the new one gets the whole line.
         self._at = self._lines.rfind(b"\n", 0, self._at) + 1
 
     def write(self, lines: bytes) -> bool:
-        """Append whole lines; True if the file was rotated before. Raises OSError."""
+        """Append whole lines; return True if the file was rotated first. Raises OSError."""
         rotated = False
         if not self.pending:
             rotated = self._prepare(len(lines))
@@ -76,7 +76,7 @@ class LogFile:
         return rotated
 
     def undo(self) -> None:
-        """Take back what an interrupted write has written, so that none of its lines counts."""
+        """Remove what an interrupted write has written, so that none of its lines counts."""
         self._lines, self._at = b"", 0
         if self._fd is None:
             return
@@ -87,12 +87,12 @@ class LogFile:
             self._torn = True
 
     def sync(self) -> None:
-        """Wait until the disk has everything. Raises OSError."""
+        """Wait until everything is on the disk. Raises OSError."""
         if self._fd is not None:
             os.fsync(self._fd)
 
     def _prepare(self, more: int) -> bool:
-        """Make sure that the file is there, is the one of this name, and has room."""
+        """Make sure that the file exists, is the one with this name, and has room."""
         if self._fd is not None and not self._is_ours():
             self.reopen()
         if self._fd is None:
@@ -112,7 +112,7 @@ class LogFile:
         name = f"{self.path.name}.{stamp}-{secrets.token_hex(4)}"
         try:
             self.path.rename(self.path.with_name(name))
-        except OSError:  # in a folder that only reads, better a large file than none
+        except OSError:  # in a read-only folder, a large file is better than none
             return False
         self.reopen()
         self.open()

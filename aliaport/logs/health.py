@@ -8,33 +8,33 @@ from aliaport.logs.pipeline import Logs
 from aliaport.metrics.registry import Samples
 
 BLOCKED_AFTER = 10.0
-"""Seconds that one write may take; then the disk or the network behind it is stuck."""
+"""Seconds after which a write counts as blocked by the disk, or by the network behind it."""
 
 DROPPING_FOR = 300.0
-"""Seconds for which dropped events keep the probe degraded."""
+"""Seconds for which the probe stays degraded after events were dropped."""
 
 _FILE = ("file",)
 _LEVELS = ("file", "level")
 WRITTEN = Metric.counter("aliaport_log_events_written_total", "Events written.", _LEVELS)
 DROPPED = Metric.counter(
-    "aliaport_log_events_dropped_total", "Events dropped since the disk did not keep up.", _LEVELS
+    "aliaport_log_events_dropped_total", "Events dropped because the disk did not keep up.", _LEVELS
 )
-WAITING = Metric.gauge("aliaport_log_events_waiting", "Events that wait for the disk.", _FILE)
+WAITING = Metric.gauge("aliaport_log_events_waiting", "Events waiting for the disk.", _FILE)
 LAST_WRITE = Metric.gauge(
-    "aliaport_log_last_write_timestamp_seconds", "When a write last succeeded.", _FILE
+    "aliaport_log_last_write_timestamp_seconds", "Unix time of the last successful write.", _FILE
 )
 FAILING = Metric.gauge("aliaport_log_failing", "1 while writes fail or are stuck.", _FILE)
 AUDIT_REFUSED = Metric.counter(
     "aliaport_log_audit_refused_total", "Actions that the audit log could not record."
 )
 STREAM_DROPPED = Metric.counter(
-    "aliaport_log_stdout_dropped_total", "Lines dropped since nobody reads standard output."
+    "aliaport_log_stdout_dropped_total", "Lines dropped because nobody reads standard output."
 )
 FAMILIES = (WRITTEN, DROPPED, WAITING, LAST_WRITE, FAILING, AUDIT_REFUSED, STREAM_DROPPED)
 
 
 class LogHealth:
-    """Judges the log of this process; `samples` and `check` may be called in any thread."""
+    """Reports the state of this process's log; call `samples` and `check` in any thread."""
 
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
@@ -42,11 +42,11 @@ class LogHealth:
         self._dropped_at = float("-inf")
 
     def probe(self) -> Probe:
-        """The probe `log`."""
+        """Return the probe `log`."""
         return Probe(name="log", title="Log files", run=self.check, timeout=0.5)
 
     async def check(self) -> Check:
-        """Judge what is known: no file is touched."""
+        """Check the state of the writers, without touching a file."""
         now, states = time.monotonic(), {}
         waiting = dropped = 0
         oldest_write = 0.0
@@ -66,21 +66,23 @@ class LogHealth:
         }
         for name, state in states.items():
             if state.fault == errno.ENOSPC:
-                text = f"{name}: the disk is full; make room"
+                text = f"{name}: the disk is full; free space on it"
                 return Check.unhealthy(text, code="disk_full", **data)
             if state.fault is not None:
                 text = f"{name}: {errno.errorcode.get(state.fault, state.fault)}"
                 return Check.unhealthy(text, code="unwritable", **data)
             busy = state.busy_since
             if busy is not None and now - busy > BLOCKED_AFTER:
-                text = f"{name}: a write has not ended for {now - busy:.0f} s"
+                text = f"{name}: a write has been blocked for {now - busy:.0f} s"
                 return Check.unhealthy(text, code="blocked", **data)
         if now - self._dropped_at < DROPPING_FOR:
-            return Check.degraded(f"{dropped} events dropped in all", code="dropping", **data)
-        return Check.healthy(f"{waiting} events wait", code="ok", **data)
+            return Check.degraded(
+                f"{dropped} events dropped since the start", code="dropping", **data
+            )
+        return Check.healthy(f"{waiting} events waiting", code="ok", **data)
 
     def samples(self) -> dict[str, Samples]:
-        """What /metrics shows, by family."""
+        """Return the samples for /metrics, by family."""
         samples: dict[str, Samples] = {metric.name: {} for metric in FAMILIES}
         for name, writer in self._logs.writers.items():
             state = writer.state

@@ -1,4 +1,4 @@
-"""From an entry to a line of JSON in the Elastic Common Schema; runs in the threads that write."""
+"""Turns entries into JSON lines in the Elastic Common Schema; runs in the writer threads."""
 
 import itertools
 import json
@@ -27,13 +27,13 @@ from aliaport.logs.requests import AnyEntry, RequestEntry
 from aliaport.redaction import MASK, is_secret_name, redact
 
 UNWRITABLE = "log.unwritable"
-"""The event that stands for one that could not be made into a line."""
+"""The event that replaces one that could not be turned into a line."""
 
 _TYPES = {**ECS_FIELDS, **OWN_FIELDS}
 
 
 class LineFormat:
-    """The lines of one file. `dataset` is its `event.dataset`; use it in one thread at a time."""
+    """Formats the lines of one file, with its `event.dataset`; use it in one thread at a time."""
 
     def __init__(self, dataset: str, service: Mapping[str, str]) -> None:
         self._constant = {
@@ -49,12 +49,12 @@ class LineFormat:
         self._second_text = ""
 
     def line(self, entry: AnyEntry) -> bytes:
-        """The entry as one line, ended by a line feed."""
+        """Return the entry as one line that ends with a line feed."""
         try:
             if type(entry) is RequestEntry:
                 return self._request_line(entry)
             return self._event_line(entry)
-        except Exception as error:  # a bulkhead: one entry's fault must not cost those beside it
+        except Exception as error:  # a bulkhead: one bad entry must not lose the others
             fields = {"of": entry.name, "problem": f"{type(error).__name__}: {error}"}
             return self._event_line(
                 Entry(entry.time, entry.level, entry.importance, UNWRITABLE, fields, entry.request)
@@ -112,7 +112,7 @@ def _put(line: dict[str, Any], name: str, value: Any) -> None:
         value = f"an integer of {bits} bits" if bits > 900 else float(value)
     target, kind = _target(name)
     if target in line:
-        kind = ""  # what the host says of itself, no field can say otherwise
+        kind = ""  # no field may overwrite what the host reports about itself
     if target == "client.address" and is_address(str(value)):
         line["client.ip"] = value
     match kind:
@@ -140,14 +140,15 @@ def _put(line: dict[str, Any], name: str, value: Any) -> None:
 
 @lru_cache(4096)
 def _target(name: str) -> tuple[str, str]:
-    """The line's name of a field, and its type; '' where it is in no table."""
+    """Return a field's name in the line, and its type or '' if it is in neither table."""
     target = NAMES.get(name, name)
     return target, _TYPES.get(target, "")
 
 
 @lru_cache(4096)
 def _free_name(name: str) -> str:
-    """A name that Elasticsearch takes for one field, not for a path."""
+    """Return a name that Elasticsearch reads as one field, not as a path."""
     return "".join(
-        each if each.isprintable() and each not in ' .*\\"' else "_" for each in name[:100]
+        character if character.isprintable() and character not in ' .*\\"' else "_"
+        for character in name[:100]
     )

@@ -1,4 +1,4 @@
-"""The open log of the process: from structlog's loggers to the writers of the files."""
+"""The log of the process: connects structlog's loggers to the writers of the files."""
 
 import atexit
 import fcntl
@@ -37,14 +37,14 @@ DATASETS = {
     "error.log": "aliaport.error",
     "audit.log": "aliaport.audit",
 }
-"""The files, each with the `event.dataset` of its lines. An event stands in one of them only."""
+"""The files, each with the `event.dataset` of its lines. An event goes to exactly one file."""
 
 MEGABYTE = 1_000_000
 _NOTHING: tuple[tuple[()], dict[str, Any]] = ((), {})
 
 
 class _NullLogger:
-    """What structlog calls at last: the event is handed over already."""
+    """Called last by structlog, when the event is already queued."""
 
     def debug(self) -> None:
         """Do nothing."""
@@ -53,10 +53,10 @@ class _NullLogger:
 
 
 class Logs:
-    """Make one per process, before anything that logs.
+    """The log of the process; create it once, before anything logs.
 
     `service` are the fields that every line carries; each of `processors` sees every event first,
-    in the thread that logs. Raises StartupError where the folder cannot be written or another
+    in the thread that logs. Raises StartupError if the folder cannot be written or another
     service writes there.
     """
 
@@ -67,7 +67,7 @@ class Logs:
         processors: Sequence[Processor] = (),
     ) -> None:
         folder = settings.folder
-        self._lock = _locked(folder)
+        self._lock = _lock_folder(folder)
         self.stream = Stream() if settings.stdout or sys.stdout.isatty() else None
         self._console = Console(colors=True) if sys.stdout.isatty() else None
         kept = Kept(
@@ -79,14 +79,14 @@ class Logs:
             lines = LineFormat(dataset, service)
             file = LogFile(folder / name, opener(lines), settings.rotate_mb * MEGABYTE)
             files[name] = file, lines
-            _opened(file)
+            _open(file)
         self._retention = Retention(folder, kept, tuple(DATASETS))
         copy = self._copy if self.stream is not None else None
         hooks: dict[str, Any] = {"copy": copy, "rotated": self._retention.look}
         self.writers = {
             name: Writer(*files[name], **hooks) for name in ("app.log", "api.log", "error.log")
         }
-        # A person at a terminal is not served by the whole configuration.
+        # On a terminal, audit events would print the whole configuration.
         copy_audit = copy if self._console is None else None
         self.audit_writer = AuditWriter(*files["audit.log"], **(hooks | {"copy": copy_audit}))
         self.requests = RequestLog(self.writers["api.log"].put)
@@ -101,24 +101,24 @@ class Logs:
         redirect_stdlib_logging(self.logger(), LEVELS[settings.level])
 
     def logger(self, **fields: Any) -> Logger:
-        """A logger whose lines carry `fields`."""
+        """Return a logger whose lines carry `fields`."""
         logger: Logger = structlog.wrap_logger(
             _NullLogger(), processors=self._processors, wrapper_class=self._wrapper, **fields
         ).bind()
         return logger
 
     def audit(self, **fields: Any) -> Audit:
-        """An audit log whose lines carry `fields`."""
+        """Return an audit log whose lines carry `fields`."""
         return Audit(self.audit_writer, fields)
 
     def reopen(self) -> None:
-        """Open the files anew, after they were moved away."""
+        """Reopen the files after they were moved."""
         for writer in self.writers.values():
             writer.reopen()
         self.audit_writer.reopen()
 
     def flush(self, seconds: float = 2.0) -> bool:
-        """Wait, at most so long, until everything is written; False if it is not."""
+        """Wait up to `seconds` until everything is written; return False if it is not."""
         deadline = time.monotonic() + seconds
         flushing = [writer.flush for writer in self.writers.values()]
         flushed = [
@@ -130,13 +130,13 @@ class Logs:
         return all(flushed)
 
     def close(self, seconds: float = 2.0) -> None:
-        """Write out what is left before the process ends; say on standard error what is lost."""
+        """Write what is left before the process ends; report what is lost on standard error."""
         if not self.flush(seconds):
             waiting = sum(len(writer.backlog) for writer in self.writers.values())
-            write_stderr(f"the log could not be written out; {waiting} events or more are lost")
+            write_stderr(f"the log could not be written; {waiting} or more events are lost")
 
     def flush_at_exit(self) -> None:
-        """Lose nothing where the interpreter ends by itself, and log what ended it."""
+        """Write everything when the interpreter exits, and log the exception that ended it."""
         log = self.logger()
 
         def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -148,7 +148,7 @@ class Logs:
         atexit.register(self.close)
 
     def _enqueue(self, _logger: Any, method: str, event: Event) -> Any:
-        """The end of the way in the thread that logs: everything else is the writers'."""
+        """Queue an event. Last processor in the calling thread; the writer threads do the rest."""
         fields = dict(event)
         name = fields.pop("event", "")
         exc_info = fields.pop("exc_info", None)
@@ -190,7 +190,7 @@ def _describe(exc_info: Any, fields: dict[str, Any]) -> None:
         fields.setdefault("traceback", failure.traceback)
 
 
-def _opened(file: LogFile) -> None:
+def _open(file: LogFile) -> None:
     try:
         file.open()
     except OSError as error:
@@ -204,7 +204,7 @@ def _unwritable(path: Path, error: OSError) -> StartupError:
     )
 
 
-def _locked(folder: Path) -> int:
+def _lock_folder(folder: Path) -> int:
     """Keep other services out of the folder: two that rotate one file would lose lines."""
     path = folder / ".lock"
     try:

@@ -1,4 +1,4 @@
-"""One line for each HTTP request: written often, so it goes its own short way."""
+"""One line for each HTTP request; there are so many that they have a fast path of their own."""
 
 import time
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from aliaport.logs.entries import Entry, Importance
 from aliaport.logs.fields import is_address
 from aliaport.redaction import redact
 
-ANSWERED = "request.answered"
+REQUEST_EVENT = "request.answered"
 
 
 class RequestEntry(tuple[int, RequestIdentity | None, str, str, str, int, float, int, str, str]):
-    """A request that was answered or given up, as an entry: a tuple, since it is made so often.
+    """The entry of a completed or abandoned request; a tuple, since so many are made.
 
     Its items are those of `RequestLog.record`, after the time in nanoseconds.
     """
@@ -24,7 +24,7 @@ class RequestEntry(tuple[int, RequestIdentity | None, str, str, str, int, float,
     __slots__ = ()
 
     level = "info"
-    name = ANSWERED
+    name = REQUEST_EVENT
     thread = ""
     weight = 0
 
@@ -40,12 +40,12 @@ class RequestEntry(tuple[int, RequestIdentity | None, str, str, str, int, float,
 
     @property
     def importance(self) -> Importance:
-        """A failed request is worth more than a routine one."""
+        """The importance: a failed request is more important than a routine one."""
         return Importance.INFO if self[5] >= 400 else Importance.ROUTINE
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The fields as any other entry has them."""
+        """The fields, as in any other entry."""
         _, _, method, path, endpoint, status, seconds, body_bytes, client, agent = self
         return {
             "event.kind": "event",
@@ -63,7 +63,7 @@ class RequestEntry(tuple[int, RequestIdentity | None, str, str, str, int, float,
         }
 
     def as_json(self) -> str:
-        """The fields as JSON without braces, in a fifth of the time; a test holds both equal."""
+        """Return `fields` as JSON without braces, five times faster; a test keeps both equal."""
         _, request, method, path, endpoint, status, seconds, body_bytes, client, agent = self
         ids = (
             f'"http.request.id":"{request.request_id}","trace.id":"{request.trace_id}",'
@@ -86,7 +86,7 @@ AnyEntry = Entry | RequestEntry
 
 
 class RequestLog:
-    """Writes to api.log; use it on the HTTP loop."""
+    """Writes api.log; use it on the HTTP loop."""
 
     def __init__(self, put: Callable[[AnyEntry], None]) -> None:
         self._put = put
@@ -103,7 +103,7 @@ class RequestLog:
         client: str,
         agent: str,
     ) -> None:
-        """One request that was answered or given up after `seconds`."""
+        """Record one request that was completed or abandoned after `seconds`."""
         self._put(
             RequestEntry(
                 (
@@ -129,6 +129,6 @@ def _client(address: str) -> str:
 
 @lru_cache(4096)
 def _text(text: str) -> str:
-    """As JSON, without secrets."""
+    """Return `text` as JSON, without secrets."""
     plain = redact(text).encode("utf-8", "replace").decode()
     return orjson.dumps(plain).decode()

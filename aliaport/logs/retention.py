@@ -1,4 +1,4 @@
-"""What becomes of rotated files: compressed after a while, deleted when too old or too many."""
+"""Compresses rotated log files, and deletes those that are too old or too large together."""
 
 import gzip
 import os
@@ -13,9 +13,10 @@ from pathlib import Path
 from aliaport.logs.writer import write_stderr
 
 COMPRESS_AFTER = 3600.0
-"""Seconds since a rotated file was last written: until then a shipper reads it as it is."""
+"""Seconds from the last write of a rotated file: until then, a shipper can read it as it is."""
 
-LOOK_EVERY = 60.0
+CHECK_EVERY = 60.0
+"""Seconds."""
 
 ROTATED = re.compile(r"(?P<live>[a-z]+\.log)\.\d{8}T\d{6}Z-[0-9a-f]{8}(?P<packed>\.gz)?")
 _TEMPORARY = re.compile(r"\.[a-z]+\.log\.\d{8}T\d{6}Z-[0-9a-f]{8}\.gz")
@@ -24,15 +25,15 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How long the rotated files of each live file are kept (days), and all together (bytes)."""
+    """Limits for log files: days by live file, and bytes of all files together."""
 
     days: dict[str, int]
-    most_bytes: int
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """A rotated file: its path, the live file that it was, when it was last written, its bytes."""
+    """A rotated file: its path, its live file, the time of its last write, and its bytes."""
 
     path: Path
     live: str
@@ -41,31 +42,31 @@ class Rotated:
 
     @property
     def packed(self) -> bool:
-        """Whether it is compressed."""
+        """True if the file is compressed."""
         return self.path.suffix == ".gz"
 
 
 def expired(files: Iterable[Rotated], live_bytes: int, kept: Kept, now: float) -> list[Rotated]:
-    """The files to delete, the oldest first; the newest of each live file is never among them.
+    """Return the files to delete, oldest first, but never the newest of a live file.
 
-    Where all together are too large, those of the audit log go last.
+    If all together are too large, those of the audit log are deleted last.
     """
-    oldest_first = sorted(files, key=lambda each: each.written)
-    newest = {each.live: each for each in oldest_first}.values()
-    candidates = [each for each in oldest_first if each not in newest]
-    gone = [each for each in candidates if now - each.written > kept.days[each.live] * _DAY]
-    total = live_bytes + sum(each.size for each in oldest_first if each not in gone)
-    for each in sorted(candidates, key=lambda file: file.live == "audit.log"):
-        if total <= kept.most_bytes:
+    oldest_first = sorted(files, key=lambda file: file.written)
+    newest = {file.live: file for file in oldest_first}.values()
+    candidates = [file for file in oldest_first if file not in newest]
+    gone = [file for file in candidates if now - file.written > kept.days[file.live] * _DAY]
+    total = live_bytes + sum(file.size for file in oldest_first if file not in gone)
+    for file in sorted(candidates, key=lambda file: file.live == "audit.log"):
+        if total <= kept.max_bytes:
             break
-        if each not in gone:
-            gone.append(each)
-            total -= each.size
+        if file not in gone:
+            gone.append(file)
+            total -= file.size
     return gone
 
 
 def found(folder: Path) -> list[Rotated]:
-    """The rotated files of a folder."""
+    """Return the rotated files of a folder."""
     files = []
     for path in folder.glob("*.log.*"):
         name = ROTATED.fullmatch(path.name)
@@ -80,7 +81,7 @@ def found(folder: Path) -> list[Rotated]:
 
 
 def compress(path: Path) -> None:
-    """Put the compressed file in the place of the plain one, complete or not at all.
+    """Replace a file by its compressed form, completely or not at all.
 
     Raises OSError.
     """
@@ -88,7 +89,7 @@ def compress(path: Path) -> None:
     temporary = path.with_name(f".{path.name}.gz")
     written = path.stat()
     with path.open("rb") as plain, temporary.open("wb") as packed:
-        # Without name and time in it, two runs give the same bytes.
+        # Without name and time, two runs produce the same bytes.
         with gzip.GzipFile("", "wb", 6, packed, mtime=0) as stream:
             shutil.copyfileobj(plain, stream, 1 << 20)
         packed.flush()
@@ -103,28 +104,28 @@ def tidy(folder: Path, kept: Kept, live: Sequence[str], now: float) -> None:
     for left in folder.glob(".*.log.*.gz"):
         if _TEMPORARY.fullmatch(left.name):
             left.unlink(missing_ok=True)
-    for each in found(folder):
-        if not each.packed and now - each.written > COMPRESS_AFTER:
-            compress(each.path)
+    for file in found(folder):
+        if not file.packed and now - file.written > COMPRESS_AFTER:
+            compress(file.path)
     in_use = [folder / name for name in live]
     live_bytes = sum(path.stat().st_size for path in in_use if path.exists())
-    for each in expired(found(folder), live_bytes, kept, now):
-        each.path.unlink(missing_ok=True)
+    for file in expired(found(folder), live_bytes, kept, now):
+        file.path.unlink(missing_ok=True)
 
 
 class Retention:
-    """Looks after the rotated files of a folder, in a thread of its own."""
+    """Compresses and deletes the rotated files of a folder, in its own thread."""
 
     def __init__(self, folder: Path, kept: Kept, live: Sequence[str]) -> None:
         self._folder = folder
         self._kept = kept
         self._live = live
         self._look = threading.Event()
-        self._complained = ""
+        self._reported = ""
         threading.Thread(target=self._serve, name="log-retention", daemon=True).start()
 
     def look(self) -> None:
-        """Look soon, since a file was rotated."""
+        """Check soon, because a file was rotated."""
         self._look.set()
 
     def _serve(self) -> None:
@@ -132,9 +133,9 @@ class Retention:
             try:
                 tidy(self._folder, self._kept, self._live, time.time())
             except OSError as error:
-                reason = f"cannot tidy up {self._folder}: {error.strerror}"
-                if reason != self._complained:
+                reason = f"cannot compress or delete logs in {self._folder}: {error.strerror}"
+                if reason != self._reported:
                     write_stderr(reason)
-                self._complained = reason
-            self._look.wait(LOOK_EVERY)
+                self._reported = reason
+            self._look.wait(CHECK_EVERY)
             self._look.clear()

@@ -1,4 +1,4 @@
-"""Brings what was logged into plain, bounded values, in the thread that logs."""
+"""Turns logged values into plain, bounded ones, in the thread that logs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import orjson
 
 TEXT_LIMIT = 8_192
-"""Characters of one value."""
+"""Maximum characters of one value."""
 
 FIELD_LIMIT = 64
-"""Fields of one event."""
+"""Maximum fields of one event."""
 
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 def sanitize(fields: dict[str, Any]) -> int:
-    """Replace, in place, what is not plain or is too long; return the characters of long texts."""
+    """Replace values that are not plain or too long; return the characters of long texts."""
     weight = 0
     if len(fields) > FIELD_LIMIT:
         for name in list(fields)[FIELD_LIMIT:]:
@@ -35,7 +35,7 @@ def sanitize(fields: dict[str, Any]) -> int:
 
 
 def shortened(text: str) -> str:
-    """The beginning of a long text, with the length of what is left out."""
+    """Return the beginning of a long text, with the number of characters left out."""
     return f"{text[:TEXT_LIMIT]}… ({len(text) - TEXT_LIMIT} more)"
 
 
@@ -53,7 +53,7 @@ def _as_plain(value: Any) -> Any:
             text = _as_json(value)
         else:
             text = str(value)
-    except Exception as error:  # a bulkhead: the text of foreign objects is foreign code
+    except Exception as error:  # a bulkhead: str() of an untrusted object runs its code
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
     return shortened(text) if len(text) > TEXT_LIMIT else text
 

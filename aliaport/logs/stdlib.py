@@ -1,4 +1,4 @@
-"""Brings what libraries log through the standard library's logging into the one pipeline."""
+"""Sends what libraries log through the standard library's logging to the pipeline."""
 
 import logging
 from typing import Any
@@ -16,7 +16,7 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = record.getMessage()
-        except Exception as error:  # a bulkhead: a library's arguments and their texts
+        except Exception as error:  # a bulkhead: formatting runs code of the arguments
             text = f"{record.msg!r} cannot be formatted: {type(error).__name__}"
         fields: dict[str, Any] = {"logger": record.name, "summary": text}
         if record.exc_info:
@@ -32,7 +32,7 @@ class _Forward(logging.Handler):
 
 
 def redirect_stdlib_logging(logger: Logger, level: int) -> None:
-    """Let the root logger hand everything of `level` and above to `logger`, and warnings too."""
+    """Send the root logger's events of `level` and above, and warnings, to `logger`."""
     root = logging.getLogger()
     root.handlers[:] = [_Forward(logger)]
     # The libraries' debug lines are not meant for operators.

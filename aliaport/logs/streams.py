@@ -1,4 +1,4 @@
-"""Standard output: JSON lines for a container's log, readable ones for a person at a terminal."""
+"""Standard output: JSON lines for a container's log, readable lines on a terminal."""
 
 import queue
 import sys
@@ -12,11 +12,11 @@ from aliaport.logs.requests import AnyEntry
 from aliaport.redaction import MASK, is_secret_name, redact
 
 MAX_LINES = 20_000
-"""Lines that wait for a reader that does not read; further ones are counted as dropped."""
+"""Lines that wait for a stuck reader; further ones are counted as dropped."""
 
 
 class Stream:
-    """Writes lines to standard output in a thread of its own, which a stuck reader may hold."""
+    """Writes lines to standard output in its own thread, which a stuck reader may block."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.dropped = 0
@@ -25,14 +25,14 @@ class Stream:
         threading.Thread(target=self._serve, name="log-stdout", daemon=True).start()
 
     def put(self, line: str) -> None:
-        """Hand over a line with its line feed; never waits."""
+        """Queue a line with its line feed; never waits."""
         if self._lines.qsize() >= MAX_LINES:
             self.dropped += 1
             return
         self._lines.put(line)
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all lines handed over before are written; False if that takes longer."""
+        """Wait until all lines queued before are written; return False if that takes longer."""
         done = threading.Event()
         self._lines.put(done)
         return done.wait(seconds)
@@ -52,7 +52,7 @@ class Stream:
 
 
 class Console:
-    """Makes readable lines. Control characters are shown, not obeyed."""
+    """Formats readable lines. Control characters are escaped."""
 
     def __init__(self, *, colors: bool) -> None:
         self._render = structlog.dev.ConsoleRenderer(
@@ -60,7 +60,7 @@ class Console:
         )
 
     def line(self, entry: AnyEntry) -> str:
-        """The entry as a person reads it, ended by a line feed."""
+        """Return the entry as a readable line that ends with a line feed."""
         at = datetime.fromtimestamp(entry.time / 1e9, UTC)
         shown: dict[str, Any] = {
             "at": at.strftime("%H:%M:%S.%f")[:-3],
@@ -73,7 +73,7 @@ class Console:
             if is_secret_name(name):
                 value = MASK
             elif isinstance(value, str):
-                # The renderer itself shows line feeds as \n, but for an exception's.
+                # The renderer itself escapes line feeds, except in an exception.
                 value = _visible(redact(value), keep="\n")
             shown["exception" if name == "traceback" else _visible(name)] = value
         return f"{self._render(None, '', shown)}\n"
@@ -81,6 +81,8 @@ class Console:
 
 def _visible(text: str, keep: str = "") -> str:
     return "".join(
-        each if each.isprintable() or each in keep else each.encode("unicode_escape").decode()
-        for each in text
+        character
+        if character.isprintable() or character in keep
+        else character.encode("unicode_escape").decode()
+        for character in text
     )

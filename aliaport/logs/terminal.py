@@ -10,7 +10,7 @@ from aliaport.plugin import Logger
 
 
 def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
-    """A logger whose lines carry `fields`; less severe ones than `level` are left out."""
+    """Return a logger whose lines carry `fields`; levels below `level` are left out."""
     logger: Logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[

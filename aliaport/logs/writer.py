@@ -1,4 +1,4 @@
-"""Writes one file in a thread of its own, in batches, so that no disk holds a thread that logs."""
+"""Writes one file in batches in its own thread, so that a slow disk never blocks a caller."""
 
 import errno
 import os
@@ -16,11 +16,11 @@ from aliaport.logs.lines import LineFormat
 from aliaport.logs.requests import AnyEntry
 
 GATHER = 0.02
-"""Seconds that entries are gathered for one write: waking for each would cost the callers more."""
+"""Seconds to gather entries for one write: waking the thread for each would cost callers more."""
 
 MAX_AT_ONCE = 2_000
 RETRY_EVERY = 0.5
-COMPLAIN_EVERY = 60.0
+REPORT_EVERY = 60.0
 """Seconds between two attempts of a failing write, and between two messages on standard error."""
 
 DROPPED = "log.dropped"
@@ -30,11 +30,11 @@ Copy = Callable[[AnyEntry, bytes], None]
 
 @dataclass(slots=True)
 class WriterState:
-    """How a writer is doing, for the probe and the metrics.
+    """The state of a writer, for the probe and the metrics.
 
-    `busy_since` is the monotonic time at which the write under way began, `last_write` the
-    wall-clock time of the last that succeeded (both in seconds, None where there is none), `fault`
-    the number of the error that the last one met, `written` the entries by level.
+    `busy_since` is the monotonic time at which the current write began, `last_write` the wall-clock
+    time of the last successful one (both in seconds, or None), `fault` the errno of a failing
+    write, and `written` the number of entries by level.
     """
 
     busy_since: float | None = None
@@ -44,9 +44,9 @@ class WriterState:
 
 
 class Writer:
-    """The writer of one file; `put` from any thread.
+    """The writer of one file; call `put` in any thread.
 
-    `copy(entry, line)` is told of each written entry, `rotated()` of each rotation.
+    `copy(entry, line)` is called for each written entry, `rotated()` for each rotation.
     """
 
     def __init__(
@@ -61,17 +61,17 @@ class Writer:
         self._wake: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.backlog = Backlog(lambda: self._wake.put(None))
         self.put = self.backlog.put
-        self._told = 0
-        self._complained = float("-inf")
+        self._reported_drops = 0
+        self._reported_at = float("-inf")
         self._hurry = threading.Event()
         threading.Thread(target=self._serve, name=f"log-{self.name}", daemon=True).start()
 
     def reopen(self) -> None:
-        """Open the file by its name again, after what was put before is written."""
+        """Reopen the file by its name, after everything put before is written."""
         self._wake.put(self._reopen)
 
     def flush(self, seconds: float) -> bool:
-        """Wait until everything put before is written; False if that takes longer."""
+        """Wait until everything put before is written; return False if that takes longer."""
         done = threading.Event()
         self._wake.put(done.set)
         self._hurry.set()
@@ -93,22 +93,22 @@ class Writer:
                 try:
                     if step is not None:
                         step()
-                except Exception as error:  # a bulkhead: one fault must not end the log
-                    self._complain(f"{type(error).__name__}: {error}")
+                except Exception as error:  # a bulkhead: one error must not end the log
+                    self._report(f"{type(error).__name__}: {error}")
 
     def _next_call(self) -> Callable[[], None] | None:
-        """Sleep until there are entries (None) or something to be called after them."""
+        """Sleep until there are entries (return None) or a function to call after them."""
         if not self._wake.empty():
             return self._wake.get()
         self.backlog.asleep = True
-        # Whoever put an entry just before did not see that we sleep.
+        # An entry that was put just before did not wake this thread.
         call = None if len(self.backlog) else self._wake.get()
         self.backlog.asleep = False
         return call
 
     def _drain(self) -> None:
         while entries := self.backlog.take(MAX_AT_ONCE):
-            self._tell_of_dropped(entries)
+            self._report_dropped(entries)
             lines = [self._lines.line(entry) for entry in entries]
             self._write(b"".join(lines))
             self.state.written.update(entry.level for entry in entries)
@@ -117,7 +117,7 @@ class Writer:
                     self._copy(entry, line)
 
     def _write(self, lines: bytes) -> None:
-        """Write, again and again until it succeeds: meanwhile the backlog fills and sheds."""
+        """Write until it succeeds; meanwhile, the backlog fills up and drops entries."""
         state = self.state
         state.busy_since = time.monotonic()
         while True:
@@ -127,18 +127,22 @@ class Writer:
                 break
             except OSError as error:
                 state.fault = error.errno or errno.EIO
-                self._complain(error.strerror or str(error))
+                self._report(error.strerror or str(error))
                 lines = b"" if self._file.pending else lines
                 time.sleep(RETRY_EVERY)
         state.busy_since = state.fault = None
         state.last_write = time.time()
 
-    def _tell_of_dropped(self, entries: list[AnyEntry]) -> None:
+    def _report_dropped(self, entries: list[AnyEntry]) -> None:
         dropped = self.backlog.dropped
-        if (total := sum(dropped.values())) > self._told:
-            fields = {"dropped": total - self._told, "dropped_in_all": total, "file": self.name}
-            self._told = total
-            hint = "the disk did not keep up or was full; the least important went first"
+        if (total := sum(dropped.values())) > self._reported_drops:
+            fields = {
+                "dropped": total - self._reported_drops,
+                "dropped_in_all": total,
+                "file": self.name,
+            }
+            self._reported_drops = total
+            hint = "the disk was full or too slow; the least important events were dropped first"
             entries.append(
                 Entry(
                     time.time_ns(), "warning", Importance.WARNING, DROPPED,
@@ -146,16 +150,16 @@ class Writer:
                 )
             )  # fmt: skip
 
-    def _complain(self, reason: str) -> None:
+    def _report(self, reason: str) -> None:
         now = time.monotonic()
-        if now - self._complained < COMPLAIN_EVERY:
+        if now - self._reported_at < REPORT_EVERY:
             return
-        self._complained = now
-        write_stderr(f"cannot write the log {self.name}: {reason}; it is tried again")
+        self._reported_at = now
+        write_stderr(f"cannot write the log {self.name}: {reason}; retrying")
 
 
 def write_stderr(text: str) -> None:
-    """Tell the terminal or the container's log what the log itself cannot be told."""
+    """Report a failure of the log on standard error, since the log cannot record it."""
     try:
         os.write(2, f"aliaport: {text}\n".encode("utf-8", "replace"))
     except OSError:
@@ -163,7 +167,7 @@ def write_stderr(text: str) -> None:
 
 
 def opener(lines: LineFormat) -> Callable[[str, str], bytes]:
-    """The function that makes the first line of a file."""
+    """Return the function that makes the first line of a file."""
 
     def first_line(file_id: str, padding: str) -> bytes:
         fields = {"aliaport.file_id": file_id, "aliaport.padding": padding}

@@ -1,6 +1,6 @@
-"""What a plugin with a database imports: bounded connections and pools, leader, migrations.
+"""Tools for plugins with a database: bounded connections and pools, leader, migrations.
 
-Everything here belongs to the loop on which it is made: the plugin's own.
+Use each object only on the loop where it is created: the plugin's own.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Connections with bounds: asyncpg waits 60 s for one, and for ever for an answer."""
+"""Connections with timeouts: asyncpg waits 60 s for one, and forever for a response."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
 )
-"""What connecting and statements raise where the database fails or refuses."""
+"""Exceptions of connecting and of statements if the database fails or refuses."""
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
-    """What each connection asks of the server: a name, and an end to what nobody awaits.
+    """Return the server settings of a connection: a name, and timeouts that stop abandoned work.
 
-    Without the keepalives the server would hold a vanished machine's locks for two hours.
+    Without the keepalives, the server would hold the locks of a vanished machine for two hours.
     """
     return {
         "application_name": f"aliaport-{component}",
@@ -41,7 +41,7 @@ def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
 
 
 def database_url(context: Context) -> str:
-    """The context's database. Raises AliaportError where there is none."""
+    """Return the URL of the context's database. Raises AliaportError if there is none."""
     if context.database_url is None:
         raise AliaportError(
             "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
@@ -59,7 +59,7 @@ async def connect(
 ) -> Connection:
     """Open one connection within `timeout` seconds; `statement_timeout` bounds each statement.
 
-    `settings` are further ones of the server for this session.
+    `settings` are additional server settings for this session.
 
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
     TimeoutError, OSError and asyncpg's errors, none of which names the password.
@@ -75,8 +75,8 @@ async def connect(
             },
         )
     )
-    # A look-up of a name in a black hole outlives asyncpg's own timeout: its thread cannot be
-    # cancelled, so nobody waits for it.
+    # A DNS lookup that gets no response outlives asyncpg's own timeout: its thread cannot be
+    # cancelled, so we do not wait for it.
     done, _ = await asyncio.wait({work}, timeout=timeout)
     if not done:
         work.cancel()
@@ -88,7 +88,7 @@ async def connect(
 
 
 def time_statements(connection: Connection, context: Context, component: str) -> None:
-    """Observe each statement of a connection in the shared histogram."""
+    """Record the duration of each statement of a connection in the shared histogram."""
     histogram = context.histogram(DB_QUERY_DURATION)
 
     def observe(record: Any) -> None:
@@ -98,7 +98,7 @@ def time_statements(connection: Connection, context: Context, component: str) ->
 
 
 async def close(connection: Connection, timeout: float = CLOSE_TIMEOUT) -> None:
-    """Close within `timeout` seconds; a server that does not answer is left without a word."""
+    """Close within `timeout` seconds; drop the connection if the server does not respond."""
     work = asyncio.ensure_future(connection.close(timeout=timeout))
     done, _ = await asyncio.wait({work}, timeout=timeout)
     work.add_done_callback(_discard)
@@ -108,7 +108,7 @@ async def close(connection: Connection, timeout: float = CLOSE_TIMEOUT) -> None:
 
 
 def _discard(work: "asyncio.Future[Any]") -> None:
-    """Take the outcome of work that nobody waits for; an open connection among it is ended."""
+    """Discard the result of abandoned work; if it is an open connection, terminate it."""
     if work.cancelled() or work.exception() is not None:
         return
     connection = work.result()

@@ -1,4 +1,4 @@
-"""One leader among replicas: who holds a session's advisory lock."""
+"""One leader among replicas: the one that holds a session-level advisory lock."""
 
 import hashlib
 
@@ -7,12 +7,12 @@ from aliaport.postgres.connection import FAULTS, Connection, close, connect
 
 
 class Leader:
-    """Asks for the lock of a name on a connection of its own.
+    """Acquires the lock of a name on its own connection.
 
-    PostgreSQL frees the lock when the session is gone: at once where the process died, within 25 s
-    where its machine vanished, and after `lease` seconds without a question where it is frozen. So
-    ask `holds` right before each act, more often than that. Who writes through `session` cannot
-    write after another replica has taken over: the lock is lost with that session.
+    PostgreSQL frees the lock when the session ends: at once if the process died, within 25 s if its
+    machine vanished, and after `lease` seconds without a statement if the process is frozen. So
+    call `holds` right before each action, and more often than every `lease` seconds. Writes through
+    `session` cannot happen after another replica has taken over: the lock is lost with the session.
     """
 
     def __init__(self, context: Context, *, name: str, component: str, lease: float = 60.0) -> None:
@@ -25,40 +25,40 @@ class Leader:
 
     @property
     def leads(self) -> bool:
-        """Whether the last question was answered with yes."""
+        """True if the last check confirmed that this replica leads."""
         return self._leads
 
     @property
     def session(self) -> Connection:
-        """The connection that holds the lock. Raises RuntimeError unless `holds` said yes."""
+        """The connection that holds the lock. Raises RuntimeError unless `holds` returned True."""
         if self._connection is None or not self._leads:
-            raise RuntimeError("this replica does not lead; ask holds() first")
+            raise RuntimeError("this replica does not lead; call holds() first")
         return self._connection
 
     async def holds(self, timeout: float = 2.0) -> bool:
-        """Whether this replica leads now; becomes the leader where nobody else is.
+        """Return whether this replica leads now; become the leader if there is none.
 
-        Takes at most three times `timeout` seconds. Raises as `connect` does where the database
-        cannot be asked: then nobody should act.
+        Takes at most three times `timeout` seconds. Raises the errors of `connect` if the database
+        cannot be reached: then no replica should act.
         """
         if self._connection is not None:
             try:
-                return await self._ask(self._connection, timeout)
+                return await self._confirm(self._connection, timeout)
             except FAULTS:
                 await self.release()
         connection = await connect(
             self._context, component=self._component, timeout=timeout, settings=self._settings
         )
         self._connection = connection
-        return await self._ask(connection, timeout)
+        return await self._confirm(connection, timeout)
 
     async def release(self) -> None:
-        """Let another replica lead; takes at most a second."""
+        """Stop leading, so that another replica can; takes at most a second."""
         connection, self._connection, self._leads = self._connection, None, False
         if connection is not None:
             await close(connection)
 
-    async def _ask(self, connection: Connection, timeout: float) -> bool:
+    async def _confirm(self, connection: Connection, timeout: float) -> bool:
         if self._leads:
             await connection.execute("SELECT 1", timeout=timeout)
         else:

@@ -11,7 +11,7 @@ from aliaport.plugin import Context
 from aliaport.postgres.connection import Connection, close, connect
 
 LOCK_TIMEOUT = 30.0
-"""Seconds that a replica waits for another one that migrates, and for each statement."""
+"""Seconds to wait for another replica that migrates, and for each statement."""
 
 _LOCK = int.from_bytes(hashlib.sha256(b"aliaport migrations").digest()[:8], signed=True)
 _TABLE = """
@@ -26,12 +26,12 @@ CREATE TABLE IF NOT EXISTS aliaport_migrations (
 
 
 class MigrationError(AliaportError):
-    """The database and the migrations of the program do not fit together."""
+    """The database does not match the migrations of the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step: a number from 1 without gaps, a short name, and SQL that is never changed later."""
+    """One step: a number from 1 without gaps, a short name, and SQL that never changes."""
 
     number: int
     name: str
@@ -39,17 +39,17 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """By which a later change of the SQL is noticed."""
+        """The hash that reveals a later change of the SQL."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 async def migrate(context: Context, component: str, migrations: Sequence[Migration]) -> int:
-    """Apply what is missing, each step in its transaction; return how many were applied.
+    """Apply missing steps, each in its own transaction; return how many were applied.
 
-    Any number of replicas may call it at once. Raises MigrationError where an applied migration was
+    Any number of replicas may call it at once. Raises MigrationError if an applied migration was
     changed, a number is missing, or the database is newer than the program.
     """
-    if [each.number for each in migrations] != list(range(1, len(migrations) + 1)):
+    if [step.number for step in migrations] != list(range(1, len(migrations) + 1)):
         raise MigrationError(f"the migrations of {component} must be numbered 1, 2, 3 …")
     connection = await connect(context, component=component, statement_timeout=LOCK_TIMEOUT)
     try:
@@ -60,7 +60,7 @@ async def migrate(context: Context, component: str, migrations: Sequence[Migrati
         )
         applied = {row["number"]: row["checksum"] for row in rows}
         _check(component, migrations, applied)
-        missing = [each for each in migrations if each.number not in applied]
+        missing = [step for step in migrations if step.number not in applied]
         for step in missing:
             await _apply(connection, component, step)
         return len(missing)
@@ -73,12 +73,12 @@ def _check(component: str, migrations: Sequence[Migration], applied: dict[int, s
         if step.number in applied and applied[step.number] != step.checksum:
             raise MigrationError(
                 f"migration {step.number} ({step.name}) of {component} was applied and then "
-                "changed; restore it and add a new one"
+                "changed; restore it and add a new migration"
             )
     newest = max(applied, default=0)
     if newest > len(migrations):
         raise MigrationError(
-            f"the database has migration {newest} of {component}, the program only "
+            f"the database has migration {newest} of {component}, but the program only "
             f"{len(migrations)}; install the newer version"
         )
 
@@ -97,5 +97,6 @@ async def _apply(connection: Connection, component: str, step: Migration) -> Non
             )
     except asyncpg.PostgresError as error:
         raise MigrationError(
-            f"migration {step.number} ({step.name}) of {component} failed and was undone: {error}"
+            f"migration {step.number} ({step.name}) of {component} failed and was rolled back: "
+            f"{error}"
         ) from None

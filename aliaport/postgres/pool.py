@@ -1,4 +1,4 @@
-"""A pool with bounds: asyncpg's waits for ever for a free connection, and for ever when closing."""
+"""A pool with timeouts: asyncpg's waits forever for a free connection, and when closing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -25,9 +25,9 @@ CLOSE_TIMEOUT = 2.0
 class Pool:
     """Up to `size` connections of one component, opened when they are first needed.
 
-    Call `start` and `stop` from the plugin's own, or from an application's `cleanup_ctx`. How many
-    are in use and at rest is exported in `aliaport_db_pool_*{component}`. `settings` are further
-    ones of the server for its sessions.
+    Call `start` and `stop` from the plugin's own, or from an application's `cleanup_ctx`. The
+    numbers of used and idle connections are exported as `aliaport_db_pool_*{component}`. `settings`
+    are additional server settings for its sessions.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Pool:
         self._used = context.gauge(DB_POOL_USED)
         self._idle = context.gauge(DB_POOL_IDLE)
         context.gauge(DB_POOL_MAX).set(size, component=component)
-        self._show()
+        self._export()
 
     async def start(self) -> None:
-        """Open the first connection, within CONNECT_TIMEOUT. Raises as `connect` does."""
+        """Open the first connection within CONNECT_TIMEOUT. Raises the errors of `connect`."""
         if self._pool is not None:
             return
         pool = asyncpg.create_pool(
@@ -63,7 +63,7 @@ class Pool:
             server_settings=self._settings,
             init=self._prepare,
         )
-        work = asyncio.ensure_future(_opened(pool))
+        work = asyncio.ensure_future(_open(pool))
         done, _ = await asyncio.wait({work}, timeout=CONNECT_TIMEOUT)
         if not done:
             # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
@@ -71,10 +71,10 @@ class Pool:
             raise TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s")
         work.result()
         self._pool = pool
-        self._show()
+        self._export()
 
     async def stop(self) -> None:
-        """Close all connections within CLOSE_TIMEOUT; those that do not answer are dropped."""
+        """Close all connections within CLOSE_TIMEOUT; drop those that do not respond."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -83,39 +83,40 @@ class Pool:
         if not done:
             pool.terminate()
             work.cancel()
-        self._show()
+        self._export()
 
     @asynccontextmanager
     async def acquire(
         self, timeout: float = ACQUIRE_TIMEOUT
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
-        """A connection for one block. Raises TimeoutError where none is free in `timeout` seconds.
+        """Acquire a connection for a block.
 
-        Raises RuntimeError before `start`.
+        Raises TimeoutError if none is free within `timeout` seconds, and RuntimeError before
+        `start`.
         """
         if self._pool is None:
             raise RuntimeError(f"the pool of {self._component} is not started")
         pool = self._pool
         connection = await pool.acquire(timeout=timeout)
-        self._show()
+        self._export()
         try:
             yield connection
         finally:
             try:
                 await pool.release(connection, timeout=CLOSE_TIMEOUT)
             finally:
-                self._show()
+                self._export()
 
     async def _prepare(self, connection: Any) -> None:
         time_statements(connection, self._context, self._component)
-        connection.add_termination_listener(lambda _: self._show())
+        connection.add_termination_listener(lambda _: self._export())
 
-    def _show(self) -> None:
+    def _export(self) -> None:
         size = self._pool.get_size() if self._pool else 0
         idle = self._pool.get_idle_size() if self._pool else 0
         self._used.set(size - idle, component=self._component)
         self._idle.set(idle, component=self._component)
 
 
-async def _opened(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+async def _open(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     await pool

@@ -1,4 +1,4 @@
-"""One bounded connection for small questions, replaced on any error and every half minute."""
+"""A connection for small queries, replaced on any error and every half minute."""
 
 import asyncio
 import time
@@ -10,17 +10,17 @@ from aliaport.plugin import Context
 from aliaport.postgres.connection import Connection, close, connect
 
 REPLACE_AFTER = 30.0
-"""Seconds: a password or address that changed is noticed no later than this."""
+"""Seconds: a changed password or address takes effect after this time at the latest."""
 
 
 class QueryTimeout(Exception):
-    """The statement took too long, as opposed to the connecting."""
+    """The statement took too long, as opposed to connecting."""
 
 
 class ReconnectingConnection:
     """One statement at a time on one connection, which is opened when it is first needed.
 
-    Made for probes and collectors: it heals by itself, and a frozen server costs no more than both
+    For probes and collectors: it reconnects after errors, and a frozen server costs at most both
     timeouts, in seconds. A second caller waits for the first.
     """
 
@@ -36,12 +36,12 @@ class ReconnectingConnection:
         self._turn = asyncio.Lock()
 
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        """Return the rows. Raises QueryTimeout and whatever `connect` does."""
+        """Return the rows. Raises QueryTimeout and the errors of `connect`."""
         async with self._turn:
             return await self._fetch(statement, arguments)
 
     async def close(self) -> None:
-        """Say goodbye to the server, within a moment."""
+        """Close the connection within 0.1 s."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await close(connection, timeout=0.1)
@@ -57,8 +57,8 @@ class ReconnectingConnection:
                 statement_timeout=self._query_timeout,
             )
             self._opened = time.monotonic()
-        # Not asyncpg's own timeout: it opens another connection to cancel the statement, which a
-        # frozen server would hold.
+        # Not asyncpg's own timeout: it cancels the statement over another connection, which would
+        # hang on a frozen server.
         work = asyncio.ensure_future(self._connection.fetch(statement, *arguments, timeout=60))
         rows = None
         try:
@@ -66,7 +66,7 @@ class ReconnectingConnection:
             if not done:
                 raise QueryTimeout
             rows = list(work.result())
-        except asyncpg.QueryCanceledError:  # the server was faster to end it
+        except asyncpg.QueryCanceledError:  # the server cancelled it first
             raise QueryTimeout from None
         finally:
             if rows is None:
@@ -75,6 +75,6 @@ class ReconnectingConnection:
 
     def _drop(self, work: "asyncio.Future[Any]") -> None:
         connection, self._connection = self._connection, None
-        work.add_done_callback(lambda each: each.cancelled() or each.exception())
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())
         if connection is not None:
             connection.terminate()

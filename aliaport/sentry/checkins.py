@@ -1,4 +1,4 @@
-"""Check-ins of jobs that have a schedule: Sentry raises an alarm where one fails to come."""
+"""Check-ins of jobs that have a schedule: Sentry raises an alert if one is missing."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ MAX_SLUG = 50
 
 @dataclass(frozen=True, slots=True)
 class CheckIn:
-    """What is sent. `status` is ok or error, `seconds` the duration of the run, if one ended."""
+    """A check-in. `status` is ok or error, `seconds` the duration of the run, if one completed."""
 
     slug: str
     status: str
@@ -26,9 +26,9 @@ class CheckIn:
 class JobCheckIns:
     """Watches one job; use it on the HTTP loop only.
 
-    It says what became of the work of each due time, once: the job may run every few seconds. A run
-    that ended PENDING says nothing, so none can be announced when it begins: what is announced and
-    never ended, Sentry takes for a hung run. The error of a due time is taken back by a later ok.
+    It reports the work of each due time once, because the job may run every few seconds. A run that
+    ends PENDING reports nothing. Runs are therefore not announced when they begin: Sentry treats an
+    announced run that never ends as hung. A later ok replaces the error of a due time.
     """
 
     def __init__(
@@ -42,16 +42,16 @@ class JobCheckIns:
         self._status = ""
 
     def ended(self, outcome: str, began: datetime, seconds: float) -> None:
-        """Note a run: its outcome as JobRunner counts it, when it began and how long it took."""
+        """Record a run: its outcome as JobRunner counts it, when it began and how long it took."""
         if outcome != "pending":
             status = "ok" if outcome == "succeeded" else "error"
-            self._say(self._schedule.last_due(began), status, seconds)
+            self._report(self._schedule.last_due(began), status, seconds)
 
     def missed(self, due: datetime) -> None:
-        """Note that the work that was due at `due` is not done within the margin."""
-        self._say(due, "error", None)
+        """Record that the work due at `due` was not done within the margin."""
+        self._report(due, "error", None)
 
-    def _say(self, due: datetime, status: str, seconds: float | None) -> None:
+    def _report(self, due: datetime, status: str, seconds: float | None) -> None:
         if self._due is not None and due < self._due:
             return
         if due == self._due and self._status in (status, "ok"):
@@ -70,7 +70,7 @@ def monitor_slug(plugin: str, job: str) -> str:
 
 
 def monitor_config(job: Job, schedule: Schedule) -> dict[str, Any]:
-    """Return what Sentry creates the monitor from; its times are in whole minutes, at least 1."""
+    """Return the settings of Sentry's monitor; its times are in whole minutes, at least 1."""
     return {
         "schedule": {"type": "crontab", "value": schedule.crontab},
         "timezone": schedule.time_zone,

@@ -1,4 +1,4 @@
-"""The SDK as we use it. This module alone imports it, and is imported only where a DSN is set."""
+"""The client of the SDK. Only this module imports the SDK, and only if a DSN is set."""
 
 import logging
 import threading
@@ -22,29 +22,29 @@ from aliaport.sentry.tracebacks import is_ours
 SEND_TIMEOUT = 5
 """Seconds for one request to Sentry, in the SDK's own thread."""
 
-TELL_EVERY = 300.0
-"""Seconds between two log lines that Sentry does not take what it is sent."""
+REPORT_EVERY = 300.0
+"""Seconds between two log lines about events that could not be sent."""
 
 
 class _Transport(HttpTransport):
-    """The SDK's, which sends in a thread from a bounded queue; counts what was lost."""
+    """The SDK's transport, which sends from a bounded queue in a thread; counts lost envelopes."""
 
     TIMEOUT = SEND_TIMEOUT
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
         self.lost = 0
-        self._told = float("-inf")
-        self._told_lock = threading.Lock()
+        self._reported_at = float("-inf")
+        self._report_lock = threading.Lock()
 
     def on_dropped_event(self, reason: str) -> None:
-        """Called by the SDK for each envelope that it gives up, in any thread."""
-        with self._told_lock:
+        """Count an envelope that the SDK gives up; called in any thread."""
+        with self._report_lock:
             self.lost += 1
             now = time.monotonic()
-            silent = now - self._told < TELL_EVERY
+            silent = now - self._reported_at < REPORT_EVERY
             if not silent:
-                self._told = now
+                self._reported_at = now
         if not silent:
             structlog.get_logger().warning("sentry.lost", reason=reason, lost=self.lost)
 
@@ -53,7 +53,7 @@ class Client:
     """The SDK's one client of this process."""
 
     def __init__(self, dsn: str, environment: str, release: str, traces_sample_rate: float) -> None:
-        # Each retry of an unreachable server would be a line of the log.
+        # Each retry of an unreachable server would be a log line.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
         sentry_sdk.init(
             dsn,
@@ -61,9 +61,9 @@ class Client:
             release=release,
             transport=_Transport,
             traces_sampler=make_sampler(traces_sample_rate),
-            # What third parties' servers are asked must not tell them of our traces.
+            # Requests to third parties must not carry our trace IDs.
             trace_propagation_targets=[],
-            # Nothing that hooks into logging, threads or the exit: the log pipeline delivers.
+            # No hooks into logging, threads or the exit: the log pipeline delivers events.
             default_integrations=False,
             auto_enabling_integrations=False,
             integrations=[
@@ -75,7 +75,7 @@ class Client:
             max_breadcrumbs=30,
             max_request_body_size="never",
             include_local_variables=False,
-            # It overrules include_local_variables, and what it leaves out is on.
+            # It overrides include_local_variables; options that are not listed are on.
             data_collection={
                 "user_info": False,
                 "cookies": {"mode": "off"},
@@ -103,7 +103,7 @@ class Client:
         return transport.lost if isinstance(transport, _Transport) else 0
 
     def describe(self, error: BaseException) -> list[dict[str, Any]]:
-        """Return an exception and those that it came from in Sentry's form."""
+        """Return an exception and its causes in Sentry's format."""
         event, _ = event_from_exception(
             error, self._client.options, {"type": "aliaport", "handled": True}
         )
@@ -114,7 +114,7 @@ class Client:
         return values
 
     def send_event(self, event: Any, error: BaseException | None) -> None:
-        """Queue an event; an exception that was the last one sent in this context is left out."""
+        """Queue an event, unless its exception was the last one sent in this context."""
         hint = {} if error is None else {"exc_info": (type(error), error, error.__traceback__)}
         sentry_sdk.capture_event(event, hint=hint)
 
@@ -128,5 +128,5 @@ class Client:
         )
 
     def flush(self, seconds: float) -> None:
-        """Wait at most so long until everything queued is sent."""
+        """Wait up to `seconds` until everything queued is sent."""
         self._client.flush(timeout=seconds)

@@ -1,4 +1,4 @@
-"""From what was logged to Sentry's events: title, tags, context and grouping."""
+"""Turns logged events into Sentry's events: title, tags, context and grouping."""
 
 import sys
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ TAGS: Mapping[str, str] = {
     "http.request.id": "request_id",
     "trace.id": "trace_id",
 }
-"""The fields that become tags, by which Sentry searches and filters, with the tags' names."""
+"""The fields that become tags, which Sentry can search and filter, with the tags' names."""
 
 SUBJECTS = ("probe", "job", "collector")
 LOGGER_FIELDS = ("log.logger", "logger")
@@ -33,16 +33,16 @@ NOT_FIELDS = frozenset({"event", "exc_info", "traceback", "stack_info", *LOGGER_
 MAX_FIELDS = 64
 TAG_LIMIT = 200
 VALUE_LIMIT = 8_192
-"""Characters: longer values of tags go to the context, longer values of the context are cut."""
+"""Characters: longer tags go to the context, and longer values of the context are cut."""
 
 LEVELS: Mapping[str, str] = {"error": "error", "exception": "error", "critical": "fatal"}
-"""The methods of a logger that report errors, with Sentry's levels."""
+"""The logger methods that report errors, with Sentry's levels."""
 
 _PROBE_LEVELS: Mapping[object, str] = {"degraded": "warning", "unhealthy": "error"}
 
 
 def sentry_level(method: str, event: Mapping[str, Any]) -> str:
-    """Return the level at which an event is sent, or '' where it is not."""
+    """Return the level at which an event is sent, or '' if it is not sent."""
     if event.get("audit"):
         return ""
     if event.get("event") == "probe.changed":
@@ -67,7 +67,7 @@ def recovery(event: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def raised(exc_info: Any) -> BaseException | None:
-    """Return the exception that the `exc_info` of a log call means."""
+    """Return the exception that the `exc_info` of a log call refers to."""
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):
@@ -76,33 +76,33 @@ def raised(exc_info: Any) -> BaseException | None:
 
 
 def printed(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the exception that an event carries as text, in Sentry's form."""
+    """Return the exception that an event carries as text, in Sentry's format."""
     text = event.get("traceback")
     return read_traceback(text) if isinstance(text, str) else None
 
 
 def fingerprint(event: Mapping[str, Any], exception_type: str) -> list[str]:
-    """Return what groups events into issues.
+    """Return the fingerprint that groups events into issues.
 
-    It is the event's name, the plugin, the exception's type and, where there is one, the probe, job
-    or collector. Messages of libraries are free text: there Sentry's own grouping does better.
+    It consists of the event's name, the plugin, the exception's type and any probe, job or
+    collector. Messages of libraries are free text, which Sentry's own grouping handles better.
     """
     name = "{{ default }}" if logger_name(event) else str(event.get("event", ""))
-    subjects = [str(event[each]) for each in SUBJECTS if event.get(each)]
+    subjects = [str(event[field]) for field in SUBJECTS if event.get(field)]
     return [name, str(event.get("plugin", "")), exception_type, *subjects]
 
 
 def logger_name(event: Mapping[str, Any]) -> str:
-    """The library's logger from which the event came, or ''."""
-    return next((str(event[each]) for each in LOGGER_FIELDS if event.get(each)), "")
+    """Return the name of the library's logger that logged the event, or ''."""
+    return next((str(event[field]) for field in LOGGER_FIELDS if event.get(field)), "")
 
 
 def make_event(
     event: Mapping[str, Any], level: str, grouping: list[str], exceptions: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return Sentry's event. `exceptions` are in Sentry's form, the outermost one last."""
+    """Return Sentry's event. `exceptions` are in Sentry's format, the outermost one last."""
     name, logger = str(event.get("event", ""))[:VALUE_LIMIT], logger_name(event)
-    said = event.get("summary") if logger else None
+    summary = event.get("summary") if logger else None
     tags = {"event": name[:TAG_LIMIT]}
     context: dict[str, Any] = {}
     for field, value in _with_request(event).items():
@@ -115,7 +115,7 @@ def make_event(
             context[field] = plain
     return {
         "level": level,
-        "message": str(said or name)[:VALUE_LIMIT],
+        "message": str(summary or name)[:VALUE_LIMIT],
         "logger": logger or "aliaport",
         "fingerprint": grouping,
         "tags": tags,

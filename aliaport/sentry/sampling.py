@@ -1,4 +1,4 @@
-"""How much is sent to Sentry: which requests are traced, and how often one error is reported."""
+"""Limits what is sent to Sentry: which requests are traced, and how often an error is sent."""
 
 import threading
 import time
@@ -7,24 +7,24 @@ from typing import Any
 
 MAX_PER_PERIOD = 20
 PERIOD = 60.0
-"""In seconds."""
+"""Seconds."""
 
 MAX_KEYS = 1_000
-"""Keys that are kept; beyond, all are forgotten."""
+"""Maximum keys to remember; one more clears them all."""
 
 UNTRACED = frozenset({"/health", "/ready", "/metrics"})
-"""Paths that machines ask again and again; their traces would bury the others."""
+"""Paths that machines request all the time; their traces would bury the others."""
 
 
 def default_rate(environment: str) -> float:
-    """The share of requests that is traced where nothing else is configured."""
+    """Return the share of requests to trace if none is configured."""
     return 1.0 if environment == "development" else 0.1
 
 
 def make_sampler(rate: float) -> Callable[[Mapping[str, Any]], float]:
-    """Return the decision on a request: 0 for UNTRACED with and without final slash, else `rate`.
+    """Return the sampler: 0 for UNTRACED, with or without a final slash, otherwise `rate`.
 
-    What the caller's own trace decided does not count: strangers must not choose what we send.
+    It ignores the decision of the caller's own trace: callers must not choose what we send.
     """
 
     def sample(context: Mapping[str, Any]) -> float:
@@ -37,14 +37,14 @@ def make_sampler(rate: float) -> Callable[[Mapping[str, Any]], float]:
 
 
 class Quota:
-    """Counts by key; any thread may use it."""
+    """Limits events by key; use it in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seen: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def admit(self, key: tuple[str, ...]) -> int | None:
-        """Return how many were left out since the last that got through; None to leave this out."""
+        """Return how many were left out since the last admitted one; None to leave this out."""
         with self._lock:
             now = time.monotonic()
             began, count = self._seen.get(key, (now, 0))

@@ -1,4 +1,4 @@
-"""Takes secrets and personal data out of everything that is about to be sent."""
+"""Removes secrets and personal data from everything that is sent."""
 
 import re
 from typing import Any
@@ -22,33 +22,33 @@ UNSENT = frozenset(
         "user_agent.original",
     }
 )
-"""Fields that tell who somebody is, or hold what a caller typed: left out wherever they are."""
+"""Fields that identify a person or contain a caller's input; they are removed everywhere."""
 
 HEADERS = ("accept", "content-length", "content-type")
 """The only request headers whose values are sent."""
 
 UNMATCHED = "unmatched"
-"""What the requests that no route matched are called in /metrics too."""
+"""The name of requests that no route matched, as in /metrics."""
 
 _PROTOCOL_ID = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}", re.ASCII)
 
 
 def scrub(value: Any, name: str = "") -> Any:
-    """Return a copy of an event, or of the value of its field `name`, without what is private."""
+    """Return a copy of an event, or of the value of its field `name`, without private data."""
     if isinstance(value, str):
         if is_secret_name(name):
             return MASK
-        # An id's digits may look like an identity number; Sentry refuses a changed id.
+        # An ID's digits may look like an identity number; Sentry rejects a changed ID.
         return value if _PROTOCOL_ID.fullmatch(value) else redact(value)
     if isinstance(value, dict):
-        return {key: scrub(each, str(key)) for key, each in value.items() if key not in UNSENT}
+        return {key: scrub(item, str(key)) for key, item in value.items() if key not in UNSENT}
     if isinstance(value, list | tuple):
-        return [scrub(each, name) for each in value]
+        return [scrub(item, name) for item in value]
     return MASK if value is not None and is_secret_name(name) else value
 
 
 def scrub_transaction(transaction: Any) -> Any:
-    """Scrub a trace as `scrub` does; give the requests that no route matched one name."""
+    """Scrub a trace, and use one name for all requests that no route matched."""
     scrubbed = scrub(transaction)
     method, _, pattern = str(scrubbed.get("transaction", "")).partition(" ")
     if pattern == "None":

@@ -1,7 +1,7 @@
-"""Reads tracebacks that the plugins' threads hand over as text, for Sentry's stack traces.
+"""Parses tracebacks from the plugins' threads into Sentry's stack traces.
 
-No exception leaves the thread of its plugin (see `aliaport.isolation.failures`): text is all there
-is of what a probe, a job or a handler raised.
+No exception leaves the thread of its plugin (see `aliaport.isolation.failures`), so what a probe, a
+job or a handler raised is available only as text.
 """
 
 import re
@@ -14,7 +14,7 @@ _GROUP_MARGIN = re.compile(r"(?m)^ *\| ")
 
 
 def read_traceback(text: str) -> dict[str, Any] | None:
-    """Return the last exception of a printed traceback in Sentry's form, if there is one."""
+    """Return the last exception of a printed traceback in Sentry's format, if there is one."""
     block = _GROUP_MARGIN.sub("", text).rpartition(_HEADER)[2]
     frames: list[dict[str, Any]] = []
     lines = block.splitlines()
@@ -37,7 +37,7 @@ def read_traceback(text: str) -> dict[str, Any] | None:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a source file is the service's or a plugin's rather than a library's."""
+    """Return whether a source file belongs to the service or a plugin rather than a library."""
     _, installed, below = path.rpartition("/site-packages/")
     if installed:
         return below.startswith("aliaport")

@@ -1,4 +1,4 @@
-"""Error tracking as the service sees it: sees each event that is logged and watches the jobs."""
+"""Error tracking of the service: follows every logged event and the runs of jobs."""
 
 import atexit
 import threading
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Event = MutableMapping[str, Any]
 
 LAST_FLUSH = 1.0
-"""Seconds that the exit waits at most for Sentry."""
+"""Maximum seconds that the exit waits for Sentry."""
 
 MAX_RECOVERIES = 20
 
@@ -37,14 +37,14 @@ def start_sentry(
 ) -> "Sentry":
     """Start error tracking; call it once in a process, before the first listener is made.
 
-    `traces_sample_rate` is the share of requests that is traced, from 0 to 1; otherwise all in
+    `traces_sample_rate` is the share of requests to trace, from 0 to 1; by default all in
     development and a tenth elsewhere. Raises StartupError, which shows no key, for a bad DSN.
     """
     try:
         check_dsn(dsn)
     except ValueError as error:
         raise StartupError(f"SENTRY_DSN {error}") from None
-    # Here and not above: it takes long, and a service without a DSN does not need it.
+    # Imported here because it is slow, and a service without a DSN does not need it.
     from aliaport.sentry.client import Client
 
     rate = default_rate(environment) if traces_sample_rate is None else traces_sample_rate
@@ -52,7 +52,7 @@ def start_sentry(
 
 
 class Sentry:
-    """Running error tracking: nothing of it raises, and nothing except `flush` waits."""
+    """Running error tracking: its methods never raise, and only `flush` waits."""
 
     def __init__(self, client: "Client") -> None:
         self._client = client
@@ -63,40 +63,40 @@ class Sentry:
 
     @property
     def lost(self) -> int:
-        """Envelopes that Sentry did not take, and events that broke on their way to it."""
+        """Envelopes that Sentry did not accept, and events that could not be prepared for it."""
         return self._client.lost + self._failed
 
     def processor(self, _logger: Any, method: str, event: Event) -> Event:
-        """See one event, in the thread that logs it and with its `exc_info`; return it unchanged.
+        """Handle an event in the thread that logs it, with its `exc_info`; return it unchanged.
 
-        A structlog processor. Errors are sent, and the changes of probes for the worse; a recovery
-        goes along with the next error.
+        A structlog processor that sends errors and changes of probes for the worse; a recovery is
+        sent with the next error.
         """
-        self._guard(lambda: self._see(method, event))
+        self._guard(lambda: self._handle(method, event))
         return event
 
     def job_observer(self, plugin: str, job: Job) -> JobCheckIns | None:
-        """Return what is to be told of the job's runs; None for a job without a schedule."""
+        """Return the observer of the job's runs, or None for a job without a schedule."""
         if job.schedule is None:
             return None
         return JobCheckIns(plugin, job, job.schedule, self._check_in)
 
     def flush(self, seconds: float = LAST_FLUSH) -> None:
-        """Wait at most so long until everything is sent; call it in a thread that may wait."""
+        """Wait up to `seconds` until everything is sent; call it in a thread that may block."""
         self._guard(lambda: self._client.flush(seconds))
 
     def flush_at_exit(self) -> None:
-        """Flush where the interpreter ends by itself, so that what ended it arrives too."""
+        """Flush when the interpreter exits, so that the error that ended it is sent too."""
         atexit.register(self.flush)
 
-    def _see(self, method: str, event: Event) -> None:
+    def _handle(self, method: str, event: Event) -> None:
         level = sentry_level(method, event)
         if not level:
             self._note_recovery(event)
             return
         library = logger_name(event)
         if library.startswith("sentry_sdk"):
-            return  # what the SDK says about its own trouble must not trouble it further
+            return  # the SDK must not send errors about its own failures
         error, text = raised(event.get("exc_info")), None
         if error is None:
             text = printed(event)
@@ -125,5 +125,5 @@ class Sentry:
     def _guard(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception:  # the bulkhead of the SDK: its faults must cost no log line and no job
+        except Exception:  # a bulkhead: an error of the SDK must not affect logging or jobs
             self._failed += 1

@@ -1,4 +1,4 @@
-"""Typed settings from a TOML file and the environment; every problem in one message."""
+"""Typed settings from a TOML file and the environment; all problems in one message."""
 
 from aliaport.settings.loading import (
     core_settings,

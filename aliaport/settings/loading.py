@@ -1,7 +1,8 @@
-"""From sources to validated options: the environment wins over the file."""
+"""Turns sources into validated options; the environment wins over the file."""
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -70,7 +71,7 @@ def unknown_tables(sources: Sources, plugins: Collection[str], apps: Collection[
 
 
 def unknown_probes(sources: Sources, probes: Collection[str]) -> list[str]:
-    """Return one problem for each probe that is configured and does not exist."""
+    """Return one problem for each configured probe that does not exist."""
     named = {
         name: f"{sources.file}: [probes.{name}]" for name in _table(sources.table.get("probes", {}))
     }
@@ -101,7 +102,7 @@ def environment_warnings(sources: Sources) -> list[str]:
 
 
 class _Variables(EnvSettingsSource):
-    """pydantic-settings' reading of nested variables, from a given mapping."""
+    """Reads nested variables as pydantic-settings does, but from a given mapping."""
 
     def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -111,7 +112,7 @@ class _Variables(EnvSettingsSource):
         return {f"value__{name.lower()}": value for name, value in self._variables.items()}
 
     def decode_complex_value(self, _field_name: str, _field: FieldInfo, value: Any) -> Any:
-        """JSON, or text separated by commas, which validation then judges."""
+        """Decode JSON or comma-separated text; validation checks the result."""
         try:
             return json.loads(value)
         except ValueError:
@@ -134,8 +135,9 @@ def _validated(
     try:
         value = model.model_validate(merged)
     except ValidationError as error:
-        for each in error.errors(include_url=False, include_context=False, include_input=False):
-            problems.append(_problem(each, model, variables, prefix, path, sources))
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        for detail in details:
+            problems.append(_problem(detail, model, variables, prefix, path, sources))
     if problems:
         raise ConfigError(problems)
     return value
@@ -148,7 +150,7 @@ def _secret_files(
     sources: Sources,
     problems: list[str],
 ) -> dict[str, Any]:
-    """Take the …_FILE variables of secret fields out of `variables` and read their files."""
+    """Remove the …_FILE variables of secret fields from `variables` and read their files."""
     found: dict[str, Any] = {}
     for path in _secret_fields(model, ()):
         name = "__".join(path).upper()
@@ -157,13 +159,15 @@ def _secret_files(
             continue
         variable = sources.name_of(f"{prefix}{name}_FILE")
         if name in variables:
-            problems.append(f"{variable}: {name} is set too; set one of them")
+            problems.append(f"{variable}: {name} is set too; set only one of them")
             continue
         try:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-            problems.append(f"{variable}: {file}: {reason}; name a readable file with the secret")
+            problems.append(
+                f"{variable}: {file}: {reason}; set it to a readable file with the secret"
+            )
             continue
         inner = found
         for part in path[:-1]:
@@ -191,7 +195,11 @@ def _problem(
     sources: Sources,
 ) -> str:
     location = tuple(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
     where = f"{sources.file}: " if sources.file else ""
+    named = _named_variables(message, location, variables)
+    if named:
+        where = f"{', '.join(sources.name_of(prefix + name) for name in named)}: "
     for length in range(len(location), 0, -1):
         variable = "__".join(location[:length]).upper()
         if variable in variables or f"{variable}_FILE" in variables:
@@ -201,8 +209,24 @@ def _problem(
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])
         return f"{where}{key}: {_not_found('option', location[-1], known)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}{key}: {message}" if location else f"{where}{'.'.join(path)}: {message}"
+
+
+def _named_variables(
+    message: str, location: tuple[str, ...], variables: Mapping[str, str]
+) -> list[str]:
+    """Return the variables of the options below `location` that `message` names.
+
+    The problem of a whole table names its options in the message only, such as
+    "max_retry must be at least first_retry".
+    """
+    words = set(re.findall(r"\w+", message))
+    table = "".join(f"{part.upper()}__" for part in location)
+    return [
+        name
+        for name in variables
+        if name.startswith(table) and name.removeprefix(table).lower() in words
+    ]
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:

@@ -35,17 +35,17 @@ class LogSettings(_Table):
     )
     stdout: bool = Field(
         default=False,
-        description="Write all lines to standard output as well; always done on a terminal.",
+        description="Also write all lines to standard output; always on in a terminal.",
     )
     probe_requests: bool = Field(
         default=False,
-        description="Write every probe and scrape to api.log; otherwise only failed, slow and "
-        "changed ones.",
+        description="Log every probe and scrape request in api.log; otherwise only failed, slow "
+        "and changed ones.",
     )
     slow_request_ms: int = Field(
         1000,
         ge=1,
-        description="A probe or scrape that takes this long, in milliseconds, counts as slow.",
+        description="A probe or scrape request that takes this many milliseconds counts as slow.",
     )
     rotate_mb: int = Field(
         100,
@@ -62,7 +62,7 @@ class LogSettings(_Table):
     max_total_mb: int = Field(
         5000,
         ge=10,
-        description="Delete the oldest log files early if all together exceed this size in MB.",
+        description="Delete the oldest log files early if together they exceed this size in MB.",
     )
 
 
@@ -70,11 +70,13 @@ class SelectionSettings(_Table):
     """`[selection]`: which of the installed plugins and apps run."""
 
     allow: tuple[str, ...] | None = Field(
-        None, description="The only plugins and apps to load; if unset, all installed ones."
+        None, description="Load only these plugins and apps; if unset, all installed ones."
     )
-    disable: tuple[str, ...] = Field((), description="Installed plugins and apps not to load.")
+    disable: tuple[str, ...] = Field((), description="Do not load these plugins and apps.")
     required: tuple[str, ...] = Field(
-        (), description="Plugins and apps that must run; otherwise /ready is 503 `plugin_missing`."
+        (),
+        description="Plugins and apps that must run; otherwise /ready responds 503 "
+        "`plugin_missing`.",
     )
 
 
@@ -82,61 +84,72 @@ class ProbeSettings(_Table):
     """`[probes.<name>]`: the operator's settings of one probe."""
 
     critical: bool | None = Field(
-        None, description="Whether /ready depends on it; if unset, the author's default."
+        None, description="Whether /ready depends on this probe; if unset, the plugin's default."
     )
     timeout: float | None = Field(
-        None, gt=0, le=60, description="Seconds for one run; if unset, the author's default."
+        None,
+        gt=0,
+        le=60,
+        description="Timeout of one run in seconds; if unset, the plugin's default.",
     )
     min_interval: float = Field(
-        0, ge=0, description="Reuse a result for this many seconds; 0 runs on each request."
+        0,
+        ge=0,
+        description="Reuse a result for this many seconds; 0 runs the probe on every request.",
     )
 
 
 class PluginLimits(_Table):
-    """`[plugin_limits]`: how long one plugin or application may take before it is given up on."""
+    """`[plugin_limits]`: how long a plugin or application may take."""
 
     import_timeout: float = Field(
-        10.0, gt=0, le=600, description="Seconds for the import of a plugin or app."
+        10.0, gt=0, le=600, description="Timeout in seconds for importing a plugin or app."
     )
     construct_timeout: float = Field(
         5.0,
         gt=0,
         le=600,
-        description="Seconds for the validation of a plugin's options, and for its constructor.",
+        description="Timeout in seconds for validating a plugin's options and for its constructor.",
     )
     start_timeout: float = Field(
-        10.0, gt=0, le=600, description="Seconds for one attempt to start a plugin or app."
+        10.0,
+        gt=0,
+        le=600,
+        description="Timeout in seconds for one attempt to start a plugin or app.",
     )
     first_retry: float = Field(
         1.0,
         ge=0.05,
         le=3600,
-        description="Seconds until a failed start is retried; doubled after each further failure.",
+        description="Retry a failed start after this many seconds; each failure doubles the delay.",
     )
     max_retry: float = Field(
-        60.0, ge=0.05, le=3600, description="Seconds between two attempts to start, at most."
+        60.0,
+        ge=0.05,
+        le=3600,
+        description="Maximum delay in seconds between two attempts to start.",
     )
     stop_timeout: float = Field(
-        3.0, gt=0, le=60, description="Seconds for the stop of one plugin or app."
+        3.0, gt=0, le=60, description="Timeout in seconds for stopping one plugin or app."
     )
     stop_all_timeout: float = Field(
-        5.0, gt=0, le=60, description="Seconds for the stop of all plugins together."
+        5.0, gt=0, le=60, description="Timeout in seconds for stopping all plugins together."
     )
     stall_timeout: float = Field(
         5.0,
         ge=0.5,
         le=600,
-        description="Seconds for which code may hold up the HTTP loop; then `http_loop.stalled` is "
-        "logged with the line of each thread.",
+        description="Log `http_loop.stalled`, with the current line of each thread, when code "
+        "blocks the HTTP loop for this many seconds.",
     )
 
     @model_validator(mode="after")
     def _are_in_order(self) -> Self:
         if self.max_retry < self.first_retry:
-            raise ValueError(f"max_retry must be at least first_retry, {self.first_retry:g}")
+            raise ValueError(f"max_retry must be at least first_retry ({self.first_retry:g} s)")
         if self.stop_all_timeout < self.stop_timeout:
             raise ValueError(
-                f"stop_all_timeout must be at least stop_timeout, {self.stop_timeout:g}"
+                f"stop_all_timeout must be at least stop_timeout ({self.stop_timeout:g} s)"
             )
         return self
 
@@ -145,7 +158,7 @@ class MetricsSettings(_Table):
     """`[metrics]`: the maximum number of series that plugins may export."""
 
     max_series_per_family: int = Field(
-        100, ge=1, description="Maximum number of series in one family of a plugin."
+        100, ge=1, description="Maximum number of series in one metric family of a plugin."
     )
     max_series_per_plugin: int = Field(
         500, ge=1, description="Maximum number of series of one plugin."
@@ -166,40 +179,44 @@ class Settings(_Table):
     """Old names that are still accepted, and the new ones."""
 
     environment: Environment = Field(
-        "development", description="development, test, staging or production."
+        "development", description="One of development, test, staging and production."
     )
     database_url: SecretStr | None = Field(
         None,
-        description="postgresql://user:password@host:port/name; embedded in development and test.",
+        description="postgresql://user:password@host:port/name; if unset, the embedded database "
+        "in development and test.",
     )
     host: str = Field(
         "",
-        description="Address to listen on; 127.0.0.1 in development and test, otherwise 0.0.0.0.",
+        description="Address to listen on; by default 127.0.0.1 in development and test, otherwise "
+        "0.0.0.0.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
-    internal_host: str = Field("", description="Address of the second listener; if unset, `host`.")
+    internal_host: str = Field(
+        "", description="Address of the second listener; if unset, the same as `host`."
+    )
     internal_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Port of a second listener; /status and /metrics are then served there only.",
+        description="Port of a second listener; /status and /metrics are then served only there.",
     )
     drain_seconds: float = Field(
         -1,
         le=600,
-        description="Seconds from SIGTERM until the listeners close; "
-        "0 in development and test, otherwise 5.",
+        description="Seconds between SIGTERM and closing the listeners; by default 0 in "
+        "development and test, otherwise 5.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="Networks whose X-Forwarded-For is trusted, such as 10.0.0.0/8."
+        (), description="Trust X-Forwarded-For from these networks, such as 10.0.0.0/8."
     )
     status_token: tuple[SecretStr, ...] = Field(
         (),
-        description="Bearer tokens for full details in staging and production; if none is "
+        description="Bearer tokens that show full details in staging and production; if none is "
         "configured, details are hidden from everyone.",
     )
     status_token_file: Path | None = Field(
-        None, description="File with one such token per line; reread when it changes."
+        None, description="File with one bearer token per line; reread when it changes."
     )
     ready_timeout: float = Field(
         0.8, gt=0, le=60, description="Seconds within which /ready responds."
@@ -209,14 +226,14 @@ class Settings(_Table):
     )
     sentry_dsn: SecretStr | None = Field(
         None,
-        description="https://key@host/number of the Sentry project that receives errors.",
+        description="DSN of the Sentry project that receives errors: https://key@host/number.",
     )
     sentry_traces_sample_rate: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Share of requests that are traced; 1.0 in development, otherwise 0.1. "
-        "/health, /ready and /metrics are never traced.",
+        description="Share of requests to trace, from 0 to 1; by default 1.0 in development, "
+        "otherwise 0.1. /health, /ready and /metrics are never traced.",
     )
     log: LogSettings = LogSettings()
     selection: SelectionSettings = SelectionSettings()
@@ -226,17 +243,17 @@ class Settings(_Table):
 
     @property
     def open(self) -> bool:
-        """True where everything is shown to everyone."""
+        """True if this environment shows everything to everyone."""
         return self.environment in OPEN_ENVIRONMENTS
 
     @field_validator("status_token", mode="before")
     @classmethod
-    def _one_or_several(cls, value: object) -> object:
+    def _wrap_single_token(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("status_token")
     @classmethod
-    def _long_enough(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _check_length(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(token.get_secret_value()) < 16 for token in tokens):
             raise ValueError("a token must have at least 16 characters")
         return tokens
@@ -257,7 +274,7 @@ class Settings(_Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _by_environment(cls, values: object) -> object:
+    def _apply_environment_defaults(cls, values: object) -> object:
         if isinstance(values, dict):
             is_open = values.get("environment", "development") in OPEN_ENVIRONMENTS
             values = dict(values)
@@ -275,25 +292,24 @@ class Settings(_Table):
 
 
 def check_database_url(url: str) -> None:
-    """Raise ValueError, without naming any secret, unless asyncpg can read `url`."""
+    """Raise ValueError, which shows no secret, unless asyncpg can read `url`."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in ("postgres", "postgresql"):
-        shown = scheme if scheme and len(scheme) < 30 else "no scheme"
-        raise ValueError(
-            f"begins with {shown!r}; write it as postgresql://user:password@host:5432/name"
-        )
+        short = scheme and len(scheme) < 30
+        problem = f"starts with {scheme!r}" if short else "does not start with postgresql://"
+        raise ValueError(f"{problem}; use the form postgresql://user:password@host:5432/name")
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         raise ValueError(
-            "is no URL; write it as postgresql://user:password@host:5432/name, with special "
-            "characters of the password percent-encoded"
+            "is not a valid URL; use the form postgresql://user:password@host:5432/name, and "
+            "percent-encode special characters in the password"
         ) from None
 
 
 def service_fields(settings: Settings) -> dict[str, str]:
-    """Return the fields of the Elastic Common Schema that every log line has."""
+    """Return the Elastic Common Schema fields that every log line has."""
     return {
         "service.name": SERVICE,
         "service.version": __version__,

@@ -1,4 +1,4 @@
-"""The settings as people see them: a table of all, and the values in force without secrets."""
+"""Settings for people: a table of all options, and the values in force without secrets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from aliaport.settings.sources import PREFIX, USUAL_NAMES
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One option: its key in the file, its variable, its default and its meaning."""
+    """An option: its key in the file, its variable, its default and its meaning."""
 
     key: str
     variable: str
@@ -24,27 +24,27 @@ class SettingRow:
 
 
 def describe() -> list[SettingRow]:
-    """All options of the service, in the order of their declaration."""
+    """Return all options of the service, in the order of their declaration."""
     rows = _rows(Settings, ())
     return [*rows, *_rows(ProbeSettings, ("probes", "<name>"))]
 
 
 def masked(model: BaseModel) -> dict[str, Any]:
-    """The values in force, ready for JSON, with every secret as `***`."""
+    """Return the values in force, ready for JSON, with every secret as `***`."""
     return {name: _shown(value) for name, value in model}
 
 
 def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
-        # A URL is worth seeing: where does it point? Without its password, it is no secret.
+        # Show where a URL points; without its password, it is not a secret.
         return redact(text) if text.startswith(("postgres://", "postgresql://")) else "***"
     if isinstance(value, BaseModel):
         return masked(value)
     if isinstance(value, dict):
-        return {str(key): _shown(each) for key, each in value.items()}
+        return {str(key): _shown(item) for key, item in value.items()}
     if isinstance(value, tuple | list | set | frozenset):
-        return [_shown(each) for each in value]
+        return [_shown(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)

@@ -1,4 +1,4 @@
-"""Reads the TOML file, the environment and, on request, a `.env` file, without judging them."""
+"""Reads the TOML file, the environment and an optional `.env` file, without validating them."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ USUAL_NAMES = (
     *("DATABASE_URL", "DATABASE_URL_FILE", "ENVIRONMENT"),
     *("SENTRY_DSN", "SENTRY_DSN_FILE"),
 )
-"""Variables that have no prefix; with it they work too, and win."""
+"""Variables without a prefix; they also work with it, and then win."""
 
 _INJECTED = re.compile(r"ALIAPORT_(SERVICE_(HOST|PORT(_.*)?)|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)")
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
@@ -24,7 +24,7 @@ _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What was read. `variables` holds the prefixed names, whatever the environment's were."""
+    """The sources as read. `variables` has prefixed names, however the environment spells them."""
 
     variables: Mapping[str, str]
     table: Mapping[str, Any]
@@ -32,14 +32,14 @@ class Sources:
     spelled: Mapping[str, str]
 
     def name_of(self, variable: str) -> str:
-        """The variable as the environment spells it."""
+        """Return the variable's name as the environment spells it."""
         return self.spelled.get(variable, variable)
 
 
 def read_sources(
     environ: Mapping[str, str], config: Path | None = None, env_file: Path | None = None
 ) -> Sources:
-    """Read all sources. `config` is otherwise ALIAPORT_CONFIG. Raises ConfigError."""
+    """Read all sources; `config` defaults to ALIAPORT_CONFIG. Raises ConfigError."""
     if env_file is not None:
         environ = {**_dotenv(env_file), **environ}
     named = environ.get(f"{PREFIX}CONFIG")
@@ -58,7 +58,7 @@ def read_sources(
 
 
 def _is_injected(name: str, value: str) -> bool:
-    """Kubernetes sets such variables in every pod beside a Service named aliaport."""
+    """Recognise variables that Kubernetes sets for a Service named aliaport."""
     return bool(_INJECTED.fullmatch(name) or _INJECTED_VALUE.match(value))
 
 
@@ -68,7 +68,9 @@ def _toml(file: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError([f"{file}: {error.strerror}; give the path of a TOML file"]) from None
+        raise ConfigError(
+            [f"{file}: {error.strerror}; pass the path of a readable TOML file"]
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{file}: is not UTF-8 text; save it as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
@@ -81,5 +83,5 @@ def _dotenv(file: Path) -> dict[str, str]:
             values = dotenv_values(stream=stream)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise ConfigError([f"{file}: {reason}; --env-file takes a readable .env file"]) from None
+        raise ConfigError([f"{file}: {reason}; --env-file needs a readable .env file"]) from None
     return {name: value for name, value in values.items() if value is not None}

@@ -35,7 +35,7 @@ def authority(tmp_path: Path) -> trustme.CA:
     ("days", "name", "said"),
     [
         (14.5, "127.0.0.1", ""),
-        (13.5, "127.0.0.1", "days left; 14 are wanted"),
+        (13.5, "127.0.0.1", "days left; at least 14 are required"),
         (-1, "127.0.0.1", "certificate has expired"),
         (90, "elsewhere.test", "IP address mismatch"),
     ],
@@ -81,6 +81,6 @@ async def test_every_https_address_is_looked_at(
 async def test_what_speaks_no_tls_or_is_closed_is_told(stand_in: StandIn) -> None:
     plain = (await stand_in({})).replace("http://", "https://")
     finding = await found("certificates", Targets("http://a", sites=(plain,), timeout=2))
-    assert (finding.verdict, ": no TLS" in finding.seen) == (Verdict.FAIL, True), finding
+    assert (finding.verdict, ": TLS failed" in finding.seen) == (Verdict.FAIL, True), finding
     closed = await found("certificates", Targets("http://a", sites=("https://127.0.0.1:1",)))
     assert (closed.verdict, "Connection refused" in closed.seen) == (Verdict.FAIL, True)

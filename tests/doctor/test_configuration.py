@@ -28,7 +28,7 @@ async def test_a_missing_dsn_fails_and_a_set_one_is_not_shown() -> None:
     assert (missing.verdict, "SENTRY_DSN is not set" in missing.seen) == (Verdict.FAIL, True)
     found = await _find("sentry", sentry_dsn=SecretStr("https://geheim@o1.sentry.test/7"))
     assert found.verdict is Verdict.PASS
-    assert found.seen == "set: project 7 at o1.sentry.test (Sentry itself was not asked)"
+    assert found.seen == "set: project 7 at o1.sentry.test (Sentry itself was not contacted)"
 
 
 @pytest.mark.parametrize(

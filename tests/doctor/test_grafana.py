@@ -56,21 +56,26 @@ async def test_a_provisioned_one_passes(stand_in: StandIn) -> None:
 @pytest.mark.parametrize(
     ("check", "path", "answer", "said"),
     [
-        ("health", "/api/health", answering({"database": "failing"}, 503), "answers 503"),
-        ("health", "/api/health", {"database": "failing"}, "its database is 'failing'"),
+        ("health", "/api/health", answering({"database": "failing"}, 503), "responded 503"),
+        ("health", "/api/health", {"database": "failing"}, "Grafana's database is 'failing'"),
         (
             "data_source",
             SOURCE,
             answering({"message": "Data source not found"}, 404),
             "there is no",
         ),
-        ("data_source", SOURCE, {"type": "loki"}, "of the type 'loki'"),
-        ("data_source", SOURCE, answering({"message": "no"}, 403), "the token may not see"),
+        ("data_source", SOURCE, {"type": "loki"}, "has the type 'loki'"),
+        (
+            "data_source",
+            SOURCE,
+            answering({"message": "no"}, 403),
+            "the token does not allow reading",
+        ),
         (
             "data_source",
             f"{SOURCE}/health",
             answering({"status": "ERROR", "message": "connect: refused"}, 400),
-            "answers 400: connect: refused",
+            "responded 400: connect: refused",
         ),
         (
             "dashboards",
@@ -98,7 +103,7 @@ async def test_a_wrong_token_is_told_and_not_shown(stand_in: StandIn) -> None:
     here = targets(await stand_in(grafana()), "glsa_wrong-and-secret")
     for check in ("data_source", "dashboards"):
         finding = await found(f"grafana.{check}", here)
-        assert (finding.verdict, "answers 401" in finding.seen) == (Verdict.FAIL, True)
+        assert (finding.verdict, "responded 401" in finding.seen) == (Verdict.FAIL, True)
         assert "glsa_" not in str(finding)
 
 
@@ -109,4 +114,4 @@ def test_without_a_token_only_its_health_is_asked(tmp_path: Path) -> None:
         "grafana.data_source": "not_checked",
         "grafana.dashboards": "not_checked",
     }
-    assert outcome.lines["grafana.dashboards"]["seen"].endswith("give --grafana-token-file")
+    assert outcome.lines["grafana.dashboards"]["seen"].endswith("pass --grafana-token-file")

@@ -129,7 +129,7 @@ async def test_a_check_that_does_not_end_is_ended() -> None:
 
     run = Run(Targets("http://a", timeout=0.02), None, None)  # type: ignore[arg-type]
     line = await line_of(Check("a.b", "Endless", endless), run)
-    assert (line.finding.verdict, line.finding.seen) == (Verdict.FAIL, "not done within 0.12 s")
+    assert (line.finding.verdict, line.finding.seen) == (Verdict.FAIL, "not finished within 0.12 s")
 
 
 def test_what_servers_answer_is_made_harmless() -> None:

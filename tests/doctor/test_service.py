@@ -118,7 +118,7 @@ async def test_development_is_no_production(launch: Launch, tmp_path: Path) -> N
     )
     open_to_all = await found("service.metrics_private", public)
     assert open_to_all.verdict is Verdict.FAIL
-    assert "/metrics answers 200, /status answers 200" in open_to_all.seen
+    assert "/metrics responds 200, /status responds 200" in open_to_all.seen
 
 
 def test_a_dead_service_fails_and_names_the_runbook(tmp_path: Path) -> None:
@@ -139,19 +139,19 @@ def test_a_dead_service_fails_and_names_the_runbook(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--url", "ftp://a"], "is no address of a web server"),
-        (["--url", "http://user:geheim@a"], "holds a name or password"),
-        (["--url", "http://a/?token=geheim"], "has something after the path"),
-        (["--url", "http://a:99999"], "is no URL"),
+        (["--url", "ftp://a"], "is not an http or https URL"),
+        (["--url", "http://user:geheim@a"], "contains a user name or password"),
+        (["--url", "http://a/?token=geheim"], "has a query or fragment after the path"),
+        (["--url", "http://a:99999"], "is not a valid URL"),
         (["--url", "http://a", "--internal-url", "http://a"], "is the same as --url"),
-        (["--url", "http://a", "--config", "a.toml"], "takes no configuration"),
+        (["--url", "http://a", "--config", "a.toml"], "omit --config and --env-file"),
         (["--test-alert"], "needs --alertmanager"),
         (["--status-token-file", "nothing"], "No such file"),
-        (["--grafana-token-file", "empty"], "holds no token"),
-        (["--uptimerobot-token-file", "odd"], "cannot be sent as a token"),
+        (["--grafana-token-file", "empty"], "contains no token"),
+        (["--uptimerobot-token-file", "odd"], "cannot be sent in a token"),
         (["--ca-file", "empty"], "--ca-file"),
         (["--timeout", "0"], "--timeout"),
-        (["--job", 'a"}'], "is no name of a job"),
+        (["--job", 'a"}'], "is not a valid job name"),
         (["--strange"], "No such option"),
     ],
 )

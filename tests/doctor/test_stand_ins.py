@@ -44,7 +44,7 @@ async def test_a_hanging_server_meets_the_deadline(stand_in: StandIn) -> None:
     url = await stand_in({"/health": hang})
     finding = await found("service.health", Targets(url, timeout=0.3))
     assert finding.verdict is Verdict.FAIL
-    assert finding.seen == f"{url}/health: no whole answer within 0.3 s"
+    assert finding.seen == f"{url}/health: no complete response within 0.3 s"
     assert finding.todo
 
 
@@ -57,7 +57,7 @@ async def test_a_server_that_drips_meets_the_deadline(stand_in: StandIn) -> None
             await asyncio.sleep(0.05)
 
     finding = await found("service.health", Targets(await stand_in({"/health": drip}), timeout=0.4))
-    assert "no whole answer within 0.4 s" in finding.seen
+    assert "no complete response within 0.4 s" in finding.seen
 
 
 async def test_an_endless_answer_is_not_read(
@@ -92,7 +92,7 @@ async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({**health(), "service": "nginx"}, "is of another service"),
+        ({**health(), "service": "nginx"}, "belongs to another service"),
         ({"status": "UP"}, "not as Aliaport does"),
         (["healthy"], "not as Aliaport does"),
     ],
@@ -105,10 +105,10 @@ async def test_another_service_s_health_is_no_pass(stand_in: StandIn, body: Any,
 async def test_what_is_no_json_or_of_another_form_fails_its_line_alone(stand_in: StandIn) -> None:
     url = await stand_in({"/health": lambda _: web.Response(text="<html>\x1b[2J"), "/ready": {}})
     finding = await found("service.health", Targets(url))
-    assert finding.seen == f"{url}/health answers something else than JSON: <html>?[2J"
+    assert finding.seen == f"{url}/health did not respond with JSON: <html>?[2J"
     broken = await found("service.ready", Targets(url))
     assert broken.verdict is Verdict.FAIL
-    assert "has not the form that doctor knows: KeyError" in broken.seen
+    assert "unexpected response format: KeyError" in broken.seen
 
 
 class Latencies:

@@ -59,7 +59,7 @@ async def test_other_people_s_monitors_do_not_count(stand_in: StandIn) -> None:
 
 async def test_a_wrong_key_and_a_limit_are_told(stand_in: StandIn) -> None:
     finding = await _asked(stand_in, [], key="ur1-wrong-and-secret")
-    assert (finding.verdict, "answers 401" in finding.seen) == (Verdict.FAIL, True)
+    assert (finding.verdict, "responded 401" in finding.seen) == (Verdict.FAIL, True)
     assert "ur1-wrong" not in str(finding)
 
     async def limited(request: web.Request) -> web.Response:
@@ -68,4 +68,4 @@ async def test_a_wrong_key_and_a_limit_are_told(stand_in: StandIn) -> None:
     url = await stand_in({"/monitors": limited})
     here = Targets("http://a", uptimerobot=url, uptimerobot_token=KEY, uptimerobot_name="a")
     finding = await found("uptimerobot.monitors", here)
-    assert finding.todo == "ask again in 17 s"
+    assert finding.todo == "try again in 17 s"

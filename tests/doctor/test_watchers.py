@@ -106,7 +106,7 @@ def test_the_shipped_watchers_pass_and_a_test_alert_arrives(
     assert watched.alertmanager.url in seen["prometheus.alertmanager"]
     assert seen["alertmanager.slack"].endswith("slack, slack-and-mail, slack-mail-and-sms")
     assert seen["alertmanager.sms"] == "receivers with SMS (SNS): slack-mail-and-sms"
-    assert seen["alertmanager.watchdog"].endswith("goes to heartbeat (webhook)")
+    assert seen["alertmanager.watchdog"].endswith("is routed to heartbeat (webhook)")
     assert seen["alertmanager.delivery"].startswith("sent by email, slack within ")
     wait_until(lambda: _came(watched.receivers), "Slack and mail have the test alert")
     _is_ended(watched)
@@ -224,13 +224,13 @@ async def test_a_prometheus_without_rules_and_alertmanager_fails(tmp_path: Path)
         "prometheus.latency": NOT_CHECKED,
         "prometheus.alertmanager": FAIL,
     }
-    assert lines["prometheus.scrape"]["seen"] == f"1 of 1 targets down: {dead}"
+    assert lines["prometheus.scrape"]["seen"] == f"1 of 1 targets are down: {dead}"
     assert "connection refused" in lines["prometheus.targets"]["seen"]
     assert "missing: groups aliaport, " in lines["prometheus.rules"]["seen"]
     assert "broken/Broken: " in lines["prometheus.evaluation"]["seen"]
     assert lines["prometheus.alertmanager"]["runbook"].endswith("/PrometheusAlertmanagerMissing.md")
     assert "up, but without aliaport_build_info" in strange.seen
-    assert absent.seen == "no target of the job nothing"
+    assert absent.seen == "the job nothing has no targets"
 
 
 async def _scrape(prometheus: BarePrometheus, job: str) -> Finding:
@@ -279,9 +279,11 @@ def test_an_alertmanager_that_tells_hardly_anybody_fails(tmp_path: Path) -> None
         "alertmanager.watchdog": FAIL,
         "alertmanager.delivery": FAIL,
     }
-    assert lines["alertmanager.slack"]["seen"] == "no route leads to Slack; there are: webhook"
+    assert lines["alertmanager.slack"]["seen"] == (
+        "no route leads to Slack; routes lead only to: webhook"
+    )
     assert "Prometheus' alerts do not arrive" in lines["alertmanager.watchdog"]["seen"]
-    assert lines["alertmanager.delivery"]["seen"] == "the receiver nobody tells nobody"
+    assert lines["alertmanager.delivery"]["seen"] == "the receiver nobody notifies nobody"
     assert "geheim" not in outcome.output
     assert receivers.heartbeat.url not in outcome.output
 

@@ -43,7 +43,7 @@ def test_an_action_that_cannot_be_recorded_is_refused(
 
     with monkeypatch.context() as patch:
         patch.setattr("aliaport.logs.files.os.write", failing)
-        with pytest.raises(AuditError, match="No space left on device; make room"):
+        with pytest.raises(AuditError, match="No space left on device; free disk space"):
             audit.record("second")
     assert (tmp_path / "app.log").read_bytes() == before, "half a record is taken back"
     assert writer.refused == 1
@@ -61,9 +61,9 @@ async def test_a_stalled_disk_refuses_in_time(
     write = file.write
     monkeypatch.setattr(file, "write", lambda lines: (gate.wait(30), write(lines))[1])
     audit, _ = audit_of(file)
-    with pytest.raises(AuditError, match="the disk does not answer"):
+    with pytest.raises(AuditError, match="the disk does not respond"):
         audit.record("first")
-    with pytest.raises(AuditError, match="the disk does not answer"):
+    with pytest.raises(AuditError, match="the disk does not respond"):
         await audit.arecord("second")
     gate.set()
 

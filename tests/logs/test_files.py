@@ -16,7 +16,7 @@ import pytest
 
 from aliaport.errors import StartupError
 from aliaport.logs.files import OPENER_LENGTH
-from aliaport.logs.pipeline import _locked
+from aliaport.logs.pipeline import _lock_folder
 from tests.support.ecs import parsed
 from tests.support.logs import LINES, entry, log_file, numbers, rotated_files, writer_of
 from tests.support.tmpfs import run_on_tmpfs
@@ -134,8 +134,8 @@ def test_an_interrupted_line_is_whole_in_the_next_file(tmp_path: Path) -> None:
 @pytest.mark.service
 def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from aliaport.logs.pipeline import _locked; "
-        "_locked(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from aliaport.logs.pipeline import _lock_folder; "
+        "_lock_folder(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -144,11 +144,11 @@ def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
         with pytest.raises(StartupError, match="another service writes its logs"):
-            _locked(tmp_path)
+            _lock_folder(tmp_path)
     finally:
         other.kill()
         other.wait()
-    lock = _locked(tmp_path)
+    lock = _lock_folder(tmp_path)
     fcntl.lockf(lock, fcntl.LOCK_UN)
     os.close(lock)
 

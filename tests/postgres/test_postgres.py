@@ -167,7 +167,7 @@ async def test_migrations_that_do_not_fit_are_refused(server: TcpPostgres) -> No
     with pytest.raises(MigrationError, match="must be numbered"):
         await migrate(context, "y", [Migration(2, "gap", "SELECT 1")])
     broken = Migration(2, "broken", "CREATE TABLE half (id integer); SELECT nonsense")
-    with pytest.raises(MigrationError, match="failed and was undone"):
+    with pytest.raises(MigrationError, match="failed and was rolled back"):
         await migrate(context, "y", [good, broken])
     assert server.sql("SELECT to_regclass('half') IS NULL") == "t"
     wait_until(lambda: server.sql("SELECT 1") == "1", "the server still works")

@@ -72,6 +72,6 @@ def test_a_bad_dsn_ends_the_start(tmp_path: Path, variable: str) -> None:
     dsn = {variable: "https://Kal3m@sentry.example/project-id"}
     done = commands.aliaport(tmp_path, "serve", environ=dsn)
     assert (done.code, done.out) == (2, "")
-    assert f"{variable}: sentry_dsn: does not end with the number of a project" in done.err
+    assert f"{variable}: sentry_dsn: does not end with a project number" in done.err
     assert "https://<key>@<host>/<project number>" in done.err
     assert "Kal3m" not in done.err

@@ -1,5 +1,8 @@
 """The limits of plugins: bounded, in order, and named where they are not."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from aliaport.errors import ConfigError
@@ -30,12 +33,28 @@ def test_a_limit_out_of_bounds_is_refused_and_named(name: str, value: str) -> No
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"first_retry": "90"}, "max_retry must be at least first_retry, 90"),
-        ({"stop_timeout": "8"}, "stop_all_timeout must be at least stop_timeout, 8"),
+        ({"first_retry": "90"}, "max_retry must be at least first_retry (90 s)"),
+        ({"stop_timeout": "8"}, "stop_all_timeout must be at least stop_timeout (8 s)"),
     ],
 )
 def test_limits_that_contradict_each_other_are_refused(
     values: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         limits(**values)
+
+
+def test_contradicting_limits_name_the_variables_that_set_them() -> None:
+    with pytest.raises(ConfigError) as raised:
+        limits(first_retry="90", max_retry="30", import_timeout="5")
+    assert raised.value.problems == (
+        f"{PREFIX}FIRST_RETRY, {PREFIX}MAX_RETRY: plugin_limits: "
+        "max_retry must be at least first_retry (90 s)",
+    )
+
+
+def test_contradicting_limits_of_a_file_name_the_file(tmp_path: Path) -> None:
+    toml = tmp_path / "a.toml"
+    toml.write_text("[plugin_limits]\nstop_timeout = 8\n")
+    with pytest.raises(ConfigError, match=f"{toml}: plugin_limits: stop_all_timeout must be"):
+        core_settings(read_sources({f"{PREFIX}IMPORT_TIMEOUT": "5"}, toml))

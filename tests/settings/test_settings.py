@@ -93,7 +93,7 @@ def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
         f"{toml}: probes.a.timeout",
         "ENVIRONMENT: environment",
         "ALIAPORT_DRAIN_SECONDS: drain_seconds: must not be negative",
-        "DATABASE_URL: database_url: begins with 'postgresql+asyncpg'",
+        "DATABASE_URL: database_url: starts with 'postgresql+asyncpg'",
         "ALIAPORT_STATUS_TOKEN: status_token: a token must have at least 16 characters",
     ):
         assert part in message
@@ -181,6 +181,9 @@ def test_a_validator_of_the_whole_model_names_the_plugin() -> None:
 
     with pytest.raises(ConfigError, match=r"plugins\.thing: low must not be above high"):
         plugin_config(read_sources({}), "plugins", "thing", Ordered)
+    low = {"ALIAPORT_PLUGINS__THING__LOW": "3"}
+    with pytest.raises(ConfigError, match=r"__THING__LOW: plugins\.thing: low must not be above"):
+        plugin_config(read_sources(low), "plugins", "thing", Ordered)
 
 
 @pytest.mark.parametrize(
@@ -207,11 +210,11 @@ def test_a_variable_with_the_prefix_wins_over_the_usual_name() -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("db.example/name", "begins with 'no scheme'"),
-        ("x" * 30 + "://db/name", "begins with 'no scheme'"),
-        ("mysql://db/name", "begins with 'mysql'"),
-        ("postgresql://user:geheim@db:port/name", "is no URL"),
-        ("postgresql://user:geheim@[db/name", "is no URL"),
+        ("db.example/name", "does not start with postgresql://"),
+        ("x" * 30 + "://db/name", "does not start with postgresql://"),
+        ("mysql://db/name", "starts with 'mysql'"),
+        ("postgresql://user:geheim@db:port/name", "is not a valid URL"),
+        ("postgresql://user:geheim@[db/name", "is not a valid URL"),
     ],
 )
 def test_urls_that_are_no_database_s(url: str, said: str) -> None:
@@ -223,7 +226,7 @@ def test_urls_that_are_no_database_s(url: str, said: str) -> None:
 def test_a_dsn_of_sentry_is_checked_and_not_shown() -> None:
     assert settings({"SENTRY_DSN": "https://key@sentry.example/1"}).sentry_dsn is not None
     message = problems({"SENTRY_DSN": "https://geheim@sentry.example/project-id"})
-    assert "SENTRY_DSN: sentry_dsn: does not end with the number of a project" in message
+    assert "SENTRY_DSN: sentry_dsn: does not end with a project number" in message
     assert "geheim" not in message
 
 

@@ -276,7 +276,7 @@ def test_what_cannot_be_recorded_is_not_done(api: Operations, name: str) -> None
     done = api.invoke("user", *arguments, typed=PASSWORD, **folder)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "the action is not done, since the audit log cannot record it" in line
+    assert "the action was refused because the audit log cannot record it" in line
     assert rows(api) == before
 
 

@@ -27,6 +27,9 @@ GROUPS = {"alert": "Specification", "slo": "Error budgets", "log": "Logs"}
 FENCE_TITLES = {"changes": "Changes something", "docker": "Needs Docker Compose"}
 """The titles of fences whose language is followed by one of these words."""
 
+THEMED = "[data-md-color-scheme="
+"""What a picture has that knows the colours of the site."""
+
 _LINK = re.compile(r"(`+).+?\1|(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 _FENCE = re.compile(r" *(`{3,}|~{3,})(.*)")
 _ITEM = re.compile(r"( *)([-*+]|\d+\.)( +)(?=\S)")
@@ -74,7 +77,9 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     def inline(found: re.Match[str]) -> str:
         target = posixpath.join(posixpath.dirname(page.url), found[2])
         file = ROOT / "docs" / posixpath.normpath(target)
-        picture = re.sub(r"<\?xml.*?\?>\s*", "", file.read_text()).strip()
+        picture = file.read_text().strip()
+        if THEMED not in picture:
+            return found[0]
         return f'<div class="picture" role="img" aria-label="{found[1]}">{picture}</div>'
 
     html = re.sub(r'<img alt="([^"]*)" src="([^":]+\.svg)" ?/?>', inline, html)

@@ -74,7 +74,7 @@ def hooks() -> ModuleType:
 
 
 def test_it_builds_without_a_warning(site: Path) -> None:
-    for page in ("index.html", "deploy/runbooks/AliaportDown/index.html", "plugins/db/index.html"):
+    for page in ("index.html", "deploy/runbooks/AliaportDown.html", "plugins/db/index.html"):
         assert (site / page).exists()
     assert not list(site.rglob("*.py*")), "the hooks are not published"
 
@@ -104,7 +104,7 @@ def test_an_asset_from_another_host_is_found(tmp_path: Path, text: str) -> None:
 
 
 def test_no_markdown_is_left_in_the_pages(site: Path) -> None:
-    for page in site.rglob("index.html"):
+    for page in site.rglob("*.html"):
         text = re.sub(
             r"<(pre|code)[ >].*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL
         )
@@ -115,14 +115,14 @@ def test_no_markdown_is_left_in_the_pages(site: Path) -> None:
 
 def test_the_search_is_local_and_knows_the_runbooks(site: Path) -> None:
     index = (site / "search/search_index.json").read_text(encoding="utf-8")
-    assert "deploy/runbooks/AliaportDown/" in index
-    assert "reference/configuration/" in index
+    assert "deploy/runbooks/AliaportDown.html" in index
+    assert "reference/configuration.html" in index
 
 
 def relinked(hooks: ModuleType, place: str, source: str, line: str) -> str:
     pages = ("how-to/checklists.md", "deploy/elk/README.md")
     files = Files(
-        [File(page, str(ROOT / "docs"), "site", use_directory_urls=True) for page in pages]
+        [File(page, str(ROOT / "docs"), "site", use_directory_urls=False) for page in pages]
     )
     text: str = hooks.relinked(line, place, source, files)
     return text

@@ -21,7 +21,7 @@ PATTERNS = ("*.md", "deploy/**/*.md", "plugins/**/*.md")
 CHANGELOG = "CHANGELOG.md"
 MAIN_PAGES = (CHANGELOG, "CONTRIBUTING.md", "SECURITY.md")
 RUNBOOKS = "deploy/runbooks/*.md"
-GROUPS = {"alert": "Specification", "slo": "Error budgets", "log": "Logs"}
+GROUPS = {"alert": "Core alerts", "slo": "Error budgets", "log": "Logs"}
 """Titles of the groups of runbooks whose rule file has a short name."""
 
 FENCE_TITLES = {"changes": "Changes something", "docker": "Needs Docker Compose"}

@@ -47,7 +47,7 @@ def test_the_reference_has_each_setting_metric_and_command() -> None:
         ("metrics.md", metric_lists.own()),
     ):
         text = (ROOT / "docs/reference" / name).read_text()
-        assert [each for each in described if f"`{each}`" not in text] == []
+        assert [row for row in described if f"`{row}`" not in text] == []
     commands = (ROOT / "docs/reference/cli.md").read_text()
     for heading in ("## aliaport\n", "### aliaport doctor\n", "### aliaport plugins run\n"):
         assert heading in commands

@@ -93,8 +93,9 @@ packages: setup  ## Build the distributions and check them: contents, metadata, 
 	@$(BIN)/deptry aliaport
 	@for plugin in $(PLUGINS); do (cd $$plugin && $(CURDIR)/$(BIN)/deptry src) || exit 1; done
 
+# Not with --quiet, which hides warnings from --strict too.
 docs: setup  ## Build the documentation site into build/docs; a warning is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 coverage: setup  ## Measure the branches that the tests pass, in child processes too
 	@rm -f .coverage .coverage.*

@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV := $(BIN)/python requirements/uv
 # The bundled plugins and the Python scripts are discovered; they are listed nowhere else.
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-SCRIPTS = $(shell grep -rlE '^\#!/usr/bin/env python' deploy requirements)
+SCRIPTS = $(shell grep -rlE '^\#!/usr/bin/env python' deploy docs requirements)
 # The environment that `make editable` installs into; tox passes its own for other Pythons.
 TARGET := $(BIN)/python
 COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
@@ -22,7 +22,7 @@ pythons: export PYENV_VERSION ?= $(shell command -v pyenv >/dev/null && pyenv ve
 comma := ,
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
-.PHONY: help setup run check test lint typing format unit packages tests alone pythons coverage editable lock \
+.PHONY: help setup run check test lint typing format unit packages docs tests alone pythons coverage editable lock \
 	system-deps alerts-current kubernetes-current compose-current containers bench image
 
 help:  ## Show this list
@@ -54,8 +54,8 @@ run: setup  ## Start the service with defaults and an embedded database: http://
 check: setup  ## Run the quick checks (a minute): lint, typing, tests without child processes
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
-test: setup  ## Run everything: lint, typing, packages, tests, end to end, other Pythons
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages
+test: setup  ## Run everything: lint, typing, packages, docs, tests, end to end, other Pythons
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages docs
 	@$(MAKE) --no-print-directory tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone pythons
 
@@ -92,6 +92,10 @@ packages: setup  ## Build the distributions and check them: contents, metadata, 
 	@$(BIN)/check-wheel-contents build/dist/*.whl
 	@$(BIN)/deptry aliaport
 	@for plugin in $(PLUGINS); do (cd $$plugin && $(CURDIR)/$(BIN)/deptry src) || exit 1; done
+
+# Not with --quiet, which hides warnings from --strict too.
+docs: setup  ## Build the documentation site into build/docs; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 coverage: setup  ## Measure the branch coverage of the tests, child processes included
 	@rm -f .coverage .coverage.*

@@ -3,6 +3,7 @@
 import importlib
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -11,40 +12,61 @@ from aliaport_currency_sync import families as currency_families
 from aliaport_currency_sync.bulletin import Fault
 from aliaport_currency_sync.source import Outage
 from aliaport_currency_sync.sync import DATABASE
+from aliaport_disk.config import DiskConfig
 from aliaport_operations import app as operations_app
 from aliaport_operations import families as operations_families
 from aliaport_operations.config import ApiConfig
 
 from aliaport.doctor.command import doctor
 from aliaport.plugin import Metric, Plugin, PluginConfig
-from aliaport.settings import describe
+from aliaport.settings import core_settings, describe, plugin_config, read_sources
 from aliaport.testing import make_context
+from tests.support import metric_lists
 from tests.support.plugins import FOLDERS
+from tests.support.scripts import script
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
-    *ROOT.glob("*.md"),
-    *ROOT.glob("deploy/**/*.md"),
-    *ROOT.glob("plugins/*.md"),
-    *ROOT.glob("plugins/*/*.md"),
-]
+    page
+    for pattern in ("*.md", ".github/**/*.md", "deploy/**/*.md", "docs/**/*.md", "tests/*.md")
+    for page in sorted(ROOT.glob(pattern))
+] + [*ROOT.glob("plugins/*.md"), *ROOT.glob("plugins/*/*.md")]
+GENERATED = script(ROOT / "docs/generate").pages()
 
 
-def configuration_table() -> str:
-    rows = ["| key | variable | default | meaning |", "|---|---|---|---|"]
-    for row in describe():
-        default = f"`{row.default}`" if row.default else ""
-        rows.append(f"| `{row.key}` | `{row.variable}` | {default} | {row.description} |")
-    return "\n".join(rows)
+@pytest.mark.parametrize("page", GENERATED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_generated_reference_is_current(page: Path) -> None:
+    assert page.read_text() == GENERATED[page], "run .venv/bin/python docs/generate"
 
 
-def test_the_readme_holds_the_configuration_as_it_is() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert configuration_table() in text, f"put this into README.md:\n{configuration_table()}"
+def test_the_reference_has_each_setting_metric_and_command() -> None:
+    names = {page.name for page in GENERATED}
+    assert names == {"configuration.md", "metrics.md", "cli.md"}
+    for name, described in (
+        ("configuration.md", [row.variable for row in describe()]),
+        ("metrics.md", metric_lists.own()),
+    ):
+        text = (ROOT / "docs/reference" / name).read_text()
+        assert [row for row in described if f"`{row}`" not in text] == []
+    commands = (ROOT / "docs/reference/cli.md").read_text()
+    for heading in ("## aliaport\n", "### aliaport doctor\n", "### aliaport plugins run\n"):
+        assert heading in commands
+
+
+def test_the_example_of_the_configuration_is_valid(tmp_path: Path) -> None:
+    text = (ROOT / "docs/reference/configuration.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "aliaport.toml"
+    file.write_text(example)
+    sources = read_sources({"DATABASE_URL": "postgresql://a:b@db:5432/c"}, file, None)
+    assert core_settings(sources).probes["disk_root"].critical
+    options = plugin_config(sources, "plugins", "disk", DiskConfig)
+    assert isinstance(options, DiskConfig)
+    assert options.mounts == ("/", "/srv")
 
 
 def test_every_package_of_the_service_and_its_plugins_has_its_reason() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/explanation/dependencies.md").read_text()
     projects = [ROOT / "pyproject.toml", *(folder / "pyproject.toml" for folder in FOLDERS)]
     for file in projects:
         for requirement in tomllib.loads(file.read_text())["project"]["dependencies"]:
@@ -112,15 +134,51 @@ def test_the_operations_readme_names_every_route_and_audit_event() -> None:
         assert f"`{action}`" in readme, action
 
 
+def prose(text: str) -> str:
+    """Return the text without its code, in which brackets are no links and # is no heading."""
+    text = re.sub(r"^( *)(```+|~~~+).*?^ *\2 *$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the fragments of the headings, as repository browsers make them."""
+    found: Counter[str] = Counter()
+    names = set()
+    for heading in re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", shown.lower()).strip().replace(" ", "-")
+        names.add(f"{name}-{found[name]}" if found[name] else name)
+        found[name] += 1
+    return names
+
+
+def links(text: str) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)", re.sub(r"(`+)(?!\s*\]).+?\1(?!\])", "", prose(text)))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_relative_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
-        if not re.match(r"[a-z]+:", link):
-            assert (page.parent / link).exists(), link
+def test_links_and_anchors_lead_somewhere(page: Path) -> None:
+    for link in links(page.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if fragment:
+            assert target.suffix == ".md", f"{link}: only pages have anchors"
+            assert fragment in anchors(target.read_text()), link
+
+
+def test_anchors_are_those_of_the_headings_alone() -> None:
+    text = (
+        "# The `log` of x-y\n\n```sh\n# no heading\n```\n\n## [A](b.md)/c\n\n## Same\n\n## Same\n"
+    )
+    assert anchors(text) == {"the-log-of-x-y", "ac", "same", "same-1"}
+    assert links("[a](b.md) `[c](d.md)` [`e`](f.md#g)") == ["b.md", "f.md#g"]
 
 
 def test_the_guide_names_only_options_that_doctor_has() -> None:
-    guide = (ROOT / "deploy/README.md").read_text()
-    begin = guide.index("aliaport doctor --url")
-    named = set(re.findall(r"--[a-z][a-z-]+", guide[begin : guide.index("\n## ", begin)]))
-    assert named - {"--help"} <= {option for found in doctor.params for option in found.opts}
+    guide = (ROOT / "docs/how-to/check-an-installation.md").read_text()
+    named = set(re.findall(r"--[a-z][a-z-]+", guide))
+    assert len(named) > 5
+    assert named <= {option for found in doctor.params for option in found.opts}

@@ -14,7 +14,7 @@ from tests.support.service import start
 
 pytestmark = pytest.mark.service
 
-GUIDE = Path(__file__).parents[1] / "plugins" / "README.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "how-to" / "write-a-plugin.md"
 
 
 def block(name: str) -> str:

@@ -13,7 +13,8 @@ from tests.alerts import shipped_rules
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "deploy/runbooks"
-GUIDES = ROOT / "deploy/guides"
+GUIDES = ("backup-and-restore", "capacity-planning", "key-rotation", "log-archive")
+"""The pages of docs/how-to whose commands are run like those of the runbooks."""
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 KINDS = {"promql", "sh", "sh changes", "sh docker"}
 """Of blocks: queries, commands that only look, that change something, that need Docker."""
@@ -50,7 +51,7 @@ def pages() -> dict[str, str]:
 
 def guides() -> dict[str, str]:
     """The texts of what is done by the calendar, not because of an alert."""
-    return {file.stem: file.read_text() for file in sorted(GUIDES.glob("*.md"))}
+    return {name: (ROOT / f"docs/how-to/{name}.md").read_text() for name in GUIDES}
 
 
 def blocks(page: str, text: str) -> Iterator[Block]:

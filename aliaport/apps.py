@@ -6,12 +6,13 @@ An application is trusted: it runs on the HTTP loop, and blocking there blocks /
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
 
 from aliaport import forwarded
+from aliaport.deprecation import renamed
 from aliaport.errors import AliaportError, DeclarationError
 from aliaport.forwarded import Networks
 from aliaport.plugin import API_VERSION, Context, PluginConfig
@@ -24,7 +25,7 @@ __all__ = [
     "PluginConfig",
     "Refusal",
     "client_address",
-    "data_answer",
+    "data_response",
 ]
 
 PREFIX = re.compile(r"(/[a-z0-9][a-z0-9_.-]*)+")
@@ -103,13 +104,17 @@ def client_address(request: web.Request) -> str:
     )
 
 
-def data_answer(
+def data_response(
     data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON answer `{"success": true, "data": …}`; nobody stores it unless `headers` say so."""
+    """Return `{"success": true, "data": …}` as JSON, not to be stored unless `headers` say so."""
     return web.Response(
         body=orjson.dumps({"success": True, "data": data}),
         status=status,
         headers={"Cache-Control": "no-store", **(headers or {})},
         content_type="application/json",
     )
+
+
+if not TYPE_CHECKING:  # type checkers see the new name only
+    __getattr__ = renamed(__name__, {"data_answer": ("data_response", data_response)})

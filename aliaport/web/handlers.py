@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
-from aliaport.apps import data_answer
+from aliaport.apps import data_response
 from aliaport.contract.declarations import Status
 from aliaport.host import report
 from aliaport.host.probes import ProbeRunner, run_probes
@@ -82,7 +82,7 @@ async def status(request: web.Request) -> web.Response:
     if "verbose" in request.query:
         passed = report.overall(view) is not Status.UNHEALTHY
         return text_response(report.verbose(rows, passed, "status", operator=operator))
-    return data_answer(
+    return data_response(
         report.status(
             view,
             version=state.version,
@@ -104,7 +104,7 @@ async def one_probe(request: web.Request) -> web.Response:
     operator = state.auth.is_operator(request)
     if "verbose" in request.query:
         return text_response(report.verbose([row], row.works, name, operator=operator))
-    return data_answer(report.probe_item(row, operator=operator))
+    return data_response(report.probe_item(row, operator=operator))
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import ETag, web
 
-from aliaport.apps import App, Context, Refusal, data_answer
+from aliaport.apps import App, Context, Refusal, data_response
 from aliaport.postgres import FAULTS, Pool
 from aliaport_currency_sync.business_days import today
 from aliaport_currency_sync.config import RatesConfig
@@ -73,7 +73,7 @@ class Handlers:
         self, request: web.Request, data: Mapping[str, Any], query: Mapping[str, str], of: DayRates
     ) -> web.Response:
         settled = "date" in query and today(self._context.clock.now()) - of.day > SETTLED_AFTER
-        answer = data_answer(data, headers={"Cache-Control": _LONG if settled else _SHORT})
+        answer = data_response(data, headers={"Cache-Control": _LONG if settled else _SHORT})
         assert isinstance(answer.body, bytes)
         tag = ETag(hashlib.sha256(answer.body).hexdigest()[:32])
         answer.etag = tag

@@ -21,7 +21,7 @@ from aliaport.plugin import Context, Logger, Plugin, PluginConfig
 from aliaport.settings import PluginLimits, ProbeSettings, Sources, plugin_config
 
 NOTIFY_EVERY = 60.0
-"""Seconds between two log lines about one fault that no run can report."""
+"""Minimum seconds between log lines about the same fault that no run can report."""
 
 MAX_DECLARATIONS = 200
 
@@ -42,7 +42,7 @@ class Declared:
 class PluginInstance(Component):
     """One plugin in its bulkhead.
 
-    With `runs_jobs` unset the caller runs the jobs. `observe` returns the observer of a job.
+    With `runs_jobs=False` the caller runs the jobs. `observe` returns the observer of a job.
     """
 
     kind = "plugin"
@@ -84,7 +84,7 @@ class PluginInstance(Component):
             lambda: plugin_class(self.candidate, load(self.candidate)),
             self.limits.import_timeout,
             "import",
-            "look at the line named; importing must do no input or output",
+            "look at that line; importing must not do I/O",
         )
         if loaded is not None:
             self._class, self._model = loaded
@@ -105,7 +105,7 @@ class PluginInstance(Component):
             validate,
             self.limits.construct_timeout,
             "config",
-            "the validators of its options must not fail otherwise than by ValueError",
+            "the validators of the options must raise nothing but ValueError",
         )
         if validated is None:
             return ()
@@ -122,7 +122,7 @@ class PluginInstance(Component):
             lambda: self._declare(context, registry),
             self.limits.construct_timeout,
             "construct",
-            "constructors do no input or output; move it to start()",
+            "constructors must not do I/O; move it to start()",
         )
         if declared is None:
             return
@@ -158,8 +158,8 @@ class PluginInstance(Component):
         bulkhead, timeout = self._require_bulkhead(), self.limits.stop_timeout
         run = bulkhead.submit(self._plugin.stop, timeout=timeout, freeze=lambda _: None)
         await run.done
-        if not run.answered or run.failure is not None:
-            reason = str(run.failure) if run.failure else f"no end within {timeout:g} s"
+        if not run.completed or run.failure is not None:
+            reason = str(run.failure) if run.failure else f"did not finish within {timeout:g} s"
             self.log.warning("plugin.stop_failed", reason=reason, where=run.where())
         bulkhead.close()
 
@@ -178,23 +178,23 @@ class PluginInstance(Component):
             self._plugin.start, timeout=self.limits.start_timeout, freeze=lambda _: None
         )
         await run.done
-        if not run.answered or run.failure is not None:
+        if not run.completed or run.failure is not None:
             self._report_start(run)
             await run.wait_finished()
-        return run.answered and run.failure is None
+        return run.completed and run.failure is None
 
     def _report_start(self, run: Run) -> None:
         where = run.expired_where or run.where()
-        if run.answered:
+        if run.completed:
             problem = str(run.failure)
         else:
             limit = self.limits.start_timeout
-            problem = f"start() has not ended within {limit:g} s (at {where})"
+            problem = f"start() did not finish within {limit:g} s (at {where})"
         self._report_failed_start(
             problem,
             where=where,
             traceback=run.failure.traceback if run.failure else "",
-            hint=f"it is tried again with pauses of up to {self.limits.max_retry:g} s",
+            hint=f"start() is retried, with pauses of up to {self.limits.max_retry:g} s",
         )
 
     def _declare(self, context: Context, registry: MetricRegistry) -> Declared:
@@ -210,12 +210,12 @@ class PluginInstance(Component):
             ("job", [job.name for job in declared.jobs]),
             ("collector", [collector.name for collector in declared.collectors]),
         ):
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
+            duplicates = {name for name in names if names.count(name) > 1}
+            if duplicates:
                 raise RejectedError(
                     "declare",
-                    f"it declares two {kind}s named {', '.join(sorted(twice))}",
-                    "give each its own name",
+                    f"it declares two {kind}s named {', '.join(sorted(duplicates))}",
+                    f"give each {kind} its own name",
                 )
         for collector in declared.collectors:
             for family in collector.families:
@@ -246,9 +246,11 @@ def _bounded(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
     if not isinstance(declared, list | tuple):
         raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)
     if len(declared) > MAX_DECLARATIONS:
-        reason = f"{source} returned {len(declared)} items, more than {MAX_DECLARATIONS}"
-        raise RejectedError("declare", reason, "declare fewer; use labels for what is many")
+        reason = f"{source} returned {len(declared)} items; the maximum is {MAX_DECLARATIONS}"
+        raise RejectedError(
+            "declare", reason, "declare fewer items; use labels for many similar ones"
+        )
     for item in declared:
         if not isinstance(item, kind):
-            raise RejectedError("declare", f"{source} holds {type(item).__name__}", hint)
+            raise RejectedError("declare", f"{source} contains {type(item).__name__}", hint)
     return tuple(declared)

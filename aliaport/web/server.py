@@ -19,7 +19,7 @@ BACKLOG = 1024
 
 
 def open_socket(host: str, port: int, setting: str) -> socket.socket:
-    """Return a bound socket. Raises StartupError, which names `setting`."""
+    """Return a bound socket; `setting` configures its port. Raises StartupError with the fix."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -38,8 +38,8 @@ def _remedy(error: OSError, setting: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"stop the process that listens there, or set {setting} to another port"
     if error.errno == errno.EACCES:
-        return f"set {setting} to a port from 1024"
-    return f"set {setting.replace('PORT', 'HOST')} to an address of this machine"
+        return f"set {setting} to 1024 or higher"
+    return f"set {setting.removesuffix('PORT')}HOST to an address of this machine"
 
 
 class Server:

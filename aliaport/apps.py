@@ -76,8 +76,8 @@ class App:
 class Refusal(AliaportError):
     """An error response in the common format; raise it in a handler.
 
-    `code` is a short constant for programs, `message` a sentence for people that says what to do.
-    `details` become further keys beside them, such as the name of a wrong parameter.
+    `code` is a short constant for programs, `message` a sentence for people that says what to do,
+    `details` further keys beside them, such as the name of a wrong parameter.
     """
 
     def __init__(

@@ -24,10 +24,10 @@ _ELEVEN_DIGITS = re.compile(r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", re.ASCII)
 
 
 def redact(text: str) -> str:
-    """Return `text` with the secrets masked that can be recognized by their pattern.
+    """Return `text` with recognizable secrets masked.
 
-    These are passwords in URLs, `password=value` pairs, HTTP credentials, cookies, and Turkish
-    identity numbers, which have check digits.
+    They are passwords in URLs, `password=value` pairs, HTTP credentials, cookies, and Turkish
+    identity numbers, recognized by their check digits.
     """
     if _SUSPICIOUS.search(text) is None:
         return text

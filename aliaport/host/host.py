@@ -164,7 +164,7 @@ class Host:
         for probe in self._own.probes:
             policy = self._settings.probes.get(probe.name, ProbeSettings())
             self.runners[probe.name] = ProbeRunner.under_policy(
-                probe, OWN, bulkhead, log, policy, closed_as=lambda: None
+                probe, OWN, bulkhead, log, policy, unavailable_result=lambda: None
             )
 
     def _add_probes(self) -> None:
@@ -185,7 +185,7 @@ class Host:
 
 
 def _reserved(name: str) -> Rejection:
-    reason = f"its probe {name!r} has the same name as one of the service itself"
+    reason = f"its probe {name!r} has the same name as one of the service's own"
     return Rejection("collision", reason, "rename the probe")
 
 

@@ -116,7 +116,7 @@ class JobRunner:
             margin_s=schedule.margin,
             last_success=self.last_success and self.last_success.isoformat(timespec="seconds"),
             problem=self._last_problem,
-            hint="the work that was due is not done: see `problem`, or check if the job is stuck",
+            hint="the work that was due is not done; see `problem`, or check if the job is stuck",
         )
         if self._observer is not None:
             self._observer.missed(due)

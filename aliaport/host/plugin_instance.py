@@ -132,7 +132,7 @@ class PluginInstance(Component):
             policy = policies.get(probe.name, ProbeSettings())
             self.probes.append(
                 ProbeRunner.under_policy(
-                    probe, self.name, bulkhead, self.log, policy, self._closed_as
+                    probe, self.name, bulkhead, self.log, policy, self._unavailable_result
                 )
             )
         self.collectors = [
@@ -222,7 +222,7 @@ class PluginInstance(Component):
                 registry.declare(family, self.name)
         return declared
 
-    def _closed_as(self) -> ProbeResult | None:
+    def _unavailable_result(self) -> ProbeResult | None:
         if self.state is State.RUNNING:
             return None
         if self.state is State.REJECTED and self.rejection is not None:

@@ -86,7 +86,7 @@ class ProbeStats:
 class ProbeRunner:
     """One probe as the host runs it. Use it on the HTTP loop only.
 
-    `closed_as` returns the result if the plugin is not running, otherwise None.
+    `unavailable_result` returns the result of a plugin that is not running, otherwise None.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ProbeRunner:
         critical: bool,
         timeout: float,
         min_interval: float,
-        closed_as: Callable[[], ProbeResult | None],
+        unavailable_result: Callable[[], ProbeResult | None],
     ) -> None:
         self.probe = probe
         self.plugin = plugin
@@ -109,7 +109,7 @@ class ProbeRunner:
         self.last: ProbeResult | None = None
         self._log = log
         self._min_interval = min_interval
-        self._closed_as = closed_as
+        self._unavailable_result = unavailable_result
         self._flight = SingleFlight(
             bulkhead, probe.run, timeout=timeout, freeze=freeze_check, slot=f"probe-{probe.name}"
         )
@@ -124,7 +124,7 @@ class ProbeRunner:
         bulkhead: Bulkhead,
         log: Logger,
         policy: ProbeSettings,
-        closed_as: Callable[[], ProbeResult | None],
+        unavailable_result: Callable[[], ProbeResult | None],
     ) -> "ProbeRunner":
         """Build a runner; the operator's settings override the author's defaults."""
         return cls(
@@ -135,7 +135,7 @@ class ProbeRunner:
             critical=probe.critical if policy.critical is None else policy.critical,
             timeout=policy.timeout or probe.timeout,
             min_interval=policy.min_interval,
-            closed_as=closed_as,
+            unavailable_result=unavailable_result,
         )
 
     @property
@@ -146,7 +146,7 @@ class ProbeRunner:
     @property
     def known(self) -> ProbeResult | None:
         """The reason why it cannot run, or else its last result; does not run it."""
-        return self._closed_as() or self.last
+        return self._unavailable_result() or self.last
 
     @property
     def joined(self) -> int:
@@ -160,9 +160,9 @@ class ProbeRunner:
 
     def request(self) -> ProbeResult | Run:
         """Return a result that is already available, otherwise the run to wait for."""
-        closed = self._closed_as()
-        if closed is not None:
-            return closed
+        unavailable = self._unavailable_result()
+        if unavailable is not None:
+            return unavailable
         if self.last and time.monotonic() - self._ended < self._min_interval and not self.in_flight:
             return self.last
         run, begun = self._flight.join_or_start()

@@ -45,7 +45,7 @@ def describe(error: BaseException, package: str) -> Failure:
     return Failure(
         type=type(error).__qualname__,
         message=message,
-        where=_pick(frames, package),
+        where=_select_line(frames, package),
         traceback=plain_text(
             redact("".join(traceback.format_exception(error, limit=20))[-_TRACEBACK_LIMIT:])
         ),
@@ -62,7 +62,7 @@ def thread_position(thread_id: int | None, package: str) -> str:
     # The only way to see another thread's frame; documented despite its name.
     frame = sys._current_frames().get(thread_id) if thread_id is not None else None  # noqa: SLF001
     frames = [] if frame is None else [(f, f.f_lineno) for f in _outwards(frame)][::-1]
-    return _pick(frames, package)
+    return _select_line(frames, package)
 
 
 def task_position(task: "asyncio.Task[Any]", thread_id: int | None, package: str) -> str:
@@ -76,7 +76,7 @@ def task_position(task: "asyncio.Task[Any]", thread_id: int | None, package: str
         if frame is not None:
             frames.append((frame, frame.f_lineno))
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return _pick(frames, package)
+    return _select_line(frames, package)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -85,7 +85,7 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _pick(frames: list[tuple[FrameType, int]], package: str) -> str:
+def _select_line(frames: list[tuple[FrameType, int]], package: str) -> str:
     """Return the last of `frames` that is plugin code, or else the last third-party one."""
     third_party = ""
     for frame, line in reversed(frames):

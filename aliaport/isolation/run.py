@@ -16,8 +16,8 @@ class Run:
 
     `done` resolves when the call has ended or its deadline has passed, whichever comes first.
     `value` or `failure` is stored by the plugin's thread before it wakes the HTTP loop, so
-    `finished` is correct even while that loop lags. `settled` is for the code that started the run:
-    the outcome as it evaluated it, for all callers that joined.
+    `finished` is correct even while that loop lags. `settled` belongs to the code that started the
+    run: it keeps the outcome there for all callers that joined.
     """
 
     __slots__ = (
@@ -84,7 +84,7 @@ class Run:
         await ended.wait()
 
     def where(self) -> str:
-        """Return the line of plugin code that the call, or what blocks it, executes, or ''."""
+        """Return the current line of plugin code of the call, or of what blocks it, or ''."""
         package = self.bulkhead.package
         if self.finished:
             return self.failure.where if self.failure else ""

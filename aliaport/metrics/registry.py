@@ -162,7 +162,8 @@ class MetricRegistry:
                 )
             if known != metric:
                 raise DeclarationError(
-                    f"metric {metric.name!r} is declared twice, differently; reuse one object"
+                    f"metric {metric.name!r} is already declared with other properties; "
+                    "use the same object"
                 )
 
     def counter(self, metric: Metric, owner: str) -> CounterHandle:

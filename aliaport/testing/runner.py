@@ -59,7 +59,7 @@ class RunningPlugin:
         """
         for runner in self._instance.probes:
             if runner.probe.name == name:
-                return self._call(_probed(runner))
+                return self._call(_run_probe(runner))
         names = ", ".join(runner.probe.name for runner in self._instance.probes)
         raise AliaportError(f"there is no probe {name!r}; the plugin has: {names or 'none'}")
 
@@ -232,7 +232,7 @@ def _raise_if_rejected(instance: PluginInstance) -> None:
         raise AliaportError(f"{reject.stage}: {reject.reason}. {reject.hint}")
 
 
-async def _probed(runner: ProbeRunner) -> ProbeResult:
+async def _run_probe(runner: ProbeRunner) -> ProbeResult:
     (row,) = await run_probes([runner], runner.timeout + 1.0)
     return row.result
 

@@ -12,7 +12,7 @@ from aliaport.web.request_identity import IDENTITY
 from aliaport.web.state import AppState
 
 QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"))
-"""Routes that load balancers and Prometheus poll: their requests are logged only if noteworthy."""
+"""Endpoints that balancers and Prometheus poll; their requests are logged only if noteworthy."""
 
 
 class AccessCounter(AbstractAccessLogger):

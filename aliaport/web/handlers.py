@@ -40,7 +40,7 @@ class Health:
         self._headers = CIMultiDict(NO_STORE, **{"Content-Type": "application/json"})
 
     async def respond(self, request: web.Request) -> web.Response:
-        """Respond with bytes that are built once a second."""
+        """Respond with a body that is built once a second."""
         now = time.time()
         if int(now) != self._second:
             self._second = int(now)

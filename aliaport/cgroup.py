@@ -95,7 +95,7 @@ def _mounts(controller: str | None, root: Path) -> list[tuple[str, Path]]:
             continue
         kind, options = words[0], words[-1].split(",")
         if kind == "cgroup2" if controller is None else kind == "cgroup" and controller in options:
-            top, point = (_unescaped(field) for field in fields[3:5])
+            top, point = (_unescape(field) for field in fields[3:5])
             mounts.append((top, root / point.lstrip("/")))
     return mounts
 
@@ -105,5 +105,5 @@ def _is_below(path: str, top: str) -> bool:
     return ".." not in parts.parts and parts.is_relative_to(top)
 
 
-def _unescaped(field: str) -> str:
+def _unescape(field: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), field)

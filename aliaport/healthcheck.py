@@ -27,10 +27,15 @@ def check(host: str, port: int, path: str, timeout: float) -> tuple[int, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Check once and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m aliaport.healthcheck", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m aliaport.healthcheck",
+        description="Check a running service. The exit code is 0 if it responds with 200, else 1.",
+    )
     parser.add_argument("--ready", action="store_true", help="check /ready instead of /health")
-    parser.add_argument("--host", default=_own_host())
-    parser.add_argument("--port", type=int, default=_own_port())
+    parser.add_argument("--host", default=_own_host(), help="default: ALIAPORT_HOST or 127.0.0.1")
+    parser.add_argument(
+        "--port", type=int, default=_own_port(), help="default: ALIAPORT_PORT or 8000"
+    )
     given = parser.parse_args(arguments)
     path = "/ready" if given.ready else "/health"
     # A service that sends one byte a second would never hit the socket's timeout.

@@ -70,15 +70,15 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     inspection = Inspection()
     inspection.problems.extend(await host.load())
     for instance in host.instances:
-        inspection.listed.append(_loaded(instance))
+        inspection.listed.append(_component_row(instance))
         if instance.alive:
             inspection.options[instance.name] = masked(instance.options)
     for candidate in host.apps:
         app = MountedApp(candidate, _quiet(candidate), settings.plugin_limits)
         inspection.problems.extend(await app.load(sources))
-        inspection.listed.append(_loaded(app))
+        inspection.listed.append(_component_row(app))
     for candidate in host.disabled:
-        inspection.listed.append(_listed(candidate, "disabled", candidate.rejection))
+        inspection.listed.append(_row(candidate, "disabled", candidate.rejection))
     return replace(inspection, listed=_merge_rows(inspection.listed))
 
 
@@ -129,12 +129,12 @@ async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     )
 
 
-def _loaded(component: Component) -> Listed:
+def _component_row(component: Component) -> Listed:
     state = "loadable" if component.alive else "rejected"
-    return _listed(component.candidate, state, component.rejection)
+    return _row(component.candidate, state, component.rejection)
 
 
-def _listed(candidate: Candidate, state: str, rejection: Rejection | None) -> Listed:
+def _row(candidate: Candidate, state: str, rejection: Rejection | None) -> Listed:
     return Listed(
         candidate.name,
         "plugin" if candidate.group == "plugins" else "app",

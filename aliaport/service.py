@@ -64,7 +64,7 @@ class Service:
         self._listeners = listeners
         self._signals = 0
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._skip_drain = asyncio.Event()
         self._database: EmbeddedPostgres | None = None
         self._database_start: asyncio.Future[str] | None = None
         self._watch = LoopWatch(self._log, settings.plugin_limits.stall_timeout)
@@ -182,9 +182,9 @@ class Service:
         drain = self._state.drain
         drain.active, drain.ends_at = True, time.monotonic() + self._settings.drain_seconds
         self._log.info("service.draining", seconds=self._settings.drain_seconds)
-        record = asyncio.create_task(self._audited("service.drain", signals=self._signals))
+        record = asyncio.create_task(self._record_audit("service.drain", signals=self._signals))
         if self._signals < 2:
-            await finish_within(self._hurry.wait(), self._settings.drain_seconds)
+            await finish_within(self._skip_drain.wait(), self._settings.drain_seconds)
         await record
 
     async def _end(self) -> None:
@@ -213,7 +213,7 @@ class Service:
         }
         # Concurrently: an unresponsive disk delays the start by one deadline, not by many.
         records = [
-            self._audited(
+            self._record_audit(
                 "configuration.apply", **{f"config_{key}": value for key, value in values.items()}
             )
         ]
@@ -225,13 +225,13 @@ class Service:
                 "distribution_version": component.candidate.version,
             }
             if rejection is None:
-                records.append(self._audited("plugin.load", **fields))
+                records.append(self._record_audit("plugin.load", **fields))
             else:
                 fields |= {"stage": rejection.stage, "reason": rejection.reason}
-                records.append(self._audited("plugin.load", outcome="failure", **fields))
+                records.append(self._record_audit("plugin.load", outcome="failure", **fields))
         await asyncio.gather(*records)
 
-    async def _audited(self, action: str, **fields: Any) -> None:
+    async def _record_audit(self, action: str, **fields: Any) -> None:
         """Record an action that happens in any case; log an error if it cannot be recorded."""
         try:
             await self._audit.arecord(action, **fields)
@@ -251,7 +251,7 @@ class Service:
         self._signals += 1
         self._stop.set()
         if self._signals == 2:
-            self._hurry.set()
+            self._skip_drain.set()
         if self._signals >= 3:
             self._logs.flush(0.2)
             os._exit(128 + number)

@@ -174,7 +174,7 @@ class Host:
             for runner in instance.probes:
                 name = runner.probe.name
                 if name in own:
-                    instance.reject(_reserved(name))
+                    instance.reject(_reserved_name(name))
                     continue
                 other = owners.setdefault(name, instance)
                 if other is not instance:
@@ -184,7 +184,7 @@ class Host:
                     self.runners[name] = runner
 
 
-def _reserved(name: str) -> Rejection:
+def _reserved_name(name: str) -> Rejection:
     reason = f"its probe {name!r} has the same name as one of the service's own"
     return Rejection("collision", reason, "rename the probe")
 

@@ -81,7 +81,7 @@ class Component:
         if self._bulkhead is not None:
             self._bulkhead.close()
 
-    async def _guarded(
+    async def _call_guarded(
         self, function: Callable[[], Any], timeout: float, stage: str, hint: str
     ) -> Any:
         """Call `function` in the bulkhead; return its value, or None after rejecting the component.

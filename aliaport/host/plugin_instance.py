@@ -80,7 +80,7 @@ class PluginInstance(Component):
         if not self.alive:
             return
         self._bulkhead = Bulkhead(self.name, self.candidate.package, self._notify)
-        loaded = await self._guarded(
+        loaded = await self._call_guarded(
             lambda: plugin_class(self.candidate, load(self.candidate)),
             self.limits.import_timeout,
             "import",
@@ -101,7 +101,7 @@ class PluginInstance(Component):
             except ConfigError as error:
                 return self._config, error.problems
 
-        validated = await self._guarded(
+        validated = await self._call_guarded(
             validate,
             self.limits.construct_timeout,
             "config",
@@ -118,7 +118,7 @@ class PluginInstance(Component):
         """Construct the plugin and accept its declarations."""
         if not self.alive:
             return
-        declared = await self._guarded(
+        declared = await self._call_guarded(
             lambda: self._declare(context, registry),
             self.limits.construct_timeout,
             "construct",
@@ -201,9 +201,9 @@ class PluginInstance(Component):
         plugin = self._class(self._config, context)
         declared = Declared(
             plugin,
-            _bounded(plugin.probes(), Probe, "probes()"),
-            _bounded(plugin.metrics(), Collector, "metrics()"),
-            _bounded(plugin.jobs(), Job, "jobs()"),
+            _check_declared(plugin.probes(), Probe, "probes()"),
+            _check_declared(plugin.metrics(), Collector, "metrics()"),
+            _check_declared(plugin.jobs(), Job, "jobs()"),
         )
         for kind, names in (
             ("probe", [probe.name for probe in declared.probes]),
@@ -241,7 +241,7 @@ class PluginInstance(Component):
         self.log.error(event, reason=str(failure), where=failure.where, traceback=failure.traceback)
 
 
-def _bounded(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
+def _check_declared(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
     hint = f"return a list of {kind.__name__} from {source}"
     if not isinstance(declared, list | tuple):
         raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)

@@ -75,9 +75,9 @@ def _ready_error(view: View) -> tuple[str, str] | None:
         return "starting", "the plugins are starting"
     if view.missing:
         reasons = [f"{name}: {reason}" for name, reason in sorted(view.missing.items())]
-        return "plugin_missing", _joined(reasons)
+        return "plugin_missing", _join(reasons)
     failing = [f"{row.probe.name}: {row.result.code}" for row in view.probes if not row.works]
-    return ("probe_failed", _joined(failing)) if failing else None
+    return ("probe_failed", _join(failing)) if failing else None
 
 
 def ready(view: View) -> tuple[int, dict[str, Any]]:
@@ -126,7 +126,7 @@ def status(
         "plugins": [_plugin_item(row, operator=operator) for row in view.plugins],
     }
     if view.missing:
-        body["reason"] = _joined(f"{name}: {why}" for name, why in sorted(view.missing.items()))
+        body["reason"] = _join(f"{name}: {why}" for name, why in sorted(view.missing.items()))
     return body
 
 
@@ -214,7 +214,7 @@ def _plugin_item(row: PluginRow, *, operator: bool) -> dict[str, Any]:
     return item
 
 
-def _joined(reasons: Iterable[str], limit: int = 300) -> str:
+def _join(reasons: Iterable[str], limit: int = 300) -> str:
     """Join the reasons up to `limit` characters and count the rest."""
     text, left = "", 0
     for reason in reasons:

@@ -53,7 +53,7 @@ async def ready(request: web.Request) -> web.Response:
     """Handle `GET /ready`: 200 if this replica should get traffic, otherwise 503."""
     state = request.config_dict[STATE]
     included = _names(request, "include")
-    selected = _selected(state, request)
+    selected = _select_probes(state, request)
     gating = [runner for runner in selected if runner.critical or runner.probe.name in included]
     if state.drain.active or state.starting:
         rows = [runner.row() for runner in gating]
@@ -77,7 +77,7 @@ async def ready(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """Handle `GET /status`: everything, always 200."""
     state = request.config_dict[STATE]
-    selected = _selected(state, request)
+    selected = _select_probes(state, request)
     rows = await run_probes(selected, state.settings.status_budget)
     operator = state.auth.is_operator(request)
     view = state.view(rows, [component.row() for component in state.components])
@@ -139,7 +139,7 @@ async def options(request: web.Request) -> web.Response:
     return web.Response(status=200, headers={**NO_STORE, **headers})
 
 
-def _selected(state: AppState, request: web.Request) -> list[ProbeRunner]:
+def _select_probes(state: AppState, request: web.Request) -> list[ProbeRunner]:
     included, excluded = _names(request, "include"), _names(request, "exclude")
     for name in (*included, *excluded):
         if name not in state.host.runners:

@@ -34,7 +34,7 @@ def shape_errors(state: AppState) -> Middleware:
         except web.HTTPException as error:
             response = _to_response(error)
         except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
-            response = _failed(state, request, error)
+            response = _internal_error(state, request, error)
         mark(response, identity)
         if drain.active:
             response.force_close()
@@ -43,7 +43,7 @@ def shape_errors(state: AppState) -> Middleware:
     return shape
 
 
-def _failed(state: AppState, request: web.Request, error: Exception) -> web.StreamResponse:
+def _internal_error(state: AppState, request: web.Request, error: Exception) -> web.StreamResponse:
     state.log.error(
         "request.failed",
         exc_info=error,

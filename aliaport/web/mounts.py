@@ -60,7 +60,7 @@ class MountedApp(Component):
         if not self.alive:
             return ()
         bulkhead = self._bulkhead = Bulkhead(self.name, self.candidate.package, self._notify)
-        imported = await self._guarded(
+        imported = await self._call_guarded(
             lambda: self._import(sources),
             self.limits.import_timeout,
             "import",

@@ -1,4 +1,4 @@
-"""`python -m aliaport` is the `aliaport` command."""
+"""Runs the `aliaport` command for `python -m aliaport`."""
 
 from aliaport.cli import main
 

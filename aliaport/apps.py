@@ -1,4 +1,4 @@
-"""What a mounted application imports: its declaration, and the shapes of its answers.
+"""The API for mounted applications: their declaration, errors and responses.
 
 An application is trusted: it runs on the HTTP loop, and blocking there blocks /health.
 """
@@ -6,12 +6,13 @@ An application is trusted: it runs on the HTTP loop, and blocking there blocks /
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
 
 from aliaport import forwarded
+from aliaport.deprecation import renamed
 from aliaport.errors import AliaportError, DeclarationError
 from aliaport.forwarded import Networks
 from aliaport.plugin import API_VERSION, Context, PluginConfig
@@ -24,11 +25,11 @@ __all__ = [
     "PluginConfig",
     "Refusal",
     "client_address",
-    "data_answer",
+    "data_response",
 ]
 
 PREFIX = re.compile(r"(/[a-z0-9][a-z0-9_.-]*)+")
-TAKEN = ("/health", "/ready", "/status", "/metrics")
+RESERVED_PATHS = ("/health", "/ready", "/status", "/metrics")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,8 @@ class App:
     `create(context, options)` returns a fresh `web.Application`; it is called again after a failed
     start. Acquire resources in its `cleanup_ctx`, which has 10 s to start and 3 s to stop by
     default. `prefix` is the path under which it responds, `config` the model of its options
-    `[apps.<name>]`. One that responds under several paths names them in `paths` instead; its routes
-    then have whole paths.
+    `[apps.<name>]`. To respond under several paths, set `paths` instead of `prefix` and give the
+    routes their full paths.
     """
 
     create: Callable[[Context, Any], web.Application]
@@ -49,30 +50,34 @@ class App:
     api: tuple[int, int] = API_VERSION
 
     def __post_init__(self) -> None:
-        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        """Raise DeclarationError if the declaration breaks the contract."""
         if bool(self.prefix) == bool(self.paths):
-            raise DeclarationError("an application has either one prefix or paths; declare one")
+            raise DeclarationError("an application must declare either prefix or paths")
         for root in self.roots:
             if PREFIX.fullmatch(root) is None:
-                raise DeclarationError(f"prefix {root!r}: write it like /operations, no final /")
-            if any(root == path or root.startswith(f"{path}/") for path in TAKEN):
-                raise DeclarationError(f"prefix {root!r} belongs to the service; choose another")
+                raise DeclarationError(
+                    f"prefix {root!r} must look like /operations, with no trailing /"
+                )
+            if any(root == path or root.startswith(f"{path}/") for path in RESERVED_PATHS):
+                raise DeclarationError(
+                    f"prefix {root!r} is reserved for the service; choose another"
+                )
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """All paths under which it answers."""
+        """The paths under which the application responds."""
         return self.paths or (self.prefix,)
 
     def root_of(self, path: str) -> str:
-        """Under which of them `path` lies; '' where under none."""
+        """Return the root that contains `path`, or ''."""
         return next((root for root in self.roots if f"{path}/".startswith(f"{root}/")), "")
 
 
 class Refusal(AliaportError):
-    """Raise it in a handler to answer with an error of the one shape that all errors have.
+    """An error response in the common format; raise it in a handler.
 
-    `code` is a short constant word for programs, `message` a sentence for people that says what to
-    do, `details` further keys beside them, such as the name of a wrong parameter.
+    `code` is a short constant for programs, `message` a sentence for people that says what to do,
+    `details` further keys beside them, such as the name of a wrong parameter.
     """
 
     def __init__(
@@ -93,7 +98,7 @@ class Refusal(AliaportError):
 
 
 TRUSTED_PROXIES: web.AppKey[Networks] = web.AppKey("trusted_proxies", tuple)
-"""The service's setting of this name, which every mounted application can read."""
+"""The key of the service's `trusted_proxies` setting, which every mounted application can read."""
 
 
 def client_address(request: web.Request) -> str:
@@ -103,13 +108,17 @@ def client_address(request: web.Request) -> str:
     )
 
 
-def data_answer(
+def data_response(
     data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON answer `{"success": true, "data": …}`; nobody stores it unless `headers` say so."""
+    """Return `{"success": true, "data": …}` as JSON, not to be stored unless `headers` say so."""
     return web.Response(
         body=orjson.dumps({"success": True, "data": data}),
         status=status,
         headers={"Cache-Control": "no-store", **(headers or {})},
         content_type="application/json",
     )
+
+
+if not TYPE_CHECKING:  # type checkers see the new name only
+    __getattr__ = renamed(__name__, {"data_answer": ("data_response", data_response)})

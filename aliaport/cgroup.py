@@ -1,7 +1,7 @@
-"""Where the process stands in the kernel's control groups: version 1, version 2 and both at once.
+"""Finds the process's cgroups: version 1, version 2, and both in hybrid mode.
 
-Part of the plugin contract for plugins that respect a container's limits. Standard library only.
-Facts: cgroups(7), proc_pid_mountinfo(5), the kernel's admin-guide/cgroup-v2 and cgroup-v1 pages.
+Part of the plugin API, for plugins that respect a container's limits. Standard library only.
+Sources: cgroups(7), proc_pid_mountinfo(5), the kernel's admin-guide/cgroup-v2 and cgroup-v1 pages.
 """
 
 import re
@@ -13,7 +13,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """The process's place in the hierarchy of one controller.
+    """The process's position in the cgroup hierarchy of one controller.
 
     `version` is 1 or 2. `mount` is where the hierarchy is mounted. `levels` are the process's own
     directory and then each parent up to `mount`: a limit on any of them applies to the process. A
@@ -26,29 +26,29 @@ class Cgroup:
 
 
 def own_cgroup(controller: str, root: Path = Path("/")) -> Cgroup | None:
-    """Find the cgroup of this process for a controller such as `memory`, or None.
+    """Return this process's cgroup for a controller such as `memory`, or None.
 
-    In hybrid mode the version that the controller is attached to wins. The directories need not
-    exist: the process may have been moved, so read them with the functions of this module. `root`
-    is the folder that holds `proc` and `sys`; tests put recorded trees there.
+    In hybrid mode, the version that the controller is attached to wins. The directories need not
+    exist, since the process may have been moved: read them with the functions of this module.
+    `root` is the folder that holds `proc` and `sys`; tests pass recorded trees.
     """
     version, path = _membership(controller, root)
     if not version:
         return None
-    shown = _mounts(controller if version == 1 else None, root)
-    if not shown:
+    mounts = _mounts(controller if version == 1 else None, root)
+    if not mounts:
         return None
-    # Several mounts of one hierarchy: the one that shows the own path with the most ancestors.
-    top, mount = min(shown, key=lambda each: (not _is_below(path, each[0]), len(each[0])))
-    # A hierarchy mounted from outside of the cgroup namespace does not show the own path: its
-    # mount point is then the nearest directory known to apply.
+    # If a hierarchy is mounted several times, use the mount that shows most ancestors of our path.
+    top, mount = min(mounts, key=lambda pair: (not _is_below(path, pair[0]), len(pair[0])))
+    # A hierarchy mounted from outside the cgroup namespace does not show our path. Its mount point
+    # is then the nearest directory known to apply.
     below = PurePosixPath(path).relative_to(top) if _is_below(path, top) else PurePosixPath()
     own = mount / below
     return Cgroup(version, mount, (own, *own.parents[: len(below.parts)]))
 
 
 def read_text(path: Path) -> str:
-    """The content of a kernel file, or "" where it is missing, forbidden or just went away."""
+    """Return the content of a kernel file, or "" if it is missing, unreadable or just vanished."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -56,7 +56,7 @@ def read_text(path: Path) -> str:
 
 
 def read_number(path: Path) -> int | None:
-    """The one number of a kernel file, or None where it is unreadable or says `max`."""
+    """Return the number in a kernel file, or None if it is unreadable or says `max`."""
     try:
         return int(read_text(path))
     except ValueError:
@@ -64,7 +64,7 @@ def read_number(path: Path) -> int | None:
 
 
 def read_table(path: Path) -> dict[str, int]:
-    """The `key number` lines of a kernel file such as `memory.stat`; empty where unreadable."""
+    """Return the `key number` lines of a file such as `memory.stat`; empty if unreadable."""
     table: dict[str, int] = {}
     for line in read_text(path).splitlines():
         key, _, value = line.partition(" ")
@@ -86,7 +86,7 @@ def _membership(controller: str, root: Path) -> tuple[int, str]:
 
 
 def _mounts(controller: str | None, root: Path) -> list[tuple[str, Path]]:
-    """The mounts of a version 1 controller or, for None, of version 2: (what they show, where)."""
+    """Return (root, mount point) of each mount of a version 1 controller; None means version 2."""
     mounts = []
     for line in read_text(root / "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
@@ -95,7 +95,7 @@ def _mounts(controller: str | None, root: Path) -> list[tuple[str, Path]]:
             continue
         kind, options = words[0], words[-1].split(",")
         if kind == "cgroup2" if controller is None else kind == "cgroup" and controller in options:
-            top, point = (_unescaped(field) for field in fields[3:5])
+            top, point = (_unescape(field) for field in fields[3:5])
             mounts.append((top, root / point.lstrip("/")))
     return mounts
 
@@ -105,5 +105,5 @@ def _is_below(path: str, top: str) -> bool:
     return ".." not in parts.parts and parts.is_relative_to(top)
 
 
-def _unescaped(field: str) -> str:
+def _unescape(field: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), field)

@@ -30,7 +30,7 @@ from aliaport.settings import (
 )
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds after which a thread that computes gives way: it keeps the HTTP loop's lag small."""
+"""Seconds until a computing thread yields the interpreter; keeps the HTTP loop's lag low."""
 
 Decorated = Callable[..., Any]
 
@@ -47,7 +47,7 @@ def _sources_options(command: Decorated) -> Decorated:
 @click.group(name="aliaport", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="aliaport")
 def cli() -> None:
-    """Answers every question about a running system: alive, ready, how is it doing?"""
+    """Monitor a running system: is it alive, is it ready, how is it doing?"""
 
 
 @cli.command()
@@ -59,7 +59,7 @@ def serve(config: Path | None, env_file: Path | None) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     code = uvloop.run(_serve(settings, sources))
     sys.stdout.flush()
-    # A normal exit would join threads that a plugin may hold for ever.
+    # A normal exit would join threads that a plugin may block forever.
     os._exit(code)
 
 
@@ -97,7 +97,7 @@ def config() -> None:
 @_sources_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def config_show(config: Path | None, env_file: Path | None, as_json: bool) -> None:
-    """Print the settings in force, without secrets."""
+    """Print the effective settings, without secrets."""
     sources = read_sources(os.environ, config, env_file)
     settings = core_settings(sources)
     inspection = asyncio.run(inspect_plugins(settings, sources))
@@ -120,7 +120,7 @@ def config_show(config: Path | None, env_file: Path | None, as_json: bool) -> No
 @_sources_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def config_check(config: Path | None, env_file: Path | None, as_json: bool) -> None:
-    """Validate the whole configuration, the plugins' too, without starting anything."""
+    """Validate the whole configuration, including plugin options, without starting anything."""
     sources = read_sources(os.environ, config, env_file)
     inspection = asyncio.run(inspect_plugins(core_settings(sources), sources))
     warnings = [
@@ -150,13 +150,13 @@ def plugins() -> None:
 @_sources_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins_list(config: Path | None, env_file: Path | None, as_json: bool) -> None:
-    """List every installed plugin and application, the rejected ones with the reason."""
+    """List all installed plugins and applications, with the reason for each rejection."""
     sources = read_sources(os.environ, config, env_file)
     inspection = asyncio.run(inspect_plugins(core_settings(sources), sources))
     if as_json:
         click.echo(json.dumps([row.as_json() for row in inspection.listed], indent=2))
         return
-    table = Table("name", "kind", "distribution", "state", "stage", "reason and what to do")
+    table = Table("name", "kind", "distribution", "state", "stage", "reason and fix")
     for row in inspection.listed:
         table.add_row(*_cells(row))
     _print(table)
@@ -167,20 +167,20 @@ def plugins_list(config: Path | None, env_file: Path | None, as_json: bool) -> N
 @_sources_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: bool) -> None:
-    """Run NAME or one probe of it (NAME:PROBE) exactly as the server would."""
+    """Run the plugin NAME, or one of its probes (NAME:PROBE), exactly as the server would."""
     sources = read_sources(os.environ, config, env_file)
     settings = core_settings(sources)
     plugin, _, probe = name.partition(":")
     sys.setswitchinterval(SWITCH_INTERVAL)
-    outcome = asyncio.run(run_once(settings, sources, plugin, probe))
+    report = asyncio.run(run_once(settings, sources, plugin, probe))
     if as_json:
-        click.echo(json.dumps({"probes": outcome.items, "metrics": outcome.exposition}, indent=2))
+        click.echo(json.dumps({"probes": report.items, "metrics": report.exposition}, indent=2))
     else:
-        for item in outcome.items:
+        for item in report.items:
             click.echo(json.dumps(item, indent=2))
-        click.echo(outcome.exposition, nl=False)
+        click.echo(report.exposition, nl=False)
     sys.stdout.flush()
-    os._exit(0 if outcome.healthy else 1)
+    os._exit(0 if report.healthy else 1)
 
 
 cli.add_command(doctor)

@@ -1,4 +1,4 @@
-"""For the own commands of plugins: options and context, as the service would have them."""
+"""Helpers for plugins' own commands: the same options and context as in the service."""
 
 import logging
 import os
@@ -24,12 +24,12 @@ ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="aliaport.toml; otherwise ALIAPORT_CONFIG.",
+    help="Path of aliaport.toml. Default: ALIAPORT_CONFIG.",
 )
 env_file_option = click.option(
     "--env-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A .env file; the environment wins over it.",
+    help="Path of a .env file. Environment variables override it.",
 )
 """The options that locate the service's configuration, for every command."""
 
@@ -66,7 +66,7 @@ def plugin_context(
 
 
 def run_command(command: click.Command) -> None:
-    """Run a command line; an AliaportError ends it with its message and exit code."""
+    """Run a command line; on an AliaportError, print its message and exit with its code."""
     try:
         command.main(standalone_mode=False)
     except AliaportError as error:

@@ -1,4 +1,4 @@
-"""Old names of public classes: they keep working for one minor version, with a warning."""
+"""Old public names, which keep working for one minor version and warn."""
 
 import warnings
 from collections.abc import Callable, Mapping

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 class AliaportError(Exception):
     """Base of every error that Aliaport raises on purpose.
 
-    `exit_code` is what the command line ends with: 2 where the operator must change something
-    before another attempt can succeed, 1 otherwise.
+    `exit_code` is the exit code of the command line: 2 if the operator must change something before
+    a retry can succeed, otherwise 1.
     """
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""The address of a request's caller, also behind proxies."""
+"""Finds the address of a request's caller, behind proxies too."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -12,8 +12,8 @@ Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 def client_address(peer: str | None, headers: Mapping[str, str], trusted: Networks) -> str:
     """Return the last address that is not a trusted proxy: the `peer` or one in X-Forwarded-For.
 
-    A proxy may add an X-Forwarded-For line of its own below the caller's, so all lines are read,
-    from the end. Returns '' where there is no address.
+    A proxy may add its own X-Forwarded-For line below the caller's, so all lines are read, from the
+    end. Returns '' if there is no address.
     """
     if not trusted or not peer:
         return peer or ""
@@ -33,7 +33,7 @@ def client_address(peer: str | None, headers: Mapping[str, str], trusted: Networ
 
 
 def _host(hop: str) -> str:
-    """Some balancers add the port, which would make each connection another caller."""
+    """Return `hop` without the port that some balancers add, which differs for each connection."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -1,4 +1,4 @@
-"""Inspects plugins without serving: what is installed, is it configured well, does it work?"""
+"""Inspects plugins without serving: lists them, validates their options, or runs one of them."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -47,7 +47,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The findings of `inspect_plugins`; `options` are the valid plugins', without secrets."""
+    """The findings of `inspect_plugins`; `options` are those of valid plugins, without secrets."""
 
     listed: list[Listed] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -65,13 +65,13 @@ class RunReport:
 
 
 async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
-    """Import everything selected and validate its options; start nothing."""
+    """Import everything selected and validate the options; start nothing."""
     registry = MetricRegistry(settings.metrics.max_series_per_family)
     host = Host(settings, sources, registry, _quiet, _audit_for(settings))
     inspection = Inspection()
     inspection.problems.extend(await host.load())
     for instance in host.instances:
-        inspection.listed.append(_loaded(instance))
+        inspection.listed.append(_component_row(instance))
         if instance.alive:
             inspection.options[instance.name] = masked(instance.options)
     apps = [
@@ -79,12 +79,12 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     ]
     for app in apps:
         inspection.problems.extend(await app.load(sources))
-        inspection.listed.append(_loaded(app))
+        inspection.listed.append(_component_row(app))
     for component in (*host.instances, *apps):
         inspection.deprecations.extend(component.deprecations)
     for candidate in host.disabled:
-        inspection.listed.append(_listed(candidate, "disabled", candidate.rejection))
-    return replace(inspection, listed=_one_row_each(inspection.listed))
+        inspection.listed.append(_row(candidate, "disabled", candidate.rejection))
+    return replace(inspection, listed=_merge_rows(inspection.listed))
 
 
 async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> RunReport:
@@ -107,12 +107,12 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
         try:
             await host.construct(url)
             await host.start()
-            return await _ran(host, plugin, probe)
+            return await _report_run(host, plugin, probe)
         finally:
             await host.stop()
 
 
-async def _ran(host: Host, plugin: str, probe: str) -> RunReport:
+async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     for instance in host.instances:
         if instance.rejection is not None:
             reject = instance.rejection
@@ -135,12 +135,12 @@ async def _ran(host: Host, plugin: str, probe: str) -> RunReport:
     )
 
 
-def _loaded(component: Component) -> Listed:
+def _component_row(component: Component) -> Listed:
     state = "loadable" if component.alive else "rejected"
-    return _listed(component.candidate, state, component.rejection)
+    return _row(component.candidate, state, component.rejection)
 
 
-def _listed(candidate: Candidate, state: str, rejection: Rejection | None) -> Listed:
+def _row(candidate: Candidate, state: str, rejection: Rejection | None) -> Listed:
     return Listed(
         candidate.name,
         "plugin" if candidate.group == "plugins" else "app",
@@ -151,8 +151,8 @@ def _listed(candidate: Candidate, state: str, rejection: Rejection | None) -> Li
     )
 
 
-def _one_row_each(listed: list[Listed]) -> list[Listed]:
-    """Sort; merge the plugin and the app of one distribution that share a name into one row.
+def _merge_rows(listed: list[Listed]) -> list[Listed]:
+    """Sort the rows; merge a plugin and an app of one distribution that share a name.
 
     If their states differ, the row shows the one that needs attention.
     """

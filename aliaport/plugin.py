@@ -1,6 +1,6 @@
-"""What a plugin imports: its base class, its declarations and the services of the host.
+"""The plugin API: the base class, the declarations and the services of the host.
 
-Importing this module brings in pydantic and the standard library, never the server.
+This module imports pydantic and the standard library, never the server.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,11 +66,11 @@ __all__ = [
 ]
 
 API_VERSION = (1, 0)
-"""Version of this contract: a plugin names the one that it was written for in `Plugin.api`."""
+"""The version of this API; in `Plugin.api`, a plugin declares the one that it was written for."""
 
 
 class PluginConfig(BaseModel):
-    """Base of a plugin's options: a pydantic model, frozen, that refuses unknown keys."""
+    """Base of a plugin's options: a frozen pydantic model that rejects unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
@@ -87,32 +87,32 @@ class Plugin(Generic[ConfigT]):
     """Base of every plugin: `class DiskPlugin(Plugin[DiskConfig])` with `api = (1, 0)`.
 
     Everything runs in the plugin's own thread and event loop, each call under a deadline. The
-    constructor takes the values and does no input or output; `start` may, and is repeated with
-    growing pauses until it succeeds; `stop` must be safe after a failed start.
+    constructor must not do I/O. `start` may, and is retried with growing pauses until it succeeds.
+    `stop` must be safe after a failed start.
     """
 
     api: ClassVar[tuple[int, int]]
     needs_database: ClassVar[bool] = False
-    """True where the plugin cannot work without `context.database_url`."""
+    """True if the plugin cannot work without `context.database_url`."""
 
     def __init__(self, config: ConfigT, context: Context) -> None:
         self.config = config
         self.context = context
 
     async def start(self) -> None:
-        """Acquire what the plugin needs, in 10 s by default; raise to be called again later."""
+        """Acquire resources, by default within 10 s; if it raises, it is called again later."""
 
     async def stop(self) -> None:
-        """Release what `start` acquired, in 3 s by default."""
+        """Release what `start` acquired, by default within 3 s."""
 
     def probes(self) -> Sequence[Probe]:
-        """The probes, once the options are known."""
+        """Return the probes; called once, after the constructor."""
         return ()
 
     def metrics(self) -> Sequence[Collector]:
-        """The collectors, once the options are known."""
+        """Return the collectors; called once, after the constructor."""
         return ()
 
     def jobs(self) -> Sequence[Job]:
-        """The periodic jobs, once the options are known."""
+        """Return the periodic jobs; called once, after the constructor."""
         return ()

@@ -1,4 +1,4 @@
-"""Takes secrets out of what is logged or shown: by a field's name, or by the form of text."""
+"""Masks secrets in what is logged or shown, by field name or by pattern."""
 
 import re
 from functools import lru_cache
@@ -24,10 +24,10 @@ _ELEVEN_DIGITS = re.compile(r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", re.ASCII)
 
 
 def redact(text: str) -> str:
-    """Return `text` without the secrets that show by their form.
+    """Return `text` with recognizable secrets masked.
 
-    These are passwords in URLs, `password=value` pairs, HTTP credentials, cookies, and Turkish
-    identity numbers, told from other numbers by their check digits.
+    They are passwords in URLs, `password=value` pairs, HTTP credentials, cookies, and Turkish
+    identity numbers, recognized by their check digits.
     """
     if _SUSPICIOUS.search(text) is None:
         return text
@@ -41,12 +41,12 @@ def redact(text: str) -> str:
 
 @lru_cache(4096)
 def is_secret_name(name: str) -> bool:
-    """Whether a field of this name holds a secret, such as `db_password`."""
+    """Return True if a field of this name holds a secret, such as `db_password`."""
     return _SECRET_NAME.search(name) is not None
 
 
 def is_identity_number(digits: str) -> bool:
-    """Whether eleven ASCII digits are a Turkish identity number, by its two check digits."""
+    """Return True if eleven ASCII digits are a Turkish identity number, by its two check digits."""
     numbers = [int(digit) for digit in digits]
     odd, even = sum(numbers[0:9:2]), sum(numbers[1:8:2])
     return (7 * odd - even) % 10 == numbers[9] and sum(numbers[:10]) % 10 == numbers[10]

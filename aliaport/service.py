@@ -1,4 +1,4 @@
-"""The life of the process: listen, start the plugins, serve, drain, stop, exit."""
+"""The process lifecycle: listen, start the plugins, serve, drain, stop, exit."""
 
 import asyncio
 import os
@@ -36,14 +36,14 @@ from aliaport.web.state import AppState
 
 ResultT = TypeVar("ResultT")
 
-EMBEDDED_STOP = 6.0
+EMBEDDED_STOP_TIMEOUT = 6.0
 """Seconds for the embedded database to stop."""
 
 
 class Service:
-    """One run of the service; make it on the HTTP loop.
+    """One run of the service; create it on the HTTP loop.
 
-    `listeners` are the bound sockets: the public one and, if there is one, the internal one.
+    `listeners` are the bound sockets: the public one and, if configured, the internal one.
     `sentry` is None if errors are not tracked.
     """
 
@@ -64,7 +64,7 @@ class Service:
         self._listeners = listeners
         self._signals = 0
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._skip_drain = asyncio.Event()
         self._database: EmbeddedPostgres | None = None
         self._database_start: asyncio.Future[str] | None = None
         self._watch = LoopWatch(self._log, settings.plugin_limits.stall_timeout)
@@ -117,7 +117,7 @@ class Service:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         code = 0
         if starting.done() and starting.exception() is not None:
-            code = self._explain(starting)
+            code = self._report_failure(starting)
         else:
             await stopping
             starting.cancel()
@@ -187,9 +187,11 @@ class Service:
         drain = self._state.drain
         drain.active, drain.ends_at = True, time.monotonic() + self._settings.drain_seconds
         self._log.info("service.draining", seconds=self._settings.drain_seconds)
-        record = asyncio.create_task(self._audited("service.drain_started", signals=self._signals))
+        record = asyncio.create_task(
+            self._record_audit("service.drain_started", signals=self._signals)
+        )
         if self._signals < 2:
-            await finish_within(self._hurry.wait(), self._settings.drain_seconds)
+            await finish_within(self._skip_drain.wait(), self._settings.drain_seconds)
         await record
 
     async def _end(self) -> None:
@@ -197,10 +199,10 @@ class Service:
         stops = [self._host.stop(), *(app.stop() for app in self._apps)]
         await asyncio.gather(*stops)
         if self._database is not None and self._database_start is not None:
-            # A signal may have come in mid-start, and a half-started server cannot be stopped.
-            await asyncio.wait({self._database_start}, timeout=EMBEDDED_STOP)
+            # The signal may have arrived during the start; a half-started server cannot be stopped.
+            await asyncio.wait({self._database_start}, timeout=EMBEDDED_STOP_TIMEOUT)
             ended = asyncio.wrap_future(_in_daemon_thread(self._database.stop))
-            await finish_within(ended, EMBEDDED_STOP)
+            await finish_within(ended, EMBEDDED_STOP_TIMEOUT)
         self._watch.stop()
         self._log.info("service.stopped")
         if self._sentry is not None:
@@ -208,7 +210,7 @@ class Service:
         self._logs.close()
 
     async def _audit_start(self) -> None:
-        """Record what is running, and with which configuration."""
+        """Record the plugins and the configuration that the service runs with."""
         values = masked(self._settings) | {
             "plugins": {
                 instance.name: masked(instance.options)
@@ -216,9 +218,9 @@ class Service:
                 if instance.alive
             }
         }
-        # All at once: a disk that does not respond delays the start by one deadline, not by many.
+        # Concurrently: an unresponsive disk delays the start by one deadline, not by many.
         records = [
-            self._audited(
+            self._record_audit(
                 "configuration.applied", **{f"config_{key}": value for key, value in values.items()}
             )
         ]
@@ -230,20 +232,20 @@ class Service:
                 "distribution_version": component.candidate.version,
             }
             if rejection is None:
-                records.append(self._audited("plugin.loaded", **fields))
+                records.append(self._record_audit("plugin.loaded", **fields))
             else:
                 fields |= {"stage": rejection.stage, "reason": rejection.reason}
-                records.append(self._audited("plugin.rejected", outcome="failure", **fields))
+                records.append(self._record_audit("plugin.rejected", outcome="failure", **fields))
         await asyncio.gather(*records)
 
-    async def _audited(self, action: str, **fields: Any) -> None:
-        """Record what happens in any case; log a record that cannot be written."""
+    async def _record_audit(self, action: str, **fields: Any) -> None:
+        """Record an action that happens in any case; log an error if it cannot be recorded."""
         try:
             await self._audit.arecord(action, **fields)
         except AuditError as error:
             self._log.error("audit.failed", action=action, reason=str(error))
 
-    def _explain(self, starting: "asyncio.Task[None]") -> int:
+    def _report_failure(self, starting: "asyncio.Task[None]") -> int:
         error = starting.exception()
         if not isinstance(error, AliaportError):
             starting.result()
@@ -256,7 +258,7 @@ class Service:
         self._signals += 1
         self._stop.set()
         if self._signals == 2:
-            self._hurry.set()
+            self._skip_drain.set()
         if self._signals >= 3:
             self._logs.flush(0.2)
             os._exit(128 + number)
@@ -274,7 +276,7 @@ class Service:
 
 
 def _in_daemon_thread(function: Callable[[], ResultT]) -> "Future[ResultT]":
-    """Run our own blocking work in a thread that never delays the exit."""
+    """Run blocking work of the service in a thread that never delays the exit."""
     future: Future[ResultT] = Future()
 
     def call() -> None:

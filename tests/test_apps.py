@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from aliaport.apps import TRUSTED_PROXIES, App, Refusal
+from aliaport import apps
+from aliaport.apps import TRUSTED_PROXIES, App, Refusal, data_response
 from aliaport.forwarded import client_address
 from aliaport.testing import make_context
 from tests.typing.aliaport_shelves.application import SiteConfig, app, create
@@ -66,3 +67,8 @@ def test_where_an_application_answers() -> None:
 def test_who_calls(peer: str | None, forwarded: str, trusted: list[str], caller: str) -> None:
     networks: Any = tuple(map(ip_network, trusted))
     assert client_address(peer, {"X-Forwarded-For": forwarded}, networks) == caller
+
+
+def test_the_old_name_of_the_data_helper_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="aliaport.apps.data_response"):
+        assert vars(apps)["__getattr__"]("data_answer") is data_response

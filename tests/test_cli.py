@@ -131,7 +131,7 @@ def test_config_check_in_words(site: Path) -> None:
     assert warning.startswith("warning: ALIAPORT_PROT: nothing reads this variable; did you mean")
     assert problem.startswith("problem: ALIAPORT_PLUGINS__DSK__A: ")
     assert aliaport(site, "config", "check").out == "the configuration is valid\n"
-    renamed = aliaport(site, "config", "check", ALIAPORT_READY_TIMEOUT="1")
+    renamed = aliaport(site, "config", "check", ALIAPORT_READY_BUDGET="1")
     assert (renamed.code, renamed.out) == (
         0,
         "warning: ALIAPORT_READY_TIMEOUT is deprecated and will be removed in 3.3; "

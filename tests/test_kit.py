@@ -43,14 +43,16 @@ class Talking(Bare):
 
 def test_unknown_probes_and_jobs_are_named_with_those_there_are() -> None:
     with run_plugin(ShelvesPlugin, {"halls": ["north"]}, name="shelves", jobs=False) as plugin:
-        with pytest.raises(AliaportError, match="'west'; there are: shelves_north, shelves_memory"):
+        with pytest.raises(
+            AliaportError, match="'west'; the plugin has: shelves_north, shelves_memory"
+        ):
             plugin.probe("west")
-        with pytest.raises(AliaportError, match="no job 'west'; there are: count"):
+        with pytest.raises(AliaportError, match="no job 'west'; the plugin has: count"):
             plugin.missed_runs("west")
     with run_plugin(Bare, name="bare") as plugin:
-        with pytest.raises(AliaportError, match="no probe 'x'; there are: none"):
+        with pytest.raises(AliaportError, match="no probe 'x'; the plugin has: none"):
             plugin.probe("x")
-        with pytest.raises(AliaportError, match="no job 'x'; there are: none"):
+        with pytest.raises(AliaportError, match="no job 'x'; the plugin has: none"):
             plugin.job("x")
         assert plugin.exposition() == ""
 
@@ -58,7 +60,7 @@ def test_unknown_probes_and_jobs_are_named_with_those_there_are() -> None:
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
-        (NoApi, r"api: .*does not say which plugin API"),
+        (NoApi, r"api: .*does not declare its plugin API"),
         (FailingConstructor, r"construct: LookupError: no such shelf"),
         (FailingStart, r"start\(\) failed: ConnectionRefusedError: its server is away"),
     ],

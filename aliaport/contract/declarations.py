@@ -1,4 +1,4 @@
-"""The frozen values in which a plugin declares what it has and answers what it found."""
+"""Frozen classes for what a plugin declares (probes, metrics, jobs) and what it returns."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ COMMON_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Status(StrEnum):
-    """How the thing that a probe looks at is doing."""
+    """The health of the thing that a probe checks."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -39,11 +39,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The answer of one probe run. Use the constructors `healthy`, `degraded` and `unhealthy`.
+    """The result of one probe run. Use the constructors `healthy`, `degraded` and `unhealthy`.
 
-    `summary` is one sentence for people (cut at 300 characters), `data` further figures (at most
-    32 scalars), `code` the author's short documented reason such as `wrong_password`. The code is
-    public; summary and data are shown to operators only.
+    `summary` is one sentence for people (cut at 300 characters), `data` further values (at most
+    32 scalars), `code` a short, documented reason such as `wrong_password`. The code is public;
+    summary and data are shown to operators only.
     """
 
     status: Status
@@ -53,17 +53,17 @@ class Check:
 
     @classmethod
     def healthy(cls, summary: str = "", /, *, code: str = "ok", **data: Scalar) -> "Check":
-        """All is well."""
+        """Report that all is well."""
         return cls(Status.HEALTHY, summary, data, code)
 
     @classmethod
     def degraded(cls, summary: str = "", /, *, code: str = "failed", **data: Scalar) -> "Check":
-        """It works, but somebody should look: nothing is taken out of rotation."""
+        """Report that it works but needs attention; nothing is taken out of rotation."""
         return cls(Status.DEGRADED, summary, data, code)
 
     @classmethod
     def unhealthy(cls, summary: str = "", /, *, code: str = "failed", **data: Scalar) -> "Check":
-        """It does not work: of a critical probe this makes /ready answer 503."""
+        """Report that it does not work; if the probe is critical, /ready responds with 503."""
         return cls(Status.UNHEALTHY, summary, data, code)
 
 
@@ -71,10 +71,10 @@ class Check:
 class Probe:
     """Declares one probe.
 
-    `run` is an `async def` (it runs on the plugin's own loop) or a plain `def` (it runs in a thread
-    of its own, so it may block). `critical` and `timeout` (seconds) are proposals: the operator
-    decides in `[probes.<name>]`. `section` is the key of /status under which the data stands
-    (several probes may share one), `section_defaults` what stands there while no answer came.
+    `run` is an `async def` (it runs on the plugin's own loop) or a plain `def` (it runs in its own
+    thread, so it may block). `critical` and `timeout` (seconds) are defaults, which the operator
+    can override in `[probes.<name>]`. `section` is the key of /status that holds the data (several
+    probes may share one), `section_defaults` the values shown there until there is a result.
     `words` are the two status words of that section and of /ready: (works, does not work).
     """
 
@@ -88,7 +88,7 @@ class Probe:
     words: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
-        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        """Raise DeclarationError if the declaration breaks the contract."""
         where = f"probe {self.name!r}"
         _require(
             _matches(PROBE_NAME, self.name),
@@ -96,7 +96,7 @@ class Probe:
         )
         _require(
             self.name not in RESERVED_PROBE_NAMES,
-            f"{where}: this name is reserved for a key of the answers; choose another",
+            f"{where}: this name is reserved for a key of the responses; choose another",
         )
         _require(callable(self.run), f"{where}: run must be a function or an async function")
         _require(
@@ -109,7 +109,7 @@ class Probe:
         )
         _require(
             self.section not in RESERVED_PROBE_NAMES,
-            f"{where}: section {self.section!r} is reserved for a key of the answers",
+            f"{where}: section {self.section!r} is reserved for a key of the responses",
         )
         _require(
             self.words is None
@@ -143,15 +143,15 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        """Raise DeclarationError if the declaration breaks the contract."""
         where = f"metric {self.name!r}"
         _require(
             _matches(METRIC_NAME, self.name),
             f"{where}: the name must match {METRIC_NAME.pattern}",
         )
         _require(bool(self.help.strip()), f"{where}: help must be a sentence")
-        _require(len(self.labels) <= 5, f"{where}: at most 5 labels")
-        _require(len(set(self.labels)) == len(self.labels), f"{where}: a label stands twice")
+        _require(len(self.labels) <= 5, f"{where}: at most 5 labels are allowed")
+        _require(len(set(self.labels)) == len(self.labels), f"{where}: labels must be unique")
         for label in self.labels:
             _require(
                 _matches(LABEL_NAME, label),
@@ -163,17 +163,17 @@ class Metric:
             )
         _require(
             not self.buckets or list(self.buckets) == sorted(set(self.buckets)),
-            f"{where}: buckets must rise",
+            f"{where}: buckets must be in ascending order",
         )
 
     @classmethod
     def gauge(cls, name: str, help: str, labels: Sequence[str] = ()) -> "Metric":
-        """A figure that goes up and down."""
+        """Declare a value that goes up and down."""
         return cls(name, help, tuple(labels), MetricKind.GAUGE)
 
     @classmethod
     def counter(cls, name: str, help: str, labels: Sequence[str] = ()) -> "Metric":
-        """A total that only rises, from 0."""
+        """Declare a total that starts at 0 and only increases."""
         return cls(name, help, tuple(labels), MetricKind.COUNTER)
 
     @classmethod
@@ -184,17 +184,17 @@ class Metric:
         labels: Sequence[str] = (),
         buckets: Sequence[float] = COMMON_BUCKETS,
     ) -> "Metric":
-        """Observations counted by upper bounds; only `Context.histogram` can fill one."""
+        """Declare observations counted in buckets; only `Context.histogram` can record them."""
         return cls(name, help, tuple(labels), MetricKind.HISTOGRAM, tuple(map(float, buckets)))
 
     def sample(self, value: float, /, **labels: str) -> "Sample":
-        """One figure of this family; `labels` must name each declared label."""
+        """Return one sample of this family; `labels` must name each declared label."""
         return Sample(self.name, value, labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure of one metric family, made by `Metric.sample`."""
+    """One sample of a metric family, made by `Metric.sample`."""
 
     metric: str
     value: float
@@ -205,8 +205,8 @@ class Sample:
 class Collector:
     """Declares metric families and the function that returns their samples at each scrape.
 
-    One collector per thing that can hang: if `run` does, only these families are missing. `run` is
-    an `async def` or a plain `def`, as a probe's is; `timeout` in seconds.
+    Use one collector per source that can hang: if `run` hangs, only these families are missing.
+    `run` is an `async def` or a plain `def`, as for a probe. `timeout` is in seconds.
     """
 
     families: Sequence[Metric]
@@ -215,7 +215,7 @@ class Collector:
     timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        """Raise DeclarationError if the declaration breaks the contract."""
         families = tuple(self.families)
         _require(bool(families), "a collector must declare at least one metric family")
         name = self.name or families[0].name
@@ -230,10 +230,10 @@ class Collector:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a job's work is due, and how late it may be done.
+    """The times at which a job's work is due, and how late it may be done.
 
-    `crontab` is a crontab expression of five fields, read in `time_zone` (an IANA name). Work not
-    done `margin` seconds after it was due is a missed run, which the host logs and counts.
+    `crontab` is a crontab expression of five fields, in the time zone `time_zone` (an IANA name).
+    Work not done `margin` seconds after it was due is a missed run, which the host logs and counts.
     """
 
     crontab: str
@@ -241,13 +241,13 @@ class Schedule:
     margin: float = 300.0
 
     def __post_init__(self) -> None:
-        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        """Raise DeclarationError if the declaration breaks the contract."""
         where = f"schedule {self.crontab!r}"
         try:
             zone = ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError):
             raise DeclarationError(
-                f"{where}: there is no time zone {self.time_zone!r}; write one like Europe/Istanbul"
+                f"{where}: unknown time zone {self.time_zone!r}; use a name like Europe/Istanbul"
             ) from None
         try:
             CronSim(self.crontab, datetime.now(zone))
@@ -256,18 +256,18 @@ class Schedule:
         _require(self.margin > 0, f"{where}: margin must be more than 0 seconds")
 
     def last_due(self, now: datetime) -> datetime:
-        """The latest time, at or before the aware `now`, at which work was due."""
+        """Return the latest time, at or before the aware `now`, at which work was due."""
         local = now.astimezone(ZoneInfo(self.time_zone))
-        # Backwards from a moment later: CronSim leaves out the time that it starts from.
+        # Search backwards from a minute later: CronSim excludes the time that it starts from.
         times = CronSim(self.crontab, local + timedelta(minutes=1), reverse=True)
         return next(due for due in times if due <= local)
 
 
 class JobResult(StrEnum):
-    """What a run of a job that ended well says about the work that is due.
+    """The result of a job run that did not fail: is the work that was due done?
 
-    A job that returns None has done it. `PENDING` says that it is still to be done: the source has
-    nothing yet, or another replica is at it.
+    A job that returns None has done it. `PENDING` means that it is still to do: the source has
+    nothing yet, or another replica is doing it.
     """
 
     DONE = "done"
@@ -276,12 +276,12 @@ class JobResult(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Declares work that the host runs again and again, never twice at once.
+    """Declares work that the host runs periodically, one run at a time.
 
-    `every` is the pause from the end of one run to the start of the next, in seconds (jittered by a
-    tenth); a failing run is repeated with growing pauses up to `every`. `timeout` in seconds ends
-    one run. The first run begins right after the plugin's start. `schedule` tells when work is due,
-    so that the host can report that it was not done; `every` should be well below its margin.
+    `every` is the pause from the end of one run to the start of the next, in seconds, with a jitter
+    of 10%. A failed run is retried with growing pauses of at most `every`. `timeout` limits one
+    run, in seconds. The first run begins right after the plugin's start. `schedule` says when work
+    is due, so that the host can report missed runs; `every` should be well below its margin.
     """
 
     name: str
@@ -291,7 +291,7 @@ class Job:
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
-        """Raise DeclarationError where the declaration breaks a rule of the contract."""
+        """Raise DeclarationError if the declaration breaks the contract."""
         where = f"job {self.name!r}"
         _require(
             _matches(PROBE_NAME, self.name),

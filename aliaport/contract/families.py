@@ -8,13 +8,13 @@ from aliaport.contract.declarations import Metric
 
 ACTIVE_USERS = Metric.gauge("aliaport_active_users", "Active user count.")
 DB_CONNECTIONS = Metric.gauge(
-    "aliaport_db_connections", "Database connections by their state.", ("state",)
+    "aliaport_db_connections", "Database connections, by state.", ("state",)
 )
 CACHE_HIT_RATE = Metric.gauge(
     "aliaport_cache_hit_rate", "Cache hit rate in percent, by cache.", ("cache",)
 )
 WORK_ORDERS = Metric.counter(
-    "aliaport_work_orders_total", "Work orders created, by their first status.", ("status",)
+    "aliaport_work_orders_total", "Work orders created, by initial status.", ("status",)
 )
 GATE_LOGS = Metric.counter(
     "aliaport_gate_logs_total", "Gate logs written, by direction.", ("direction",)
@@ -34,10 +34,12 @@ DB_POOL_USED = Metric.gauge(
     "aliaport_db_pool_used", "Pooled database connections in use, by component.", ("component",)
 )
 DB_POOL_IDLE = Metric.gauge(
-    "aliaport_db_pool_idle", "Pooled database connections at rest, by component.", ("component",)
+    "aliaport_db_pool_idle", "Idle pooled database connections, by component.", ("component",)
 )
 DB_POOL_MAX = Metric.gauge(
-    "aliaport_db_pool_max", "Most connections that the pool may open, by component.", ("component",)
+    "aliaport_db_pool_max",
+    "Maximum size of the database connection pool, by component.",
+    ("component",),
 )
 
 SHARED_FAMILIES = {

@@ -1,4 +1,4 @@
-"""The services of the host as plugins see them: logger, audit log, clock, metrics, context."""
+"""Protocols of the services that the host provides: logger, audit log, clock, metrics, context."""
 
 from datetime import datetime
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ class Logger(Protocol):
         ...
 
     def exception(self, event: str, **fields: Any) -> Any:
-        """Report the exception being handled: the way in which an author reports an error."""
+        """Log the exception being handled, with its traceback; use this to report an error."""
         ...
 
 
@@ -36,11 +36,11 @@ class Clock(Protocol):
     """The time, replaceable in tests."""
 
     def now(self) -> datetime:
-        """The wall-clock time, in UTC and aware."""
+        """Return the wall-clock time, aware and in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back."""
+        """Return seconds since some fixed point; never goes back."""
         ...
 
 
@@ -53,10 +53,10 @@ class Counter(Protocol):
 
 
 class Gauge(Protocol):
-    """A handle on a figure that goes up and down; any thread may use it."""
+    """A handle on a value that goes up and down; any thread may use it."""
 
     def set(self, value: float, /, **labels: str) -> None:
-        """Let the series with these labels have this value until it is set again."""
+        """Set the series with these labels to this value."""
         ...
 
 
@@ -69,16 +69,16 @@ class Histogram(Protocol):
 
 
 class Audit(Protocol):
-    """Records who did what: on the disk before the action is confirmed.
+    """Records who did what, on disk before the action is confirmed.
 
-    Record first, then act; where recording raises, refuse the action.
+    Record first, then act; if recording raises, refuse the action.
     """
 
     def record(self, action: str, /, **fields: Any) -> None:
         """Record an action, such as `record("user.disabled", user=name)`, and wait for the disk.
 
-        `outcome` is `success` unless given. Takes at most 2 s. Raises AuditError where it could not
-        be recorded.
+        `outcome` is `success` unless given. Takes at most 2 s. Raises AuditError if the action
+        could not be recorded.
         """
         ...
 
@@ -117,23 +117,23 @@ class Context(Protocol):
 
     @property
     def database_url(self) -> SecretStr | None:
-        """The service's PostgreSQL, if it has one. Hand the context to `aliaport.postgres`."""
+        """The URL of the service's PostgreSQL, if any; pass the context to `aliaport.postgres`."""
         ...
 
     def counter(self, metric: Metric) -> Counter:
-        """A handle on a counter; without labels it is exported as 0 from now on.
+        """Return a handle on a counter; without labels it is exported as 0 from now on.
 
-        Raises DeclarationError if `metric` is no counter or its name belongs to somebody else.
+        Raises DeclarationError if `metric` is not a counter or another plugin owns its name.
         """
         ...
 
     def gauge(self, metric: Metric) -> Gauge:
-        """A handle on a gauge, for figures that change with events; a Collector reads the others.
+        """Return a handle on a gauge, for values that change with events.
 
-        Raises DeclarationError as `counter` does.
+        Use a Collector for other values. Raises DeclarationError as `counter` does.
         """
         ...
 
     def histogram(self, metric: Metric) -> Histogram:
-        """A handle on a histogram. Raises DeclarationError as `counter` does."""
+        """Return a handle on a histogram. Raises DeclarationError as `counter` does."""
         ...

@@ -1,1 +1,1 @@
-"""The host of the plugins: discovery, lifecycle, probes, jobs, report, its own metrics."""
+"""The plugin host: discovery, lifecycle, probes, jobs, report, its own metrics."""

@@ -1,4 +1,4 @@
-"""The services that the host gives to a plugin or application."""
+"""The services that the host provides to a plugin or application."""
 
 import time
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostContext:
-    """The `aliaport.plugin.Context` that plugins and applications get."""
+    """The `aliaport.plugin.Context` that plugins and applications receive."""
 
     plugin: str
     log: Logger

@@ -1,6 +1,6 @@
-"""Finds plugins and applications by their entry points; whatever it finds, it never raises.
+"""Finds plugins and applications by their entry points.
 
-Scanning reads metadata only. Importing is `load`, to be called inside the plugin's bulkhead.
+`scan` reads metadata only and never raises. `load` imports; call it in the plugin's bulkhead.
 """
 
 import difflib
@@ -20,7 +20,7 @@ _GROUPS: dict[str, Group] = {"aliaport.plugins": "plugins", "aliaport.apps": "ap
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a plugin does not take part: at which stage, for what reason, and what to do."""
+    """The stage at which a plugin was rejected, the reason, and a hint that says what to do."""
 
     stage: str
     reason: str
@@ -28,7 +28,7 @@ class Rejection:
 
 
 class RejectedError(AliaportError):
-    """Carries a rejection out of the code that found it."""
+    """Carries a rejection from the code that found it to the host."""
 
     def __init__(self, stage: str, reason: str, hint: str) -> None:
         self.rejection = Rejection(stage, reason, hint)
@@ -39,8 +39,8 @@ class RejectedError(AliaportError):
 class Candidate:
     """One entry point that names a plugin or an application.
 
-    `rejection` is set where its metadata alone rule it out, `selected` tells whether the operator
-    wants it; `loaded` is what it names where that is known without importing, as in tests.
+    `rejection` is set if the metadata alone rules it out. `selected` is False if the operator's
+    settings exclude it. `loaded` is the object that it names if no import is needed, as in tests.
     """
 
     group: Group
@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def package(self) -> str:
-        """The top-level package, by which lines of this plugin are told from a library's."""
+        """The top-level package, which distinguishes this plugin's lines from a library's."""
         return self.entry.value.partition(":")[0].strip().partition(".")[0]
 
 
@@ -63,7 +63,7 @@ def scan(
     disable: Collection[str],
     installed: Iterable[Distribution] | None = None,
 ) -> list[Candidate]:
-    """Return every candidate in alphabetical order. `installed` replaces the real distributions."""
+    """Return all candidates in alphabetical order. `installed` replaces the real distributions."""
     entries = sorted(_entries(distributions() if installed is None else installed), key=_order)
     owners: dict[tuple[str, str], list[str]] = defaultdict(list)
     for group, entry, name, version in entries:
@@ -97,7 +97,7 @@ def unknown_names(
 
 
 def load(candidate: Candidate) -> Any:
-    """Import what the entry point names; raise RejectedError where that fails."""
+    """Import the object that the entry point names; raise RejectedError if that fails."""
     if candidate.loaded is not None:
         return candidate.loaded
     try:
@@ -107,21 +107,21 @@ def load(candidate: Candidate) -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name != candidate.package:
             hint = f"install {error.name}, which {candidate.distribution} should depend on"
         else:
-            hint = f"reinstall or upgrade {candidate.distribution}, or ask its authors"
+            hint = f"reinstall or upgrade {candidate.distribution}, or report it to its authors"
         raise RejectedError("import", f"{candidate.entry.value}: {text}", hint) from error
 
 
 def plugin_class(
     candidate: Candidate, loaded: object
 ) -> tuple[type[Plugin[PluginConfig]], type[PluginConfig]]:
-    """Return the plugin's class and the model of its options; raise RejectedError if it is none."""
+    """Return the plugin's class and its options model; raise RejectedError if it is not one."""
     where = candidate.entry.value
     if not (isinstance(loaded, type) and issubclass(loaded, Plugin)) or loaded is Plugin:
         kind = loaded.__name__ if isinstance(loaded, type) else type(loaded).__name__
         raise RejectedError(
             "type",
             f"{where} is {kind}, not a subclass of aliaport.plugin.Plugin",
-            "let the entry point name the plugin's class: 'package.module:ClassName'",
+            "set the entry point to the plugin's class: 'package.module:ClassName'",
         )
     check_api(candidate, getattr(loaded, "api", None))
     model = _config_model(loaded, {})
@@ -129,7 +129,7 @@ def plugin_class(
         raise RejectedError(
             "type",
             f"{where} is declared as Plugin[{getattr(model, '__forward_arg__', model)!r}]",
-            "name the class itself, without quotes: class MyPlugin(Plugin[MyConfig])",
+            "write the class itself, without quotes: class MyPlugin(Plugin[MyConfig])",
         )
     if model is None or isinstance(model, TypeVar):
         return loaded, PluginConfig
@@ -137,18 +137,18 @@ def plugin_class(
         raise RejectedError(
             "type",
             f"the options of {where} are {model!r}, not a subclass of aliaport.plugin.PluginConfig",
-            "derive the class of the options from PluginConfig",
+            "derive the options class from PluginConfig",
         )
     return loaded, model
 
 
 def check_api(candidate: Candidate, api: object) -> None:
-    """Raise RejectedError unless `api` is a version of the contract that this host knows."""
+    """Raise RejectedError unless this host supports version `api` of the plugin API."""
     known = ".".join(map(str, API_VERSION))
     if not (isinstance(api, tuple) and len(api) == 2 and all(type(part) is int for part in api)):
         raise RejectedError(
             "api",
-            f"{candidate.entry.value} does not say which plugin API it was written for",
+            f"{candidate.entry.value} does not declare its plugin API version",
             f"its authors must set `api = {API_VERSION}` in the class",
         )
     if api[0] != API_VERSION[0] or api[1] > API_VERSION[1]:
@@ -156,7 +156,7 @@ def check_api(candidate: Candidate, api: object) -> None:
         newer = api > API_VERSION
         raise RejectedError(
             "api",
-            f"{candidate.distribution} {candidate.version} needs plugin API {wanted}, "
+            f"{candidate.distribution} {candidate.version} needs plugin API {wanted}; "
             f"this host has {known}",
             f"upgrade aliaport or install an older {candidate.distribution}"
             if newer
@@ -201,24 +201,24 @@ def _ruled_out(entry: EntryPoint, owners: list[str]) -> Rejection | None:
         return Rejection(
             "name",
             f"the entry point's name {entry.name[:60]!r} does not match {PLUGIN_NAME.pattern}",
-            "its authors must rename it: lower case letters, digits and underscores",
+            "its authors must rename it; use lowercase letters, digits and underscores",
         )
     if len(owners) > 1:
         return Rejection(
             "collision",
-            f"{' and '.join(owners)} both name themselves {entry.name!r}",
+            f"{' and '.join(owners)} use the same name {entry.name!r}",
             "uninstall all but one of them",
         )
     return None
 
 
 def _config_model(cls: type, bindings: dict[Any, Any]) -> Any:
-    """The argument of Plugin[…], through intermediate, generic and mixin bases; None if bare."""
+    """Return the argument of Plugin[…], through all kinds of bases; None if there is none."""
     for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
         origin = get_origin(base) or base
         if not (isinstance(origin, type) and issubclass(origin, Plugin)):
             continue
-        arguments = [bindings.get(each, each) for each in get_args(base)]
+        arguments = [bindings.get(argument, argument) for argument in get_args(base)]
         if origin is Plugin:
             return arguments[0] if arguments else None
         parameters = getattr(origin, "__parameters__", ())

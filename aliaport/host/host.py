@@ -1,4 +1,4 @@
-"""All plugins of the process: found, loaded, started and stopped together."""
+"""Finds, loads, starts and stops all plugins of the process."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from aliaport.plugin import Audit, Logger
 from aliaport.settings import ProbeSettings, Settings, Sources, unknown_probes, unknown_tables
 
 OWN = "aliaport"
-"""The name that /status and /metrics show as the plugin of the service's own probes."""
+"""The plugin name of the service's own probes in /status and /metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +94,15 @@ class Host:
             *unknown_names("selection.disable", selection.disable, self._candidates),
             *unknown_tables(
                 sources,
-                [found.name for found in self._candidates if found.group == "plugins"],
-                [found.name for found in self._candidates if found.group == "apps"],
+                [entry.name for entry in self._candidates if entry.group == "plugins"],
+                [entry.name for entry in self._candidates if entry.group == "apps"],
             ),
         ]
         await asyncio.gather(*(instance.load() for instance in self.instances))
-        for of_one in await asyncio.gather(
+        for found in await asyncio.gather(
             *(instance.configure(sources) for instance in self.instances)
         ):
-            problems += of_one
+            problems += found
         return problems
 
     def context(self, candidate: Candidate, database_url: SecretStr | None) -> HostContext:
@@ -164,7 +164,7 @@ class Host:
         for probe in self._own.probes:
             policy = self._settings.probes.get(probe.name, ProbeSettings())
             self.runners[probe.name] = ProbeRunner.under_policy(
-                probe, OWN, bulkhead, log, policy, closed_as=lambda: None
+                probe, OWN, bulkhead, log, policy, unavailable_result=lambda: None
             )
 
     def _add_probes(self) -> None:
@@ -174,7 +174,7 @@ class Host:
             for runner in instance.probes:
                 name = runner.probe.name
                 if name in own:
-                    instance.reject(_reserved(name))
+                    instance.reject(_reserved_name(name))
                     continue
                 other = owners.setdefault(name, instance)
                 if other is not instance:
@@ -184,13 +184,14 @@ class Host:
                     self.runners[name] = runner
 
 
-def _reserved(name: str) -> Rejection:
-    return Rejection("collision", f"its probe {name!r} is the service's own", "rename the probe")
+def _reserved_name(name: str) -> Rejection:
+    reason = f"its probe {name!r} has the same name as one of the service's own"
+    return Rejection("collision", reason, "rename the probe")
 
 
 def _probe_collision(name: str, rival: PluginInstance) -> Rejection:
     return Rejection(
         "collision",
-        f"its probe {name!r} has the same name as one of the plugin {rival.name!r}",
+        f"its probe {name!r} has the same name as a probe of the plugin {rival.name!r}",
         "disable one of the two plugins, or rename the probe",
     )

@@ -1,4 +1,4 @@
-"""Runs a plugin's periodic jobs: never twice at once, jittered, with backoff after a failure."""
+"""Runs a plugin's periodic jobs: one run at a time, with jitter, with backoff after a failure."""
 
 import asyncio
 import random
@@ -13,29 +13,29 @@ from aliaport.isolation.run import Run
 from aliaport.plugin import Clock, Logger
 
 FIRST_RETRY = 1.0
-"""Seconds until a failed run is repeated; doubled after each further failure, up to `every`."""
+"""Seconds until a failed run is retried; doubled after each further failure, up to `every`."""
 
 WATCH_EVERY = 5.0
-"""Seconds between two looks whether scheduled work was missed."""
+"""Seconds between two checks for missed work."""
 
 
 class JobObserver(Protocol):
-    """Told, on the HTTP loop, what becomes of a job's work; must neither block nor raise."""
+    """Receives the outcomes of a job on the HTTP loop; must neither block nor raise."""
 
     def ended(self, outcome: str, began: datetime, seconds: float) -> None:
-        """A run ended or timed out: its outcome, when it began and how long it took."""
+        """Handle a run that ended or timed out."""
         ...
 
     def missed(self, due: datetime) -> None:
-        """The work that was due at `due` is not done within the margin."""
+        """Handle work that was due at `due` and was not done within the margin."""
         ...
 
 
 class JobRunner:
     """One job. Use it on the HTTP loop only.
 
-    `outcomes` counts its runs (succeeded, pending, failed, timed_out) and `missed` the times at
-    which scheduled work was not done in time, for /metrics.
+    `outcomes` counts its runs (succeeded, pending, failed, timed_out) and `missed` the times that
+    scheduled work was not done in time, for /metrics.
     """
 
     def __init__(
@@ -58,16 +58,16 @@ class JobRunner:
         self._last_problem = ""
         self._watched_since = clock.now()
         self._done_began: datetime | None = None
-        self._judged: datetime | None = None
+        self._checked_due: datetime | None = None
 
     @property
     def last_due(self) -> datetime | None:
-        """When work was last due; None without a schedule."""
+        """The time at which work was last due; None without a schedule."""
         schedule = self.job.schedule
         return None if schedule is None else schedule.last_due(self._clock.now())
 
     async def run_forever(self) -> None:
-        """Run the job again and again until cancelled; cancelling does not touch the run."""
+        """Run the job repeatedly until cancelled; cancelling does not stop the current run."""
         while True:
             await self.run_once()
             await asyncio.sleep(self.pause() * random.uniform(0.9, 1.1))  # noqa: S311
@@ -89,23 +89,23 @@ class JobRunner:
         return outcome
 
     async def watch_schedule(self) -> None:
-        """Report missed runs until cancelled, also while a run hangs."""
+        """Report missed runs until cancelled, even while a run hangs."""
         while self.job.schedule is not None:
-            self.look_for_a_miss()
+            self.check_missed()
             await asyncio.sleep(WATCH_EVERY)
 
-    def look_for_a_miss(self) -> None:
-        """Report once where the work that was last due is not done within the margin.
+    def check_missed(self) -> None:
+        """Report, once, that the work that was last due was not done within the margin.
 
-        A service that was started after the work was due gets the margin from its start on.
+        If the service was started after the work was due, the margin begins at its start.
         """
         schedule, now = self.job.schedule, self._clock.now()
         if schedule is None or now < self._watched_since + timedelta(seconds=schedule.margin):
             return
         due = schedule.last_due(now - timedelta(seconds=schedule.margin))
-        if due == self._judged:
+        if due == self._checked_due:
             return
-        self._judged = due
+        self._checked_due = due
         if self._done_began is not None and self._done_began >= due:
             return
         self.missed += 1
@@ -116,19 +116,19 @@ class JobRunner:
             margin_s=schedule.margin,
             last_success=self.last_success and self.last_success.isoformat(timespec="seconds"),
             problem=self._last_problem,
-            hint="its work is not done: see its last failure, or whether it is stuck",
+            hint="the work that was due is not done; see `problem`, or check if the job is stuck",
         )
         if self._observer is not None:
             self._observer.missed(due)
 
     def pause(self) -> float:
-        """Seconds until the next run, before jitter."""
+        """Return the seconds until the next run, before jitter."""
         if not self._failures:
             return self.job.every
         return float(min(self.job.every, FIRST_RETRY * 2 ** min(self._failures - 1, 30)))
 
     def _report(self, run: Run, began: datetime) -> str:
-        if run.answered and run.failure is None:
+        if run.completed and run.failure is None:
             if self._last_problem:
                 self._log.info("job.recovered", job=self.job.name, failures=self._failures)
             self._failures, self._last_problem = 0, ""
@@ -137,9 +137,9 @@ class JobRunner:
             self.last_success, self._done_began = self._clock.now(), began
             return self._count("succeeded")
         self._failures += 1
-        if not run.answered or run.failure is None:
+        if not run.completed or run.failure is None:
             outcome = self._count("timed_out")
-            problem, where = f"no end within {self.job.timeout:g} s", run.where()
+            problem, where = f"did not finish within {self.job.timeout:g} s", run.where()
         else:
             outcome = self._count("failed")
             problem, where = str(run.failure), run.failure.where
@@ -159,6 +159,6 @@ class JobRunner:
         return outcome
 
 
-def _result(answer: object) -> JobResult:
-    """What the job returned, in its own thread; anything but PENDING says that it is done."""
-    return JobResult.PENDING if answer is JobResult.PENDING else JobResult.DONE
+def _result(value: object) -> JobResult:
+    """Convert what the job returned, in its own thread; anything but PENDING means done."""
+    return JobResult.PENDING if value is JobResult.PENDING else JobResult.DONE

@@ -26,8 +26,8 @@ class Component:
     """One plugin or mounted application. Use it on the HTTP loop only.
 
     `deprecations` holds a warning for each old name of an option that the operator uses.
-    `problem` is why the last attempt to start failed. `attempted` is set once the first attempt has
-    ended, well or badly.
+    `problem` says why the last attempt to start failed. `attempted` is set once the first attempt
+    has succeeded or failed.
     """
 
     kind: ClassVar[Literal["plugin", "app"]]
@@ -83,7 +83,7 @@ class Component:
         if self._bulkhead is not None:
             self._bulkhead.close()
 
-    async def _guarded(
+    async def _call_guarded(
         self, function: Callable[[], Any], timeout: float, stage: str, hint: str
     ) -> Any:
         """Call `function` in the bulkhead; return its value, or None after rejecting the component.
@@ -101,8 +101,8 @@ class Component:
         await run.done
         if isinstance(run.value, Rejection):
             self.reject(run.value)
-        elif not run.answered:
-            reason = f"no end within {timeout:g} s (at {run.expired_where})"
+        elif not run.completed:
+            reason = f"did not finish within {timeout:g} s (at {run.expired_where})"
             self.reject(Rejection(stage, reason, hint))
         elif run.failure is not None:
             self.reject(Rejection(stage, str(run.failure), hint))
@@ -111,7 +111,7 @@ class Component:
         return None
 
     def _require_bulkhead(self) -> Bulkhead:
-        assert self._bulkhead is not None, "load() comes first"
+        assert self._bulkhead is not None, "call load() first"
         return self._bulkhead
 
     async def _start_until_running(self, attempt: Callable[[], Awaitable[bool]]) -> None:
@@ -122,7 +122,7 @@ class Component:
             pause = min(self.limits.max_retry, pause * 2)
 
     def _report_failed_start(self, problem: str, **fields: Any) -> None:
-        """Record why an attempt to start failed; log it unless the one before failed alike."""
+        """Record why an attempt to start failed; log it unless the last one failed the same way."""
         if problem != self.problem:
             self.log.error(f"{self.kind}.start_failed", reason=problem, **fields)
         self.problem = problem

@@ -1,4 +1,4 @@
-"""What the host exports about itself, its plugins, probes, collectors and jobs."""
+"""The metrics of the host about itself, its plugins, probes, collectors and jobs."""
 
 import platform
 import threading
@@ -13,10 +13,10 @@ from aliaport.metrics.registry import Samples
 
 _PROBE = ("plugin", "probe")
 PROBE_STATUS = Metric.gauge(
-    "aliaport_probe_status", "Last answer: 2 healthy, 1 degraded, 0 unhealthy.", _PROBE
+    "aliaport_probe_status", "Last result: 2 healthy, 1 degraded, 0 unhealthy.", _PROBE
 )
 PROBE_SUCCESS = Metric.gauge(
-    "aliaport_probe_success", "1 if the last answer was healthy or degraded, otherwise 0.", _PROBE
+    "aliaport_probe_success", "1 if the last result was healthy or degraded, otherwise 0.", _PROBE
 )
 PROBE_CRITICAL = Metric.gauge(
     "aliaport_probe_critical", "1 if /ready depends on the probe, otherwise 0.", _PROBE
@@ -25,28 +25,32 @@ PROBE_DURATION = Metric.gauge(
     "aliaport_probe_duration_seconds", "Duration of the last run.", _PROBE
 )
 PROBE_RUNS = Metric.counter(
-    "aliaport_probe_runs_total", "Runs, by their answer.", (*_PROBE, "status")
+    "aliaport_probe_runs_total", "Probe runs, by result.", (*_PROBE, "status")
 )
 PROBE_TIMEOUTS = Metric.counter(
-    "aliaport_probe_timeouts_total", "Runs that did not answer in time.", _PROBE
+    "aliaport_probe_timeouts_total", "Probe runs that timed out.", _PROBE
 )
 PROBE_LAST_SUCCESS = Metric.gauge(
-    "aliaport_probe_last_success_timestamp_seconds", "When a run last succeeded.", _PROBE
+    "aliaport_probe_last_success_timestamp_seconds", "Time of the last successful run.", _PROBE
 )
 PROBE_IN_FLIGHT = Metric.gauge("aliaport_probe_in_flight", "Runs that have not ended.", _PROBE)
 PROBE_JOINED = Metric.counter(
-    "aliaport_probe_joined_total", "Callers that joined a run begun by another.", _PROBE
+    "aliaport_probe_joined_total", "Callers that joined a run started by another caller.", _PROBE
 )
 PLUGIN_STATE = Metric(
-    "aliaport_plugin_state", "1 for the state that the plugin is in.", ("plugin", "state")
+    "aliaport_plugin_state",
+    "1 for the current state of the plugin, 0 for the others.",
+    ("plugin", "state"),
 )
 APP_STATE = Metric(
-    "aliaport_app_state", "1 for the state that the mounted application is in.", ("app", "state")
+    "aliaport_app_state",
+    "1 for the current state of the mounted application, 0 for the others.",
+    ("app", "state"),
 )
-PLUGIN_TASKS = Metric("aliaport_plugin_tasks", "Tasks that the plugin has alive.", ("plugin",))
+PLUGIN_TASKS = Metric("aliaport_plugin_tasks", "Live asyncio tasks of the plugin.", ("plugin",))
 COLLECTOR_SUCCESS = Metric.gauge(
     "aliaport_collector_success",
-    "1 if the last collection gave its samples in time, otherwise 0.",
+    "1 if the last collection returned its samples in time, otherwise 0.",
     ("plugin", "collector"),
 )
 COLLECTOR_DURATION = Metric.gauge(
@@ -59,22 +63,22 @@ JOB_RUNS = Metric.counter(
 )
 JOB_LAST_SUCCESS = Metric.gauge(
     "aliaport_job_last_success_timestamp_seconds",
-    "When the job last succeeded.",
+    "Time of the last successful run of the job.",
     ("plugin", "name"),
 )
 JOB_MISSED = Metric.counter(
     "aliaport_job_missed_runs_total",
-    "Times at which a job's scheduled work was not done within its margin.",
+    "Times that scheduled work of the job was not done within its margin.",
     ("plugin", "name"),
 )
 JOB_LAST_DUE = Metric.gauge(
     "aliaport_job_last_due_timestamp_seconds",
-    "When a job's scheduled work was last due.",
+    "Time at which scheduled work of the job was last due.",
     ("plugin", "name"),
 )
 SERIES_DROPPED = Metric.counter(
     "aliaport_plugin_series_dropped_total",
-    "Samples that are not exported, by reason.",
+    "Samples dropped and not exported, by reason.",
     ("plugin", "reason"),
 )
 LOOP_LAG = Metric.gauge(
@@ -82,7 +86,7 @@ LOOP_LAG = Metric.gauge(
 )
 THREADS = Metric.gauge("aliaport_threads", "Threads of the process.")
 BUILD_INFO = Metric.gauge("aliaport_build_info", "Always 1.", ("version", "python"))
-STARTED = Metric.gauge("aliaport_start_timestamp_seconds", "When the process started.")
+STARTED = Metric.gauge("aliaport_start_timestamp_seconds", "Start time of the process.")
 _STARTED = time.time()
 
 FAMILIES = (
@@ -97,7 +101,7 @@ _STATUS_VALUES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0
 def host_samples(
     host: Host, *, loop_lag: float, app_states: Mapping[str, str]
 ) -> dict[str, Samples]:
-    """All samples of the host now, by family. They carry the label `plugin`, no plugin's may.
+    """Return the host's current samples by family. Only these may carry the label `plugin`.
 
     `app_states` has the state of each mounted application, by name.
     """
@@ -108,11 +112,11 @@ def host_samples(
     samples[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
     samples[STARTED.name][()] = _STARTED
     for name, app_state in app_states.items():
-        for each in (State.STARTING, State.RUNNING, State.REJECTED):
-            samples[APP_STATE.name][name, each.value] = float(each.value == app_state)
-    for name, state in _states(host).items():
-        for each in State:
-            samples[PLUGIN_STATE.name][name, each.value] = float(each is state)
+        for state in (State.STARTING, State.RUNNING, State.REJECTED):
+            samples[APP_STATE.name][name, state.value] = float(state.value == app_state)
+    for name, plugin_state in _states(host).items():
+        for state in State:
+            samples[PLUGIN_STATE.name][name, state.value] = float(state is plugin_state)
     for instance in host.instances:
         if instance.alive:
             samples[PLUGIN_TASKS.name][(instance.name,)] = float(instance.tasks)
@@ -136,7 +140,7 @@ def host_samples(
 
 
 def _states(host: Host) -> dict[str, State]:
-    """By name; of two that collide, both are rejected."""
+    """Return the states by name; if two names collide, both plugins are rejected."""
     return {instance.name: instance.state for instance in host.instances}
 
 

@@ -27,7 +27,7 @@ from aliaport.settings import (
 )
 
 NOTIFY_EVERY = 60.0
-"""Seconds between two log lines about one fault that no run can report."""
+"""Minimum seconds between log lines about the same fault that no run can report."""
 
 MAX_DECLARATIONS = 200
 
@@ -48,7 +48,7 @@ class Declared:
 class PluginInstance(Component):
     """One plugin in its bulkhead.
 
-    With `runs_jobs` unset the caller runs the jobs. `observe` returns the observer of a job.
+    With `runs_jobs=False` the caller runs the jobs. `observe` returns the observer of a job.
     """
 
     kind = "plugin"
@@ -86,11 +86,11 @@ class PluginInstance(Component):
         if not self.alive:
             return
         self._bulkhead = Bulkhead(self.name, self.candidate.package, self._notify)
-        loaded = await self._guarded(
+        loaded = await self._call_guarded(
             lambda: plugin_class(self.candidate, load(self.candidate)),
             self.limits.import_timeout,
             "import",
-            "look at the line named; importing must do no input or output",
+            "look at that line; importing must not do I/O",
         )
         if loaded is not None:
             self._class, self._model = loaded
@@ -107,11 +107,11 @@ class PluginInstance(Component):
             except ConfigError as error:
                 return self._config, error.problems
 
-        validated = await self._guarded(
+        validated = await self._call_guarded(
             validate,
             self.limits.construct_timeout,
             "config",
-            "the validators of its options must not fail otherwise than by ValueError",
+            "the validators of the options must raise nothing but ValueError",
         )
         if validated is None:
             return ()
@@ -127,11 +127,11 @@ class PluginInstance(Component):
         """Construct the plugin and accept its declarations."""
         if not self.alive:
             return
-        declared = await self._guarded(
+        declared = await self._call_guarded(
             lambda: self._declare(context, registry),
             self.limits.construct_timeout,
             "construct",
-            "constructors do no input or output; move it to start()",
+            "constructors must not do I/O; move it to start()",
         )
         if declared is None:
             return
@@ -141,7 +141,7 @@ class PluginInstance(Component):
             policy = policies.get(probe.name, ProbeSettings())
             self.probes.append(
                 ProbeRunner.under_policy(
-                    probe, self.name, bulkhead, self.log, policy, self._closed_as
+                    probe, self.name, bulkhead, self.log, policy, self._unavailable_result
                 )
             )
         self.collectors = [
@@ -167,8 +167,8 @@ class PluginInstance(Component):
         bulkhead, timeout = self._require_bulkhead(), self.limits.stop_timeout
         run = bulkhead.submit(self._plugin.stop, timeout=timeout, freeze=lambda _: None)
         await run.done
-        if not run.answered or run.failure is not None:
-            reason = str(run.failure) if run.failure else f"no end within {timeout:g} s"
+        if not run.completed or run.failure is not None:
+            reason = str(run.failure) if run.failure else f"did not finish within {timeout:g} s"
             self.log.warning("plugin.stop_failed", reason=reason, where=run.where())
         bulkhead.close()
 
@@ -187,51 +187,51 @@ class PluginInstance(Component):
             self._plugin.start, timeout=self.limits.start_timeout, freeze=lambda _: None
         )
         await run.done
-        if not run.answered or run.failure is not None:
+        if not run.completed or run.failure is not None:
             self._report_start(run)
             await run.wait_finished()
-        return run.answered and run.failure is None
+        return run.completed and run.failure is None
 
     def _report_start(self, run: Run) -> None:
         where = run.expired_where or run.where()
-        if run.answered:
+        if run.completed:
             problem = str(run.failure)
         else:
             limit = self.limits.start_timeout
-            problem = f"start() has not ended within {limit:g} s (at {where})"
+            problem = f"start() did not finish within {limit:g} s (at {where})"
         self._report_failed_start(
             problem,
             where=where,
             traceback=run.failure.traceback if run.failure else "",
-            hint=f"it is tried again with pauses of up to {self.limits.max_retry:g} s",
+            hint=f"start() is retried, with pauses of up to {self.limits.max_retry:g} s",
         )
 
     def _declare(self, context: Context, registry: MetricRegistry) -> Declared:
         plugin = self._class(self._config, context)
         declared = Declared(
             plugin,
-            _bounded(plugin.probes(), Probe, "probes()"),
-            _bounded(plugin.metrics(), Collector, "metrics()"),
-            _bounded(plugin.jobs(), Job, "jobs()"),
+            _check_declared(plugin.probes(), Probe, "probes()"),
+            _check_declared(plugin.metrics(), Collector, "metrics()"),
+            _check_declared(plugin.jobs(), Job, "jobs()"),
         )
         for kind, names in (
             ("probe", [probe.name for probe in declared.probes]),
             ("job", [job.name for job in declared.jobs]),
             ("collector", [collector.name for collector in declared.collectors]),
         ):
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
+            duplicates = {name for name in names if names.count(name) > 1}
+            if duplicates:
                 raise RejectedError(
                     "declare",
-                    f"it declares two {kind}s named {', '.join(sorted(twice))}",
-                    "give each its own name",
+                    f"it declares two {kind}s named {', '.join(sorted(duplicates))}",
+                    f"give each {kind} its own name",
                 )
         for collector in declared.collectors:
             for family in collector.families:
                 registry.declare(family, self.name)
         return declared
 
-    def _closed_as(self) -> ProbeResult | None:
+    def _unavailable_result(self) -> ProbeResult | None:
         if self.state is State.RUNNING:
             return None
         if self.state is State.REJECTED and self.rejection is not None:
@@ -250,14 +250,16 @@ class PluginInstance(Component):
         self.log.error(event, reason=str(failure), where=failure.where, traceback=failure.traceback)
 
 
-def _bounded(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
+def _check_declared(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
     hint = f"return a list of {kind.__name__} from {source}"
     if not isinstance(declared, list | tuple):
         raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)
     if len(declared) > MAX_DECLARATIONS:
-        reason = f"{source} returned {len(declared)} items, more than {MAX_DECLARATIONS}"
-        raise RejectedError("declare", reason, "declare fewer; use labels for what is many")
+        reason = f"{source} returned {len(declared)} items; the maximum is {MAX_DECLARATIONS}"
+        raise RejectedError(
+            "declare", reason, "declare fewer items; use labels for many similar ones"
+        )
     for item in declared:
         if not isinstance(item, kind):
-            raise RejectedError("declare", f"{source} holds {type(item).__name__}", hint)
+            raise RejectedError("declare", f"{source} contains {type(item).__name__}", hint)
     return tuple(declared)

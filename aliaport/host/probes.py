@@ -1,4 +1,4 @@
-"""Runs probes: one run of each at a time, whose result only those who waited for it get."""
+"""Runs probes: one run of each at a time, with its result for the callers that waited for it."""
 
 import asyncio
 import math
@@ -20,14 +20,14 @@ from aliaport.settings import ProbeSettings
 SUMMARY_LIMIT = 300
 DATA_LIMIT = 32
 SLOW_LOG_EVERY = 60.0
-"""Seconds between two warnings that one probe is slow."""
+"""Minimum seconds between warnings that a probe is slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """The result of one probe for one caller.
 
-    `duration` is in seconds. `checked_at` is the time at which the run began, `since` the one at
+    `duration` is in seconds. `checked_at` is the time at which the run began, `since` the time at
     which a stuck run began (both in seconds since the epoch). `where` is a line of plugin code.
     """
 
@@ -52,7 +52,7 @@ UNKNOWN = ProbeResult(Status.UNHEALTHY, "starting")
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """One probe and its result. `critical` is as the operator decided."""
+    """One probe and its result. `critical` includes the operator's override."""
 
     probe: Probe
     plugin: str
@@ -61,7 +61,7 @@ class ProbeRow:
 
     @property
     def works(self) -> bool:
-        """True if the probed thing works, well or badly."""
+        """True unless the result is unhealthy."""
         return self.result.status is not Status.UNHEALTHY
 
     @property
@@ -86,7 +86,7 @@ class ProbeStats:
 class ProbeRunner:
     """One probe as the host runs it. Use it on the HTTP loop only.
 
-    `closed_as` returns the result if the plugin is not running, otherwise None.
+    `unavailable_result` returns the result of a plugin that is not running, otherwise None.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ProbeRunner:
         critical: bool,
         timeout: float,
         min_interval: float,
-        closed_as: Callable[[], ProbeResult | None],
+        unavailable_result: Callable[[], ProbeResult | None],
     ) -> None:
         self.probe = probe
         self.plugin = plugin
@@ -109,7 +109,7 @@ class ProbeRunner:
         self.last: ProbeResult | None = None
         self._log = log
         self._min_interval = min_interval
-        self._closed_as = closed_as
+        self._unavailable_result = unavailable_result
         self._flight = SingleFlight(
             bulkhead, probe.run, timeout=timeout, freeze=freeze_check, slot=f"probe-{probe.name}"
         )
@@ -124,7 +124,7 @@ class ProbeRunner:
         bulkhead: Bulkhead,
         log: Logger,
         policy: ProbeSettings,
-        closed_as: Callable[[], ProbeResult | None],
+        unavailable_result: Callable[[], ProbeResult | None],
     ) -> "ProbeRunner":
         """Build a runner; the operator's settings override the author's defaults."""
         return cls(
@@ -135,7 +135,7 @@ class ProbeRunner:
             critical=probe.critical if policy.critical is None else policy.critical,
             timeout=policy.timeout or probe.timeout,
             min_interval=policy.min_interval,
-            closed_as=closed_as,
+            unavailable_result=unavailable_result,
         )
 
     @property
@@ -145,24 +145,24 @@ class ProbeRunner:
 
     @property
     def known(self) -> ProbeResult | None:
-        """The reason why it cannot run, or its last result; nothing is run."""
-        return self._closed_as() or self.last
+        """The reason why it cannot run, or else its last result; does not run it."""
+        return self._unavailable_result() or self.last
 
     @property
     def joined(self) -> int:
-        """The number of callers that joined a run begun by another."""
+        """The number of callers that joined a run started by another caller."""
         return self._flight.joined
 
     def row(self, result: ProbeResult | None = None) -> ProbeRow:
-        """Return the probe's row with `result`, otherwise with what is known without a run."""
+        """Return the probe's row with `result`, or else with what is known without a run."""
         known = result or self.known or UNKNOWN
         return ProbeRow(self.probe, self.plugin, self.critical, known)
 
     def request(self) -> ProbeResult | Run:
-        """Return the result if there is one at once, otherwise the run to wait for."""
-        closed = self._closed_as()
-        if closed is not None:
-            return closed
+        """Return a result that is already available, otherwise the run to wait for."""
+        unavailable = self._unavailable_result()
+        if unavailable is not None:
+            return unavailable
         if self.last and time.monotonic() - self._ended < self._min_interval and not self.in_flight:
             return self.last
         run, begun = self._flight.join_or_start()
@@ -177,7 +177,7 @@ class ProbeRunner:
         """Return the result of `run`, even if the HTTP loop has not been notified of it yet."""
         if isinstance(run.settled, ProbeResult):
             return run.settled
-        return self._ended_result(run) if run.answered else self._overdue(run, "timeout")
+        return self._ended_result(run) if run.completed else self._overdue(run, "timeout")
 
     def _settle(self, run: Run) -> None:
         result = run.settled = self.read(run)
@@ -210,11 +210,11 @@ class ProbeRunner:
         duration = now - run.submitted
         if run.began is None:
             code = "blocked"
-            summary = "the plugin's event loop is held by the call named in `where`"
+            summary = "the plugin's event loop is blocked by the call shown in `where`"
         elif code == "stuck":
-            summary = f"a run begun {duration:.0f} s ago has not ended"
+            summary = f"a run started {duration:.0f} s ago has not ended"
         else:
-            summary = f"no answer within {self.timeout:g} s"
+            summary = f"no result within {self.timeout:g} s"
         return ProbeResult(
             Status.UNHEALTHY,
             code,
@@ -273,7 +273,7 @@ class ProbeRunner:
 
 
 async def run_probes(runners: Sequence[ProbeRunner], timeout: float) -> list[ProbeRow]:
-    """Run all at once; return a row for each with its result after at most `timeout` seconds."""
+    """Run all concurrently; return a row for each after at most `timeout` seconds."""
     requested = [(runner, runner.request()) for runner in runners]
     pending = {run.done for _, run in requested if isinstance(run, Run)}
     if pending:
@@ -288,38 +288,36 @@ class InvalidResultError(Exception):
     """A probe returned something that the contract does not allow."""
 
 
-def freeze_check(answer: object) -> Check:
-    """Return a Check of plain values only; raise InvalidResultError if `answer` is not a Check.
+def freeze_check(value: object) -> Check:
+    """Return a Check of plain values only; raise InvalidResultError if `value` is not a Check.
 
     Subclasses of str and int are copied by the base type's own methods, so none of their code runs
     outside the plugin.
     """
-    if not isinstance(answer, Check):
-        kind = type(answer).__name__
+    if not isinstance(value, Check):
+        kind = type(value).__name__
         raise InvalidResultError(
             f"the probe returned {kind}; return Check.healthy(…) or another Check"
         )
     try:
-        status = Status(answer.status)
+        status = Status(value.status)
     except ValueError:
-        raise InvalidResultError(
-            "Check.status is none of healthy, degraded and unhealthy"
-        ) from None
-    summary: object = answer.summary
-    data: object = answer.data
+        raise InvalidResultError("Check.status must be healthy, degraded or unhealthy") from None
+    summary: object = value.summary
+    data: object = value.data
     if not isinstance(summary, str) or not isinstance(data, Mapping):
         raise InvalidResultError("Check.summary must be text and Check.data a mapping")
-    code: object = answer.code or ("ok" if status is Status.HEALTHY else "failed")
+    code: object = value.code or ("ok" if status is Status.HEALTHY else "failed")
     if not isinstance(code, str) or CODE.fullmatch(code) is None or code in HOST_CODES:
         raise InvalidResultError(
-            f"Check.code must match {CODE.pattern} and be none of the host's own codes "
+            f"Check.code must match {CODE.pattern} and must not be one of the host's own codes "
             f"({', '.join(sorted(HOST_CODES))})"
         )
     plain: dict[str, Scalar] = {}
-    for key, value in islice(data.items(), DATA_LIMIT):
+    for key, item in islice(data.items(), DATA_LIMIT):
         if not isinstance(key, str):
             raise InvalidResultError("the keys of Check.data must be text")
-        plain[_text(key)] = _scalar(key, value)
+        plain[_text(key)] = _scalar(key, item)
     return Check(status, redact(_text(summary)), plain, _text(code))
 
 

@@ -1,6 +1,6 @@
-"""From results to status, HTTP code and body: pure functions, no clock, no loop.
+"""Turns results into status, HTTP code and body: pure functions, no clock, no loop.
 
-They implement the table in README, "What callers see".
+They implement the documented table of how probes decide /ready and /status.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ class PluginRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a response is built from. `missing` holds required plugins that do not run."""
+    """The input of every response. `missing` holds the required plugins that are not running."""
 
     now: float
     probes: Sequence[ProbeRow] = ()
@@ -56,7 +56,7 @@ class View:
 
 
 def overall(view: View) -> Status:
-    """Return the status of the service, by the table."""
+    """Return the status of the service, according to the table."""
     critical = [row for row in view.probes if row.critical]
     if view.missing or any(not row.works for row in critical):
         return Status.UNHEALTHY
@@ -70,14 +70,14 @@ def overall(view: View) -> Status:
 def _ready_error(view: View) -> tuple[str, str] | None:
     """Return why the service is not ready, as code and message, or None."""
     if view.draining:
-        return "draining", "the service is stopping and finishes the requests it has"
+        return "draining", "the service is stopping; it only finishes the requests in flight"
     if view.starting:
-        return "starting", "the plugins are being started"
+        return "starting", "the plugins are starting"
     if view.missing:
         reasons = [f"{name}: {reason}" for name, reason in sorted(view.missing.items())]
-        return "plugin_missing", _joined(reasons)
+        return "plugin_missing", _join(reasons)
     failing = [f"{row.probe.name}: {row.result.code}" for row in view.probes if not row.works]
-    return ("probe_failed", _joined(failing)) if failing else None
+    return ("probe_failed", _join(failing)) if failing else None
 
 
 def ready(view: View) -> tuple[int, dict[str, Any]]:
@@ -126,7 +126,7 @@ def status(
         "plugins": [_plugin_item(row, operator=operator) for row in view.plugins],
     }
     if view.missing:
-        body["reason"] = _joined(f"{name}: {why}" for name, why in sorted(view.missing.items()))
+        body["reason"] = _join(f"{name}: {why}" for name, why in sorted(view.missing.items()))
     return body
 
 
@@ -214,8 +214,8 @@ def _plugin_item(row: PluginRow, *, operator: bool) -> dict[str, Any]:
     return item
 
 
-def _joined(reasons: Iterable[str], limit: int = 300) -> str:
-    """Join the reasons into one text; those that do not fit are counted at its end."""
+def _join(reasons: Iterable[str], limit: int = 300) -> str:
+    """Join the reasons up to `limit` characters and count the rest."""
     text, left = "", 0
     for reason in reasons:
         if left or len(text) + len(reason) > limit:

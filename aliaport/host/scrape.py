@@ -1,4 +1,4 @@
-"""The page of /metrics: what the host, the plugins and the requests give, capped per plugin."""
+"""The /metrics page: samples of the host, the plugins and the requests, capped per plugin."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,10 +15,10 @@ from aliaport.settings import MetricsSettings
 
 
 class Metrics:
-    """Makes the page. Use it on the HTTP loop only.
+    """Renders the page. Use it on the HTTP loop only.
 
-    `loop_lag` tells the worst lag of that loop since it was last asked, in seconds; `log_samples`
-    the samples of the log, by family; `app_states` the state of each mounted application, by name.
+    `loop_lag` returns the worst lag of that loop since the last call, in seconds, `log_samples` the
+    samples of the log by family, `app_states` the state of each mounted application by name.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Metrics:
         self._exposition = Exposition()
 
     async def page(self, budget: float) -> bytes:
-        """Return what is there after at most `budget` seconds of collecting."""
+        """Return the page, with what could be collected in `budget` seconds."""
         gathered = await gather(self._host, self._limits, budget)
         own = self._log_samples() | host_samples(
             self._host, loop_lag=self._loop_lag(), app_states=self._app_states()
@@ -53,13 +53,13 @@ class Metrics:
 
 
 def declare_host_families(registry: MetricRegistry) -> None:
-    """Reserve the names of the host's own families, before any plugin can take them."""
+    """Reserve the names of the host's own families, before any plugin can claim them."""
     for metric in (REQUESTS, DURATION, *FAMILIES, *LOG_FAMILIES):
         registry.declare(metric, HOST)
 
 
 async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Samples]:
-    """Collect from all running plugins at once; what exceeds a limit is dropped and counted."""
+    """Collect from all running plugins concurrently; drop and count what exceeds a limit."""
     registry = host.registry
     collected = await collect(host.collectors, budget)
     gathered = registry.snapshot()

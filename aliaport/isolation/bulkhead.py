@@ -1,7 +1,7 @@
 """One plugin's bulkhead: a daemon thread with an event loop, and a thread for each blocking call.
 
-The HTTP loop submits a call and gets a `Run`; whatever the call does, the HTTP loop is never held,
-and only plain values come back. The bulkhead survives what its plugin does to its thread and loop.
+The HTTP loop submits a call and gets a `Run`. Whatever the call does, it never blocks the HTTP loop
+and returns only plain values. The bulkhead survives what its plugin does to its thread and loop.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from aliaport.isolation.failures import Failure, describe
 from aliaport.isolation.run import Run
 
 MAX_TASKS = 1_000
-"""Most tasks that one plugin may have alive; `create_task` raises RuntimeError beyond."""
+"""Maximum number of live tasks per plugin; `create_task` raises RuntimeError beyond it."""
 
 Freeze = Callable[[Any], Any]
 Notify = Callable[[str, Failure], None]
 
 
 class Bulkhead:
-    """The thread and loop of one plugin. Make and use it on the HTTP loop only.
+    """The thread and loop of one plugin. Create and use it on the HTTP loop only.
 
-    `package` is the plugin's top-level package, by which its lines are told from a library's.
-    `notify(event, failure)` is called in the plugin's thread for what no run can report: something
-    that left the loop, a task or callback that raised, the task limit.
+    `package` is the plugin's top-level package, which distinguishes its lines from a library's.
+    `notify(event, failure)` is called in the plugin's thread for faults that no run can report: an
+    exception that escaped the loop, a task or callback that raised, the task limit.
     """
 
     def __init__(self, name: str, package: str, notify: Notify) -> None:
@@ -62,11 +62,11 @@ class Bulkhead:
         freeze: Freeze,
         slot: str | None = None,
     ) -> Run:
-        """Begin `function` in the plugin and return its run, which expires after `timeout` seconds.
+        """Start `function` in the plugin and return its run, which expires after `timeout` seconds.
 
         An `async def` runs on the plugin's loop; so does a plain one without `slot`. A plain one
-        with `slot` runs in the thread of that name, made when it is first needed. `freeze` turns
-        the answer into plain values, in the plugin's thread; what it raises fails the run.
+        with `slot` runs in the thread of that name, created when it is first needed. `freeze` turns
+        the result into plain values, in the plugin's thread; if it raises, the run fails.
         """
         run = Run(self, self._host_loop)
         run.expire_after(timeout)
@@ -76,28 +76,28 @@ class Bulkhead:
         else:
             run.in_slot = True
             try:
-                # The thread serves many callers: each call runs in the context of its own, as one
-                # on the loop does, so that its log lines name the request that caused it.
+                # The thread serves many callers. Each call runs in its caller's context, as calls
+                # on the loop do, so that its log lines name the request that caused it.
                 context = contextvars.copy_context()
                 self._slot(slot).put(lambda: context.run(self._run_blocking, run, function, freeze))
-            except RuntimeError as error:  # the machine has no thread left
+            except RuntimeError as error:  # the machine is out of threads
                 run.finish(None, describe(error, self.package))
         return run
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
-        """Run `callback` on the plugin's loop, if there is still one."""
+        """Run `callback` on the plugin's loop, if the loop still exists."""
         try:
             self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # closed by the plugin or by `close`; a new one takes over, or none
+        except RuntimeError:  # closed by the plugin, and soon replaced, or closed by `close`
             return
 
     def leave_forked_child(self) -> None:
-        """End this process if it is a child that a plugin forked and let run on into the host."""
+        """Exit if this process is a child that a plugin forked and that runs on into the host."""
         if os.getpid() != self._pid:
             os._exit(0)
 
     def disable_loop(self) -> None:
-        """Make the loop fail in a forked child, so that the child ends.
+        """Make the loop fail in a forked child, so that the child exits.
 
         Parent and child share one epoll instance: a child that kept running the loop would take the
         parent's events.
@@ -105,14 +105,14 @@ class Bulkhead:
         self._selector.close()
 
     def close(self) -> None:
-        """End the threads as soon as their calls allow; never waits."""
+        """Stop the threads as soon as their calls have ended; never waits."""
         self._closing = True
         self.call_soon(self._loop.stop)
         for slot in self._slots.values():
             slot.put(None)
 
     def _begin(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
-        # Not through the task factory: a plugin that used up its tasks still gets probed.
+        # Bypass the task factory: a plugin that has used up its tasks is still probed.
         run.thread = threading.get_ident()
         run.task = asyncio.Task(self._run_on_loop(run, function, freeze), loop=self._loop)
 
@@ -123,8 +123,8 @@ class Bulkhead:
         run.began = time.monotonic()
         value, failure = None, None
         try:
-            answer = function()
-            value = freeze(await answer if inspect.isawaitable(answer) else answer)
+            result = function()
+            value = freeze(await result if inspect.isawaitable(result) else result)
         except BaseException as error:  # the bulkhead: SystemExit and its kind end here too
             failure = describe(error, self.package)
         run.finish(value, failure)
@@ -147,11 +147,11 @@ class Bulkhead:
         run.began = time.monotonic()
         value, failure = None, None
         try:
-            answer = function()
-            if inspect.iscoroutine(answer):
-                answer.close()
+            result = function()
+            if inspect.iscoroutine(result):
+                result.close()
                 raise TypeError("a plain function returned a coroutine; declare it `async def`")
-            value = freeze(answer)
+            value = freeze(result)
         except BaseException as error:  # the bulkhead
             failure = describe(error, self.package)
         run.finish(value, failure)
@@ -176,7 +176,7 @@ class Bulkhead:
                 if not self._closing:
                     message = "the plugin stopped its own event loop; it was restarted"
                     self._notify("plugin.loop_stopped", Failure("RuntimeError", message, "", ""))
-            # Without its selector a loop cannot turn again, whether or not it was closed in form.
+            # Without its selector a loop cannot run again, even if it was not formally closed.
             if (loop.is_closed() or self._selector.get_map() is None) and not self._closing:
                 self._replace_closed_loop()
         self._wind_up()
@@ -202,14 +202,14 @@ class Bulkhead:
         self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
     ) -> "asyncio.Task[Any]":
         if self.tasks >= MAX_TASKS:
-            # Tasks that were garbage-collected never said so; the runs' own do not count.
+            # Garbage-collected tasks were never subtracted; the tasks of runs do not count.
             runs = {run.task for run in list(self.unfinished)}
             self.tasks = len(asyncio.all_tasks(loop) - runs)
         if self.tasks >= MAX_TASKS:
             coroutine.close()
             error = RuntimeError(
-                f"{self.tasks} tasks are alive, the most that a plugin may have; "
-                "end or cancel the tasks that you create"
+                f"{self.tasks} tasks are alive, the maximum for a plugin; "
+                "await or cancel the tasks that you create"
             )
             self._notify("plugin.task_limit", describe(error, self.package))
             raise error
@@ -247,7 +247,7 @@ def _serve_slot(slot: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
 
 
 async def finish_within(awaitable: Awaitable[Any], seconds: float) -> bool:
-    """Wait for trusted-enough work at most `seconds`, cancel it then; True if it ended in time."""
+    """Await trusted work for at most `seconds`, then cancel it; return True if it ended in time."""
     task = asyncio.ensure_future(awaitable)
     done, _ = await asyncio.wait({task}, timeout=seconds)
     if not done:

@@ -1,6 +1,6 @@
-"""What is kept of an exception, and where a thread or a task stands: plain, bounded text.
+"""Describes exceptions, and the current line of a thread or task, as plain, bounded text.
 
-No exception object, frame or traceback leaves the thread of the plugin that it belongs to.
+No exception object, frame or traceback leaves the thread of its plugin.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Failure:
     traceback: str
 
     def __str__(self) -> str:
-        """`OSError: no such file (at aliaport_disk/plugin.py:42 in check: os.statvfs(path))`."""
+        """Return text like `OSError: no such file (at disk/plugin.py:42 in check: statvfs(p))`."""
         at = f" (at {self.where})" if self.where else ""
         return f"{self.type}: {self.message}{at}" if self.message else f"{self.type}{at}"
 
@@ -39,13 +39,13 @@ def describe(error: BaseException, package: str) -> Failure:
     """Return `error` as text; call it in the thread that raised it. `package` is the plugin's."""
     try:
         message = plain_text(redact(str(error)[:_MESSAGE_LIMIT]))
-    except BaseException:  # a hostile __str__ must not cost the report
+    except BaseException:  # a hostile __str__ must not prevent the report
         message = "<its message cannot be read>"
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     return Failure(
         type=type(error).__qualname__,
         message=message,
-        where=_pick(frames, package),
+        where=_select_line(frames, package),
         traceback=plain_text(
             redact("".join(traceback.format_exception(error, limit=20))[-_TRACEBACK_LIMIT:])
         ),
@@ -53,20 +53,20 @@ def describe(error: BaseException, package: str) -> Failure:
 
 
 def plain_text(text: str) -> str:
-    """Return `text` as something that UTF-8 can carry: lone surrogates become `?`."""
+    """Return `text` as valid UTF-8: lone surrogates become `?`."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def thread_position(thread_id: int | None, package: str) -> str:
-    """Return the line of plugin code on which a running thread stands, or ''."""
-    # The only way to see another thread's frame; documented in spite of its name.
+    """Return the line of plugin code that a running thread executes, or ''."""
+    # The only way to see another thread's frame; documented despite its name.
     frame = sys._current_frames().get(thread_id) if thread_id is not None else None  # noqa: SLF001
     frames = [] if frame is None else [(f, f.f_lineno) for f in _outwards(frame)][::-1]
-    return _pick(frames, package)
+    return _select_line(frames, package)
 
 
 def task_position(task: "asyncio.Task[Any]", thread_id: int | None, package: str) -> str:
-    """Return the line of plugin code on which a task stands, running or waiting, or ''."""
+    """Return the line of plugin code at which a task runs or waits, or ''."""
     frames: list[tuple[FrameType, int]] = []
     awaited: Any = task.get_coro()
     while awaited is not None:
@@ -76,7 +76,7 @@ def task_position(task: "asyncio.Task[Any]", thread_id: int | None, package: str
         if frame is not None:
             frames.append((frame, frame.f_lineno))
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return _pick(frames, package)
+    return _select_line(frames, package)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -85,16 +85,16 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _pick(frames: list[tuple[FrameType, int]], package: str) -> str:
-    """Of frames from the outermost on, the last that is plugin code, else the last foreign."""
-    foreign = ""
+def _select_line(frames: list[tuple[FrameType, int]], package: str) -> str:
+    """Return the last of `frames` that is plugin code, or else the last third-party one."""
+    third_party = ""
     for frame, line in reversed(frames):
         module = str(frame.f_globals.get("__name__", ""))
         if module == package or module.startswith(f"{package}."):
             return _line_of(frame.f_code, line, module)
-        if not foreign and not (module == "aliaport" or module.startswith(_HOST_MODULES)):
-            foreign = _line_of(frame.f_code, line, module)
-    return foreign
+        if not third_party and not (module == "aliaport" or module.startswith(_HOST_MODULES)):
+            third_party = _line_of(frame.f_code, line, module)
+    return third_party
 
 
 def _line_of(code: CodeType, line: int, module: str) -> str:

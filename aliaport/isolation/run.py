@@ -1,4 +1,4 @@
-"""Calls in flight: from submission to outcome, with their deadline and their place in the code."""
+"""A call in flight: from submission to outcome, with its deadline and its position in the code."""
 
 import asyncio
 import time
@@ -16,8 +16,8 @@ class Run:
 
     `done` resolves when the call has ended or its deadline has passed, whichever comes first.
     `value` or `failure` is stored by the plugin's thread before it wakes the HTTP loop, so
-    `finished` is the truth even while that loop lags. `settled` is for whoever began the run: what
-    it made of the outcome, for all who joined.
+    `finished` is correct even while that loop lags. `settled` belongs to the code that started the
+    run: it keeps the outcome there for all callers that joined.
     """
 
     __slots__ = (
@@ -60,14 +60,14 @@ class Run:
         self._expiry: asyncio.TimerHandle | None = None
 
     @property
-    def answered(self) -> bool:
-        """Whether it ended by itself: neither dropped before it began nor by its deadline."""
+    def completed(self) -> bool:
+        """True if the call ran to its end: neither dropped before it began nor expired."""
         if self.failure is not None:
             return self.finished and not self.expired
         return self.finished and self.began is not None
 
     def expire_after(self, seconds: float) -> None:
-        """Give up waiting and ask the call to stop once `seconds` have passed."""
+        """Stop waiting after `seconds`, and cancel the call if it is a task."""
         self._expiry = self._loop.call_later(seconds, self._expire)
 
     def on_finish(self, hook: Callable[[], None]) -> None:
@@ -84,7 +84,7 @@ class Run:
         await ended.wait()
 
     def where(self) -> str:
-        """Return the line of plugin code on which the call, or what blocks it, stands, or ''."""
+        """Return the current line of plugin code of the call, or of what blocks it, or ''."""
         package = self.bulkhead.package
         if self.finished:
             return self.failure.where if self.failure else ""
@@ -96,14 +96,14 @@ class Run:
         if self.finished:
             return
         self.expired = True
-        # Before it is cancelled: a call that honours that stands elsewhere a moment later.
+        # Capture the position before cancelling: a cooperative call moves on a moment later.
         self.expired_where = self.where()
         if self.task is not None:
             self.bulkhead.call_soon(self.task.cancel)
         self._resolve()
 
     def finish(self, value: Any, failure: Failure | None) -> None:
-        """Store the outcome and wake the HTTP loop. The plugin's thread calls it."""
+        """Store the outcome and wake the HTTP loop; called in the plugin's thread."""
         self.bulkhead.leave_forked_child()
         self.bulkhead.unfinished.discard(self)
         self.value, self.failure = value, failure
@@ -111,7 +111,7 @@ class Run:
         self.finished = True
         try:
             self._loop.call_soon_threadsafe(self._settle)
-        except RuntimeError:  # the HTTP loop is closed: nobody is left to be told
+        except RuntimeError:  # the HTTP loop is closed: nothing is left to notify
             return
 
     def _settle(self) -> None:

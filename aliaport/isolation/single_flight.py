@@ -1,4 +1,4 @@
-"""Single flight: one run at a time of one plugin function, however many ask for it."""
+"""Single flight: one run at a time of a plugin function, however many callers request it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ from aliaport.isolation.run import Run
 
 
 class SingleFlight:
-    """Joins callers to the run in flight, or begins one. Use it on the HTTP loop only.
+    """Joins callers to the run in flight, or starts one. Use it on the HTTP loop only.
 
-    `slot` names the thread of a plain function, so that two functions never share one. `timeout` in
-    seconds is each run's deadline, whoever waits for it.
+    `slot` names the thread of a plain function, so that two functions never share one. `timeout` is
+    the deadline of each run in seconds, whoever waits for it.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class SingleFlight:
     def join_or_start(self) -> tuple[Run, bool]:
         """Return the run in flight and False, or a new one and True.
 
-        A run whose deadline has passed (`run.expired`) is still in flight: nothing new is begun
-        until it ends.
+        A run whose deadline has passed (`run.expired`) is still in flight: no new run starts until
+        it ends.
         """
         run = self.in_flight
         if run is not None:

@@ -1,4 +1,4 @@
-"""Watches the HTTP loop: measures its lag, and logs what held it up for seconds."""
+"""Watches the HTTP loop: measures its lag, and logs what blocked it for seconds."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,15 @@ EVERY = 0.25
 """Seconds between two measurements."""
 
 SAMPLES = 4
-"""How often code that computes is sampled within one stall timeout."""
+"""Samples taken of computing code within one stall timeout."""
 
 TEXT_LIMIT = 4_000
-"""Characters of the samples, and of all threads' lines, that are logged."""
+"""Maximum number of characters logged of the samples, and again of all threads' lines."""
 
 _PIPE_SIZE = 65_536
-_COMPUTED = "code computed for that long; run such code in a process of its own"
+_COMPUTED = "code computed for that long; run such code in a separate process"
 _WAITED = (
-    "code blocked the HTTP loop or the whole interpreter: await, or call it in a thread; "
+    "code blocked the HTTP loop or the whole interpreter: await it, or call it in a thread; "
     "if every thread below is idle, the process itself was paused"
 )
 
@@ -39,11 +39,11 @@ class LoopWatch:
     - A thread looks at the frames of all threads. It cannot run while code holds the GIL.
     - A timer that counts the process's CPU time interrupts the thread that computes, and
       faulthandler writes the lines of that thread. This needs no GIL: it names the code that
-      holds it in C, such as one regular expression that backtracks for ever.
+      holds it in C, such as a regular expression that backtracks forever.
 
-    Neither reads the frames of a thread that runs meanwhile. `faulthandler.dump_traceback_later`
-    would: after a pause of the whole process its thread wakes beside all others, and the
-    interpreter crashes.
+    Neither reads the frames of a thread while it runs. `faulthandler.dump_traceback_later` would:
+    after a pause of the whole process, its thread wakes alongside the others, and the interpreter
+    crashes.
     """
 
     def __init__(self, log: Logger, stall_timeout: float) -> None:
@@ -56,7 +56,7 @@ class LoopWatch:
         self._lock = threading.Lock()
         self._task: asyncio.Task[None] | None = None
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="loop-watch", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="loop-watch", daemon=True)
         self._loop_thread = 0
 
     def start(self) -> None:
@@ -81,7 +81,7 @@ class LoopWatch:
         interval = self._stall_timeout / SAMPLES
         while True:
             signal.setitimer(signal.ITIMER_PROF, interval, interval)
-            _read_samples()  # whatever computed until here has not held up the loop
+            _read_samples()  # code that computed before this did not block the loop
             self._cpu_at_beat = time.process_time()
             self._beat = beat = time.monotonic()
             await asyncio.sleep(EVERY)
@@ -90,9 +90,9 @@ class LoopWatch:
             if self._reported == beat:
                 self._log.warning("http_loop.resumed", lag_s=round(lag, 2))
             elif lag > self._stall_timeout:
-                self._report(beat)  # the thread is late as well
+                self._report(beat)  # the watching thread is late too
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         wait = self._stall_timeout
         while not self._stopped.wait(wait):
             beat = self._beat
@@ -102,7 +102,7 @@ class LoopWatch:
                 wait = EVERY
 
     def _report(self, beat: float) -> None:
-        """Log the stall since `beat`, unless that was done."""
+        """Log the stall since `beat`, unless it was already logged."""
         with self._lock:
             if self._reported == beat:
                 return
@@ -119,7 +119,7 @@ class LoopWatch:
 
     def _thread_lines(self) -> str:
         names = {thread.ident: thread.name for thread in threading.enumerate()}
-        # The only way to see another thread's frame; documented in spite of its name.
+        # The only way to see another thread's frame; documented despite its name.
         frames = sys._current_frames()  # noqa: SLF001
         del frames[threading.get_ident()]
         order = sorted(frames, key=lambda ident: ident != self._loop_thread)
@@ -135,10 +135,10 @@ class LoopWatch:
 
 @functools.cache
 def _samples() -> int:
-    """Have SIGPROF write the lines of the thread that it interrupts to a pipe; return its end.
+    """Make SIGPROF write the lines of the thread that it interrupts to a pipe; return its read end.
 
-    Once and for good: where nothing handles it, a late SIGPROF ends the process. A full pipe
-    loses the newest samples, and nothing waits for it.
+    The handler is installed once and stays: without one, a late SIGPROF would kill the process. If
+    the pipe is full, the newest samples are lost; nothing waits for it.
     """
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
@@ -148,7 +148,7 @@ def _samples() -> int:
 
 
 def _read_samples() -> str:
-    """Take the samples of code that computed, each stack once."""
+    """Read and remove the samples of computing code, each stack once."""
     text = ""
     with contextlib.suppress(BlockingIOError):
         text = os.read(_samples(), _PIPE_SIZE).decode("utf-8", "replace")

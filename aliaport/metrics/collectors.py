@@ -1,4 +1,4 @@
-"""Runs collectors: each at most once at a time, all at once, within the scrape's budget."""
+"""Runs collectors concurrently, within the scrape's budget, each at most once at a time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ NOTHING = Collection((), {})
 
 @dataclass(slots=True)
 class CollectorStats:
-    """What is known of a collector's last run, for /metrics."""
+    """The outcome of a collector's last run, for /metrics."""
 
     success: bool = False
     duration: float = 0.0
@@ -44,8 +44,8 @@ class CollectorRunner:
         return self._flight.join_or_start()[0]
 
     def read(self, run: Run) -> Collection:
-        """Return what the run gave: nothing where it failed or has not ended."""
-        if run.answered and run.failure is None and isinstance(run.value, Collection):
+        """Return the run's collection; it is empty if the run failed or has not ended."""
+        if run.completed and run.failure is None and isinstance(run.value, Collection):
             self.stats.success = True
             self.stats.duration = (run.ended or run.submitted) - run.submitted
             if self._problem:
@@ -53,7 +53,7 @@ class CollectorRunner:
             self._problem = ""
             return run.value
         self.stats.success = False
-        problem = str(run.failure) if run.failure else f"no end in time (at {run.where()})"
+        problem = str(run.failure) if run.failure else f"did not finish in time (at {run.where()})"
         if problem != self._problem:
             self._problem = problem
             traceback = run.failure.traceback if run.failure else ""
@@ -69,7 +69,7 @@ class CollectorRunner:
 async def collect(
     runners: Sequence[CollectorRunner], budget: float
 ) -> list[tuple[CollectorRunner, Collection]]:
-    """Run all at once and return what each gave within `budget` seconds."""
+    """Run all concurrently and return their collections after at most `budget` seconds."""
     runs = [(runner, runner.begin()) for runner in runners]
     pending = {run.done for _, run in runs if not run.done.done()}
     if pending:

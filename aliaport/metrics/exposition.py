@@ -1,7 +1,7 @@
-"""The Prometheus page, text format 0.0.4. The only importer of aioprometheus.
+"""Renders the Prometheus text format 0.0.4. Only this module imports aioprometheus.
 
-aioprometheus has no locks and escapes nothing (its issue 91), so one thread owns it, gets plain
-values, and renders anew only the families that changed since the last page.
+aioprometheus has no locks and escapes nothing (its issue 91), so one thread owns it, receives plain
+values, and renders only the families that changed since the last page.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Families = Sequence[tuple[Metric, Samples]]
 
 
 class Exposition:
-    """Renders pages in a thread of its own. Use it on the HTTP loop."""
+    """Renders pages in its own thread. Use it on the HTTP loop."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
@@ -50,7 +50,7 @@ class Exposition:
 
 
 def render_family(metric: Metric, samples: Samples) -> str:
-    """The lines of one family, without a final line feed; without series its HELP and TYPE."""
+    """Return the lines of one family, with no final newline; without series, only HELP and TYPE."""
     collector: Collector = _CLASSES[metric.kind](
         metric.name, _escape_help(metric.help), registry=Registry()
     )

@@ -9,13 +9,13 @@ from aliaport.metrics.registry import HistogramValue, Samples
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUESTS = Metric(
     "aliaport_http_requests_total",
-    "HTTP requests answered, by method, route and status code.",
+    "HTTP requests, by method, route and status code.",
     ("method", "endpoint", "status"),
     MetricKind.COUNTER,
 )
 DURATION = Metric(
     "aliaport_http_request_duration_seconds",
-    "Time from the head of a request to the end of its answer.",
+    "Time from the head of a request to the end of its response.",
     ("method", "endpoint"),
     MetricKind.HISTOGRAM,
     BUCKETS,
@@ -32,13 +32,13 @@ class HttpMetrics:
         self._durations: dict[tuple[str, str], list[float]] = {}
 
     def expect(self, method: str, endpoint: str, *statuses: int) -> None:
-        """Let the series of a known route exist, at 0."""
+        """Create the series of a known route, at 0."""
         for status in statuses:
             self._requests[method, endpoint, status] += 0
         self._durations.setdefault((method, endpoint), [0.0] * (len(BUCKETS) + 2))
 
     def record(self, method: str, endpoint: str, status: int, seconds: float) -> None:
-        """Count one answered request; an unknown method is counted as OTHER."""
+        """Count one request; an unknown method is counted as OTHER."""
         if method not in _METHODS:
             method = "OTHER"
         self._requests[method, endpoint, status] += 1
@@ -49,7 +49,7 @@ class HttpMetrics:
         buckets[-1] += seconds
 
     def families(self) -> list[tuple[Metric, Samples]]:
-        """A copy of both families."""
+        """Return a copy of both families."""
         requests: Samples = {
             (method, endpoint, str(status)): float(count)
             for (method, endpoint, status), count in self._requests.items()

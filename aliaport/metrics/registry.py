@@ -1,4 +1,4 @@
-"""Counters, gauges and histograms that any thread may write, and who owns which family."""
+"""Counters, gauges and histograms that any thread may write, and the owner of each family."""
 
 import threading
 from bisect import bisect_left
@@ -38,12 +38,12 @@ class _Recorder:
             self.touch(())
 
     def touch(self, labels: tuple[str, ...]) -> None:
-        """Let a series exist, at 0."""
+        """Create a series, at 0."""
         with self._registry.lock:
             self._open(labels)
 
     def write(self, owner: str, value: object, labels: Mapping[str, object], bucket: int) -> None:
-        """Add to one series, or set a gauge's; what does not fit is dropped and counted."""
+        """Add to a series, or set a gauge; drop and count what is invalid or exceeds the cap."""
         values = label_values(self.metric, labels)
         if (
             values is None
@@ -66,7 +66,7 @@ class _Recorder:
                 self.counts[values][bucket] += 1
 
     def samples(self) -> Samples:
-        """A copy of all series."""
+        """Return a copy of all series."""
         if self.metric.kind is not MetricKind.HISTOGRAM:
             return dict(self.series)
         return {
@@ -93,7 +93,7 @@ class CounterHandle:
         self._recorder.write(self._owner, amount, labels, -1)
 
     def touch(self, **labels: str) -> None:
-        """Let the series with these labels exist, at 0."""
+        """Create the series with these labels, at 0."""
         values = label_values(self._recorder.metric, labels)
         if values is not None:
             self._recorder.touch(values)
@@ -107,7 +107,7 @@ class GaugeHandle:
         self._owner = owner
 
     def set(self, value: float, /, **labels: str) -> None:
-        """Let the series with these labels have this value until it is set again."""
+        """Set the series with these labels to this value."""
         self._recorder.write(self._owner, value, labels, -1)
 
 
@@ -126,9 +126,9 @@ class HistogramHandle:
 
 
 class MetricRegistry:
-    """All families known to the host, who owns them, and those that are written, not collected.
+    """All families that the host knows, their owners, and the values that plugins write directly.
 
-    Any thread may use it. `series_per_family` bounds the series of each written family.
+    Any thread may use it. `series_per_family` limits the series of each written family.
     """
 
     def __init__(self, series_per_family: int) -> None:
@@ -140,7 +140,7 @@ class MetricRegistry:
         self._recorders: dict[str, _Recorder] = {}
 
     def declare(self, metric: Metric, owner: str) -> None:
-        """Let `owner` contribute to a family; raise DeclarationError where it may not."""
+        """Let `owner` contribute to a family; raise DeclarationError if it may not."""
         with self.lock:
             known = self.families.get(metric.name)
             if known is None:
@@ -150,7 +150,7 @@ class MetricRegistry:
                     )
                 if owner != HOST and "plugin" in metric.labels:
                     raise DeclarationError(
-                        f"metric {metric.name!r}: the label 'plugin' is the host's; rename it"
+                        f"metric {metric.name!r}: the label 'plugin' is reserved; rename it"
                     )
                 self.families[metric.name] = metric
                 self._owners[metric.name] = owner
@@ -162,19 +162,20 @@ class MetricRegistry:
                 )
             if known != metric:
                 raise DeclarationError(
-                    f"metric {metric.name!r} is declared twice and differently; use the one object"
+                    f"metric {metric.name!r} is already declared with other properties; "
+                    "use the same object"
                 )
 
     def counter(self, metric: Metric, owner: str) -> CounterHandle:
-        """A handle on a counter family. Raises DeclarationError."""
+        """Return a handle on a counter family. Raises DeclarationError."""
         return CounterHandle(self._recorder(metric, owner, MetricKind.COUNTER), owner)
 
     def gauge(self, metric: Metric, owner: str) -> GaugeHandle:
-        """A handle on a gauge family. Raises DeclarationError."""
+        """Return a handle on a gauge family. Raises DeclarationError."""
         return GaugeHandle(self._recorder(metric, owner, MetricKind.GAUGE), owner)
 
     def histogram(self, metric: Metric, owner: str) -> HistogramHandle:
-        """A handle on a histogram family. Raises DeclarationError."""
+        """Return a handle on a histogram family. Raises DeclarationError."""
         return HistogramHandle(self._recorder(metric, owner, MetricKind.HISTOGRAM), owner)
 
     def count_dropped(self, owner: str, reason: str, number: int = 1) -> None:
@@ -183,12 +184,12 @@ class MetricRegistry:
             self.dropped[owner, reason] += number
 
     def dropped_series(self) -> dict[tuple[str, str], int]:
-        """How many samples were not exported, by owner and reason."""
+        """Return the number of samples that were not exported, by owner and reason."""
         with self.lock:
             return dict(self.dropped)
 
     def snapshot(self) -> dict[str, Samples]:
-        """A copy of what all recorders hold, by family."""
+        """Return a copy of all written samples, by family."""
         with self.lock:
             return {name: recorder.samples() for name, recorder in self._recorders.items()}
 

@@ -1,4 +1,4 @@
-"""Brings what a collector returned into plain series, in the thread of its plugin."""
+"""Converts what a collector returned into plain series, in the thread of its plugin."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +11,12 @@ from aliaport.isolation.failures import plain_text
 
 LABEL_VALUE_LIMIT = 128
 SAMPLE_LIMIT = 20_000
-"""Samples looked at per collection: a collector that never stops yielding must end."""
+"""Maximum number of samples read per collection, since a generator may never end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One figure: its family's name, the label values in the declared order, the value."""
+    """One sample: its family's name, the label values in the declared order, the value."""
 
     family: str
     labels: tuple[str, ...]
@@ -25,29 +25,29 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What one collection gave, and how many samples were dropped, by reason."""
+    """The series of one collection, and the number of dropped samples by reason."""
 
     series: tuple[Series, ...]
     dropped: Mapping[str, int]
 
 
-class InvalidSamples(Exception):
-    """A collector returned something that is no iterable of samples."""
+class InvalidSamplesError(Exception):
+    """A collector returned something that is not an iterable of samples."""
 
 
 def freezer(families: Sequence[Metric]) -> Freeze:
-    """Return the function that turns a collector's answer into a Collection."""
+    """Return the function that turns what a collector returned into a Collection."""
     declared = {family.name: family for family in families}
 
-    def freeze(answer: object) -> Collection:
-        if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | Mapping):
-            kind = type(answer).__name__
-            raise InvalidSamples(
+    def freeze(samples: object) -> Collection:
+        if not isinstance(samples, Iterable) or isinstance(samples, str | bytes | Mapping):
+            kind = type(samples).__name__
+            raise InvalidSamplesError(
                 f"the collector returned {kind}; return a list of Metric.sample(…)"
             )
         dropped: Counter[str] = Counter()
         found: dict[tuple[str, tuple[str, ...]], Series] = {}
-        for sample in islice(answer, SAMPLE_LIMIT):
+        for sample in islice(samples, SAMPLE_LIMIT):
             series = _series(sample, declared)
             if series is None:
                 dropped["invalid"] += 1
@@ -61,7 +61,7 @@ def freezer(families: Sequence[Metric]) -> Freeze:
 
 
 def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...] | None:
-    """Return the values in the declared order as bounded text, or None where they do not fit."""
+    """Return the values in the declared order as bounded text, or None if they do not match."""
     if len(labels) != len(metric.labels):
         return None
     values = []

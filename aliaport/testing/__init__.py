@@ -1,4 +1,4 @@
-"""What authors test their plugins with: the real bulkhead, deadlines and validation, no server."""
+"""The test kit for plugin authors: the real bulkhead, deadlines and validation, no server."""
 
 from typing import TYPE_CHECKING
 

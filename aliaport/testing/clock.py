@@ -1,4 +1,4 @@
-"""A clock that stands still until the test moves it."""
+"""A clock that moves only when the test moves it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,19 +10,19 @@ class FakeClock:
         self._now = self._began = now.astimezone(UTC)
 
     def now(self) -> datetime:
-        """The time that the test set, in UTC."""
+        """Return the time that the test set, in UTC."""
         return self._now
 
     def monotonic(self) -> float:
-        """Seconds by which the clock was advanced."""
+        """Return the seconds by which the clock was advanced."""
         return (self._now - self._began).total_seconds()
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Advance the clock by `seconds`."""
         self._now += timedelta(seconds=seconds)
 
     def move_to(self, now: datetime) -> None:
-        """Set the time, which must not be before the present one."""
+        """Set the time, which must not be before the current one."""
         if now < self._now:
             raise ValueError(f"{now.isoformat()} is before {self._now.isoformat()}")
         self._now = now.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Runs one plugin class as the host would, on a loop in a thread of its own."""
+"""Runs one plugin class as the host would, on a loop in its own thread."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ from aliaport.plugin import Audit, Clock, Logger, Plugin
 from aliaport.settings import MetricsSettings, PluginLimits, Sources
 
 CALL_TIMEOUT = 60.0
-"""Seconds after which a call gives up; only a fault of this module takes so long."""
+"""Seconds after which a call gives up; only a bug in this module takes so long."""
 
 ResultT = TypeVar("ResultT")
 
@@ -33,8 +33,8 @@ ResultT = TypeVar("ResultT")
 class RunningPlugin:
     """A started plugin.
 
-    `name` is the plugin's identity in configuration, metrics and logs. `logged` has the events that
-    it logged and the host logged about it, `audited` its audit events.
+    `name` is the plugin's identity in configuration, metrics and logs. `logged` holds the events
+    that it logged, or the host about it; `audited` holds its audit events.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class RunningPlugin:
         """
         for runner in self._instance.probes:
             if runner.probe.name == name:
-                return self._call(_probed(runner))
+                return self._call(_run_probe(runner))
         names = ", ".join(runner.probe.name for runner in self._instance.probes)
-        raise AliaportError(f"there is no probe {name!r}; there are: {names or 'none'}")
+        raise AliaportError(f"there is no probe {name!r}; the plugin has: {names or 'none'}")
 
     def job(self, name: str) -> str:
         """Run one job now; return its outcome: succeeded, pending, failed or timed_out.
@@ -73,14 +73,14 @@ class RunningPlugin:
         return outcome
 
     def missed_runs(self, name: str) -> int:
-        """Check whether the job's scheduled work is overdue; return how often it was so far."""
+        """Check for overdue scheduled work of the job; return the number of missed runs so far."""
         runner = self._job(name)
 
-        async def look() -> int:
-            runner.look_for_a_miss()
+        async def check() -> int:
+            runner.check_missed()
             return runner.missed
 
-        return self._call(look())
+        return self._call(check())
 
     def collect(self) -> list[Sample]:
         """Run all collectors, as one scrape would; return the valid samples."""
@@ -108,7 +108,7 @@ class RunningPlugin:
             if runner.job.name == name:
                 return runner
         names = ", ".join(runner.job.name for runner in self._instance.jobs)
-        raise AliaportError(f"there is no job {name!r}; there are: {names or 'none'}")
+        raise AliaportError(f"there is no job {name!r}; the plugin has: {names or 'none'}")
 
     def _call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         return _call(self._loop, work)
@@ -141,7 +141,7 @@ def run_plugin(
         database_url=database_url,
         environment=environment,
         log=_logger(logged),
-        audit=_KeptAudit(audited),
+        audit=_RecordingAudit(audited),
         clock=clock,
     )
     with _loop_in_thread() as loop:
@@ -183,7 +183,7 @@ def make_context(
     return HostContext(
         plugin=name,
         log=log or _logger([]),
-        audit=audit or _KeptAudit([]),
+        audit=audit or _RecordingAudit([]),
         environment=environment,
         database_url=SecretStr(database_url) if database_url else None,
         registry=MetricRegistry(MetricsSettings().max_series_per_family),
@@ -232,12 +232,12 @@ def _raise_if_rejected(instance: PluginInstance) -> None:
         raise AliaportError(f"{reject.stage}: {reject.reason}. {reject.hint}")
 
 
-async def _probed(runner: ProbeRunner) -> ProbeResult:
+async def _run_probe(runner: ProbeRunner) -> ProbeResult:
     (row,) = await run_probes([runner], runner.timeout + 1.0)
     return row.result
 
 
-class _KeptAudit:
+class _RecordingAudit:
     def __init__(self, events: list[dict[str, Any]]) -> None:
         self._events = events
 

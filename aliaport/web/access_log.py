@@ -1,4 +1,4 @@
-"""Counts and logs every request, malformed and cancelled ones too, where aiohttp tells of it."""
+"""Counts and logs every request, even malformed or cancelled, through aiohttp's access-log hook."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from aliaport.web.request_identity import IDENTITY
 from aliaport.web.state import AppState
 
 QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"))
-"""What balancers and Prometheus ask all the time: logged where there is something to say."""
+"""Endpoints that balancers and Prometheus poll; their requests are logged only if noteworthy."""
 
 
 class AccessCounter(AbstractAccessLogger):
@@ -25,11 +25,11 @@ class AccessCounter(AbstractAccessLogger):
 
     @property
     def enabled(self) -> bool:
-        """Always: it counts."""
+        """True, since every request is counted."""
         return True
 
     def log(self, request: Any, response: web.StreamResponse, time: float) -> None:
-        """Count one request, answered or given up, and log it if it is worth a line."""
+        """Count one request, completed or cancelled, and log it if it is noteworthy."""
         try:
             match = request.match_info
             resource = match.route.resource
@@ -40,11 +40,12 @@ class AccessCounter(AbstractAccessLogger):
         else:
             endpoint = match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
         self._state.http.record(request.method, endpoint, response.status, time)
-        if endpoint not in QUIET or self._is_told(request.method, endpoint, response.status, time):
+        noteworthy = self._is_noteworthy(request.method, endpoint, response.status, time)
+        if endpoint not in QUIET or noteworthy:
             self._log(request, endpoint, response, time)
 
-    def _is_told(self, method: str, endpoint: str, status: int, seconds: float) -> bool:
-        """Whether a probe or scrape is news: it failed, was slow, or had another status before."""
+    def _is_noteworthy(self, method: str, endpoint: str, status: int, seconds: float) -> bool:
+        """Return True if a probe or scrape failed, was slow, or changed its status."""
         before = self._statuses.get((method, endpoint), status)
         self._statuses[method, endpoint] = status
         log = self._state.settings.log

@@ -1,4 +1,4 @@
-"""Makes the aiohttp applications: the public one and, if there is one, the internal one."""
+"""Builds the aiohttp applications: the public one and, if configured, the internal one."""
 
 from collections.abc import Iterable
 
@@ -13,13 +13,13 @@ from aliaport.web.state import STATE, AppState
 
 
 def make_app(state: AppState, *, detailed: bool) -> web.Application:
-    """Return the application. `detailed` tells whether it has /status and /metrics."""
+    """Return the application; it has /status and /metrics only if `detailed` is set."""
     app = web.Application(middlewares=[shape_errors(state)])
     app[STATE] = state
     app[TRUSTED_PROXIES] = state.settings.trusted_proxies
     routes: dict[str, Handler] = {
         "/": handlers.index,
-        "/health": handlers.Health().answer,
+        "/health": handlers.Health().respond,
         "/ready": handlers.ready,
     }
     if detailed:
@@ -29,7 +29,7 @@ def make_app(state: AppState, *, detailed: bool) -> web.Application:
             "/metrics": handlers.metrics,
         }
     for path, handler in routes.items():
-        # Balancers do not follow redirects: both spellings answer.
+        # Load balancers do not follow redirects, so both spellings respond.
         for spelling in (path,) if path == "/" else (path, f"{path}/"):
             app.router.add_get(spelling, handler)
             app.router.add_route("OPTIONS", spelling, handlers.options)
@@ -39,7 +39,7 @@ def make_app(state: AppState, *, detailed: bool) -> web.Application:
 
 
 def _expect(state: AppState, paths: Iterable[str]) -> None:
-    """Let the known series exist from the start: a rate needs the 0 before the first error."""
+    """Create the known series at the start: a rate needs the 0 before the first error."""
     for path in paths:
         statuses = (200, 500, 503) if path == "/ready" else (200, 500)
         state.http.expect("GET", path, *statuses)

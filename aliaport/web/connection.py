@@ -1,4 +1,4 @@
-"""One connection: what cannot be read as HTTP gets the shape that all errors have."""
+"""One connection, which responds to malformed HTTP in the common error format."""
 
 import asyncio
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from aliaport.web.state import AppState
 
 
 class Connection(web.RequestHandler):
-    """Bodies are not inflated: a few bytes could become gigabytes on the HTTP loop."""
+    """A connection that does not inflate bodies: a few bytes could become gigabytes in memory."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Connection(web.RequestHandler):
             manager,
             loop=loop,
             access_log_class=AccessCounter,
-            access_log=state,  # type: ignore[arg-type]  # AccessCounter takes it for what it is
+            access_log=state,  # type: ignore[arg-type]  # AccessCounter expects the AppState
             auto_decompress=False,
         )
         self._state = state
@@ -35,13 +35,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a request that cannot be read without repeating it, here and in the log.
+        """Respond to a malformed request without repeating it, here or in the log.
 
-        aiohttp's own answer and log line have its beginning, which may be a token.
+        aiohttp's own response and log line contain its beginning, which may be a token.
         """
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
         self._state.log.info("request.malformed", reason=type(exc).__name__)
-        answer = error_response(status, "malformed_request", "this cannot be read as HTTP")
-        answer.force_close()
-        return answer
+        response = error_response(status, "malformed_request", "the request is not valid HTTP")
+        response.force_close()
+        return response

@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
-from aliaport.apps import data_answer
+from aliaport.apps import data_response
 from aliaport.contract.declarations import Status
 from aliaport.host import report
 from aliaport.host.probes import ProbeRunner, run_probes
@@ -23,22 +23,24 @@ from aliaport.web.responses import (
 from aliaport.web.state import STATE, AppState
 
 SCRAPE_BUDGET = 9.5
+"""Seconds to collect if Prometheus sends no timeout; its default timeout is 10 s."""
+
 SCRAPE_MARGIN = 0.5
-"""Seconds: without Prometheus' header, whose default timeout is 10 s; and left for the response."""
+"""Seconds of Prometheus' timeout that are left for the response."""
 
 LINKS = ("/health", "/ready", "/status", "/metrics")
 
 
 class Health:
-    """`GET /health`: proves that the process and its HTTP loop turn, and reaches nothing else."""
+    """`GET /health`: shows that the process and its HTTP loop run, and touches nothing else."""
 
     def __init__(self) -> None:
         self._second = -1
         self._body = b""
         self._headers = CIMultiDict(NO_STORE, **{"Content-Type": "application/json"})
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Respond with the same bytes for a second."""
+    async def respond(self, request: web.Request) -> web.Response:
+        """Respond with a body that is built once a second."""
         now = time.time()
         if int(now) != self._second:
             self._second = int(now)
@@ -48,10 +50,10 @@ class Health:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """`GET /ready`: whether this replica should get traffic."""
+    """Handle `GET /ready`: 200 if this replica should get traffic, otherwise 503."""
     state = request.config_dict[STATE]
     included = _names(request, "include")
-    selected = _selected(state, request)
+    selected = _select_probes(state, request)
     gating = [runner for runner in selected if runner.critical or runner.probe.name in included]
     if state.drain.active or state.starting:
         rows = [runner.row() for runner in gating]
@@ -73,16 +75,16 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def status(request: web.Request) -> web.Response:
-    """`GET /status`: everything, always 200."""
+    """Handle `GET /status`: everything, always 200."""
     state = request.config_dict[STATE]
-    selected = _selected(state, request)
+    selected = _select_probes(state, request)
     rows = await run_probes(selected, state.settings.status_timeout)
     operator = state.auth.is_operator(request)
     view = state.view(rows, [component.row() for component in state.components])
     if "verbose" in request.query:
         passed = report.overall(view) is not Status.UNHEALTHY
         return text_response(report.verbose(rows, passed, "status", operator=operator))
-    return data_answer(
+    return data_response(
         report.status(
             view,
             version=state.version,
@@ -94,7 +96,7 @@ async def status(request: web.Request) -> web.Response:
 
 
 async def one_probe(request: web.Request) -> web.Response:
-    """`GET /status/{probe}`: one probe's item, always 200 for one that exists."""
+    """Handle `GET /status/{probe}`: the item of one probe, always 200 if the probe exists."""
     state = request.config_dict[STATE]
     name = request.match_info["probe"]
     runner = state.host.runners.get(name)
@@ -104,18 +106,18 @@ async def one_probe(request: web.Request) -> web.Response:
     operator = state.auth.is_operator(request)
     if "verbose" in request.query:
         return text_response(report.verbose([row], row.works, name, operator=operator))
-    return data_answer(report.probe_item(row, operator=operator))
+    return data_response(report.probe_item(row, operator=operator))
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """`GET /metrics`: always 200, partial where a collector is late."""
+    """Handle `GET /metrics`: always 200, partial if a collector is late."""
     state = request.config_dict[STATE]
     page = await state.metrics.page(_scrape_budget(request))
     return web.Response(body=page, headers={**NO_STORE, "Content-Type": CONTENT_TYPE})
 
 
 async def index(request: web.Request) -> web.Response:
-    """`GET /`: a page of links."""
+    """Handle `GET /`: a page of links."""
     state = request.config_dict[STATE]
     mounted = [root for app in state.apps if app.declared for root in app.declared.roots]
     links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in (*LINKS, *mounted))
@@ -128,7 +130,7 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def options(request: web.Request) -> web.Response:
-    """`OPTIONS`: HAProxy's default check; during the drain it fails, as /ready does."""
+    """Handle `OPTIONS`, HAProxy's default check: during the drain it fails, as /ready does."""
     state = request.config_dict[STATE]
     headers = {"Allow": "GET, HEAD, OPTIONS"}
     if state.drain.active:
@@ -137,7 +139,7 @@ async def options(request: web.Request) -> web.Response:
     return web.Response(status=200, headers={**NO_STORE, **headers})
 
 
-def _selected(state: AppState, request: web.Request) -> list[ProbeRunner]:
+def _select_probes(state: AppState, request: web.Request) -> list[ProbeRunner]:
     included, excluded = _names(request, "include"), _names(request, "exclude")
     for name in (*included, *excluded):
         if name not in state.host.runners:

@@ -1,4 +1,4 @@
-"""The bulkhead of the routes: every error gets the one shape, and a drain ends connections."""
+"""Handles errors of all routes in the common format, and closes connections during a drain."""
 
 from http import HTTPStatus
 
@@ -12,14 +12,14 @@ from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
 
 _MESSAGES = {
-    404: "there is nothing at this path; / lists what there is",
-    405: "this path does not know the method; the header Allow lists those that it knows",
-    413: "the body is too large",
+    404: "not found; see / for the available paths",
+    405: "method not allowed; see the Allow header",
+    413: "the request body is too large",
 }
 
 
 def shape_errors(state: AppState) -> Middleware:
-    """Return the middleware that turns what a handler raises into an answer."""
+    """Return the middleware that turns exceptions of handlers into error responses."""
     drain = state.drain
 
     @web.middleware
@@ -32,9 +32,9 @@ def shape_errors(state: AppState) -> Middleware:
                 error.status, error.code, error.message, error.headers, error.details
             )
         except web.HTTPException as error:
-            response = _shaped(error)
+            response = _to_response(error)
         except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
-            response = _failed(state, request, error)
+            response = _internal_error(state, request, error)
         mark(response, identity)
         if drain.active:
             response.force_close()
@@ -43,17 +43,17 @@ def shape_errors(state: AppState) -> Middleware:
     return shape
 
 
-def _failed(state: AppState, request: web.Request, error: Exception) -> web.StreamResponse:
+def _internal_error(state: AppState, request: web.Request, error: Exception) -> web.StreamResponse:
     state.log.error(
         "request.failed",
         exc_info=error,
         where=describe(error, "aliaport").where,
         **{"http.request.method": request.method, "url.path": request.path[:200]},
     )
-    return error_response(500, "internal_error", "this is our fault; the log has the cause")
+    return error_response(500, "internal_error", "internal server error; the log has the details")
 
 
-def _shaped(error: web.HTTPException) -> web.StreamResponse:
+def _to_response(error: web.HTTPException) -> web.StreamResponse:
     if error.status < 400 or error.content_type == "application/json":
         return error
     phrase = HTTPStatus(error.status).phrase

@@ -1,4 +1,4 @@
-"""Applications mounted beside the core's routes: imported, started with retries, stopped."""
+"""Applications mounted next to the core's routes: imported, started with retries, stopped."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,12 +25,12 @@ from aliaport.plugin import Context, Logger, PluginConfig
 from aliaport.settings import PluginLimits, Sources, plugin_config, renamed_options
 
 Expect = Callable[[str, str, int], None]
-"""Accepts the method, route and status of a series of /metrics that is to exist from 0 on."""
+"""Creates the /metrics series of a method, route and status, at 0."""
 
 
 @cache
 def endpoint_label(canonical: str) -> str:
-    """Return the label `endpoint` of the route with this template; there are only a few."""
+    """Return the `endpoint` label of the route with this template; cached, since they are few."""
     return canonical.rstrip("/") or "/"
 
 
@@ -56,15 +56,15 @@ class MountedApp(Component):
         self._task: asyncio.Task[None] | None = None
 
     async def load(self, sources: Sources) -> tuple[str, ...]:
-        """Import it in a thread of its own; return every problem with its options."""
+        """Import it in its own thread; return every problem with its options."""
         if not self.alive:
             return ()
         bulkhead = self._bulkhead = Bulkhead(self.name, self.candidate.package, self._notify)
-        imported = await self._guarded(
+        imported = await self._call_guarded(
             lambda: self._import(sources),
             self.limits.import_timeout,
             "import",
-            "importing must do no input or output",
+            "importing must not do I/O",
         )
         bulkhead.close()
         if imported is None:
@@ -91,7 +91,7 @@ class MountedApp(Component):
         if self._application is not None and not await finish_within(
             _end(self._application), timeout
         ):
-            self.log.warning("app.stop_failed", reason=f"no end within {timeout:g} s")
+            self.log.warning("app.stop_failed", reason=f"did not finish within {timeout:g} s")
 
     def _import(self, sources: Sources) -> tuple[App, PluginConfig, tuple[str, ...]]:
         declared = load(self.candidate)
@@ -99,7 +99,7 @@ class MountedApp(Component):
             raise RejectedError(
                 "type",
                 f"{self.candidate.entry.value} is {type(declared).__name__}, not an App",
-                "let the entry point name an aliaport.apps.App",
+                "set the entry point to an aliaport.apps.App",
             )
         check_api(self.candidate, declared.api)
         try:
@@ -130,7 +130,9 @@ class MountedApp(Component):
             if not done:
                 task.cancel()
                 limit = self.limits.start_timeout
-                self._report_failed_start(f"no end of its start within {limit:g} s", traceback="")
+                self._report_failed_start(
+                    f"its start did not finish within {limit:g} s", traceback=""
+                )
                 return False
             task.result()
         except Exception as error:  # the bulkhead of an application's start
@@ -145,7 +147,7 @@ class MountedApp(Component):
 
 
 class AppNotRunning(MatchInfoError):
-    """No application responds under `prefix` now: 503, counted under the prefix."""
+    """The match for an application that is not running: 503, counted under `prefix`."""
 
     def __init__(self, app: MountedApp, prefix: str) -> None:
         text = f"the application {app.name} is {app.state}"
@@ -156,7 +158,7 @@ class AppNotRunning(MatchInfoError):
 class Mounts(PrefixResource):
     """Routes the paths below the applications' prefixes to them; 503 for those not running.
 
-    One resource for all, since the routes are fixed before the applications are imported.
+    A single resource, since the routes are fixed before the applications are imported.
     """
 
     def __init__(self, apps: Sequence[MountedApp]) -> None:
@@ -164,7 +166,7 @@ class Mounts(PrefixResource):
         self._apps = apps
 
     async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
-        """Let the router of the application with this prefix decide."""
+        """Resolve the request with the router of the application that has this prefix."""
         path = request.rel_url.raw_path
         for app in self._apps:
             root = app.declared and app.declared.root_of(path)
@@ -179,7 +181,7 @@ class Mounts(PrefixResource):
         return None, set()
 
     def url_for(self, *_args: str, **_kwargs: str) -> URL:
-        """Refuse: only the applications know their URLs."""
+        """Raise RuntimeError: only the applications know their URLs."""
         raise RuntimeError("the applications make their own URLs")
 
     def get_info(self) -> Any:
@@ -207,7 +209,9 @@ def reject_shared_prefixes(apps: Iterable[MountedApp]) -> None:
                     continue
                 app.declared = None
                 hint = "disable all but one of them"
-                app.reject(Rejection("collision", f"{names} both want {prefix}", hint))
+                app.reject(
+                    Rejection("collision", f"{names} declare the same prefix {prefix}", hint)
+                )
 
 
 async def _end(application: web.Application) -> None:

@@ -1,4 +1,4 @@
-"""Gives each request its identity, which its log lines, its answer and what it calls carry."""
+"""Gives each request an identity, which its log lines, response and outgoing calls carry."""
 
 from aiohttp import web
 
@@ -11,11 +11,11 @@ from aliaport.correlation import (
 )
 
 IDENTITY = "aliaport_identity"
-"""The key of a request under which its identity stands."""
+"""The key of a request that holds its identity."""
 
 
 def begin(request: web.Request) -> RequestIdentity:
-    """Take the caller's identity of the request or make one, and let it be the present one."""
+    """Identify the request, by the caller's headers if valid, and make it the current one."""
     headers = request.headers
     identity = identify(headers.get(REQUEST_ID_HEADER), headers.get(TRACE_HEADER))
     request[IDENTITY] = identity
@@ -24,7 +24,7 @@ def begin(request: web.Request) -> RequestIdentity:
 
 
 def mark(response: web.StreamResponse, identity: RequestIdentity) -> None:
-    """Let the answer say which request it answers."""
+    """Add the identity of the request to the response headers."""
     if not response.prepared:
         response.headers[REQUEST_ID_HEADER] = identity.request_id
         response.headers[TRACE_HEADER] = identity.traceparent

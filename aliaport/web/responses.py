@@ -1,4 +1,4 @@
-"""How answers are written: JSON that nobody stores, and the one shape of errors."""
+"""Builds responses: JSON that must not be stored, and the common error format."""
 
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +15,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 def json_response(
     body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     return web.Response(
         body=orjson.dumps(body),
         status=status,
@@ -27,7 +27,7 @@ def json_response(
 def text_response(
     text: str, status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
-    """A plain text answer."""
+    """Return a plain text response."""
     return web.Response(text=text, status=status, headers={**NO_STORE, **(headers or {})})
 
 
@@ -38,9 +38,9 @@ def error_response(
     headers: dict[str, str] | None = None,
     details: dict[str, Any] | None = None,
 ) -> web.Response:
-    """An error in the one shape that all have; `details` are further keys beside the message.
+    """Return an error in the common format; `details` are further keys beside the message.
 
-    The identity of the request stands there too, so that who reports an error can name it.
+    It includes the request's IDs, so that whoever reports the error can name it.
     """
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {"Retry-After": "1", **(headers or {})}
@@ -49,7 +49,7 @@ def error_response(
 
 
 def request_ids() -> dict[str, str]:
-    """What an error body says of the request, so that the log lines about it are found."""
+    """Return the request's IDs for an error body, so that its log lines can be found."""
     identity = REQUEST.get()
     if identity is None:
         return {}

@@ -1,6 +1,7 @@
 """Listening sockets: opened before anything else starts, closed after the drain."""
 
 import asyncio
+import errno
 import os
 import socket
 from pathlib import Path
@@ -18,7 +19,7 @@ BACKLOG = 1024
 
 
 def open_socket(host: str, port: int, setting: str) -> socket.socket:
-    """Return a bound socket. Raises StartupError, which names `setting`."""
+    """Return a bound socket; `setting` configures its port. Raises StartupError with the fix."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -28,10 +29,17 @@ def open_socket(host: str, port: int, setting: str) -> socket.socket:
         opened.bind(address)
     except OSError as error:
         raise StartupError(
-            f"cannot listen on {host} port {port}: {error.strerror}; stop what listens there or "
-            f"set {setting}"
+            f"cannot listen on {host} port {port}: {error.strerror}; {_remedy(error, setting)}"
         ) from None
     return opened
+
+
+def _remedy(error: OSError, setting: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"stop the process that listens there, or set {setting} to another port"
+    if error.errno == errno.EACCES:
+        return f"set {setting} to 1024 or higher"
+    return f"set {setting.removesuffix('PORT')}HOST to an address of this machine"
 
 
 class Server:
@@ -45,7 +53,7 @@ class Server:
         os.register_at_fork(after_in_child=self._close_in_child)
 
     async def listen(self, app: web.Application, opened: socket.socket) -> None:
-        """Answer on a bound socket."""
+        """Accept connections on a bound socket."""
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_TIMEOUT)
         await runner.setup()
         manager = runner.server
@@ -67,7 +75,7 @@ class Server:
             await asyncio.wait(cleanups, timeout=FINISH_TIMEOUT + 1)
 
     def _close_in_child(self) -> None:
-        """A plugin's fork must not hold the port or a caller's connection open."""
+        """Close the sockets in a plugin's fork, so that it holds no port or connection open."""
         for entry in Path("/proc/self/fd").iterdir():
             try:
                 if not str(entry.readlink()).startswith("socket:"):

@@ -1,4 +1,4 @@
-"""The state that the handlers share: plugins, settings, the drain, the check of operators."""
+"""The state that the handlers share: plugins, settings, the drain, operator authentication."""
 
 import time
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Drain:
     ends_at: float = 0.0
 
     def retry_after(self) -> int:
-        """Return the seconds until balancers have surely found another replica, at least 1."""
+        """Return the seconds until load balancers use another replica, at least 1."""
         return max(1, round(self.ends_at - time.monotonic()))
 
 
@@ -59,7 +59,7 @@ class AppState:
         return [*self.host.instances, *self.apps]
 
     def view(self, rows: Sequence[ProbeRow], plugins: Sequence[PluginRow] = ()) -> View:
-        """Return everything that a response about these probes and plugins is built from."""
+        """Return the input of a response about these probes and plugins."""
         return View(
             now=time.time(),
             probes=rows,
@@ -70,7 +70,7 @@ class AppState:
         )
 
     def missing(self) -> dict[str, str]:
-        """Return the required plugins and apps that do not run, each with the reason."""
+        """Return the required plugins and apps that are not running, each with the reason."""
         missing = {}
         for name in self.settings.selection.required:
             found = [component for component in self.components if component.name == name]

@@ -89,8 +89,8 @@ def test_the_options_are_found_through_any_bases(
 @pytest.mark.parametrize(
     ("loaded", "message"),
     [
-        (NoApi, "does not say which plugin API"),
-        (Newer, "needs plugin API 1.7, this host has 1.0"),
+        (NoApi, "does not declare its plugin API"),
+        (Newer, "needs plugin API 1.7; this host has 1.0"),
         (Plugin, "not a subclass"),
         (len, "not a subclass"),
     ],

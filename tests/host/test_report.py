@@ -71,7 +71,7 @@ def test_the_body_of_a_failure_is_the_specification_s() -> None:
     ("view", "code", "message"),
     [
         (View(0, draining=True, starting=True), "draining", "the service is stopping"),
-        (View(0, starting=True, missing={"db": "rejected"}), "starting", "are being started"),
+        (View(0, starting=True, missing={"db": "rejected"}), "starting", "plugins are starting"),
         (
             View(0, missing={"b": "rejected", "a": "not installed"}),
             "plugin_missing",

@@ -102,7 +102,7 @@ def test_a_hung_start_up_leaves_health_alone_and_ready_says_starting(hung: Hung)
 def test_a_hung_import_costs_only_itself(hung: Hung) -> None:
     row = plugin_rows(hung.service)["importhangs"]
     assert row["stage"] == "import"
-    assert "no end within 2 s" in row["reason"]
+    assert "did not finish within 2 s" in row["reason"]
     assert "import_hangs.py:3" in row["reason"]
     assert_unharmed(hung.service)
 
@@ -110,9 +110,9 @@ def test_a_hung_import_costs_only_itself(hung: Hung) -> None:
 @pytest.mark.parametrize(
     ("kind", "state", "reason"),
     [
-        ("ConstructHangs", "rejected", "no end within 1.5 s"),
-        ("StartHangs", "starting", "has not ended within 1.75 s"),
-        ("StartBlocks", "starting", "has not ended within 1.75 s"),
+        ("ConstructHangs", "rejected", "did not finish within 1.5 s"),
+        ("StartHangs", "starting", "did not finish within 1.75 s"),
+        ("StartBlocks", "starting", "did not finish within 1.75 s"),
     ],
 )
 def test_a_life_that_hangs_costs_only_itself(
@@ -135,7 +135,7 @@ def test_a_failed_start_is_repeated_until_it_works(serve: Serve) -> None:
         service.wait_for(lambda: service.get("/ready").status == 200, "the second start works")
         (failed,) = service.events("plugin.start_failed")
         assert "not yet" in failed["reason"]
-        assert failed["hint"] == "it is tried again with pauses of up to 60 s"
+        assert failed["hint"] == "start() is retried, with pauses of up to 60 s"
 
 
 @pytest.fixture(scope="module")
@@ -152,4 +152,4 @@ def test_a_stop_that_hangs_does_not_delay_the_exit(stopped: Service, kind: str) 
     (failed,) = [
         event for event in stopped.events("plugin.stop_failed") if event["plugin"] == kind.lower()
     ]
-    assert "no end within 1 s" in failed["reason"]
+    assert "did not finish within 1 s" in failed["reason"]

@@ -82,12 +82,15 @@ def test_a_start_that_hangs_is_retried_and_a_stop_that_hangs_does_not_delay_the_
         lambda: service.get("/hanging/greet").status == 200, "the second start succeeds"
     )
     (failed,) = service.events("app.start_failed")
-    assert (failed["reason"], failed["plugin"]) == ("no end of its start within 1 s", "hanging")
+    assert (failed["reason"], failed["plugin"]) == (
+        "its start did not finish within 1 s",
+        "hanging",
+    )
     assert [event["prefix"] for event in service.events("app.running")] == ["/hanging"]
     service.signal()
     assert service.wait_ended() == 0, service.output()
     (stopped,) = service.events("app.stop_failed")
-    assert stopped["reason"] == "no end within 0.5 s"
+    assert stopped["reason"] == "did not finish within 0.5 s"
 
 
 def test_an_application_answers_under_several_paths(launch: Launch) -> None:
@@ -114,10 +117,10 @@ def test_an_application_answers_under_several_paths(launch: Launch) -> None:
 @pytest.mark.parametrize(
     ("places", "message"),
     [
-        ({}, "either one prefix or paths"),
-        ({"prefix": "/a", "paths": ("/b",)}, "either one prefix or paths"),
-        ({"paths": ("/a", "b/")}, "write it like /operations"),
-        ({"paths": ("/a", "/health/x")}, "belongs to the service"),
+        ({}, "either prefix or paths"),
+        ({"prefix": "/a", "paths": ("/b",)}, "either prefix or paths"),
+        ({"paths": ("/a", "b/")}, "must look like /operations"),
+        ({"paths": ("/a", "/health/x")}, "reserved for the service"),
     ],
 )
 def test_places_that_an_application_cannot_have(places: dict[str, Any], message: str) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from aliaport.apps import App, Context, PluginConfig, Refusal, client_address, data_answer
+from aliaport.apps import App, Context, PluginConfig, Refusal, client_address, data_response
 
 
 class Options(PluginConfig):
@@ -32,7 +32,7 @@ def create(context: Context, config: Options) -> web.Application:
         raise Refusal(409, "taken", "somebody was faster", headers=headers, version=3)
 
     async def data(request: web.Request) -> web.Response:
-        return data_answer(["ğ"], headers={"Cache-Control": "max-age=1"})
+        return data_response(["ğ"], headers={"Cache-Control": "max-age=1"})
 
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(1)
@@ -72,7 +72,7 @@ def create_hanging(_context: Context, _config: PluginConfig) -> web.Application:
         await asyncio.sleep(3600)
 
     async def greet(_request: web.Request) -> web.Response:
-        return data_answer("at last")
+        return data_response("at last")
 
     app = web.Application()
     app.router.add_get("/greet", greet)
@@ -85,7 +85,7 @@ hanging = App(prefix="/hanging", create=create_hanging)
 
 def create_places(_context: Context, _config: PluginConfig) -> web.Application:
     async def address(request: web.Request) -> web.Response:
-        return data_answer(client_address(request))
+        return data_response(client_address(request))
 
     app = web.Application()
     app.router.add_get("/here/address", address)

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from aliaport.apps import App, Context, PluginConfig, Refusal, client_address, data_answer
+from aliaport.apps import App, Context, PluginConfig, Refusal, client_address, data_response
 
 
 class SiteConfig(PluginConfig):
@@ -18,7 +18,7 @@ def create(context: Context, config: SiteConfig) -> web.Application:
             raise Refusal(400, "bad_name", "give letters only", parameter="name")
         await context.audit.arecord("shelves.greeted", user=name)
         data = {"text": f"{config.greeting}, {name}", "from": client_address(request)}
-        return data_answer(data, headers={"Cache-Control": "no-cache"})
+        return data_response(data, headers={"Cache-Control": "no-cache"})
 
     app = web.Application()
     app.router.add_get("/greet/{name}", greet)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import ETag, web
 
-from aliaport.apps import App, Context, Refusal, data_answer
+from aliaport.apps import App, Context, Refusal, data_response
 from aliaport.postgres import FAULTS, Pool
 from aliaport_currency_sync.business_days import today
 from aliaport_currency_sync.config import RatesConfig
@@ -77,7 +77,7 @@ class Handlers:
         found: DayRates,
     ) -> web.Response:
         settled = "date" in query and today(self._context.clock.now()) - found.day > SETTLED_AFTER
-        response = data_answer(data, headers={"Cache-Control": _LONG if settled else _SHORT})
+        response = data_response(data, headers={"Cache-Control": _LONG if settled else _SHORT})
         assert isinstance(response.body, bytes)
         response.etag = etag = ETag(hashlib.sha256(response.body).hexdigest()[:32])
         known = request.if_none_match or ()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from aliaport.apps import Refusal, client_address, data_answer
+from aliaport.apps import Refusal, client_address, data_response
 from aliaport.errors import AuditError
 from aliaport.plugin import Counter
 from aliaport.postgres import Connection
@@ -52,7 +52,9 @@ class Dispatcher:
                     parsed.connection = connection
                     response = await self._run(route, handler, parsed)
             response.on_commit()
-            return data_answer(response.json_data, status=response.status, headers=response.headers)
+            return data_response(
+                response.json_data, status=response.status, headers=response.headers
+            )
 
         return handle
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from aliaport.apps import App, Context, PluginConfig, data_answer
+from aliaport.apps import App, Context, PluginConfig, data_response
 
 
 class Options(PluginConfig):
@@ -22,7 +22,7 @@ def create(context: Context, options: Options) -> web.Application:
         if int(number * share) > int((number - 1) * share):
             raise RuntimeError("the accounts cannot be read")
         await asyncio.sleep(_figure(options.folder / "slow"))
-        return data_answer([{"code": "120.01", "name": "Ağrı Lojistik"}])
+        return data_response([{"code": "120.01", "name": "Ağrı Lojistik"}])
 
     app = web.Application()
     app.router.add_get("", accounts)

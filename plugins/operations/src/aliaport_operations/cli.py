@@ -123,7 +123,7 @@ def role(files: tuple[Path | None, Path | None], name: str, role: str) -> None:
 @_password_stdin
 @click.pass_obj
 def reset(files: tuple[Path | None, Path | None], name: str, password_stdin: bool) -> None:
-    """Set a new password and end the user's sessions; prompts for the password."""
+    """Reset a user's password and end the user's sessions."""
     password_hash = passwords.hashed(_new_password(name, password_stdin))
     ended = _administer(files, lambda users: users.reset(name, password_hash))
     click.echo(f"{name} has a new password; sessions ended: {ended}")

@@ -196,8 +196,8 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             {
                 "name": HEADER,
                 "in": "header",
-                "description": "Repeat a request with the same key to get the stored response to the "
-                "first one instead of a second row.",
+                "description": "Repeat a request with the same key to get the stored response "
+                "to the first one instead of a second row.",
                 "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,98}[!-~])?$"},
             }
         )

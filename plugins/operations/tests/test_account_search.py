@@ -83,10 +83,16 @@ def test_text_inside_a_word_is_not_found(api: Operations) -> None:
 
 def test_parts_of_a_code_are_found(api: Operations) -> None:
     part = uuid.uuid4().hex[:12].upper()
-    made = api.account(code=f"KOD.{part}-7_X")
-    for query in (made["code"], made["code"].lower(), part, part.lower()[:8], f"7 {part} kod x"):
+    created = api.account(code=f"KOD.{part}-7_X")
+    for query in (
+        created["code"],
+        created["code"].lower(),
+        part,
+        part.lower()[:8],
+        f"7 {part} kod x",
+    ):
         items = api.data("GET", CARI, q=query)["items"]
-        assert [account["id"] for account in items] == [made["id"]], query
+        assert [account["id"] for account in items] == [created["id"]], query
 
 
 @pytest.mark.parametrize("query", ["", " ", "...", "'", "___", "\u0301", "\0", "—", "&|!", "<->"])
@@ -130,10 +136,10 @@ def test_a_query_has_at_most_100_characters(api: Operations) -> None:
 
 def test_a_title_of_one_long_word_is_found_by_its_beginning(api: Operations) -> None:
     for letter in ("İ", "㌀", "漢"):
-        made = api.account(title=letter * 200)
+        created = api.account(title=letter * 200)
         for length in (2, 25, 100):
             items = api.data("GET", CARI, q=letter * length, limit=200)["items"]
-            assert made["id"] in {account["id"] for account in items}, (letter, length)
+            assert created["id"] in {account["id"] for account in items}, (letter, length)
         assert api.data("GET", CARI, q=f"{letter * 99}x")["items"] == []
 
 

@@ -38,10 +38,10 @@ def fields_of(error: Any) -> dict[str, str]:
 
 
 def test_an_account_is_created_read_and_listed(api: Operations) -> None:
-    made = api.account(title="Işık Çelik A.Ş.", tax_number=TCKN)
-    assert api.data("GET", f"{CARI}/{made['id']}") == made
+    created = api.account(title="Işık Çelik A.Ş.", tax_number=TCKN)
+    assert api.data("GET", f"{CARI}/{created['id']}") == created
     assert [account["id"] for account in api.data("GET", CARI, q="ISIK celi")["items"]] == [
-        made["id"]
+        created["id"]
     ]
 
 
@@ -49,12 +49,12 @@ def test_all_sent_fields_are_stored_with_author_and_time(api: Operations) -> Non
     code = new_code()
     response = api.call("POST", CARI, {"code": code, "title": "Deneme 1", **WHOLE})
     assert response.status == 201, response.text
-    made = response.json["data"]
-    assert response.headers["Location"] == f"{CARI}/{made['id']}"
-    assert api.data("GET", response.headers["Location"]) == made
-    assert made["created_at"] == made["changed_at"]
+    created = response.json["data"]
+    assert response.headers["Location"] == f"{CARI}/{created['id']}"
+    assert api.data("GET", response.headers["Location"]) == created
+    assert created["created_at"] == created["changed_at"]
     assert {
-        name: made[name] for name in made if name not in ("id", "created_at", "changed_at")
+        name: created[name] for name in created if name not in ("id", "created_at", "changed_at")
     } == {
         "code": code,
         "title": "Deneme 1",
@@ -67,10 +67,10 @@ def test_all_sent_fields_are_stored_with_author_and_time(api: Operations) -> Non
 
 
 def test_omitted_fields_get_their_defaults(api: Operations) -> None:
-    made = api.account()
-    assert made["currency"] == "TRY"
-    assert made["tax_number"] is None
-    assert made["contact"] == {"person": None, "phone": None, "email": None}
+    created = api.account()
+    assert created["currency"] == "TRY"
+    assert created["tax_number"] is None
+    assert created["contact"] == {"person": None, "phone": None, "email": None}
 
 
 def test_a_code_is_unique(api: Operations) -> None:
@@ -185,9 +185,9 @@ def test_codes_of_all_allowed_forms_are_accepted(api: Operations, code: str) -> 
 def test_titles_up_to_the_limit_are_stored_and_listed_page_by_page(
     api: Operations, title: str
 ) -> None:
-    made = [api.account(title=title, currency="SEK") for _ in range(2)]
-    assert {account["title"] for account in made} == {unicodedata.normalize("NFC", title)}
-    wanted = {account["id"] for account in made}
+    created = [api.account(title=title, currency="SEK") for _ in range(2)]
+    assert {account["title"] for account in created} == {unicodedata.normalize("NFC", title)}
+    wanted = {account["id"] for account in created}
     for sort in ("code", "title"):
         seen: set[int] = set()
         query: dict[str, Any] = {"sort": sort, "currency": "SEK", "limit": 1}
@@ -201,17 +201,17 @@ def test_titles_up_to_the_limit_are_stored_and_listed_page_by_page(
 
 
 def test_a_title_is_stored_composed_and_stripped(api: Operations) -> None:
-    made = api.account(title=f"  {unicodedata.normalize('NFD', 'Çiğli Gülü')}\u00a0")
-    assert made["title"] == "Çiğli Gülü"
+    created = api.account(title=f"  {unicodedata.normalize('NFD', 'Çiğli Gülü')}\u00a0")
+    assert created["title"] == "Çiğli Gülü"
     person = unicodedata.normalize("NFD", "Ömür Ünlü")
     assert api.account(contact={"person": person})["contact"]["person"] == "Ömür Ünlü"
 
 
 def test_a_change_replaces_the_whole_account(api: Operations) -> None:
-    made = api.account(**WHOLE)
+    created = api.account(**WHOLE)
     body = {"code": new_code(), "title": "Deneme 5", "kind": "supplier", "version": 1}
-    changed = api.data("PUT", f"{CARI}/{made['id']}", body, role="admin")
-    assert changed == made | body | {
+    changed = api.data("PUT", f"{CARI}/{created['id']}", body, role="admin")
+    assert changed == created | body | {
         "tax_number": None,
         "currency": "TRY",
         "contact": {"person": None, "phone": None, "email": None},
@@ -219,26 +219,26 @@ def test_a_change_replaces_the_whole_account(api: Operations) -> None:
         "changed_by": "admin",
         "changed_at": changed["changed_at"],
     }
-    assert changed["changed_at"] > made["changed_at"]
-    assert api.data("GET", f"{CARI}/{made['id']}") == changed
+    assert changed["changed_at"] > created["changed_at"]
+    assert api.data("GET", f"{CARI}/{created['id']}") == changed
 
 
 def test_a_changed_account_is_found_by_its_new_words_only(api: Operations) -> None:
     old, new = (f"w{uuid.uuid4().hex}" for _ in range(2))
-    made = api.account(title=old)
-    api.data("PUT", f"{CARI}/{made['id']}", body_of(made, title=new))
+    created = api.account(title=old)
+    api.data("PUT", f"{CARI}/{created['id']}", body_of(created, title=new))
     assert api.data("GET", CARI, q=old)["items"] == []
-    assert [account["id"] for account in api.data("GET", CARI, q=new)["items"]] == [made["id"]]
+    assert [account["id"] for account in api.data("GET", CARI, q=new)["items"]] == [created["id"]]
 
 
 @pytest.mark.parametrize("version", [1, 3, 2**31 - 1])
 def test_an_edit_of_another_version_is_refused_and_names_the_current_author(
     api: Operations, version: int
 ) -> None:
-    made = api.account()
-    path = f"{CARI}/{made['id']}"
-    newest = api.data("PUT", path, body_of(made, title="Deneme 6"), role="admin")
-    response = api.call("PUT", path, body_of(made, title="Deneme 7", version=version))
+    created = api.account()
+    path = f"{CARI}/{created['id']}"
+    newest = api.data("PUT", path, body_of(created, title="Deneme 6"), role="admin")
+    response = api.call("PUT", path, body_of(created, title="Deneme 7", version=version))
     assert response.status == 409
     error = response.json["error"]
     assert error["code"] == "version_conflict"
@@ -251,23 +251,23 @@ def test_an_edit_of_another_version_is_refused_and_names_the_current_author(
 
 @pytest.mark.parametrize("version", [0, -1, 2**31, "1", 1.5, True, None])
 def test_a_version_is_a_positive_integer(api: Operations, version: Any) -> None:
-    made = api.account()
-    error = api.refused(422, "PUT", f"{CARI}/{made['id']}", body_of(made, version=version))
+    created = api.account()
+    error = api.refused(422, "PUT", f"{CARI}/{created['id']}", body_of(created, version=version))
     assert list(fields_of(error)) == ["body.version"]
 
 
 def test_a_change_without_a_version_is_refused(api: Operations) -> None:
-    made = api.account()
-    body = {name: value for name, value in body_of(made).items() if name != "version"}
-    error = api.refused(422, "PUT", f"{CARI}/{made['id']}", body)
+    created = api.account()
+    body = {name: value for name, value in body_of(created).items() if name != "version"}
+    error = api.refused(422, "PUT", f"{CARI}/{created['id']}", body)
     assert fields_of(error) == {"body.version": "is missing"}
 
 
 def test_deactivation_and_activation_are_recorded(api: Operations) -> None:
-    made = api.account()
-    path = f"{CARI}/{made['id']}"
+    created = api.account()
+    path = f"{CARI}/{created['id']}"
     off = api.data("POST", f"{path}/deactivate", {"version": 1}, role="admin")
-    assert off == made | {
+    assert off == created | {
         "active": False,
         "version": 2,
         "changed_by": "admin",
@@ -279,7 +279,7 @@ def test_deactivation_and_activation_are_recorded(api: Operations) -> None:
     recorded = [
         (event["message"], event["user"])
         for event in api.service.events()
-        if event.get("account") == made["code"] and event["message"].startswith("account.")
+        if event.get("account") == created["code"] and event["message"].startswith("account.")
     ]
     assert recorded == [("account.deactivated", "admin"), ("account.activated", "admin")]
 
@@ -290,8 +290,8 @@ def test_deactivation_and_activation_are_recorded(api: Operations) -> None:
 def test_a_repeated_activation_or_deactivation_is_refused(
     api: Operations, action: str, word: str
 ) -> None:
-    made = api.account()
-    path = f"{CARI}/{made['id']}"
+    created = api.account()
+    path = f"{CARI}/{created['id']}"
     version = 1
     if action == "deactivate":
         version = api.data("POST", f"{path}/deactivate", {"version": 1}, role="admin")["version"]
@@ -300,9 +300,9 @@ def test_a_repeated_activation_or_deactivation_is_refused(
 
 
 def test_a_deactivation_of_an_old_version_is_refused_and_not_recorded(api: Operations) -> None:
-    made = api.account()
-    path = f"{CARI}/{made['id']}"
-    api.data("PUT", path, body_of(made, title="Deneme 8"))
+    created = api.account()
+    path = f"{CARI}/{created['id']}"
+    api.data("PUT", path, body_of(created, title="Deneme 8"))
     error = api.refused(409, "POST", f"{path}/deactivate", {"version": 1}, role="admin")
     assert (error["code"], error["changed_by"], error["version"]) == (
         "version_conflict",
@@ -310,35 +310,35 @@ def test_a_deactivation_of_an_old_version_is_refused_and_not_recorded(api: Opera
         2,
     )
     assert api.data("GET", path)["active"] is True
-    assert made["code"] not in {event.get("account") for event in api.service.events()}
+    assert created["code"] not in {event.get("account") for event in api.service.events()}
 
 
 def test_lists_are_filtered_by_state_kind_and_currency_together(api: Operations) -> None:
     mark = f"w{uuid.uuid4().hex}"
-    made = {
+    created = {
         (kind, currency): api.account(title=mark, kind=kind, currency=currency)
         for kind in ("customer", "supplier", "both")
         for currency in ("EUR", "GBP")
     }
-    gone = made["both", "GBP"]
+    gone = created["both", "GBP"]
     api.data("POST", f"{CARI}/{gone['id']}/deactivate", {"version": 1}, role="admin")
 
     def listed(**query: str) -> set[str]:
         return {account["code"] for account in api.data("GET", CARI, q=mark, **query)["items"]}
 
-    assert listed() == {account["code"] for account in made.values()}
-    assert listed(kind="customer", currency="EUR") == {made["customer", "EUR"]["code"]}
+    assert listed() == {account["code"] for account in created.values()}
+    assert listed(kind="customer", currency="EUR") == {created["customer", "EUR"]["code"]}
     assert listed(state="deactivated") == {gone["code"]}
     assert listed(state="active") == listed() - {gone["code"]}
-    assert listed(state="active", kind="both") == {made["both", "EUR"]["code"]}
+    assert listed(state="active", kind="both") == {created["both", "EUR"]["code"]}
     assert listed(state="active", kind="both", currency="GBP") == set()
 
 
 def test_clerks_find_an_account_by_its_tax_number(api: Operations) -> None:
-    made = api.account(tax_number="9876543217")
+    created = api.account(tax_number="9876543217")
     assert [
         account["id"] for account in api.data("GET", CARI, tax_number="9876543217")["items"]
-    ] == [made["id"]]
+    ] == [created["id"]]
     error = api.refused(422, "GET", CARI, tax_number="9876543210")
     assert list(fields_of(error)) == ["query.tax_number"]
 

@@ -89,8 +89,11 @@ def test_the_clerk_who_comes_first_wins(pair: Pair, turn: int) -> None:
     first, second = pair
     order = first.order()
     lock = f"SELECT FROM aliaport_operations_work_orders WHERE id = {order['id']} FOR UPDATE"
-    asked = (move(first, CLERKS[0], order, "planned"), move(second, CLERKS[1], order, "cancelled"))
-    responses = in_order(first, lock, *asked[::turn])
+    requests = (
+        move(first, CLERKS[0], order, "planned"),
+        move(second, CLERKS[1], order, "cancelled"),
+    )
+    responses = in_order(first, lock, *requests[::turn])
     assert check_one_wins(first, order, responses) == CLERKS[::turn][0]
     assert responses[0].status == 200
 
@@ -100,11 +103,11 @@ def test_two_clerks_cannot_both_move_an_order(pair: Pair) -> None:
     account = first.account()["id"]
     for _ in range(25):
         order = first.order(account_id=account)
-        asked = [
+        requests = [
             move(first, CLERKS[0], order, "planned"),
             move(second, CLERKS[1], order, "planned"),
         ]
-        check_one_wins(first, order, together(*asked))
+        check_one_wins(first, order, together(*requests))
         (moved,) = first.data("GET", f"{ORDER}/{order['id']}/history")["items"]
         assert moved["version"] == 2
 
@@ -114,8 +117,8 @@ def test_a_change_and_a_move_cannot_both_win(pair: Pair) -> None:
     account = first.account()["id"]
     for number in range(25):
         order = first.order(account_id=account)
-        asked = [change(first, CLERKS[0], order), move(second, CLERKS[1], order, "cancelled")]
-        check_one_wins(first, order, together(*asked[:: 1 if number % 2 else -1]))
+        requests = [change(first, CLERKS[0], order), move(second, CLERKS[1], order, "cancelled")]
+        check_one_wins(first, order, together(*requests[:: 1 if number % 2 else -1]))
         moves = first.data("GET", f"{ORDER}/{order['id']}/history")["items"]
         now = first.data("GET", f"{ORDER}/{order['id']}")
         assert (now["status"], now["title"], len(moves)) in (
@@ -147,8 +150,8 @@ def test_a_response_shows_its_own_change_and_not_a_later_one(pair: Pair) -> None
     later = order | {"version": 2}
     # Reading an order needs its account; changing it does not.
     lock = "LOCK aliaport_operations_accounts IN ACCESS EXCLUSIVE MODE"
-    asked = (change(first, CLERKS[0], order), change(second, CLERKS[1], later))
-    own, other = in_order(first, lock, *asked)
+    requests = (change(first, CLERKS[0], order), change(second, CLERKS[1], later))
+    own, other = in_order(first, lock, *requests)
     assert own.status == 200, own.text
     assert (own.json["data"]["version"], own.json["data"]["title"]) == (2, f"by {CLERKS[0]}")
     # Its version was not committed yet when it was sent.

@@ -58,9 +58,9 @@ def test_a_passage_is_logged_read_and_listed(api: Operations) -> None:
     }
     response = api.call("POST", GATE, body)
     assert response.status == 201, response.text
-    made = response.json["data"]
-    assert response.headers["Location"] == f"{GATE}/{made['id']}"
-    assert {name: made[name] for name in made if name not in ("id", "created_at")} == {
+    created = response.json["data"]
+    assert response.headers["Location"] == f"{GATE}/{created['id']}"
+    assert {name: created[name] for name in created if name not in ("id", "created_at")} == {
         "direction": "out",
         "plate": "34ABC123",
         "driver": "Deneme Sürücü",
@@ -70,16 +70,16 @@ def test_a_passage_is_logged_read_and_listed(api: Operations) -> None:
         "corrected_by": None,
         "created_by": "clerk",
     }
-    assert api.data("GET", response.headers["Location"]) == made
-    assert api.data("GET", GATE, work_order_id=order) == {"items": [made], "next": None}
+    assert api.data("GET", response.headers["Location"]) == created
+    assert api.data("GET", GATE, work_order_id=order) == {"items": [created], "next": None}
 
 
 def test_the_time_defaults_to_now_by_the_clock_of_the_database(api: Operations) -> None:
     before = database_now(api)
-    made = logged(api)
-    assert before <= moment(made["passed_at"]) <= database_now(api)
-    assert made["passed_at"] == made["created_at"]
-    assert made["driver"] is None
+    created = logged(api)
+    assert before <= moment(created["passed_at"]) <= database_now(api)
+    assert created["passed_at"] == created["created_at"]
+    assert created["driver"] is None
 
 
 def test_a_passage_can_be_some_minutes_ahead_but_not_in_the_future(api: Operations) -> None:
@@ -260,21 +260,19 @@ def test_an_unknown_id_is_404(api: Operations) -> None:
     ],
 )
 def test_sql_cannot_change_a_gate_log(api: Operations, statement: str) -> None:
-    made = logged(api, driver="Deneme 2")
-    assert refusal(api, statement.format(table=TABLE, id=made["id"])) is not None
-    assert api.data("GET", f"{GATE}/{made['id']}") == made
+    created = logged(api, driver="Deneme 2")
+    assert refusal(api, statement.format(table=TABLE, id=created["id"])) is not None
+    assert api.data("GET", f"{GATE}/{created['id']}") == created
 
 
 def test_a_purge_is_the_only_change_and_happens_once(api: Operations) -> None:
-    made = logged(api, driver="Deneme 3")
-    purge = (
-        f"UPDATE {TABLE} SET plate = NULL, driver = NULL, purged_at = now() WHERE id = {made['id']}"
-    )
+    created = logged(api, driver="Deneme 3")
+    purge = f"UPDATE {TABLE} SET plate = NULL, driver = NULL, purged_at = now() WHERE id = {created['id']}"
     assert refusal(api, purge) is None
-    assert api.data("GET", f"{GATE}/{made['id']}") == made | {"plate": None, "driver": None}
+    assert api.data("GET", f"{GATE}/{created['id']}") == created | {"plate": None, "driver": None}
     for statement in (
         purge,
-        f"UPDATE {TABLE} SET plate = '34ABC123', purged_at = NULL WHERE id = {made['id']}",
+        f"UPDATE {TABLE} SET plate = '34ABC123', purged_at = NULL WHERE id = {created['id']}",
     ):
         assert "gate logs are only added" in str(refusal(api, statement))
 

@@ -72,13 +72,13 @@ def test_a_repeated_request_gets_the_first_response_byte_for_byte(
 def test_the_first_response_is_repeated_although_the_order_has_changed(api: Operations) -> None:
     body, key = body_of(api, ORDER), new_key()
     first = send(api, ORDER, body, key)
-    made = first.json["data"]
+    created = first.json["data"]
     move = {"status": "planned", "version": 1}
-    api.data("POST", f"{ORDER}/{made['id']}/status", move)
+    api.data("POST", f"{ORDER}/{created['id']}/status", move)
     deactivate = f"{CARI}/{body['account_id']}/deactivate"
     api.data("POST", deactivate, {"version": 1}, role="admin")
     again = send(api, ORDER, body, key)
-    assert (again.status, again.json["data"], was_replayed(again)) == (201, made, True)
+    assert (again.status, again.json["data"], was_replayed(again)) == (201, created, True)
 
 
 def test_only_creations_are_counted(api: Operations) -> None:
@@ -231,8 +231,8 @@ def test_the_key_is_optional(api: Operations) -> None:
 
 
 def test_a_key_is_ignored_by_routes_that_do_not_accept_it(api: Operations) -> None:
-    made = api.order()
-    path, key = f"{ORDER}/{made['id']}/status", new_key()
+    created = api.order()
+    path, key = f"{ORDER}/{created['id']}/status", new_key()
     body = {"status": "planned", "version": 1}
     assert send(api, path, body, key).status == 200
     assert send(api, path, body, key).status == 409

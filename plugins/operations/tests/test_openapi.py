@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
+from aliaport_operations import openapi
 
 from tests.support.operations import GATE, PASSWORD, Operations, serve
 from tests.support.postgres import TcpPostgres
@@ -97,6 +98,18 @@ def test_each_operation_has_texts(document: dict[str, Any]) -> None:
         assert operation["summary"], name
         assert operation["description"], name
         assert all(response["description"] for response in operation["responses"].values()), name
+
+
+def test_the_error_schema_lists_the_codes_of_the_source(document: dict[str, Any]) -> None:
+    error = document["components"]["schemas"]["Error"]["properties"]["error"]
+    listed = re.findall(
+        r"(\d+): ((?:`[a-z_]+`(?:, )?)+)", error["properties"]["code"]["description"]
+    )
+    source = "".join(file.read_text() for file in Path(openapi.__file__).parent.glob("*.py"))
+    raised = re.findall(r'Refusal\(\s*(\d+),\s*"([a-z_]+)"', source)
+    assert set(raised) == {
+        (status, code) for status, codes in listed for code in re.findall(r"[a-z_]+", codes)
+    }
 
 
 def facts(api: Operations) -> dict[str, Any]:

@@ -55,12 +55,12 @@ def ids(rows: list[Any]) -> list[int]:
 @pytest.mark.parametrize("sort", ["code", "title"])
 @pytest.mark.parametrize("limit", [1, 3, 7, 8, 200])
 def test_each_account_is_shown_once_and_in_order(api: Operations, sort: str, limit: int) -> None:
-    mark, made = accounts(api, 8)
+    mark, created = accounts(api, 8)
     keys = {
         "code": lambda account: account["code"],
         "title": lambda account: ("cçıi".index(account["title"][0]), account["id"]),
     }
-    wanted = sorted(made, key=keys[sort])
+    wanted = sorted(created, key=keys[sort])
     assert pages(api, CARI, q=mark, sort=sort, limit=limit) == wanted
 
 
@@ -68,18 +68,18 @@ def test_each_account_is_shown_once_and_in_order(api: Operations, sort: str, lim
 def test_existing_accounts_are_shown_once_while_others_are_added_and_changed(
     api: Operations, sort: str
 ) -> None:
-    mark, made = accounts(api, 9)
+    mark, created = accounts(api, 9)
 
     def between() -> None:
         api.account(title=f"a {mark}", code=f"A-{uuid.uuid4().hex[:10].upper()}")
         api.account(title=f"z {mark}", code=f"Z-{uuid.uuid4().hex[:10].upper()}")
-        for account in made:
+        for account in created:
             body = {name: account[name] for name in ("code", "title", "version")}
             body |= {"kind": "both", "currency": "SEK"}
             account["version"] = api.data("PUT", f"{CARI}/{account['id']}", body)["version"]
 
     seen = pages(api, CARI, q=mark, sort=sort, limit=4, between=between)
-    assert sorted(row_id for row_id in ids(seen) if row_id in ids(made)) == sorted(ids(made))
+    assert sorted(row_id for row_id in ids(seen) if row_id in ids(created)) == sorted(ids(created))
     assert len(set(ids(seen))) == len(seen), "a row was shown twice"
     firsts = [account["title"][0] if sort == "title" else account["code"] for account in seen]
     assert firsts == sorted(firsts, key="acçıiz".index if sort == "title" else None)
@@ -87,15 +87,15 @@ def test_existing_accounts_are_shown_once_while_others_are_added_and_changed(
 
 def test_work_orders_are_shown_once_newest_first_while_others_are_added(api: Operations) -> None:
     account = api.account()["id"]
-    made = [api.order(account_id=account) for _ in range(7)]
+    created = [api.order(account_id=account) for _ in range(7)]
 
     def between() -> None:
         api.order(account_id=account)
-        body = {"title": "Tahliye 2", "version": made[0]["version"]}
-        made[0] = api.data("PUT", f"{ORDER}/{made[0]['id']}", body)
+        body = {"title": "Tahliye 2", "version": created[0]["version"]}
+        created[0] = api.data("PUT", f"{ORDER}/{created[0]['id']}", body)
 
     seen = pages(api, ORDER, account_id=account, limit=2, between=between)
-    assert ids(seen) == ids(made)[::-1], "newer orders do not appear on later pages"
+    assert ids(seen) == ids(created)[::-1], "newer orders do not appear on later pages"
     assert ids(pages(api, ORDER, account_id=account, limit=2)) == sorted(
         ids(api.data("GET", ORDER, account_id=account)["items"]), reverse=True
     )
@@ -104,9 +104,9 @@ def test_work_orders_are_shown_once_newest_first_while_others_are_added(api: Ope
 def test_gate_logs_of_the_same_time_are_shown_once_latest_first(api: Operations) -> None:
     order = api.order()["id"]
     late = (BEGIN + timedelta(microseconds=1)).isoformat()
-    made = [gate_log(api, work_order_id=order) for _ in range(5)]
+    created = [gate_log(api, work_order_id=order) for _ in range(5)]
     latest = [gate_log(api, work_order_id=order, passed_at=late) for _ in range(4)]
-    wanted = [*latest[::-1], *made[::-1]]
+    wanted = [*latest[::-1], *created[::-1]]
 
     def between() -> None:
         gate_log(api, work_order_id=order, passed_at=(BEGIN + timedelta(days=1)).isoformat())
@@ -121,7 +121,7 @@ def test_gate_logs_of_the_same_time_are_shown_once_latest_first(api: Operations)
 def test_a_passage_that_is_logged_late_does_not_repeat_others(api: Operations) -> None:
     order = api.order()["id"]
     moments = [(BEGIN + timedelta(hours=hour)).isoformat() for hour in range(6)]
-    made = [gate_log(api, work_order_id=order, passed_at=moment) for moment in moments]
+    created = [gate_log(api, work_order_id=order, passed_at=moment) for moment in moments]
 
     def between() -> None:
         for moment in moments:
@@ -129,21 +129,21 @@ def test_a_passage_that_is_logged_late_does_not_repeat_others(api: Operations) -
 
     seen = pages(api, GATE, work_order_id=order, limit=4, between=between)
     assert len(set(ids(seen))) == len(seen)
-    assert set(ids(made)) <= set(ids(seen))
+    assert set(ids(created)) <= set(ids(seen))
     assert [entry["passed_at"] for entry in seen] == sorted(
         (entry["passed_at"] for entry in seen), reverse=True
     )
 
 
 def test_filters_apply_to_every_page(api: Operations) -> None:
-    mark, made = accounts(api, 8)
-    for entry in made[::2]:
+    mark, created = accounts(api, 8)
+    for entry in created[::2]:
         path = f"{CARI}/{entry['id']}/deactivate"
         api.data("POST", path, {"version": 1}, role="admin")
     query: dict[str, Any] = {"q": mark, "state": "active", "kind": "customer", "currency": "NOK"}
     seen = pages(api, CARI, sort="title", limit=1, **query)
-    assert sorted(ids(seen)) == sorted(ids(made[1::2]))
-    account = made[1]["id"]
+    assert sorted(ids(seen)) == sorted(ids(created[1::2]))
+    account = created[1]["id"]
     orders = [api.order(account_id=account, status=status) for status in ("draft", "planned") * 3]
     seen = pages(api, ORDER, account_id=account, status="planned", limit=2)
     assert ids(seen) == ids(orders[1::2])[::-1]
@@ -216,9 +216,9 @@ def test_a_forged_cursor_is_refused(api: Operations, after: str) -> None:
 
 
 def test_a_cursor_of_another_list_or_order_is_refused(api: Operations) -> None:
-    _, made = accounts(api, 2)
+    _, created = accounts(api, 2)
     for _ in range(2):
-        gate_log(api, work_order_id=api.order(account_id=made[0]["id"])["id"])
+        gate_log(api, work_order_id=api.order(account_id=created[0]["id"])["id"])
     lists: list[tuple[str, dict[str, Any]]] = [
         (CARI, {"sort": "code"}),
         (CARI, {"sort": "title"}),
@@ -235,11 +235,11 @@ def test_a_cursor_of_another_list_or_order_is_refused(api: Operations) -> None:
 
 def test_a_cursor_of_a_deleted_row_continues_after_it(api: Operations) -> None:
     account = api.account()["id"]
-    made = [api.order(account_id=account) for _ in range(3)]
+    created = [api.order(account_id=account) for _ in range(3)]
     after = api.data("GET", ORDER, account_id=account, limit=1)["next"]
-    api.sql(f"DELETE FROM aliaport_operations_work_orders WHERE id = {made[2]['id']}")
+    api.sql(f"DELETE FROM aliaport_operations_work_orders WHERE id = {created[2]['id']}")
     rest = api.data("GET", ORDER, account_id=account, after=after)
-    assert (ids(rest["items"]), rest["next"]) == (ids(made[1::-1]), None)
+    assert (ids(rest["items"]), rest["next"]) == (ids(created[1::-1]), None)
 
 
 @pytest.mark.parametrize("path", [CARI, ORDER, GATE])

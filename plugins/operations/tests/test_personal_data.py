@@ -49,8 +49,11 @@ def has_secret(text: str) -> list[str]:
 @pytest.mark.parametrize("role", ["clerk", "admin"])
 def test_clerks_and_admins_see_personal_data(api: Operations, role: str) -> None:
     account, passage = secret_account(api), secret_passage(api)
-    for path, made in ((f"{CARI}/{account['id']}", account), (f"{GATE}/{passage['id']}", passage)):
-        assert api.data("GET", path, role=role) == made
+    for path, created in (
+        (f"{CARI}/{account['id']}", account),
+        (f"{GATE}/{passage['id']}", passage),
+    ):
+        assert api.data("GET", path, role=role) == created
     assert account["contact"] == CONTACT
     assert account["tax_number"] == SECRETS["tax_number"]
     assert (passage["plate"], passage["driver"]) == (SECRETS["plate"], SECRETS["driver"])
@@ -235,12 +238,12 @@ def test_contact_and_tax_number_are_removed_long_after_the_deactivation(
     api: Operations,
 ) -> None:
     before, audited = purged(api, "accounts"), recorded(api, "accounts")
-    made = {}
+    created = {}
     for age in ("3650 days 1 second", "3649 days 23 hours", "0 days", ""):
-        account = made[age] = secret_account(api)
+        account = created[age] = secret_account(api)
         if age:
             path = f"{CARI}/{account['id']}"
-            made[age] = api.data("POST", f"{path}/deactivate", {"version": 1}, role="admin")
+            created[age] = api.data("POST", f"{path}/deactivate", {"version": 1}, role="admin")
             api.sql(
                 f"UPDATE {ACCOUNTS} SET deactivated_at = now() - interval '{age}' "
                 f"WHERE id = {account['id']}"
@@ -248,8 +251,8 @@ def test_contact_and_tax_number_are_removed_long_after_the_deactivation(
     wait_purged(api, "accounts", before + 1)
     assert purged(api, "accounts") == before + 1
     assert recorded(api, "accounts") == audited + 1
-    old = made.pop("3650 days 1 second")
-    for account in made.values():
+    old = created.pop("3650 days 1 second")
+    for account in created.values():
         assert api.data("GET", f"{CARI}/{account['id']}") == account
     path = f"{CARI}/{old['id']}"
     gone = {"tax_number": None, "contact": dict.fromkeys(CONTACT)}

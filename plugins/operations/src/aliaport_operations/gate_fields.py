@@ -97,8 +97,8 @@ class GateLog(BaseModel):
     driver: str | None
     passed_at: datetime
     work_order_id: int | None
-    corrects: int | None
-    corrected_by: int | None
+    corrects: int | None = Field(description="ID of the gate log that this one corrects.")
+    corrected_by: int | None = Field(description="ID of the gate log that corrects this one.")
     created_by: str
     created_at: datetime
 

@@ -27,12 +27,12 @@ _STATUS_TEXTS = {
     200: "Success",
     201: "Created",
     400: "The request body is not valid JSON",
-    401: "The token is missing, invalid or expired, or the credentials are wrong",
+    401: "The token is missing, invalid or expired",
     403: "The role does not allow this, or the current password is wrong",
     404: "Not found",
     408: "The request body did not arrive in time",
     409: "The request conflicts with the current state; see `code`",
-    413: f"The request body has more than {MAX_BODY_BYTES} bytes",
+    413: f"The request body has more than {MAX_BODY_BYTES:,} bytes",
     415: "The request body must be sent as `application/json`, in UTF-8 and uncompressed",
     422: "A field or parameter is invalid; see `fields`",
     429: "Too many failed sign-ins; try again after `Retry-After` seconds",
@@ -52,6 +52,7 @@ _CODES = (
     "503: `overloaded`, `database_unavailable`, `audit_unavailable`."
 )
 _ERROR = {
+    "description": "The body of every error response.",
     "type": "object",
     "required": ["success", "error"],
     "properties": {
@@ -232,6 +233,8 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         }
         if route.idempotent:
             responses["201"]["headers"][REPLAYED] = {"schema": {"const": "true"}}
+    if route.role is None and 401 in errors:
+        responses["401"]["description"] = "The user name or the password is wrong"
     operation["responses"] = responses
     return operation
 

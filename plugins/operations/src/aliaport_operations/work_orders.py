@@ -209,7 +209,9 @@ class WorkOrders:
 def _transition_not_allowed(order: Order) -> Refusal:
     noun = "draft" if order.status is OrderStatus.DRAFT else f"work order that is {order.status}"
     allowed = " or ".join(order.next_statuses)
-    text = f"a {noun} can only become {allowed}" if allowed else f"a {noun} cannot change any more"
+    text = (
+        f"a {noun} can only become {allowed}" if allowed else f"a {noun} cannot change its status"
+    )
     return Refusal(409, "transition_not_allowed", text, next_statuses=order.next_statuses)
 
 

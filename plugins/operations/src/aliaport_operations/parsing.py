@@ -20,7 +20,7 @@ _MESSAGES = {"extra_forbidden": "is unknown", "missing": "is missing"}
 
 
 class Fields(BaseModel):
-    """Base of all bodies and queries. Unknown fields are refused; types are not converted."""
+    """Base of all bodies and queries. Unknown fields are refused, and so are numbers for text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

@@ -134,6 +134,6 @@ def test_config_check_in_words(site: Path) -> None:
     renamed = aliaport(site, "config", "check", ALIAPORT_READY_BUDGET="1")
     assert (renamed.code, renamed.out) == (
         0,
-        "warning: ALIAPORT_READY_TIMEOUT is deprecated and will be removed in 3.3; "
+        "warning: ALIAPORT_READY_BUDGET is deprecated and will be removed in 3.3; "
         "use ALIAPORT_READY_TIMEOUT\nthe configuration is valid\n",
     )

@@ -1,4 +1,4 @@
-"""One service for the tests of a module."""
+"""Fixtures of the tests of the operations plugin."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The account search: right for Turkish, harmless whatever is typed, and by its index."""
+"""Tests of the account search: Turkish folding, untrusted queries, and use of its index."""
 
 import time
 import uuid
@@ -30,7 +30,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def marked(api: Operations, *titles: str) -> str:
-    """Accounts with these titles, and a word that they alone have."""
+    """Create accounts with these titles, and return a word that only they contain."""
     mark = f"w{uuid.uuid4().hex}"
     for title in titles:
         api.account(title=f"{title} {mark}")
@@ -38,10 +38,10 @@ def marked(api: Operations, *titles: str) -> str:
 
 
 def found(api: Operations, query: str, **options: str) -> list[str]:
-    """The titles that a search finds, each without its last word, which is the mark."""
+    """Return the titles that a search finds, without the mark, which is their last word."""
     page = api.data("GET", CARI, q=query, limit=200, **options)
     assert page["next"] is None
-    return [each["title"].rpartition(" ")[0] for each in page["items"]]
+    return [account["title"].rpartition(" ")[0] for account in page["items"]]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_words_and_their_beginnings_are_found_in_any_order(api: Operations) -> N
     assert found(api, f"lojistik batı {mark}") == []
 
 
-def test_nothing_is_found_inside_of_a_word(api: Operations) -> None:
+def test_text_inside_a_word_is_not_found(api: Operations) -> None:
     mark = marked(api, "Isparta")
     for query in ("parta", "sparta", "art", "ispartaa"):
         assert found(api, f"{query} {mark}") == [], query
@@ -83,14 +83,20 @@ def test_nothing_is_found_inside_of_a_word(api: Operations) -> None:
 
 def test_parts_of_a_code_are_found(api: Operations) -> None:
     part = uuid.uuid4().hex[:12].upper()
-    made = api.account(code=f"KOD.{part}-7_X")
-    for query in (made["code"], made["code"].lower(), part, part.lower()[:8], f"7 {part} kod x"):
+    created = api.account(code=f"KOD.{part}-7_X")
+    for query in (
+        created["code"],
+        created["code"].lower(),
+        part,
+        part.lower()[:8],
+        f"7 {part} kod x",
+    ):
         items = api.data("GET", CARI, q=query)["items"]
-        assert [each["id"] for each in items] == [made["id"]], query
+        assert [account["id"] for account in items] == [created["id"]], query
 
 
 @pytest.mark.parametrize("query", ["", " ", "...", "'", "___", "\u0301", "\0", "—", "&|!", "<->"])
-def test_a_query_without_any_word_finds_nothing(api: Operations, query: str) -> None:
+def test_a_query_without_words_finds_nothing(api: Operations, query: str) -> None:
     assert api.data("GET", CARI, q=query) == {"items": [], "next": None}
 
 
@@ -103,37 +109,37 @@ def test_a_query_without_any_word_finds_nothing(api: Operations, query: str) -> 
 )
 def test_operators_and_quotes_are_harmless(api: Operations, noise: str) -> None:
     mark = marked(api, "Deneme")
-    words = [each for each in ("or", "true", "abcd", "1", "0") if each in noise.lower()]
+    words = [word for word in ("or", "true", "abcd", "1", "0") if word in noise.lower()]
     for query in (f"{noise}{mark}", f"{mark}{noise}", f"{noise} {mark} {noise} deneme"):
-        answer = api.get(CARI, q=query)
-        assert answer.status == 200, answer.text
+        response = api.get(CARI, q=query)
+        assert response.status == 200, response.text
         if not words and noise != "\ufdfa":
-            titles = [each["title"] for each in answer.json["data"]["items"]]
+            titles = [account["title"] for account in response.json["data"]["items"]]
             assert titles == [f"Deneme {mark}"], query
 
 
 def test_random_queries_never_fail(api: Operations) -> None:
-    chance = Random(7)
+    rng = Random(7)
     alphabet = "ab ıİ'\"\\&|!()<->:*%_\0\u0301ﷺ㌀😀ß\ud7ff\ue000\U0010ffff"
     for _ in range(200):
-        query = "".join(chance.choices(alphabet, k=chance.randrange(100)))
-        answer = api.get(CARI, q=query, limit=1)
-        assert answer.status == 200, (query, answer.text)
+        query = "".join(rng.choices(alphabet, k=rng.randrange(100)))
+        response = api.get(CARI, q=query, limit=1)
+        assert response.status == 200, (query, response.text)
 
 
-def test_a_query_is_at_most_100_characters(api: Operations) -> None:
+def test_a_query_has_at_most_100_characters(api: Operations) -> None:
     assert api.data("GET", CARI, q="ş" * 100)["items"] == []
     assert api.data("GET", CARI, q="ﷺ" * 100)["items"] == []
     error = api.refused(422, "GET", CARI, q="ş" * 101)
-    assert [each["path"] for each in error["fields"]] == ["query.q"]
+    assert [field["path"] for field in error["fields"]] == ["query.q"]
 
 
-def test_a_title_that_is_one_long_word_is_found_by_its_beginning(api: Operations) -> None:
+def test_a_title_of_one_long_word_is_found_by_its_beginning(api: Operations) -> None:
     for letter in ("İ", "㌀", "漢"):
-        made = api.account(title=letter * 200)
+        created = api.account(title=letter * 200)
         for length in (2, 25, 100):
             items = api.data("GET", CARI, q=letter * length, limit=200)["items"]
-            assert made["id"] in {each["id"] for each in items}, (letter, length)
+            assert created["id"] in {account["id"] for account in items}, (letter, length)
         assert api.data("GET", CARI, q=f"{letter * 99}x")["items"] == []
 
 
@@ -146,8 +152,8 @@ def test_titles_sort_by_the_turkish_alphabet(api: Operations) -> None:
     assert found(api, mark, sort="title") == wanted
 
 
-def told_so_far(api: Operations) -> int:
-    """How often the table was read whole: a connection tells with its next request, a second late."""
+def scans_so_far(api: Operations) -> int:
+    """Return how often the whole table was read. A connection reports it with a later request."""
     seen = [(int(api.sql(SEQUENTIAL)), time.monotonic())]
 
     def is_settled() -> bool:
@@ -157,23 +163,23 @@ def told_so_far(api: Operations) -> int:
             seen.append((now, time.monotonic()))
         return time.monotonic() - seen[-1][1] > 1.5
 
-    wait_until(is_settled, "no connection has more to tell", 30)
+    wait_until(is_settled, "every connection has reported its scans", 30)
     return seen[-1][0]
 
 
-def test_among_many_accounts_the_search_takes_its_index(api: Operations) -> None:
-    before, sequential = int(api.sql(SCANS)), told_so_far(api)
+def test_a_search_among_many_accounts_uses_its_index(api: Operations) -> None:
+    before, sequential = int(api.sql(SCANS)), scans_so_far(api)
 
     def counted() -> bool:
-        # A connection tells its figures with a request some time after the one that it counts.
+        # A connection reports its counts with a request some time after the one that it counts.
         assert len(api.data("GET", CARI, q="isken nakl")["items"]) > 0
         return int(api.sql(SCANS)) > before
 
     wait_until(counted, "a scan of the index of words is counted", 30)
-    assert int(api.sql(SEQUENTIAL)) == sequential, "the table was read whole"
+    assert int(api.sql(SEQUENTIAL)) == sequential, "the whole table was read"
 
 
-def test_seeded_accounts_are_found_as_they_are_written(api: Operations) -> None:
+def test_seeded_accounts_are_found_by_their_words(api: Operations) -> None:
     of_town = int(
         api.sql(
             "SELECT count(*) FROM aliaport_operations_accounts "

@@ -1,4 +1,4 @@
-"""Hostile requests: nothing breaks, nothing is changed, nothing is told."""
+"""Tests of hostile requests: nothing breaks, nothing changes, nothing leaks."""
 
 import base64
 import gzip
@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 POOL = 'aliaport_db_pool_used{component="operations_api"}'
 TABLES = "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'aliaport_operations_%'"
 CANARY = "canary7f3a"
-"""Stands in each hostile value; no log may have it."""
+"""Part of every hostile value; no log may contain it."""
 
 INJECTIONS = [
     f"{CANARY}' OR '1'='1",
@@ -56,7 +56,7 @@ NASTY = [
 
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A service with one connection, so that a leak of it cannot stay unnoticed."""
+    """Start a service with one connection, so that a leaked connection is noticed."""
     settings = {
         "POOL_SIZE": "1",
         # Long enough for a busy machine to send the rest of a body.
@@ -77,24 +77,24 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_our_fault(api: Operations) -> Iterator[None]:
-    """Each answer of 5xx would be ours, and so would be a connection that is not given back."""
+def check_for_faults(api: Operations) -> Iterator[None]:
+    """Fail a test after which a 5xx was counted or the connection was not released."""
     yield
     page = api.service.get("/metrics").text
     counts = re.findall(r'^aliaport_http_requests_total\{.*status="5.*', page, re.MULTILINE)
-    faults = [each for each in counts if not each.endswith(" 0.0")]
+    faults = [line for line in counts if not line.endswith(" 0.0")]
     assert not faults, api.service.events("request.failed")
     if f"{POOL} 0.0" not in page:
-        wait_until(lambda: api.metric(POOL) == 0, "the connection is given back")
+        wait_until(lambda: api.metric(POOL) == 0, "the connection is released")
     assert api.get(CARI, limit=1).status == 200
 
 
-def harmless(answer: Response) -> bool:
-    """Whether it is done, or refused in the one shape without a word about the inside."""
-    if answer.status in (200, 201):
+def harmless(response: Response) -> bool:
+    """Return whether a response is a success, or a 4xx that reveals no internals."""
+    if response.status in (200, 201):
         return True
-    told = answer.text.lower()
-    inside = (
+    text = response.text.lower()
+    internals = (
         "traceback",
         "select ",
         "insert ",
@@ -104,15 +104,15 @@ def harmless(answer: Response) -> bool:
         ".py",
     )
     return (
-        400 <= answer.status < 500
-        and set(answer.json) == {"success", "error"}
-        and not [word for word in inside if word in told]
+        400 <= response.status < 500
+        and set(response.json) == {"success", "error"}
+        and not [word for word in internals if word in text]
     )
 
 
 @pytest.fixture(scope="module")
 def bodies(api: Operations) -> dict[tuple[str, str], dict[str, Any]]:
-    """A right body for each route that takes one, all fields filled."""
+    """Return a valid body with all fields for every route that takes one."""
     contact = {"person": "Deneme Kişi", "phone": "+90 212 555 00 00", "email": "a@example.com"}
     account = {
         "code": "ATTACKED",
@@ -159,7 +159,7 @@ def replaced(body: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[st
     return body | {name: replaced(body[name], tuple(rest), value) if rest else value}
 
 
-def test_the_bodies_of_this_test_have_all_fields_there_are(
+def test_the_bodies_of_these_tests_have_all_fields(
     api: Operations, bodies: dict[tuple[str, str], dict[str, Any]]
 ) -> None:
     document = api.get("/api/openapi.json").json
@@ -187,9 +187,9 @@ def test_injections_into_each_field_change_nothing(
     for (method, path), body in bodies.items():
         for leaf in leaves(body):
             for value in INJECTIONS[:4] if path.startswith("/auth") else INJECTIONS:
-                answer = api.call(method, path, replaced(body, leaf, value), role="admin")
-                if not harmless(answer):
-                    wrong[path, leaf, value] = answer.text
+                response = api.call(method, path, replaced(body, leaf, value), role="admin")
+                if not harmless(response):
+                    wrong[path, leaf, value] = response.text
     assert not wrong
     assert api.sql(TABLES) == before
 
@@ -197,19 +197,21 @@ def test_injections_into_each_field_change_nothing(
 def test_injections_into_each_query_parameter_find_nothing(api: Operations) -> None:
     api.account()
     wrong = {}
-    rubbish = ["%00", "%ff", "%ed%a0%80", "%zz", "%", "9" * 30, "-1", "1e9", "NaN", "%D9%A1"]
+    garbage = ["%00", "%ff", "%ed%a0%80", "%zz", "%", "9" * 30, "-1", "1e9", "NaN", "%D9%A1"]
     for path in (CARI, ORDER, GATE):
         operation = api.get("/api/openapi.json").json["paths"][path]["get"]
         for parameter in operation["parameters"]:
-            for value in [*map(quote, INJECTIONS), *rubbish]:
-                answer = api.call("GET", f"{path}?{parameter['name']}={value}")
-                found = answer.status == 200 and "DROP" in value and answer.json["data"]["items"]
-                if not harmless(answer) or found:
-                    wrong[path, parameter["name"], value] = answer.text
+            for value in [*map(quote, INJECTIONS), *garbage]:
+                response = api.call("GET", f"{path}?{parameter['name']}={value}")
+                found = (
+                    response.status == 200 and "DROP" in value and response.json["data"]["items"]
+                )
+                if not harmless(response) or found:
+                    wrong[path, parameter["name"], value] = response.text
         for query in ("q=a&q=b", "limit=1&limit=1", "unknown=1", "&&=&=1"):
-            answer = api.call("GET", f"{path}?{query}")
-            if not harmless(answer) or answer.status != 422:
-                wrong[path, query, ""] = answer.text
+            response = api.call("GET", f"{path}?{query}")
+            if not harmless(response) or response.status != 422:
+                wrong[path, query, ""] = response.text
     assert not wrong
 
 
@@ -237,47 +239,47 @@ def test_forged_cursors_are_refused_or_find_a_page(api: Operations) -> None:
     forged += [["newest", number] for number in numbers]
     texts = [*INJECTIONS, "\0", "\ud800", "\uffff", "x" * 1000]
     forged += [["code", text] for text in texts] + [["title", text, 1] for text in texts]
-    tokens = [cursor(each) for each in [*forged, [], {}, None, 1, "code", ["code"], [[[]]]]]
+    tokens = [cursor(key) for key in [*forged, [], {}, None, 1, "code", ["code"], [[[]]]]]
     tokens += ["a", "=", "====", "%00", "%ff", "ş", "..", "null", cursor("x") + "!", "W" * 2000]
     for path, query in ((CARI, ""), (CARI, "sort=title&"), (ORDER, ""), (GATE, "")):
         for token in tokens:
-            answer = api.call("GET", f"{path}?{query}after={quote(token, safe='%')}")
-            assert answer.status in (200, 422), (path, query, token, answer.text)
-            assert harmless(answer)
+            response = api.call("GET", f"{path}?{query}after={quote(token, safe='%')}")
+            assert response.status in (200, 422), (path, query, token, response.text)
+            assert harmless(response)
 
 
-def test_rubbish_in_the_path_is_404(api: Operations) -> None:
+def test_garbage_in_the_path_is_404(api: Operations) -> None:
     numbers = ["0", "-1", "+1", "1.0", "1e3", "0x1", "9" * 16, "9" * 17, "9" * 5000, "%D9%A1"]
     numbers += ["%00", "1%00", "%ff", "1%0a", "%zz", "..%2f..", "1%2fstatus", "1;a", "%27", "1%20"]
-    numbers += [quote(each, safe="") for each in INJECTIONS]
+    numbers += [quote(text, safe="") for text in INJECTIONS]
     for path in (CARI, ORDER, GATE):
         for number in numbers:
-            answer = api.get(f"{path}/{number}")
-            assert answer.status == 404, (path, number, answer.text)
-            assert harmless(answer)
+            response = api.get(f"{path}/{number}")
+            assert response.status == 404, (path, number, response.text)
+            assert harmless(response)
 
 
-def test_rubbish_in_headers_does_no_harm(api: Operations) -> None:
+def test_garbage_in_headers_is_harmless(api: Operations) -> None:
     body = {"direction": "in", "plate": "34 ABC 1"}
-    rubbish = [*INJECTIONS, "ÿþ", "\t", " ", "x" * 8000, "999.1.1.1", "::ffff:1.2.3.4%eth0", ",,,,"]
-    for value in rubbish:
+    garbage = [*INJECTIONS, "ÿþ", "\t", " ", "x" * 8000, "999.1.1.1", "::ffff:1.2.3.4%eth0", ",,,,"]
+    for value in garbage:
         for name in ("Idempotency-Key", "X-Request-ID", "traceparent", "User-Agent", "Accept"):
-            answer = api.call("POST", GATE, body, headers={name: value})
-            assert answer.status == 201 or (name, answer.status) == ("Idempotency-Key", 422)
+            response = api.call("POST", GATE, body, headers={name: value})
+            assert response.status == 201 or (name, response.status) == ("Idempotency-Key", 422)
         for name in ("Forwarded", "X-Forwarded-Host", "X-HTTP-Method-Override"):
-            answer = api.call("GET", "/auth/me", headers={name: value})
-            assert answer.status == 200, (name, value)
-        # The one that is stored and logged, since the service trusts its proxy.
-        answer = api.sign_in("clerk", headers={"X-Forwarded-For": value})
-        assert answer.status == 200, (value, answer.text)
+            response = api.call("GET", "/auth/me", headers={name: value})
+            assert response.status == 200, (name, value)
+        # This one is stored and logged, since the service trusts its proxy.
+        response = api.sign_in("clerk", headers={"X-Forwarded-For": value})
+        assert response.status == 200, (value, response.text)
     assert api.sign_in("clerk", "wrong", headers={"X-Forwarded-For": "ÿ'"}).status == 401
 
 
-def test_nasty_text_comes_back_as_it_was_sent(api: Operations) -> None:
+def test_unusual_text_is_returned_unchanged(api: Operations) -> None:
     wrong = []
     for text in NASTY:
         title, short = text[:200], text[:100]
-        assert unicodedata.normalize("NFC", title) == title, "this test sends what stays as it is"
+        assert unicodedata.normalize("NFC", title) == title, "the text of this test must be in NFC"
         contact = {"person": short}
         account = api.account(title=title, contact=contact)
         order = api.order(account_id=account["id"], title=title, description=f"{title}\n\t{title}")
@@ -307,11 +309,13 @@ def test_nasty_text_comes_back_as_it_was_sent(api: Operations) -> None:
         if got != [title] * 5 or shorts != [short] * 2 or order["description"] != lines:
             wrong.append((title, got, shorts, order["description"]))
     assert not wrong
-    assert {each["title"] for each in pages(api, sort="title")} >= {text[:200] for text in NASTY}
+    assert {account["title"] for account in pages(api, sort="title")} >= {
+        text[:200] for text in NASTY
+    }
 
 
 def pages(api: Operations, **query: Any) -> Iterator[Any]:
-    """All accounts, a few a page, so that each of them is a cursor's once."""
+    """Yield all accounts in small pages, so that many of them are in a cursor."""
     after: dict[str, str] = {}
     while True:
         page = api.data("GET", CARI, limit=3, **query, **after)
@@ -322,7 +326,7 @@ def pages(api: Operations, **query: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("character", ["\0", "\x01", "\x1b", "\x7f", "\x85", "\x9f", "\u2028"])
-def test_control_characters_are_refused_by_the_fields_path(
+def test_control_characters_are_refused_with_the_path_of_the_field(
     api: Operations, bodies: dict[tuple[str, str], dict[str, Any]], character: str
 ) -> None:
     texts = {
@@ -339,9 +343,9 @@ def test_control_characters_are_refused_by_the_fields_path(
     }
     texts |= {"tax_number", "currency", "kind", "direction", "status", "planned_for", "passed_at"}
     if character == "\u2028":
-        texts.remove("description")  # which may have lines
+        texts.remove("description")  # can have several lines
     if character.isspace():
-        texts.remove("plate")  # which is written in any spelling
+        texts.remove("plate")  # spaces are removed
     for (method, path), body in bodies.items():
         for leaf in leaves(body):
             if leaf[-1] in texts:
@@ -387,7 +391,7 @@ WELL = b'{"code": "WELL", "title": "Deneme", "kind": "both"}'
         (WELL.replace(b"}", b', "version": 1}'), 422),
         (WELL.replace(b"}", b', "__proto__": {}}'), 422),
         (WELL.replace(b"}", b', "' + b"x" * 9000 + b'": 1}'), 422),
-        (b"{" + b",".join(b'"%d":1' % each for each in range(6000)) + b"}", 422),
+        (b"{" + b",".join(b'"%d":1' % number for number in range(6000)) + b"}", 422),
         (b"null", 422),
         (b"[]", 422),
         (b'"text"', 422),
@@ -395,19 +399,21 @@ WELL = b'{"code": "WELL", "title": "Deneme", "kind": "both"}'
         (b"[" + WELL + b"]", 422),
     ],
 )
-def test_a_body_that_is_none_is_refused(api: Operations, body: bytes, status: int) -> None:
-    answer = api.call("POST", CARI, body)
-    assert answer.status == status, answer.text
-    assert harmless(answer)
-    assert len(answer.text) < 4000
+def test_a_body_that_is_not_valid_json_is_refused(
+    api: Operations, body: bytes, status: int
+) -> None:
+    response = api.call("POST", CARI, body)
+    assert response.status == status, response.text
+    assert harmless(response)
+    assert len(response.text) < 4000
 
 
 @pytest.mark.parametrize("value", ["1.5", '"1"', "true", "null", "[1]", '{"a":1}', "0", "-1"])
-def test_a_number_is_neither_text_nor_broken_nor_boundless(api: Operations, value: str) -> None:
+def test_an_id_must_be_an_integer_in_range(api: Operations, value: str) -> None:
     for name in ("account_id", "version"):
         path, method = (ORDER, "POST") if name == "account_id" else (f"{ORDER}/1", "PUT")
-        for each in (value, "9" * 19, "9" * 400):
-            body = f'{{"title": "Deneme", "{name}": {each}}}'.encode()
+        for sent in (value, "9" * 19, "9" * 400):
+            body = f'{{"title": "Deneme", "{name}": {sent}}}'.encode()
             error = api.refused(422, method, path, body)
             assert [fault["path"] for fault in error["fields"]] == [f"body.{name}"]
 
@@ -433,10 +439,10 @@ def test_a_number_is_neither_text_nor_broken_nor_boundless(api: Operations, valu
         ("ÿ", 415),
     ],
 )
-def test_only_json_in_utf8_is_read(api: Operations, kind: str, status: int) -> None:
-    answer = api.call("POST", CARI, b"{}", headers={"Content-Type": kind})
-    assert answer.status == status, answer.text
-    assert harmless(answer)
+def test_only_utf8_json_is_accepted(api: Operations, kind: str, status: int) -> None:
+    response = api.call("POST", CARI, b"{}", headers={"Content-Type": kind})
+    assert response.status == status, response.text
+    assert harmless(response)
 
 
 def test_a_body_without_a_type_is_refused(api: Operations) -> None:
@@ -446,7 +452,7 @@ def test_a_body_without_a_type_is_refused(api: Operations) -> None:
 
 
 def sending(api: Operations, *headers: str, kind: str = "application/json") -> socket.socket:
-    """A connection on which the head of a request for a new account was sent."""
+    """Open a connection and send the head of a request for a new account."""
     lines = [f"POST {CARI} HTTP/1.1", "Host: x", f"Authorization: Bearer {api.tokens['clerk']}"]
     lines += [f"Content-Type: {kind}"] if kind else []
     connection = socket.create_connection(("127.0.0.1", api.service.port), timeout=20)
@@ -459,21 +465,23 @@ def first_line(connection: socket.socket) -> bytes:
         return stream.readline()
 
 
-def test_an_oversize_body_is_refused_without_being_read(api: Operations) -> None:
+def test_an_oversized_body_is_refused_without_being_read(api: Operations) -> None:
     with sending(api, "Content-Length: 10000000000") as connection:
-        assert b" 413 " in first_line(connection), "by its length, nothing of it was sent"
+        assert b" 413 " in first_line(connection), (
+            "refused by its length, before any of it was sent"
+        )
     with sending(api, "Transfer-Encoding: chunked") as connection:
         connection.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
         for _ in range(16):
             connection.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
         assert b" 413 " in first_line(connection), "it never ends"
-    answer = api.call("POST", CARI, WELL.ljust(65_537))
-    assert answer.status == 413
+    response = api.call("POST", CARI, WELL.ljust(65_537))
+    assert response.status == 413
     assert api.call("POST", CARI, b"{}".ljust(65_536)).status == 422, "the limit itself is allowed"
 
 
 def peak(api: Operations) -> int:
-    """The most memory that the service ever had, in kB."""
+    """Return the peak memory of the service in kB."""
     status = Path(f"/proc/{api.service.process.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
 
@@ -485,65 +493,65 @@ def test_a_compressed_bomb_is_not_inflated(api: Operations) -> None:
         assert len(body) < 65_536, "so that its length does not give it away"
         for role, status in (("clerk", 415), (None, 401)):
             headers = {"Content-Encoding": encoding}
-            answer = api.call("POST", CARI, body, role=role, headers=headers)
-            assert answer.status == status, answer.text
+            response = api.call("POST", CARI, body, role=role, headers=headers)
+            assert response.status == status, response.text
     assert peak(api) - before < 20_000, "the bombs have 60,000 kB each"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "compress"])
-def test_a_body_compressed_wrongly_is_the_callers_fault(api: Operations, encoding: str) -> None:
-    answer = api.call("POST", CARI, b"no such thing", headers={"Content-Encoding": encoding})
-    assert 400 <= answer.status < 500, answer.text
+def test_an_invalid_compressed_body_is_a_client_error(api: Operations, encoding: str) -> None:
+    response = api.call("POST", CARI, b"no such thing", headers={"Content-Encoding": encoding})
+    assert 400 <= response.status < 500, response.text
 
 
 @pytest.mark.parametrize("late", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n0\r\n\r\n", b""])
-def test_a_body_that_breaks_off_is_the_callers_fault(api: Operations, late: bytes) -> None:
-    """Answers of 500 would wake somebody up; the fixture looks for them."""
+def test_a_truncated_body_is_a_client_error(api: Operations, late: bytes) -> None:
+    """Send truncated bodies; the fixture fails the test on a 500, which would page somebody."""
     series = f'aliaport_http_requests_total{{endpoint="{CARI}",method="POST",status="400"}}'
     api.call("POST", CARI, b"")
     before = api.metric(series)
     for headers in (["Transfer-Encoding: chunked"], ["Content-Length: 100"]):
         with sending(api, *headers) as connection:
             connection.sendall(b"1\r\n{\r\n")
-            # The first part has arrived, so the request is being handled.
+            # The first chunk has arrived, so the request is being handled.
             assert not select.select([connection], [], [], 0.1)[0]
             connection.sendall(late)
-    wait_until(lambda: api.metric(series) == before + 2, "both are counted as the caller's fault")
+    wait_until(lambda: api.metric(series) == before + 2, "both are counted as client errors")
 
 
-def test_slow_bodies_are_given_up_and_hinder_nobody(api: Operations) -> None:
+def test_slow_bodies_time_out_and_do_not_block_others(api: Operations) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(sending(api, "Content-Length: 100")) for _ in range(30)]
         waiting = set(slow)
-        answered: dict[socket.socket, bytes] = {}
+        received: dict[socket.socket, bytes] = {}
         served = 0
         while waiting:
-            for each in waiting:
-                each.sendall(b" ")
-            if not answered:
-                # The pool has one connection: it would not be free if a slow caller had it.
-                assert api.get(CARI, limit=1).status == 200, "others are served meanwhile"
+            for connection in waiting:
+                connection.sendall(b" ")
+            if not received:
+                # A slow caller must not hold the only connection of the pool.
+                assert api.get(CARI, limit=1).status == 200, "others are served in the meantime"
                 served += 1
-            for each in select.select(list(waiting), [], [], 0.1)[0]:
-                answered[each] = each.recv(4096)
-                waiting.discard(each)
+            for connection in select.select(list(waiting), [], [], 0.1)[0]:
+                received[connection] = connection.recv(4096)
+                waiting.discard(connection)
         assert served
-        for text in answered.values():
+        for text in received.values():
             assert b" 408 " in text.splitlines()[0], text
             assert b'"code":"timeout"' in text
             assert b"connection: close" in text.lower()
 
 
-def test_a_crowd_of_query_parameters_is_refused(api: Operations) -> None:
-    many = "&".join(f"{each:x}" for each in range(1900))
-    answer = api.get(f"{CARI}?{many}")
-    assert answer.status == 422
-    assert len(answer.json["error"]["fields"]) == 20, "not all of them are listed"
-    answer = api.get(f"{CARI}?{'&'.join(f'a{each}=1' for each in range(10_000))}")
-    assert answer.status in (400, 414)
+def test_too_many_query_parameters_are_refused(api: Operations) -> None:
+    many = "&".join(f"{number:x}" for number in range(1900))
+    response = api.get(f"{CARI}?{many}")
+    assert response.status == 422
+    assert len(response.json["error"]["fields"]) == 20, "at most 20 are listed"
+    response = api.get(f"{CARI}?{'&'.join(f'a{number}=1' for number in range(10_000))}")
+    assert response.status in (400, 414)
 
 
-def test_no_log_has_what_hostile_requests_contained(api: Operations) -> None:
+def test_no_log_contains_values_of_hostile_requests(api: Operations) -> None:
     secret = f"{CANARY}-{uuid.uuid4().hex}"
     for body in ({"code": secret}, {secret: secret}, [secret], secret):
         api.call("POST", CARI, body)
@@ -556,8 +564,8 @@ def test_no_log_has_what_hostile_requests_contained(api: Operations) -> None:
         assert event["log.level"] != "error", event
     for log in (api.service.folder / "logs").iterdir():
         text = log.read_text()
-        for each in (secret, *api.tokens.values()):
-            assert each not in text, log.name
+        for word in (secret, *api.tokens.values()):
+            assert word not in text, log.name
 
 
 MALFORMED = [
@@ -569,7 +577,7 @@ MALFORMED = [
 ]
 
 
-def test_a_malformed_request_is_counted_and_no_fault_of_ours(api: Operations) -> None:
+def test_a_malformed_request_is_counted_as_a_client_error(api: Operations) -> None:
     for request in MALFORMED:
         with socket.create_connection(("127.0.0.1", api.service.port), timeout=20) as connection:
             connection.sendall(request)
@@ -580,15 +588,15 @@ def test_a_malformed_request_is_counted_and_no_fault_of_ours(api: Operations) ->
 
 
 @pytest.mark.parametrize("place", ["query", "header"])
-def test_a_request_line_that_is_too_long_is_not_repeated(api: Operations, place: str) -> None:
+def test_a_too_long_request_line_or_header_is_not_echoed(api: Operations, place: str) -> None:
     secret = f"secret{uuid.uuid4().hex}"
     long = f"{secret}{'x' * 9000}"
     if place == "query":
-        answer = api.get(f"{CARI}?tax_number={long}")
+        response = api.get(f"{CARI}?tax_number={long}")
     else:
-        answer = api.call("GET", CARI, role=None, headers={"Authorization": f"Bearer {long}"})
-    assert answer.status in (400, 414, 431)
-    assert secret not in answer.text
-    assert api.events(), "all is logged"
+        response = api.call("GET", CARI, role=None, headers={"Authorization": f"Bearer {long}"})
+    assert response.status in (400, 414, 431)
+    assert secret not in response.text
+    assert api.events(), "the requests are logged"
     for log in (api.service.folder / "logs").iterdir():
         assert secret not in log.read_text(), log.name

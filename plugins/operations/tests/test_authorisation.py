@@ -1,4 +1,4 @@
-"""Who may call what: each role, and everybody who is nobody, on each route."""
+"""Tests of authorisation: every role, and callers without a valid token, on every route."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.support.operations import CARI, GATE, ORDER, ROLES, Operations
 from tests.support.service import Response
 
 OPENAPI = "/api/openapi.json"
-LEAST_ROLE = {
+MIN_ROLE = {
     ("POST", "/auth/login"): None,
     ("POST", "/auth/logout"): "viewer",
     ("GET", "/auth/me"): "viewer",
@@ -29,61 +29,69 @@ LEAST_ROLE = {
     ("POST", GATE): "clerk",
     ("GET", f"{GATE}/{{id}}"): "viewer",
 }
-"""None is everybody."""
+"""None: no sign-in required."""
 
-PROTECTED = [route for route, least in LEAST_ROLE.items() if least is not None]
-UNSAID = "this stands in no answer"
+ROLE_TEXTS = {
+    None: "Requires no sign-in.",
+    "viewer": "Requires the role viewer, clerk or admin.",
+    "clerk": "Requires the role clerk or admin.",
+    "admin": "Requires the role admin.",
+}
+
+PROTECTED = [route for route, lowest in MIN_ROLE.items() if lowest is not None]
+UNSAID = "never in a response"
 NONSENSE = f'{{"{UNSAID}": '.encode()
-"""No JSON: whoever may not call a route hears nothing about it."""
+"""Not JSON. A caller that may not use a route must not get an error about it."""
 
 
-def covers(role: str, least: str | None) -> bool:
-    return least is None or ROLES.index(role) >= ROLES.index(least)
+def covers(role: str, lowest: str | None) -> bool:
+    return lowest is None or ROLES.index(role) >= ROLES.index(lowest)
 
 
-def ask(
+def send(
     api: Operations, method: str, template: str, *, query: str = "", **options: Any
 ) -> Response:
-    """A call that can do nothing: its body is no JSON, or its query is unknown."""
+    """Send a request that changes nothing: its body is not JSON, or its query is unknown."""
     path = template.replace("{id}", "1")
     body = None if method in ("GET", "HEAD") else NONSENSE
     return api.call(method, f"{path}?{query or 'unknown=1'}", body, **options)
 
 
-def test_each_route_stands_in_the_table_of_this_test(api: Operations) -> None:
-    answer = api.get(OPENAPI, role=None)
-    assert answer.status == 200, "the description is for everybody"
+def test_each_route_is_in_the_table_of_this_test(api: Operations) -> None:
+    response = api.get(OPENAPI, role=None)
+    assert response.status == 200, "the OpenAPI document requires no sign-in"
     described = {
         (method.upper(), path)
-        for path, operations in answer.json["paths"].items()
+        for path, operations in response.json["paths"].items()
         for method in operations
     }
     own = {("GET", OPENAPI)}
-    assert described == set(LEAST_ROLE) | own, "a new route needs an entry in LEAST_ROLE"
+    assert described == set(MIN_ROLE) | own, "a new route needs an entry in MIN_ROLE"
 
 
-def test_the_description_names_the_least_role_of_each_route(api: Operations) -> None:
+def test_the_document_names_the_roles_of_each_route(api: Operations) -> None:
     paths = api.get(OPENAPI, role=None).json["paths"]
-    for (method, path), least in LEAST_ROLE.items():
+    for (method, path), lowest in MIN_ROLE.items():
         operation = paths[path][method.lower()]
-        told = "For everybody." if least is None else f"For {least}s and above."
-        assert operation["description"] == told, (method, path)
-        assert ("security" in operation) == (least is not None), (method, path)
+        assert operation["description"] == ROLE_TEXTS[lowest], (method, path)
+        assert ("security" in operation) == (lowest is not None), (method, path)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_calls_its_routes_and_those_of_lesser_roles_only(api: Operations, role: str) -> None:
+def test_a_role_can_call_only_its_routes_and_those_of_lower_roles(
+    api: Operations, role: str
+) -> None:
     wrong = {}
-    for (method, path), least in LEAST_ROLE.items():
-        answer = ask(api, method, path, role=role)
-        code = answer.json["error"]["code"]
-        # Who may call is told what is wrong with the call, so the role was enough.
+    for (method, path), lowest in MIN_ROLE.items():
+        response = send(api, method, path, role=role)
+        code = response.json["error"]["code"]
+        # An error about the request itself means that the role was sufficient.
         right = (
-            code in ("invalid", "malformed") if covers(role, least)
-            else (answer.status, code) == (403, "forbidden") and UNSAID not in answer.text
+            code in ("invalid", "malformed") if covers(role, lowest)
+            else (response.status, code) == (403, "forbidden") and UNSAID not in response.text
         )  # fmt: skip
         if not right:
-            wrong[method, path] = answer.text
+            wrong[method, path] = response.text
     assert not wrong
 
 
@@ -98,8 +106,8 @@ def expired(api: Operations) -> str:
 
 
 @pytest.fixture(scope="module")
-def nobodies(api: Operations) -> dict[str, dict[str, str]]:
-    """Headers by which nobody is known."""
+def anonymous_headers(api: Operations) -> dict[str, dict[str, str]]:
+    """Return headers that identify no user."""
     token = api.tokens["admin"]
     return {
         "nothing": {},
@@ -124,35 +132,35 @@ def nobodies(api: Operations) -> dict[str, dict[str, str]]:
     }
 
 
-def test_nobody_gets_in_anywhere_and_hears_nothing_about_the_body(
-    api: Operations, nobodies: dict[str, dict[str, str]]
+def test_without_a_valid_token_every_route_responds_401_regardless_of_the_body(
+    api: Operations, anonymous_headers: dict[str, dict[str, str]]
 ) -> None:
     wrong = {}
-    for name, headers in nobodies.items():
+    for name, headers in anonymous_headers.items():
         for method, path in PROTECTED:
-            answer = ask(api, method, path, role=None, headers=headers)
+            response = send(api, method, path, role=None, headers=headers)
             right = (
-                answer.status == 401
-                and answer.headers.get("WWW-Authenticate") == "Bearer"
-                and answer.json["success"] is False
-                and answer.json["error"]["code"] == "not_signed_in"
-                and UNSAID not in answer.text
-                and api.tokens["admin"] not in answer.text
+                response.status == 401
+                and response.headers.get("WWW-Authenticate") == "Bearer"
+                and response.json["success"] is False
+                and response.json["error"]["code"] == "not_signed_in"
+                and UNSAID not in response.text
+                and api.tokens["admin"] not in response.text
             )
             if not right:
-                wrong[name, method, path] = answer.text
+                wrong[name, method, path] = response.text
     assert not wrong
 
 
-def test_a_token_in_the_query_counts_for_nothing(api: Operations) -> None:
+def test_a_token_in_the_query_is_not_accepted(api: Operations) -> None:
     token = api.tokens["admin"]
     for name in ("token", "access_token", "authorization", "api_key"):
         for method, path in PROTECTED:
-            answer = ask(api, method, path, role=None, query=f"{name}={token}")
-            assert answer.status == 401, (name, method, path)
+            response = send(api, method, path, role=None, query=f"{name}={token}")
+            assert response.status == 401, (name, method, path)
 
 
-def test_the_word_bearer_has_any_case_as_in_its_standard(api: Operations) -> None:
+def test_the_scheme_bearer_is_case_insensitive(api: Operations) -> None:
     for word in ("bearer", "BEARER"):
         headers = {"Authorization": f"{word} {api.tokens['viewer']}"}
         assert api.call("GET", "/auth/me", role=None, headers=headers).status == 200
@@ -166,9 +174,9 @@ def test_the_word_bearer_has_any_case_as_in_its_standard(api: Operations) -> Non
         (b"\xff\xfe", {}),
         (b"", {}),
     ],
-    ids=["wrong type", "too large", "no UTF-8", "empty"],
+    ids=["wrong type", "too large", "not UTF-8", "empty"],
 )
-def test_who_may_not_call_hears_it_before_any_fault_of_the_body(
+def test_missing_permission_is_reported_before_faults_of_the_body(
     api: Operations, body: bytes, headers: dict[str, str]
 ) -> None:
     for path in (CARI, ORDER, GATE):
@@ -176,7 +184,7 @@ def test_who_may_not_call_hears_it_before_any_fault_of_the_body(
         assert api.call("POST", path, body, role="viewer", headers=headers).status == 403
 
 
-def test_what_is_refused_for_the_role_is_not_done(api: Operations) -> None:
+def test_a_request_refused_for_its_role_changes_nothing(api: Operations) -> None:
     account = api.account()
     body = {"code": "NOT-DONE", "title": "Deneme", "kind": "customer"}
     version = {"version": account["version"]}
@@ -195,7 +203,7 @@ def test_what_is_refused_for_the_role_is_not_done(api: Operations) -> None:
     assert counts == "0"
 
 
-def test_viewers_cannot_search_by_what_is_masked_for_them(api: Operations) -> None:
+def test_viewers_cannot_search_by_masked_fields(api: Operations) -> None:
     api.account(tax_number="10000000146")
     assert api.refused(403, "GET", CARI, role="viewer", tax_number="10000000146")
     assert api.refused(403, "GET", GATE, role="viewer", plate="34 ABC 1")
@@ -203,7 +211,7 @@ def test_viewers_cannot_search_by_what_is_masked_for_them(api: Operations) -> No
 
 
 @pytest.mark.parametrize("path", [CARI, ORDER, GATE, "/auth/me", f"{CARI}/{{id}}"])
-def test_head_is_answered_like_get_without_the_body(api: Operations, path: str) -> None:
+def test_head_is_like_get_without_the_body(api: Operations, path: str) -> None:
     path = path.replace("{id}", str(api.account()["id"]))
     for role, status in (("viewer", 200), (None, 401)):
         got = api.call("GET", path, role=role)
@@ -215,27 +223,29 @@ def test_head_is_answered_like_get_without_the_body(api: Operations, path: str) 
 
 
 @pytest.mark.parametrize("role", [None, "admin"])
-def test_a_wrong_method_is_405_and_tells_the_right_ones(api: Operations, role: str | None) -> None:
+def test_a_wrong_method_is_405_and_lists_the_allowed_ones(
+    api: Operations, role: str | None
+) -> None:
     allowed: dict[str, set[str]] = {OPENAPI: {"GET", "HEAD"}}
-    for method, path in LEAST_ROLE:
+    for method, path in MIN_ROLE:
         allowed.setdefault(path, set()).update({method, "HEAD"} if method == "GET" else {method})
     for path, right in allowed.items():
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "LOCK"} - right:
-            answer = api.call(method, path.replace("{id}", "1"), role=role)
-            assert answer.status == 405, (method, path)
-            assert set(answer.headers["Allow"].split(",")) == right, (method, path)
-            assert answer.json["error"]["code"] == "method_not_allowed", (method, path)
+            response = api.call(method, path.replace("{id}", "1"), role=role)
+            assert response.status == 405, (method, path)
+            assert set(response.headers["Allow"].split(",")) == right, (method, path)
+            assert response.json["error"]["code"] == "method_not_allowed", (method, path)
 
 
 @pytest.mark.parametrize("role", [None, "admin"])
-def test_an_unknown_path_is_404_in_the_one_shape(api: Operations, role: str | None) -> None:
+def test_an_unknown_path_is_404_in_the_common_shape(api: Operations, role: str | None) -> None:
     paths = ["/auth", "/auth/", "/auth/login/", "/auth/users", "/api", f"{OPENAPI}/"]
     paths += [f"{CARI}{rest}" for rest in ("/", "//", "/1/", "/1/delete", "/1/status", "x", "%00")]
     paths += [f"{ORDER}/1/activate", f"{GATE}/1/history", "/api/CARI", f"/{CARI}", f"{CARI}/../x"]
     for path in paths:
         for method in ("GET", "POST", "DELETE"):
-            answer = api.call(method, path, role=role)
-            assert answer.status == 404, (method, path, answer.text)
-            assert answer.json["success"] is False
-            assert {"code", "message", "request_id", "trace_id"} == set(answer.json["error"])
-            assert answer.json["error"]["code"] == "not_found"
+            response = api.call(method, path, role=role)
+            assert response.status == 404, (method, path, response.text)
+            assert response.json["success"] is False
+            assert {"code", "message", "request_id", "trace_id"} == set(response.json["error"])
+            assert response.json["error"]["code"] == "not_found"

@@ -1,4 +1,4 @@
-"""Two at once, over two replicas: one wins, the other is told, and nobody waits for ever."""
+"""Tests of concurrent writes over two replicas: one wins, the other gets an error, none hangs."""
 
 import random
 import threading
@@ -19,13 +19,13 @@ from tests.support.service import Response
 from tests.support.waiting import wait_until
 
 Pair = tuple[Operations, Operations]
-Ask = Callable[[], Response]
+Send = Callable[[], Response]
 CLERKS = ("clerk-1", "clerk-2")
 
 
 @pytest.fixture(scope="module")
 def pair(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Two replicas; each knows the tokens of two clerks."""
+    """Start two replicas; both know the tokens of two clerks."""
     folder = tmp_path_factory.mktemp("operations")
     environ = PATIENT | {"ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "5"}
     with serve(server, folder / "first", **environ) as first:
@@ -35,44 +35,46 @@ def pair(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
             yield first, second
 
 
-def together(*asked: Ask) -> list[Response]:
-    """The answers of requests that are sent at the same moment."""
-    barrier = threading.Barrier(len(asked))
+def together(*requests: Send) -> list[Response]:
+    """Return the responses to requests that are sent at the same moment."""
+    barrier = threading.Barrier(len(requests))
 
-    def ask(one: Ask) -> Response:
+    def send_at_once(send: Send) -> Response:
         barrier.wait(30)
-        return one()
+        return send()
 
-    with ThreadPoolExecutor(len(asked)) as threads:
-        return list(threads.map(ask, asked))
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return list(threads.map(send_at_once, requests))
 
 
-def in_order(api: Operations, lock: str, *asked: Ask) -> list[Response]:
-    """The answers of requests that wait for the same lock, one behind the other."""
-    with ThreadPoolExecutor(len(asked)) as threads:
-        answers: list[Future[Response]] = []
+def in_order(api: Operations, lock: str, *requests: Send) -> list[Response]:
+    """Return the responses to requests that wait for the same lock in this order."""
+    with ThreadPoolExecutor(len(requests)) as threads:
+        futures: list[Future[Response]] = []
         with held(api, lock):
-            for number, ask in enumerate(asked, 1):
-                answers.append(threads.submit(ask))
+            for number, send in enumerate(requests, 1):
+                futures.append(threads.submit(send))
                 wait_for_blocked(api, number)
-        return [each.result(30) for each in answers]
+        return [future.result(30) for future in futures]
 
 
-def move(api: Operations, name: str, order: Any, status: str) -> Ask:
+def move(api: Operations, name: str, order: Any, status: str) -> Send:
     body = {"version": order["version"], "status": status}
     return lambda: api.call("POST", f"{ORDER}/{order['id']}/status", body, role=name)
 
 
-def change(api: Operations, name: str, order: Any) -> Ask:
+def change(api: Operations, name: str, order: Any) -> Send:
     body = {"version": order["version"], "title": f"by {name}"}
     return lambda: api.call("PUT", f"{ORDER}/{order['id']}", body, role=name)
 
 
-def check_one_wins(api: Operations, order: Any, answers: list[Response]) -> str:
-    """Who won, of two clerks with the same version; the other one was told."""
-    assert sorted(each.status for each in answers) == [200, 409], [each.text for each in answers]
-    (won,) = [each.json["data"] for each in answers if each.status == 200]
-    (error,) = [each.json["error"] for each in answers if each.status == 409]
+def check_one_wins(api: Operations, order: Any, responses: list[Response]) -> str:
+    """Check that one of two edits of the same version won, and return its clerk."""
+    assert sorted(response.status for response in responses) == [200, 409], [
+        response.text for response in responses
+    ]
+    (won,) = [response.json["data"] for response in responses if response.status == 200]
+    (error,) = [response.json["error"] for response in responses if response.status == 409]
     assert won["version"] == order["version"] + 1
     assert error["code"] == "version_conflict"
     assert error["changed_by"] == won["changed_by"]
@@ -87,10 +89,13 @@ def test_the_clerk_who_comes_first_wins(pair: Pair, turn: int) -> None:
     first, second = pair
     order = first.order()
     lock = f"SELECT FROM aliaport_operations_work_orders WHERE id = {order['id']} FOR UPDATE"
-    asked = (move(first, CLERKS[0], order, "planned"), move(second, CLERKS[1], order, "cancelled"))
-    answers = in_order(first, lock, *asked[::turn])
-    assert check_one_wins(first, order, answers) == CLERKS[::turn][0]
-    assert answers[0].status == 200
+    requests = (
+        move(first, CLERKS[0], order, "planned"),
+        move(second, CLERKS[1], order, "cancelled"),
+    )
+    responses = in_order(first, lock, *requests[::turn])
+    assert check_one_wins(first, order, responses) == CLERKS[::turn][0]
+    assert responses[0].status == 200
 
 
 def test_two_clerks_cannot_both_move_an_order(pair: Pair) -> None:
@@ -98,11 +103,11 @@ def test_two_clerks_cannot_both_move_an_order(pair: Pair) -> None:
     account = first.account()["id"]
     for _ in range(25):
         order = first.order(account_id=account)
-        asked = [
+        requests = [
             move(first, CLERKS[0], order, "planned"),
             move(second, CLERKS[1], order, "planned"),
         ]
-        check_one_wins(first, order, together(*asked))
+        check_one_wins(first, order, together(*requests))
         (moved,) = first.data("GET", f"{ORDER}/{order['id']}/history")["items"]
         assert moved["version"] == 2
 
@@ -112,8 +117,8 @@ def test_a_change_and_a_move_cannot_both_win(pair: Pair) -> None:
     account = first.account()["id"]
     for number in range(25):
         order = first.order(account_id=account)
-        asked = [change(first, CLERKS[0], order), move(second, CLERKS[1], order, "cancelled")]
-        check_one_wins(first, order, together(*asked[:: 1 if number % 2 else -1]))
+        requests = [change(first, CLERKS[0], order), move(second, CLERKS[1], order, "cancelled")]
+        check_one_wins(first, order, together(*requests[:: 1 if number % 2 else -1]))
         moves = first.data("GET", f"{ORDER}/{order['id']}/history")["items"]
         now = first.data("GET", f"{ORDER}/{order['id']}")
         assert (now["status"], now["title"], len(moves)) in (
@@ -128,33 +133,33 @@ def test_two_clerks_cannot_both_change_an_account(pair: Pair) -> None:
         account = first.account()
         path = f"{CARI}/{account['id']}"
         body = {"code": account["code"], "kind": "both", "version": 1}
-        answers = together(
+        responses = together(
             lambda: first.call("PUT", path, body | {"title": "one"}, role=CLERKS[0]),
             lambda: second.call("PUT", path, body | {"title": "two"}, role=CLERKS[1]),
         )
-        assert sorted(each.status for each in answers) == [200, 409]
-        (won,) = [each.json["data"] for each in answers if each.status == 200]
-        (error,) = [each.json["error"] for each in answers if each.status == 409]
+        assert sorted(response.status for response in responses) == [200, 409]
+        (won,) = [response.json["data"] for response in responses if response.status == 200]
+        (error,) = [response.json["error"] for response in responses if response.status == 409]
         assert (error["code"], error["changed_by"]) == ("version_conflict", won["changed_by"])
         assert first.data("GET", path) == won
 
 
-def test_an_answer_shows_the_own_change_and_not_a_later_one(pair: Pair) -> None:
+def test_a_response_shows_its_own_change_and_not_a_later_one(pair: Pair) -> None:
     first, second = pair
     order = first.order()
     later = order | {"version": 2}
-    # Reading an order needs its account, changing it does not.
+    # Reading an order needs its account; changing it does not.
     lock = "LOCK aliaport_operations_accounts IN ACCESS EXCLUSIVE MODE"
-    asked = (change(first, CLERKS[0], order), change(second, CLERKS[1], later))
-    own, other = in_order(first, lock, *asked)
+    requests = (change(first, CLERKS[0], order), change(second, CLERKS[1], later))
+    own, other = in_order(first, lock, *requests)
     assert own.status == 200, own.text
     assert (own.json["data"]["version"], own.json["data"]["title"]) == (2, f"by {CLERKS[0]}")
-    # It guessed a version that was not committed yet.
+    # Its version was not committed yet when it was sent.
     assert other.status == 409, other.text
 
 
 @pytest.mark.parametrize("what", ["order", "gate log"])
-def test_double_submits_make_one_row_and_get_equal_answers(pair: Pair, what: str) -> None:
+def test_double_submits_create_one_row_and_get_equal_responses(pair: Pair, what: str) -> None:
     first, _ = pair
     account = first.account()["id"]
     before = first.metric("aliaport_operations_replayed_total")
@@ -166,26 +171,28 @@ def test_double_submits_make_one_row_and_get_equal_answers(pair: Pair, what: str
             else (GATE, {"direction": "in", "plate": "34AB1", "driver": key}, "gate_logs", "driver")
         )
         headers = {"Idempotency-Key": key}
-        answers = together(
+        responses = together(
             *(lambda api=api: api.call("POST", path, body, headers=headers) for api in pair * 3)
         )
-        assert {each.status for each in answers} == {201}, [each.text for each in answers]
-        assert all(each.json["data"] == answers[0].json["data"] for each in answers)
-        assert len({each.headers["Location"] for each in answers}) == 1
-        replayed = [each.headers.get("Idempotent-Replayed") for each in answers]
+        assert {response.status for response in responses} == {201}, [
+            response.text for response in responses
+        ]
+        assert all(response.json["data"] == responses[0].json["data"] for response in responses)
+        assert len({response.headers["Location"] for response in responses}) == 1
+        replayed = [response.headers.get("Idempotent-Replayed") for response in responses]
         assert sorted(map(str, replayed)) == ["None", *["true"] * 5]
         count = f"SELECT count(*) FROM aliaport_operations_{table} WHERE {column} = '{key}'"
         assert first.sql(count) == "1"
     assert first.metric("aliaport_operations_replayed_total") > before
 
 
-def test_a_double_takes_over_when_the_first_one_fails(pair: Pair) -> None:
+def test_a_repeated_request_takes_over_when_the_first_one_fails(pair: Pair) -> None:
     first, second = pair
     account = first.account()["id"]
     body = {"account_id": account, "title": "Tahliye"}
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     lock = f"SELECT FROM aliaport_operations_accounts WHERE id = {account} FOR UPDATE"
-    # Whom the lock's holder blocks is the first; the second waits for the first.
+    # The lock blocks the first request; the second waits for the first.
     cut = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE wait_event_type = 'Lock' AND query LIKE '%FOR SHARE%'"
@@ -200,33 +207,37 @@ def test_a_double_takes_over_when_the_first_one_fails(pair: Pair) -> None:
         assert failing.result(30).status == 503
         wait_for_blocked(first, 1)
         locks.close()
-        answer = taking_over.result(30)
-    assert answer.status == 201, answer.text
-    assert "Idempotent-Replayed" not in answer.headers
+        response = taking_over.result(30)
+    assert response.status == 201, response.text
+    assert "Idempotent-Replayed" not in response.headers
     orders = first.data("GET", ORDER, account_id=account)["items"]
-    assert [each["id"] for each in orders] == [answer.json["data"]["id"]]
+    assert [order["id"] for order in orders] == [response.json["data"]["id"]]
 
 
-def test_one_of_twenty_gets_the_code(pair: Pair) -> None:
+def test_one_of_twenty_accounts_gets_the_code(pair: Pair) -> None:
     first, _ = pair
     code = f"C-{uuid.uuid4().hex[:8].upper()}"
     body = {"code": code, "title": "Deneme", "kind": "customer"}
-    answers = together(*(lambda api=api: api.call("POST", CARI, body) for api in pair * 10))
-    counts = Counter((each.status, each.json.get("error", {}).get("code")) for each in answers)
+    responses = together(*(lambda api=api: api.call("POST", CARI, body) for api in pair * 10))
+    counts = Counter(
+        (response.status, response.json.get("error", {}).get("code")) for response in responses
+    )
     assert counts == {(201, None): 1, (409, "code_taken"): 19}
     assert (
         first.sql(f"SELECT count(*) FROM aliaport_operations_accounts WHERE code = '{code}'") == "1"
     )
 
 
-def test_an_entry_is_corrected_once(pair: Pair) -> None:
+def test_a_gate_log_is_corrected_once(pair: Pair) -> None:
     first, _ = pair
     wrong = first.data("POST", GATE, {"direction": "in", "plate": "34ABC123"})
     body = {"direction": "out", "plate": "34ABC123", "corrects": wrong["id"]}
-    answers = together(*(lambda api=api: api.call("POST", GATE, body) for api in pair * 5))
-    counts = Counter((each.status, each.json.get("error", {}).get("code")) for each in answers)
+    responses = together(*(lambda api=api: api.call("POST", GATE, body) for api in pair * 5))
+    counts = Counter(
+        (response.status, response.json.get("error", {}).get("code")) for response in responses
+    )
     assert counts == {(201, None): 1, (409, "already_corrected"): 9}
-    (right,) = [each.json["data"] for each in answers if each.status == 201]
+    (right,) = [response.json["data"] for response in responses if response.status == 201]
     assert first.data("GET", f"{GATE}/{wrong['id']}") == wrong | {"corrected_by": right["id"]}
 
 
@@ -237,20 +248,20 @@ def test_no_order_is_created_after_the_deactivation(pair: Pair) -> None:
 
     def create_until_refused(api: Operations) -> Any:
         body = {"account_id": account, "title": "Tahliye"}
-        while (answer := api.call("POST", ORDER, body)).status == 201:
+        while (response := api.call("POST", ORDER, body)).status == 201:
             pass
-        return answer.json["error"]["code"]
+        return response.json["error"]["code"]
 
     with ThreadPoolExecutor(4) as threads:
         ends = [threads.submit(create_until_refused, api) for api in (first, second) * 2]
         wait_until(lambda: int(first.sql(count)) >= 20, "orders are created")
         first.data("POST", f"{CARI}/{account}/deactivate", {"version": 1}, role="admin")
         at_deactivation = first.sql(count)
-        assert {each.result(30) for each in ends} == {"account_deactivated"}
+        assert {future.result(30) for future in ends} == {"account_deactivated"}
     assert first.sql(count) == at_deactivation
 
 
-def test_a_deactivation_waits_for_an_order_on_its_way(pair: Pair) -> None:
+def test_a_deactivation_waits_for_an_order_that_is_being_created(pair: Pair) -> None:
     first, second = pair
     account = first.account()["id"]
     path, body = f"{CARI}/{account}/deactivate", {"account_id": account, "title": "Tahliye"}
@@ -264,19 +275,19 @@ def test_a_deactivation_waits_for_an_order_on_its_way(pair: Pair) -> None:
     assert first.refused(409, "POST", ORDER, body)["code"] == "account_deactivated"
 
 
-def test_mixed_writes_make_no_deadlock(pair: Pair) -> None:
+def test_mixed_writes_do_not_deadlock(pair: Pair) -> None:
     first, second = pair
     accounts = [first.account() for _ in range(2)]
-    orders = [first.order(account_id=each["id"]) for each in accounts * 2]
+    orders = [first.order(account_id=account["id"]) for account in accounts * 2]
 
-    def write(api: Operations, chance: random.Random) -> set[int]:
+    def write(api: Operations, rng: random.Random) -> set[int]:
         seen: set[int] = set()
         for _ in range(30):
-            account, order = chance.choice(accounts), chance.choice(orders)
+            account, order = rng.choice(accounts), rng.choice(orders)
             now = api.data("GET", f"{ORDER}/{order['id']}")
             owner = api.data("GET", f"{CARI}/{account['id']}")
             kept = {"code": owner["code"], "kind": "both", "version": owner["version"]}
-            ask: Ask = chance.choice(
+            send: Send = rng.choice(
                 [
                     lambda: move(api, "clerk", now, (now["next_statuses"] or ["done"])[0])(),
                     lambda: change(api, "clerk", now)(),
@@ -292,11 +303,11 @@ def test_mixed_writes_make_no_deadlock(pair: Pair) -> None:
                         "POST",
                         GATE,
                         {"direction": "in", "plate": "34ABC123", "work_order_id": now["id"]},
-                        headers={"Idempotency-Key": str(chance.randrange(5))},
+                        headers={"Idempotency-Key": str(rng.randrange(5))},
                     ),
                 ]
             )
-            seen.add(ask().status)
+            seen.add(send().status)
         return seen
 
     with ThreadPoolExecutor(6) as threads:
@@ -304,9 +315,9 @@ def test_mixed_writes_make_no_deadlock(pair: Pair) -> None:
             threads.submit(write, api, random.Random(number))
             for number, api in enumerate((first, second) * 3)
         ]
-        statuses = set[int]().union(*(each.result(100) for each in work))
+        statuses = set[int]().union(*(future.result(100) for future in work))
     assert statuses <= {200, 201, 409, 422}, statuses
     assert first.sql(BROKEN_HISTORIES) == ""
-    # Of this test and of those before it.
+    # In this test and those before it.
     assert "deadlock" not in first.server.log(first.database)
     assert first.failures() + second.failures() == []

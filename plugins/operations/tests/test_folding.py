@@ -1,21 +1,21 @@
-"""What searching, sorting, plates and masks make of text."""
+"""Tests of how text is folded, sorted, masked, and normalized as a plate."""
 
 import unicodedata
 from itertools import pairwise
 
 import pytest
 from aliaport_operations.folding import fold, prefix_query, sort_key, words
-from aliaport_operations.gate_fields import normalised
+from aliaport_operations.gate_fields import normalize_plate
 from aliaport_operations.text import masked
 from hypothesis import given
 from hypothesis import strategies as st
 
 ALPHABET = "abcçdefgğhıijklmnoöprsştuüvyz"
-"""The Turkish one, in its order."""
+"""The Turkish alphabet, in order."""
 
 CAPITALS = "ABCÇDEFGĞHIİJKLMNOÖPRSŞTUÜVYZ"
-BTREE_MOST = 2_704
-"""Bytes of a row of a B-tree; a longer key makes the row impossible to write."""
+MAX_BTREE_ROW = 2_704
+"""Bytes of a B-tree row; PostgreSQL refuses to write a row with a longer key."""
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 turkish = st.text(ALPHABET + CAPITALS + " ", max_size=20)
@@ -47,7 +47,7 @@ def plain(text: str) -> str:
         ("Ｌｉｍａｎ ３４", "liman 34"),
     ],
 )
-def test_the_same_word_in_another_spelling_folds_to_the_same(one: str, other: str) -> None:
+def test_spellings_of_one_word_fold_to_the_same_text(one: str, other: str) -> None:
     assert fold(one) == fold(other)
 
 
@@ -57,29 +57,27 @@ def test_turkish_words_fold_alike_in_capitals_and_without_accents(word: str) -> 
 
 
 @given(texts)
-def test_folding_twice_is_folding_once(text: str) -> None:
+def test_folding_twice_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
 @given(texts)
-def test_it_does_not_matter_how_accents_are_composed(text: str) -> None:
+def test_composed_and_decomposed_accents_fold_alike(text: str) -> None:
     forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
-    assert len({fold(each) for each in forms}) == 1
-    assert len({sort_key(each) for each in forms}) == 1
-    assert len({tuple(words(each)) for each in forms}) == 1
+    assert len({fold(form) for form in forms}) == 1
+    assert len({sort_key(form) for form in forms}) == 1
+    assert len({tuple(words(form)) for form in forms}) == 1
 
 
 @given(texts, texts)
-def test_words_are_folded_each_once_in_order_and_no_longer_than_a_lexeme(
-    one: str, other: str
-) -> None:
+def test_words_are_distinct_sorted_and_no_longer_than_a_lexeme(one: str, other: str) -> None:
     found = words(one, other)
     assert found == sorted(set(found))
     assert all(fold(word) == word and word.isalnum() for word in found)
     assert all(len(word.encode()) < 2_046 for word in found), "too long for a tsvector"
 
 
-def test_a_title_of_one_long_word_has_words_that_a_tsvector_takes() -> None:
+def test_the_words_of_a_title_of_one_long_word_are_valid_in_a_tsvector() -> None:
     assert sorted(len(word) for word in words("㌀" * 200)) == [300, 500]
 
 
@@ -90,7 +88,7 @@ def test_words_break_at_everything_but_letters_and_digits() -> None:
 
 
 @given(texts)
-def test_a_query_has_nothing_but_quoted_words_and_our_own_operators(text: str) -> None:
+def test_a_query_contains_only_quoted_words_and_its_own_operators(text: str) -> None:
     query = prefix_query(text)
     if query is None:
         assert words(text) == []
@@ -106,7 +104,7 @@ def test_a_query_without_words_is_none(text: str) -> None:
     assert prefix_query(text) is None
 
 
-def test_each_letter_sorts_after_the_one_before_it_and_all_that_begins_with_that() -> None:
+def test_each_letter_sorts_after_all_words_with_the_previous_letter() -> None:
     for before, after in pairwise(ALPHABET):
         assert sort_key(before + "zzz") < sort_key(after)
         assert sort_key(before.join("aa")) < sort_key(after.join("aa"))
@@ -117,7 +115,7 @@ def test_titles_sort_as_in_the_turkish_alphabet(titles: list[str]) -> None:
     lower = str.maketrans(CAPITALS, ALPHABET)
 
     def places(title: str) -> list[int]:
-        return [f" {ALPHABET}".index(each) for each in title.translate(lower)]
+        return [f" {ALPHABET}".index(letter) for letter in title.translate(lower)]
 
     by_key = sorted(titles, key=lambda title: sort_key(title).encode())
     assert list(map(places, by_key)) == sorted(map(places, titles))
@@ -128,20 +126,20 @@ def test_capitals_do_not_matter_for_the_order(word: str) -> None:
     assert sort_key(capitals(word)) == sort_key(word)
 
 
-def test_foreign_accents_sort_with_their_letter_and_digits_before_letters() -> None:
+def test_other_accents_sort_with_their_letter_and_digits_before_letters() -> None:
     assert sort_key("Âli") == sort_key("ali")
     assert sort_key("9 Eylül") < sort_key("Ankara")
     assert sort_key("Ankara 2") < sort_key("Ankaralı")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
-def test_the_key_of_any_title_fits_into_a_row_of_the_index(text: str) -> None:
-    assert len(sort_key(text).encode()) < BTREE_MOST - 100
+def test_the_key_of_any_title_fits_into_an_index_row(text: str) -> None:
+    assert len(sort_key(text).encode()) < MAX_BTREE_ROW - 100
 
 
 @pytest.mark.parametrize("title", ["ﷺ" * 200, "㌖" * 200, "㈝" * 200, "𝕬" * 200, "ş" * 200])
-def test_the_key_of_the_most_swelling_titles_fits_into_a_row_and_into_a_cursor(title: str) -> None:
-    # A cursor has at most 2,000 characters: 1,500 bytes with the row's number.
+def test_the_key_of_the_longest_folded_titles_fits_into_a_row_and_a_cursor(title: str) -> None:
+    # A cursor has at most 2,000 characters: 1,500 bytes with the row's ID.
     assert len(sort_key(title).encode()) <= 1_400
 
 
@@ -160,32 +158,32 @@ def test_the_key_of_the_most_swelling_titles_fits_into_a_row_and_into_a_cursor(t
         ("A" * 15, "A" * 15),
     ],
 )
-def test_plates_are_kept_in_one_spelling(written: str, kept: str) -> None:
-    assert normalised(written) == kept
+def test_plates_are_normalized(written: str, kept: str) -> None:
+    assert normalize_plate(written) == kept
 
 
 @pytest.mark.parametrize(
     "written", ["", "3", "- -", "A" * 16, "34 ABC 1'3", "34АВС12", "34ABC\x00"]
 )
-def test_what_is_no_plate_is_refused(written: str) -> None:
-    with pytest.raises(ValueError, match="write 2 to 15 letters and digits"):
-        normalised(written)
+def test_an_invalid_plate_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="must be 2 to 15 letters and digits"):
+        normalize_plate(written)
 
 
 @given(texts)
-def test_a_plate_is_as_the_database_wants_it_and_stays_so(text: str) -> None:
+def test_a_normalized_plate_satisfies_the_database_and_is_stable(text: str) -> None:
     try:
-        plate = normalised(text)
+        plate = normalize_plate(text)
     except ValueError:
         return
     assert plate.isascii()
     assert plate.isalnum()
-    assert plate == plate.upper() == normalised(plate)
+    assert plate == plate.upper() == normalize_plate(plate)
     assert 2 <= len(plate) <= 15
 
 
 @given(st.text(max_size=40), st.integers(0, 3), st.integers(0, 3))
-def test_a_mask_hides_all_but_the_ends_and_the_length(text: str, first: int, last: int) -> None:
+def test_a_mask_hides_the_length_and_all_but_the_ends(text: str, first: int, last: int) -> None:
     shown = masked(text, first=first, last=last)
     assert shown is not None
     if len(text) <= first + last:
@@ -194,5 +192,5 @@ def test_a_mask_hides_all_but_the_ends_and_the_length(text: str, first: int, las
         assert shown == text[:first] + "***" + text[len(text) - last :]
 
 
-def test_what_is_not_there_is_not_masked() -> None:
+def test_none_is_not_masked() -> None:
     assert masked(None, first=2) is None

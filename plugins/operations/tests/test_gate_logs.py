@@ -1,4 +1,4 @@
-"""Gate logs: what is logged, how an error is corrected, and that nothing is ever changed."""
+"""Tests of gate logs: creation, correction, and that they never change."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -36,13 +36,13 @@ def database_now(api: Operations) -> datetime:
 
 
 def counted(api: Operations, direction: str) -> tuple[float, float]:
-    """By this process, and by the database."""
+    """Return the gate logs counted by this process, and by the database."""
     names = ("aliaport_gate_logs_total", TABLE)
     counter, gauge = (api.metric(f'{name}{{direction="{direction}"}}') for name in names)
     return counter, gauge
 
 
-def test_all_counters_begin_at_zero(api: Operations) -> None:
+def test_all_counters_start_at_zero(api: Operations) -> None:
     for direction in ("in", "out"):
         assert counted(api, direction) == (0, 0)
 
@@ -56,11 +56,11 @@ def test_a_passage_is_logged_read_and_listed(api: Operations) -> None:
         "passed_at": "2025-03-01T15:00:00.123456+03:00",
         "work_order_id": order,
     }
-    answer = api.call("POST", GATE, body)
-    assert answer.status == 201, answer.text
-    made = answer.json["data"]
-    assert answer.headers["Location"] == f"{GATE}/{made['id']}"
-    assert {name: made[name] for name in made if name not in ("id", "created_at")} == {
+    response = api.call("POST", GATE, body)
+    assert response.status == 201, response.text
+    created = response.json["data"]
+    assert response.headers["Location"] == f"{GATE}/{created['id']}"
+    assert {name: created[name] for name in created if name not in ("id", "created_at")} == {
         "direction": "out",
         "plate": "34ABC123",
         "driver": "Deneme Sürücü",
@@ -70,19 +70,19 @@ def test_a_passage_is_logged_read_and_listed(api: Operations) -> None:
         "corrected_by": None,
         "created_by": "clerk",
     }
-    assert api.data("GET", answer.headers["Location"]) == made
-    assert api.data("GET", GATE, work_order_id=order) == {"items": [made], "next": None}
+    assert api.data("GET", response.headers["Location"]) == created
+    assert api.data("GET", GATE, work_order_id=order) == {"items": [created], "next": None}
 
 
-def test_the_time_is_now_by_the_database_where_none_is_told(api: Operations) -> None:
+def test_the_time_defaults_to_now_by_the_clock_of_the_database(api: Operations) -> None:
     before = database_now(api)
-    made = logged(api)
-    assert before <= moment(made["passed_at"]) <= database_now(api)
-    assert made["passed_at"] == made["created_at"]
-    assert made["driver"] is None
+    created = logged(api)
+    assert before <= moment(created["passed_at"]) <= database_now(api)
+    assert created["passed_at"] == created["created_at"]
+    assert created["driver"] is None
 
 
-def test_clocks_may_differ_by_some_minutes_but_no_passage_is_in_the_future(api: Operations) -> None:
+def test_a_passage_can_be_some_minutes_ahead_but_not_in_the_future(api: Operations) -> None:
     now = database_now(api)
     soon = (now + timedelta(minutes=4)).isoformat()
     assert moment(logged(api, passed_at=soon)["passed_at"]) == moment(soon)
@@ -127,27 +127,29 @@ def test_clocks_may_differ_by_some_minutes_but_no_passage_is_in_the_future(api: 
         ("created_at", "2025-03-01T12:00:00Z"),
     ],
 )
-def test_a_wrong_field_is_named_by_its_path(api: Operations, field: str, value: Any) -> None:
+def test_an_invalid_field_is_reported_with_its_path(
+    api: Operations, field: str, value: Any
+) -> None:
     rows = api.sql(f"SELECT count(*) FROM {TABLE}")
     assert refused_field(api, **{field: value}) == f"body.{field}"
     assert api.sql(f"SELECT count(*) FROM {TABLE}") == rows
 
 
-def test_an_entry_cannot_correct_itself_or_a_later_one(api: Operations) -> None:
+def test_a_gate_log_cannot_correct_itself_or_a_later_one(api: Operations) -> None:
     first = logged(api)["id"]
-    # Each attempt takes a number, so these hit the own one, and one that comes later.
-    paths = {refused_field(api, corrects=first + each) for each in (1, 2, 3, 5, 9)}
+    # Every attempt uses up an ID, so these hit its own ID and later ones.
+    paths = {refused_field(api, corrects=first + offset) for offset in (1, 2, 3, 5, 9)}
     assert paths == {"body.corrects"}
 
 
-def test_a_wrong_entry_is_corrected_and_stays(api: Operations) -> None:
+def test_a_corrected_gate_log_stays(api: Operations) -> None:
     wrong = logged(api, driver="Deneme 1")
     right = logged(api, plate="34 ABC 124", corrects=wrong["id"])
     assert right["corrects"] == wrong["id"]
     assert api.data("GET", f"{GATE}/{wrong['id']}") == wrong | {"corrected_by": right["id"]}
 
 
-def test_an_entry_is_corrected_once_and_its_correction_once_more(api: Operations) -> None:
+def test_a_gate_log_is_corrected_once_and_so_is_its_correction(api: Operations) -> None:
     chain = [logged(api)]
     for number in range(3):
         chain.append(logged(api, plate=f"34 ABC 20{number}", corrects=chain[-1]["id"]))
@@ -156,25 +158,25 @@ def test_an_entry_is_corrected_once_and_its_correction_once_more(api: Operations
         error = api.refused(409, "POST", GATE, body)
         assert error["code"] == "already_corrected"
     links = [
-        (each["corrects"], each["corrected_by"])
-        for each in (api.data("GET", f"{GATE}/{entry['id']}") for entry in chain)
+        (log["corrects"], log["corrected_by"])
+        for log in (api.data("GET", f"{GATE}/{entry['id']}") for entry in chain)
     ]
     ids = [entry["id"] for entry in chain]
     assert links == list(zip([None, *ids], [*ids[1:], None], strict=False))
 
 
-def test_of_two_clerks_who_correct_one_entry_one_does(api: Operations) -> None:
+def test_only_one_of_several_concurrent_corrections_succeeds(api: Operations) -> None:
     wrong = logged(api)["id"]
     bodies = [
-        {"direction": "in", "plate": f"34 ABC 30{each}", "corrects": wrong} for each in range(4)
+        {"direction": "in", "plate": f"34 ABC 30{number}", "corrects": wrong} for number in range(4)
     ]
     with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(lambda body: api.call("POST", GATE, body), bodies))
-    assert sorted(each.status for each in answers) == [201, 409, 409, 409]
+        responses = list(threads.map(lambda body: api.call("POST", GATE, body), bodies))
+    assert sorted(response.status for response in responses) == [201, 409, 409, 409]
     assert api.sql(f"SELECT count(*) FROM {TABLE} WHERE corrects = {wrong}") == "1"
 
 
-def test_lists_are_filtered_by_all_there_is(api: Operations) -> None:
+def test_lists_are_filtered_by_every_parameter(api: Operations) -> None:
     order = api.order()["id"]
 
     def entry(hours: int, **fields: Any) -> Any:
@@ -188,17 +190,17 @@ def test_lists_are_filtered_by_all_there_is(api: Operations) -> None:
 
     def listed(**query: Any) -> list[int]:
         items = api.data("GET", GATE, work_order_id=order, **query)["items"]
-        return [each["id"] for each in items]
+        return [item["id"] for item in items]
 
-    one, two, three, four = (each["id"] for each in (first, second, third, fourth))
+    one, two, three, four = (log["id"] for log in (first, second, third, fourth))
     assert listed() == [four, three, two, one]
     assert listed(direction="out") == [four, two]
     assert listed(plate="06-xy-001") == [four, three, one]
     assert listed(plate="06 XY 00") == []
     assert listed(corrected="true") == [one]
     assert listed(corrected="false") == [four, three, two]
-    assert listed(since=BEGIN + timedelta(hours=2)) == [four, three], "since takes it in"
-    assert listed(until=BEGIN + timedelta(hours=2)) == [two, one], "until does not"
+    assert listed(since=BEGIN + timedelta(hours=2)) == [four, three], "since is inclusive"
+    assert listed(until=BEGIN + timedelta(hours=2)) == [two, one], "until is exclusive"
     assert listed(since="2025-03-01T16:00:00+03:00", until="2025-03-01T14:00:01Z") == [three, two]
     assert listed(plate="06XY001", direction="in", corrected="false") == [three]
     assert listed(since="0001-01-01T00:00:00+14:00", until="9999-12-31T23:59:59-14:00") == listed()
@@ -218,20 +220,22 @@ def test_lists_are_filtered_by_all_there_is(api: Operations) -> None:
         ("driver", "x"),
     ],
 )
-def test_a_wrong_filter_is_named(api: Operations, name: str, value: str) -> None:
+def test_an_invalid_filter_is_reported_with_its_path(
+    api: Operations, name: str, value: str
+) -> None:
     error = api.refused(422, "GET", GATE, **{name: value})
-    assert [each["path"] for each in error["fields"]] == [f"query.{name}"]
+    assert [field["path"] for field in error["fields"]] == [f"query.{name}"]
 
 
 @pytest.mark.parametrize(
     ("method", "status"), [("PUT", 405), ("PATCH", 405), ("DELETE", 405), ("GET", 200)]
 )
-def test_no_route_changes_an_entry(api: Operations, method: str, status: int) -> None:
+def test_no_route_changes_a_gate_log(api: Operations, method: str, status: int) -> None:
     path = f"{GATE}/{logged(api)['id']}"
     assert api.call(method, path, role="admin").status == status
 
 
-def test_what_is_not_there_is_not_found(api: Operations) -> None:
+def test_an_unknown_id_is_404(api: Operations) -> None:
     assert api.refused(404, "GET", f"{GATE}/999999999")["code"] == "not_found"
 
 
@@ -255,28 +259,26 @@ def test_what_is_not_there_is_not_found(api: Operations) -> None:
         "TRUNCATE {table} CASCADE",
     ],
 )
-def test_not_even_sql_changes_an_entry(api: Operations, statement: str) -> None:
-    made = logged(api, driver="Deneme 2")
-    assert refusal(api, statement.format(table=TABLE, id=made["id"])) is not None
-    assert api.data("GET", f"{GATE}/{made['id']}") == made
+def test_sql_cannot_change_a_gate_log(api: Operations, statement: str) -> None:
+    created = logged(api, driver="Deneme 2")
+    assert refusal(api, statement.format(table=TABLE, id=created["id"])) is not None
+    assert api.data("GET", f"{GATE}/{created['id']}") == created
 
 
 def test_a_purge_is_the_only_change_and_happens_once(api: Operations) -> None:
-    made = logged(api, driver="Deneme 3")
-    purge = (
-        f"UPDATE {TABLE} SET plate = NULL, driver = NULL, purged_at = now() WHERE id = {made['id']}"
-    )
+    created = logged(api, driver="Deneme 3")
+    purge = f"UPDATE {TABLE} SET plate = NULL, driver = NULL, purged_at = now() WHERE id = {created['id']}"
     assert refusal(api, purge) is None
-    assert api.data("GET", f"{GATE}/{made['id']}") == made | {"plate": None, "driver": None}
+    assert api.data("GET", f"{GATE}/{created['id']}") == created | {"plate": None, "driver": None}
     for statement in (
         purge,
-        f"UPDATE {TABLE} SET plate = '34ABC123', purged_at = NULL WHERE id = {made['id']}",
+        f"UPDATE {TABLE} SET plate = '34ABC123', purged_at = NULL WHERE id = {created['id']}",
     ):
         assert "gate logs are only added" in str(refusal(api, statement))
 
 
 def refusal(api: Operations, statement: str) -> str | None:
-    """What the database says against a statement, None where it does it."""
+    """Run a statement, and return the error of the database or None."""
     try:
         api.sql(statement)
     except asyncpg.PostgresError as error:
@@ -284,7 +286,7 @@ def refusal(api: Operations, statement: str) -> str | None:
     return None
 
 
-def test_entries_are_counted_after_the_commit_only(api: Operations) -> None:
+def test_gate_logs_are_counted_only_after_the_commit(api: Operations) -> None:
     before = [counted(api, direction) for direction in ("in", "out")]
     wrong = logged(api)["id"]
     logged(api, direction="out", corrects=wrong)

@@ -1,4 +1,4 @@
-"""Requests that are sent twice: one row, one answer, whatever happened to the first."""
+"""Tests of repeated requests: one row and one response, whatever happened to the first."""
 
 import json
 import socket
@@ -31,7 +31,7 @@ def new_key() -> str:
 
 
 def body_of(api: Operations, path: str) -> Any:
-    """A request that will be done."""
+    """Return a valid body."""
     if path == GATE:
         return {"direction": "in", "plate": "34 ABC 123", "driver": "Öğün", "passed_at": None}
     return {"account_id": api.account()["id"], "title": "Tahliye", "planned_for": "2027-01-01"}
@@ -45,12 +45,14 @@ def rows(api: Operations, path: str) -> int:
     return int(api.sql(f"SELECT count(*) FROM {TABLES[path]}"))
 
 
-def was_replayed(answer: Response) -> bool:
-    return answer.headers.get("Idempotent-Replayed") == "true"
+def was_replayed(response: Response) -> bool:
+    return response.headers.get("Idempotent-Replayed") == "true"
 
 
 @pytest.mark.parametrize("path", [ORDER, GATE])
-def test_a_repeated_request_gets_the_first_answer_to_the_byte(api: Operations, path: str) -> None:
+def test_a_repeated_request_gets_the_first_response_byte_for_byte(
+    api: Operations, path: str
+) -> None:
     body, key = body_of(api, path), new_key()
     before, counted = rows(api, path), api.metric(REPLAYED)
     first = send(api, path, body, key)
@@ -62,21 +64,21 @@ def test_a_repeated_request_gets_the_first_answer_to_the_byte(api: Operations, p
         assert was_replayed(again)
         assert again.headers["Location"] == first.headers["Location"]
         assert again.json == first.json
-        assert again.text == first.text, "the same data in another order"
+        assert again.text == first.text, "the order of the data differs"
     assert rows(api, path) == before + 1
     assert api.metric(REPLAYED) == counted + 2
 
 
-def test_the_first_answer_is_repeated_though_the_order_has_moved_on(api: Operations) -> None:
+def test_the_first_response_is_repeated_although_the_order_has_changed(api: Operations) -> None:
     body, key = body_of(api, ORDER), new_key()
     first = send(api, ORDER, body, key)
-    made = first.json["data"]
+    created = first.json["data"]
     move = {"status": "planned", "version": 1}
-    api.data("POST", f"{ORDER}/{made['id']}/status", move)
+    api.data("POST", f"{ORDER}/{created['id']}/status", move)
     deactivate = f"{CARI}/{body['account_id']}/deactivate"
     api.data("POST", deactivate, {"version": 1}, role="admin")
     again = send(api, ORDER, body, key)
-    assert (again.status, again.json["data"], was_replayed(again)) == (201, made, True)
+    assert (again.status, again.json["data"], was_replayed(again)) == (201, created, True)
 
 
 def test_only_creations_are_counted(api: Operations) -> None:
@@ -96,28 +98,28 @@ def test_a_key_is_for_one_request_only(api: Operations, path: str) -> None:
     other_path = GATE if path == ORDER else ORDER
     changed = body | ({"title": "Yükleme"} if path == ORDER else {"direction": "out"})
     for place, other in ((path, changed), (other_path, body_of(api, other_path))):
-        answer = send(api, place, other, key)
-        assert answer.status == 422, answer.text
-        (field,) = answer.json["error"]["fields"]
+        response = send(api, place, other, key)
+        assert response.status == 422, response.text
+        (field,) = response.json["error"]["fields"]
         assert field["path"] == "header.Idempotency-Key"
-        assert "was used for another request" in field["message"]
+        assert "was already used for another request" in field["message"]
     assert rows(api, path) == before
     assert send(api, path, body, key).text == first.text
 
 
 def test_users_do_not_share_keys(api: Operations) -> None:
     body, key = body_of(api, ORDER), new_key()
-    answers = [send(api, ORDER, body, key, role=role) for role in ("clerk", "admin")]
-    assert [each.status for each in answers] == [201, 201]
-    assert not any(map(was_replayed, answers))
-    mine, others = (each.json["data"] for each in answers)
+    responses = [send(api, ORDER, body, key, role=role) for role in ("clerk", "admin")]
+    assert [response.status for response in responses] == [201, 201]
+    assert not any(map(was_replayed, responses))
+    mine, others = (response.json["data"] for response in responses)
     assert mine["id"] != others["id"]
     assert (mine["created_by"], others["created_by"]) == ("clerk", "admin")
     for role, data in (("clerk", mine), ("admin", others)):
         assert send(api, ORDER, body, key, role=role).json["data"] == data
 
 
-def test_a_request_that_failed_leaves_its_key_free(api: Operations) -> None:
+def test_a_failed_request_leaves_its_key_free(api: Operations) -> None:
     key, good = new_key(), body_of(api, ORDER)
     account = good["account_id"]
     switch = f"{CARI}/{account}"
@@ -128,42 +130,42 @@ def test_a_request_that_failed_leaves_its_key_free(api: Operations) -> None:
     assert send(api, ORDER, b"{", key).status == 400
     assert api.sql(f"SELECT FROM {KEYS} WHERE key = '{key}'") == ""
     api.data("POST", f"{switch}/activate", {"version": 2}, role="admin")
-    answer = send(api, ORDER, good, key)
-    assert (answer.status, was_replayed(answer)) == (201, False)
+    response = send(api, ORDER, good, key)
+    assert (response.status, was_replayed(response)) == (201, False)
 
 
-def test_a_correction_that_was_too_late_leaves_its_key_free(api: Operations) -> None:
+def test_a_refused_correction_leaves_its_key_free(api: Operations) -> None:
     key = new_key()
     wrong = api.data("POST", GATE, body_of(api, GATE))["id"]
     right = api.data("POST", GATE, body_of(api, GATE) | {"corrects": wrong})["id"]
     assert send(api, GATE, body_of(api, GATE) | {"corrects": wrong}, key).status == 409
-    answer = send(api, GATE, body_of(api, GATE) | {"corrects": right}, key)
-    assert (answer.status, was_replayed(answer)) == (201, False)
+    response = send(api, GATE, body_of(api, GATE) | {"corrects": right}, key)
+    assert (response.status, was_replayed(response)) == (201, False)
 
 
 @pytest.mark.parametrize("path", [ORDER, GATE])
-def test_double_submits_at_once_make_one_row(api: Operations, path: str) -> None:
+def test_concurrent_double_submits_create_one_row(api: Operations, path: str) -> None:
     with ThreadPoolExecutor(4) as threads:
         for _ in range(5):
             body, key, before = body_of(api, path), new_key(), rows(api, path)
-            answers = list(threads.map(lambda _: send(api, path, body, key), range(4)))
-            assert [each.status for each in answers] == [201] * 4
-            assert len({each.text for each in answers}) == 1
-            assert sum(map(was_replayed, answers)) == 3
+            responses = list(threads.map(lambda _: send(api, path, body, key), range(4)))
+            assert [response.status for response in responses] == [201] * 4
+            assert len({response.text for response in responses}) == 1
+            assert sum(map(was_replayed, responses)) == 3
             assert rows(api, path) == before + 1
 
 
-def test_of_two_requests_with_one_key_at_once_one_is_refused(api: Operations) -> None:
+def test_only_one_of_several_concurrent_requests_with_one_key_succeeds(api: Operations) -> None:
     body, key = body_of(api, ORDER), new_key()
-    bodies = [body | {"title": f"Deneme {each}"} for each in range(4)]
+    bodies = [body | {"title": f"Deneme {number}"} for number in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(lambda each: send(api, ORDER, each, key), bodies))
-    assert sorted(each.status for each in answers) == [201, 422, 422, 422]
+        responses = list(threads.map(lambda body: send(api, ORDER, body, key), bodies))
+    assert sorted(response.status for response in responses) == [201, 422, 422, 422]
     assert len(api.data("GET", ORDER, account_id=body["account_id"])["items"]) == 1
 
 
 def sent_only(api: Operations, path: str, body: Any, key: str) -> socket.socket:
-    """The connection on which the request went out and no answer is read."""
+    """Send a request without reading its response, and return the connection."""
     text = json.dumps(body).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -175,19 +177,19 @@ def sent_only(api: Operations, path: str, body: Any, key: str) -> socket.socket:
     return connection
 
 
-def test_an_answer_that_nobody_read_is_got_by_asking_again(api: Operations) -> None:
+def test_a_lost_response_is_returned_to_the_repeated_request(api: Operations) -> None:
     for number in range(10):
         path = (ORDER, GATE)[number % 2]
         body, key, before = body_of(api, path), new_key(), rows(api, path)
         sent_only(api, path, body, key).close()
-        answer = send(api, path, body, key)
-        assert answer.status == 201, answer.text
+        response = send(api, path, body, key)
+        assert response.status == 201, response.text
         again = send(api, path, body, key)
-        assert (again.text, was_replayed(again)) == (answer.text, True)
-        assert rows(api, path) == before + 1, "the first request made another row"
+        assert (again.text, was_replayed(again)) == (response.text, True)
+        assert rows(api, path) == before + 1, "the first request created another row"
 
 
-def test_a_request_cut_off_in_the_middle_of_its_work_makes_no_second_row(api: Operations) -> None:
+def test_a_request_cut_off_while_it_is_handled_creates_no_second_row(api: Operations) -> None:
     body, key = body_of(api, ORDER), new_key()
     number = body["account_id"]
     lock = f"SELECT FROM aliaport_operations_accounts WHERE id = {number} FOR UPDATE"
@@ -196,48 +198,48 @@ def test_a_request_cut_off_in_the_middle_of_its_work_makes_no_second_row(api: Op
             cut = sent_only(api, ORDER, body, key)
             wait_for_blocked(api, 1)
             cut.close()
-            asked = threads.submit(send, api, ORDER, body, key)
+            repeated = threads.submit(send, api, ORDER, body, key)
             wait_for_blocked(api, 2)
-        answer = asked.result(30)
-    assert answer.status == 201, answer.text
+        response = repeated.result(30)
+    assert response.status == 201, response.text
     listed = api.data("GET", ORDER, account_id=body["account_id"])["items"]
-    assert listed == [answer.json["data"]]
+    assert listed == [response.json["data"]]
 
 
 @pytest.mark.parametrize("key", ["x", "A" * 100, 'a b;c="d"', "'; DROP TABLE x; --", "{}", "~!"])
-def test_a_key_is_any_printable_text(api: Operations, key: str) -> None:
+def test_a_key_can_be_any_printable_text(api: Operations, key: str) -> None:
     body = body_of(api, GATE)
-    answers = [send(api, GATE, body, key) for _ in range(2)]
-    assert [each.status for each in answers] == [201, 201]
-    assert was_replayed(answers[1])
+    responses = [send(api, GATE, body, key) for _ in range(2)]
+    assert [response.status for response in responses] == [201, 201]
+    assert was_replayed(responses[1])
 
 
 @pytest.mark.parametrize("key", ["", "A" * 101, "ğ".encode().decode("latin-1"), "a\tb", "\x80"])
-def test_a_wrong_key_is_refused(api: Operations, key: str) -> None:
+def test_an_invalid_key_is_refused(api: Operations, key: str) -> None:
     before = rows(api, GATE)
-    answer = send(api, GATE, body_of(api, GATE), key)
-    assert answer.status == 422
-    (field,) = answer.json["error"]["fields"]
+    response = send(api, GATE, body_of(api, GATE), key)
+    assert response.status == 422
+    (field,) = response.json["error"]["fields"]
     assert field["path"] == "header.Idempotency-Key"
     assert rows(api, GATE) == before
 
 
-def test_a_request_needs_no_key(api: Operations) -> None:
+def test_the_key_is_optional(api: Operations) -> None:
     body = body_of(api, ORDER)
     ids = {api.data("POST", ORDER, body)["id"] for _ in range(2)}
     assert len(ids) == 2
 
 
-def test_a_key_does_not_count_where_it_has_no_meaning(api: Operations) -> None:
-    made = api.order()
-    path, key = f"{ORDER}/{made['id']}/status", new_key()
+def test_a_key_is_ignored_by_routes_that_do_not_accept_it(api: Operations) -> None:
+    created = api.order()
+    path, key = f"{ORDER}/{created['id']}/status", new_key()
     body = {"status": "planned", "version": 1}
     assert send(api, path, body, key).status == 200
     assert send(api, path, body, key).status == 409
     assert api.sql(f"SELECT FROM {KEYS} WHERE key = '{key}'") == ""
 
 
-def test_a_key_is_forgotten_when_its_time_is_over(api: Operations) -> None:
+def test_an_expired_key_is_removed(api: Operations) -> None:
     series = 'aliaport_operations_purged_total{table="idempotency_keys"}'
     old, young = new_key(), new_key()
     body, before = body_of(api, ORDER), api.metric(series)

@@ -1,4 +1,4 @@
-"""Too many requests, and a database that hangs or is gone: refused in time, and healed."""
+"""Tests of overload and database failures: requests are refused in time, and the API recovers."""
 
 import os
 import signal
@@ -28,19 +28,19 @@ OURS = "application_name = 'aliaport-operations_api'"
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
-    """A server of this file's own, since its tests stop and freeze it."""
+    """Return a server for this file alone, since its tests stop and freeze it."""
     return own_server
 
 
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A service with one connection, for which two requests may wait."""
+    """Start a service with one connection, for which two requests can wait."""
     folder = tmp_path_factory.mktemp("load") / "run"
     settings = {
         "POOL_SIZE": "1",
         "MAX_WAITING": "2",
         "ACQUIRE_TIMEOUT": str(ACQUIRE_TIMEOUT),
-        # Long enough for a busy machine to send what is to find the connection taken.
+        # Long enough for a busy machine to send requests while the connection is in use.
         "STATEMENT_TIMEOUT": "4",
     }
     environ: dict[str, Any] = {
@@ -54,12 +54,12 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_lost(api: Operations) -> Iterator[None]:
-    """After each test the one connection is free, and the service says so everywhere."""
+def check_recovery(api: Operations) -> Iterator[None]:
+    """Check after each test that the connection is free, and reported as free."""
     yield
     wait_until(lambda: api.get("/auth/me").status == 200, "requests are served again")
     wait_until(lambda: api.metric(POOL) == 0, "the pool's gauge is back at 0")
-    wait_until(lambda: section(api)["pool_used"] == 0, "the probe counts no connection as used")
+    wait_until(lambda: section(api)["pool_used"] == 0, "the probe reports no used connections")
     assert section(api)["pool_max"] == 1
 
 
@@ -75,51 +75,55 @@ def locked(api: Operations) -> AbstractContextManager[Transaction]:
     return held(api, "LOCK TABLE aliaport_operations_accounts IN ACCESS EXCLUSIVE MODE")
 
 
-def assert_refused(answer: Response, code: str) -> None:
-    assert (answer.status, answer.json["error"]["code"]) == (503, code), answer.text
-    assert int(answer.headers["Retry-After"]) >= 1
-    told = answer.text.lower()
-    assert not [word for word in ("select", "postgres", "asyncpg", "traceback") if word in told]
+def assert_refused(response: Response, code: str) -> None:
+    assert (response.status, response.json["error"]["code"]) == (503, code), response.text
+    assert int(response.headers["Retry-After"]) >= 1
+    text = response.text.lower()
+    assert not [word for word in ("select", "postgres", "asyncpg", "traceback") if word in text]
 
 
 def assert_works(api: Operations) -> None:
-    """What balancers ask does not depend on how busy the API is."""
+    """Check the endpoints for load balancers, which do not depend on the load of the API."""
     assert api.service.get("/health").status == 200
     assert api.service.get("/ready").status == 200
 
 
-def seconds_of(api: Operations, answers: list[Response]) -> list[float]:
-    """How long the service took for each of these answers, as its log says."""
-    ids = {each.headers["X-Request-ID"] for each in answers}
+def seconds_of(api: Operations, responses: list[Response]) -> list[float]:
+    """Return the logged durations of these responses in seconds."""
+    ids = {response.headers["X-Request-ID"] for response in responses}
     return [
-        each["event.duration"] / 1e9
-        for each in api.events()
-        if each.get("http.request.id") in ids and each["message"] == "request.answered"
+        event["event.duration"] / 1e9
+        for event in api.events()
+        if event.get("http.request.id") in ids and event["message"] == "request.answered"
     ]
 
 
 def eventually_works(api: Operations) -> None:
-    wait_until(lambda: api.get(CARI).status == 200, "the API heals without a restart")
+    wait_until(lambda: api.get(CARI).status == 200, "the API recovers without a restart")
 
 
-def test_who_finds_no_connection_is_refused_and_nobody_queues_without_end(api: Operations) -> None:
+def test_requests_without_a_connection_are_refused_and_the_queue_is_bounded(
+    api: Operations,
+) -> None:
     before = api.metric(SHED)
     with ThreadPoolExecutor(7) as threads, locked(api):
         hanging = threads.submit(api.get, CARI)
         wait_for_blocked(api, 1)
-        answers = list(threads.map(lambda _: api.get("/auth/me"), range(6)))
-        for each in answers:
-            assert_refused(each, "overloaded")
+        responses = list(threads.map(lambda _: api.get("/auth/me"), range(6)))
+        for response in responses:
+            assert_refused(response, "overloaded")
         assert_works(api)
-        # The hanging one ends by the timeout of statements, though the lock is still held.
+        # The statement timeout ends the hanging request, although the lock is still held.
         assert_refused(hanging.result(), "database_unavailable")
-    times = sorted(seconds_of(api, answers))
-    waited = [each > ACQUIRE_TIMEOUT / 2 for each in times]
-    assert waited == [False] * 4 + [True] * 2, f"two may wait, the others hear at once: {times}"
+    times = sorted(seconds_of(api, responses))
+    waited = [seconds > ACQUIRE_TIMEOUT / 2 for seconds in times]
+    assert waited == [False] * 4 + [True] * 2, (
+        f"two requests can wait, the others are refused at once: {times}"
+    )
     assert api.metric(SHED) == before + 6
-    told = probe(api)
-    assert (told["status"], told["code"]) == ("degraded", "overloaded"), told
-    assert told["data"]["refused_last_minute"] >= 6
+    result = probe(api)
+    assert (result["status"], result["code"]) == ("degraded", "overloaded"), result
+    assert result["data"]["refused_last_minute"] >= 6
     assert section(api)["refused_last_minute"] >= 6
     assert_works(api)
     eventually_works(api)
@@ -152,13 +156,15 @@ def test_a_statement_that_times_out_leaves_nothing_behind(api: Operations) -> No
     count = "SELECT count(*) FROM aliaport_operations_work_orders"
     of_account = f"{count} WHERE account_id = {account['id']}"
     assert api.sql(of_account) == "0"
-    answer = api.call("POST", ORDER, body, headers=key)
-    assert (answer.status, answer.headers.get("Idempotent-Replayed")) == (201, None), answer.text
+    response = api.call("POST", ORDER, body, headers=key)
+    assert (response.status, response.headers.get("Idempotent-Replayed")) == (201, None), (
+        response.text
+    )
     assert api.sql(of_account) == "1"
 
 
-def send_and_go(api: Operations, body: bytes, *, reset: bool) -> None:
-    """Send a whole request, and hang up without hearing the answer."""
+def send_and_hang_up(api: Operations, body: bytes, *, reset: bool) -> None:
+    """Send a whole request, and close the connection without reading the response."""
     head = (
         f"POST {ORDER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.tokens['clerk']}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -176,11 +182,11 @@ def test_callers_that_hang_up_during_a_write_leak_no_connection(api: Operations)
     row = f"SELECT FROM aliaport_operations_accounts WHERE id = {number} FOR UPDATE"
     for reset in (False, True):
         with held(api, row):
-            send_and_go(api, body, reset=reset)
+            send_and_hang_up(api, body, reset=reset)
             wait_for_blocked(api, 1)
         eventually_works(api)
     for turn in range(10):
-        send_and_go(api, body, reset=turn % 2 == 0)
+        send_and_hang_up(api, body, reset=turn % 2 == 0)
     wait_until(lambda: api.metric(POOL) == 0, "no connection is left in use")
     eventually_works(api)
     halves = api.sql(
@@ -190,7 +196,7 @@ def test_callers_that_hang_up_during_a_write_leak_no_connection(api: Operations)
     assert halves == "0"
 
 
-def test_a_frozen_database_is_told_in_time_and_healed(api: Operations) -> None:
+def test_a_frozen_database_is_reported_in_time_and_the_api_recovers(api: Operations) -> None:
     api.server.freeze()
     try:
         # The first has a connection that hangs, the second cannot open one.
@@ -201,11 +207,11 @@ def test_a_frozen_database_is_told_in_time_and_healed(api: Operations) -> None:
     finally:
         api.server.thaw()
     eventually_works(api)
-    wait_until(lambda: probe(api)["code"] != "database", "the probe heals")
+    wait_until(lambda: probe(api)["code"] != "database", "the probe recovers")
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_stopped_database_is_told_and_its_return_noticed(api: Operations, mode: str) -> None:
+def test_a_stopped_database_is_reported_and_its_return_noticed(api: Operations, mode: str) -> None:
     api.server.stop(mode)
     try:
         for _ in range(3):
@@ -218,49 +224,53 @@ def test_a_stopped_database_is_told_and_its_return_noticed(api: Operations, mode
 
 
 def unavailable_or(status: int) -> Callable[[Response], bool]:
-    """Either of both, and nothing else."""
+    """Return a function that accepts this status or 503 `database_unavailable` only."""
 
-    def right(answer: Response) -> bool:
-        if answer.status == status:
+    def right(response: Response) -> bool:
+        if response.status == status:
             return True
-        assert_refused(answer, "database_unavailable")
+        assert_refused(response, "database_unavailable")
         return False
 
     return right
 
 
-def test_a_killed_database_process_costs_503s_only(api: Operations) -> None:
+def test_a_killed_database_process_causes_only_503s(api: Operations) -> None:
     eventually_works(api)
-    # A predecessor may still be ending.
+    # The previous process may still be stopping.
     ours = f"SELECT pid FROM pg_stat_activity WHERE {OURS} ORDER BY backend_start DESC LIMIT 1"
     os.kill(int(api.sql(ours)), signal.SIGKILL)
     right = unavailable_or(200)
-    wait_until(lambda: right(api.get(CARI)), "the API heals while PostgreSQL recovers by itself")
+    wait_until(
+        lambda: right(api.get(CARI)), "the API recovers while PostgreSQL restarts its processes"
+    )
 
 
-def test_a_database_that_admits_nobody_is_no_fault_of_a_statement(api: Operations) -> None:
+def test_a_database_that_refuses_connections_is_reported_as_unavailable(api: Operations) -> None:
     switch = f"ALTER DATABASE {api.database} WITH ALLOW_CONNECTIONS"
     api.server.sql(f"{switch} false", "postgres")
     try:
         end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS}"
         api.server.sql(end, "postgres")
         right = unavailable_or(200)
-        wait_until(lambda: not right(api.get(CARI)), "the ended connection is missed")
+        wait_until(lambda: not right(api.get(CARI)), "the closed connection is noticed")
         assert_refused(api.get(CARI), "database_unavailable")
     finally:
         api.server.sql(f"{switch} true", "postgres")
     eventually_works(api)
 
 
-def test_writing_to_a_server_that_is_read_only_now_is_told_as_unavailable(api: Operations) -> None:
+def test_a_write_to_a_read_only_server_is_reported_as_unavailable(api: Operations) -> None:
     account = {"code": f"RO-{uuid.uuid4().hex[:8].upper()}", "title": "Deneme", "kind": "both"}
     switch = f"ALTER DATABASE {api.database} SET default_transaction_read_only"
     end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS}"
     api.server.sql(f"{switch} = on; {end}", "postgres")
     try:
         right = unavailable_or(200)
-        wait_until(lambda: right(api.get(CARI)), "a connection to what is read-only now")
+        wait_until(lambda: right(api.get(CARI)), "a connection is open to the read-only database")
         assert_refused(api.call("POST", CARI, account), "database_unavailable")
     finally:
         api.server.sql(f"{switch} = off; {end}", "postgres")
-    wait_until(lambda: api.call("POST", CARI, account).status == 201, "it is written in the end")
+    wait_until(
+        lambda: api.call("POST", CARI, account).status == 201, "the write succeeds in the end"
+    )

@@ -1,4 +1,4 @@
-"""The description of the API tells all that is true of it, and schemathesis finds nothing else."""
+"""Tests of the OpenAPI document: it is valid, complete, and schemathesis finds no deviation."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
+from aliaport_operations import openapi
 
 from tests.support.operations import GATE, PASSWORD, Operations, serve
 from tests.support.postgres import TcpPostgres
@@ -27,7 +28,7 @@ CORE = {"/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"}
 
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A service that no number of wrong passwords lets throttle."""
+    """Start a service that does not throttle sign-ins."""
     limits = ("FAILURES_PER_USER_AND_ADDRESS", "FAILURES_PER_ADDRESS", "FAILURES_PER_USER")
     environ = {f"ALIAPORT_APPS__OPERATIONS__{name}": "1000000" for name in limits}
     with serve(server, tmp_path_factory.mktemp("openapi") / "run", **environ) as operations:
@@ -36,15 +37,15 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def document(api: Operations) -> dict[str, Any]:
-    answer = api.get(DOCUMENT, role=None)
-    assert answer.status == 200, answer.text
-    assert answer.headers["Content-Type"].startswith("application/json")
-    found: dict[str, Any] = answer.json
+    response = api.get(DOCUMENT, role=None)
+    assert response.status == 200, response.text
+    assert response.headers["Content-Type"].startswith("application/json")
+    found: dict[str, Any] = response.json
     return found
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """What is described, by method and path."""
+    """Return the described operations by method and path."""
     return {
         (method.upper(), path): operation
         for path, item in document["paths"].items()
@@ -53,16 +54,16 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects within a piece of JSON."""
+    """Yield all objects within a JSON value."""
     if isinstance(value, dict):
         yield value
-    for each in value.values() if isinstance(value, dict) else value:
-        if isinstance(each, (dict, list)):
-            yield from objects(each)
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, (dict, list)):
+            yield from objects(item)
 
 
 def counted(api: Operations) -> dict[tuple[str, str, str], float]:
-    """How many requests were answered, by method, path and status, as /metrics says."""
+    """Return the numbers of requests in /metrics by method, path and status."""
     return {
         (found["method"], found["endpoint"], found["status"]): float(found["count"])
         for found in COUNTED.finditer(api.service.get("/metrics").text)
@@ -76,8 +77,8 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
         assert jsonschema_rs.meta.is_valid(schema), name
 
 
-def test_each_reference_leads_somewhere_and_each_schema_is_used(document: dict[str, Any]) -> None:
-    references = {each["$ref"] for each in objects(document) if "$ref" in each}
+def test_each_reference_resolves_and_each_schema_is_used(document: dict[str, Any]) -> None:
+    references = {item["$ref"] for item in objects(document) if "$ref" in item}
     schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert references == schemas
 
@@ -85,22 +86,34 @@ def test_each_reference_leads_somewhere_and_each_schema_is_used(document: dict[s
 def test_the_routes_of_the_service_are_those_of_the_document(
     api: Operations, document: dict[str, Any]
 ) -> None:
-    # The service counts the requests of each route that it has from the start on.
+    # The service exports a counter for each of its routes from the start.
     routes = {(method, path) for method, path, status in counted(api) if status == "500"}
     assert {route for route in routes if route[1] not in CORE} == set(operations(document))
 
 
-def test_each_operation_says_what_it_is_for(document: dict[str, Any]) -> None:
+def test_each_operation_has_texts(document: dict[str, Any]) -> None:
     found = operations(document)
-    assert len({each["operationId"] for each in found.values()}) == len(found)
+    assert len({operation["operationId"] for operation in found.values()}) == len(found)
     for name, operation in found.items():
         assert operation["summary"], name
         assert operation["description"], name
-        assert all(each["description"] for each in operation["responses"].values()), name
+        assert all(response["description"] for response in operation["responses"].values()), name
+
+
+def test_the_error_schema_lists_the_codes_of_the_source(document: dict[str, Any]) -> None:
+    error = document["components"]["schemas"]["Error"]["properties"]["error"]
+    listed = re.findall(
+        r"(\d+): ((?:`[a-z_]+`(?:, )?)+)", error["properties"]["code"]["description"]
+    )
+    source = "".join(file.read_text() for file in Path(openapi.__file__).parent.glob("*.py"))
+    raised = re.findall(r'Refusal\(\s*(\d+),\s*"([a-z_]+)"', source)
+    assert set(raised) == {
+        (status, code) for status, codes in listed for code in re.findall(r"[a-z_]+", codes)
+    }
 
 
 def facts(api: Operations) -> dict[str, Any]:
-    """What schemathesis is told: tokens, and rows that it may refer to."""
+    """Return the facts for the hooks: tokens, and IDs of rows to refer to."""
     api.tokens["changing"] = api.token(api.add_user("changing", "viewer"))
     accounts = [api.account()["id"] for _ in range(8)]
     orders = [api.order(account_id=accounts[n % 8])["id"] for n in range(16)]
@@ -111,11 +124,11 @@ def facts(api: Operations) -> dict[str, Any]:
     return {"url": api.url, "password": PASSWORD, "tokens": api.tokens} | rows
 
 
-@pytest.mark.timeout(300)  # on a machine that does much else at once
-def test_schemathesis_finds_nothing(
+@pytest.mark.timeout(300)  # enough for a busy machine
+def test_schemathesis_finds_no_deviation(
     api: Operations, document: dict[str, Any], tmp_path: Path
 ) -> None:
-    told = facts(api)
+    known = facts(api)
     before = counted(api)
     done = subprocess.run(
         [
@@ -130,7 +143,7 @@ def test_schemathesis_finds_nothing(
             "HOME": str(tmp_path),
             "PYTHONPATH": str(SUPPORT),
             "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
-            "OPERATIONS_UNDER_TEST": json.dumps(told),
+            "OPERATIONS_UNDER_TEST": json.dumps(known),
         },
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -141,7 +154,7 @@ def test_schemathesis_finds_nothing(
     after = counted(api)
     faults = {key: count for key, count in after.items() if key[2] >= "500" and count}
     assert not faults, api.service.events("request.failed")
-    # It has found nothing, and not for want of requests that did what the operation is for.
+    # Every operation must have succeeded at least once, or the result means nothing.
     for (method, path), operation in operations(document).items():
         key = (method, path, min(operation["responses"]))
         assert after[key] > before.get(key, 0), f"{key} was not reached:\n{done.stdout}"

@@ -1,4 +1,4 @@
-"""Each operation answers with all the statuses that its description has, and with no others."""
+"""Test that each operation returns all the error statuses in the document, and no others."""
 
 import http.client
 import json
@@ -15,25 +15,25 @@ from tests.support.postgres import TcpPostgres
 
 DOCUMENT = "/api/openapi.json"
 ELSEWHERE = {409, 429}
-"""Statuses that take a story: the tests of the resources and of the throttle tell it."""
+"""Statuses that need preparation; the tests of the resources and of the throttle cover them."""
 
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
-    """A server of this file's own, since its tests freeze it."""
+    """Return a server for this file alone, since its tests freeze it."""
     return own_server
 
 
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A service that waits for a body for two seconds only."""
+    """Start a service that waits only two seconds for a body."""
     environ = {"ALIAPORT_APPS__OPERATIONS__BODY_TIMEOUT": "2"}
     with serve(server, tmp_path_factory.mktemp("statuses") / "run", **environ) as operations:
         yield operations
 
 
-def right_bodies(api: Operations) -> dict[tuple[str, str], Any]:
-    """Well-formed bodies of all operations that take one; the rows that are there have the id 1."""
+def valid_bodies(api: Operations) -> dict[tuple[str, str], Any]:
+    """Create one row of each kind, with ID 1, and return valid bodies of all operations."""
     account = {"code": "STATUSES", "title": "Deneme", "kind": "customer"}
     order = {"title": "Tahliye"}
     gate = {"direction": "in", "plate": "34 ABC 123"}
@@ -59,44 +59,44 @@ def right_bodies(api: Operations) -> dict[tuple[str, str], Any]:
 
 
 class Sender:
-    """Sends requests to one operation, and keeps the statuses with which it refuses."""
+    """Sends requests to one operation, and collects the error statuses it returns."""
 
     def __init__(self, api: Operations, operation: Any, body: Any) -> None:
         self.api, self.operation, self.body = api, operation, body
-        # Signed in for this operation alone, since one of them signs out.
+        # Tokens for this operation alone, since one of the operations signs out.
         self.viewer, self.admin = api.token("viewer"), api.token("admin")
         self.refused: set[int] = set()
 
     @property
     def described(self) -> set[int]:
         statuses = map(int, self.operation.definition.raw["responses"])
-        return {each for each in statuses if each >= 400}
+        return {status for status in statuses if status >= 400}
 
     def send(self, token: str, number: int = 1, **options: Any) -> None:
-        """Send one request, and compare its answer with the description."""
+        """Send one request, and validate its response against the document."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         headers |= options.pop("headers", {})
         if "data" not in options:
             options["json"] = self.body
         url = self.api.url + self.operation.path.format(id=number)
         method = self.operation.method
-        answer = requests.request(method, url, headers=headers, timeout=60, **options)
-        self.operation.validate_response(answer)
-        self._keep(answer.status_code)
+        response = requests.request(method, url, headers=headers, timeout=60, **options)
+        self.operation.validate_response(response)
+        self._collect(response.status_code)
 
     def send_half(self) -> None:
-        """Promise a body that does not come, where one is read."""
+        """Announce a body that is never sent."""
         service = self.api.service
         connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
         headers = {"Content-Type": "application/json", "Content-Length": "9"}
         headers["Authorization"] = f"Bearer {self.admin}"
         path = self.operation.path.format(id=1)
         connection.request(self.operation.method.upper(), path, headers=headers)
-        self._keep(connection.getresponse().status)
+        self._collect(connection.getresponse().status)
         connection.close()
 
-    def send_all_that_is_wrong(self) -> None:
-        self.send("of nobody")
+    def send_invalid_requests(self) -> None:
+        self.send("unknown-token")
         self.send(self.viewer, params={"tax_number": "10000000146"})
         self.send(self.viewer, params={"plate": "34 ABC 123"})
         self.send(self.viewer)
@@ -107,16 +107,16 @@ class Sender:
         if "{id}" in self.operation.path:
             self.send(self.admin, number=999_999_999)
 
-    def _keep(self, status: int) -> None:
+    def _collect(self, status: int) -> None:
         if status >= 400:
             self.refused.add(status)
 
 
-def test_each_operation_refuses_with_just_the_statuses_that_it_describes(
+def test_each_operation_returns_exactly_the_error_statuses_in_the_document(
     api: Operations, server: TcpPostgres
 ) -> None:
     described = schemathesis.openapi.from_url(api.url + DOCUMENT)
-    bodies = right_bodies(api)
+    bodies = valid_bodies(api)
     senders = [
         Sender(api, operation, bodies.get((method.upper(), path)))
         for path, methods in described.items()
@@ -124,7 +124,7 @@ def test_each_operation_refuses_with_just_the_statuses_that_it_describes(
     ]
     with ThreadPoolExecutor(len(senders)) as at_once:
         for sender in senders:
-            sender.send_all_that_is_wrong()
+            sender.send_invalid_requests()
         list(at_once.map(Sender.send_half, senders))
         server.freeze()
         try:
@@ -133,8 +133,8 @@ def test_each_operation_refuses_with_just_the_statuses_that_it_describes(
             server.thaw()
     wrong = {
         sender.operation.label: {
-            "only described": sorted(sender.described - sender.refused - ELSEWHERE),
-            "only answered": sorted(sender.refused - sender.described),
+            "only documented": sorted(sender.described - sender.refused - ELSEWHERE),
+            "only returned": sorted(sender.refused - sender.described),
         }
         for sender in senders
         if (sender.described ^ sender.refused) - ELSEWHERE

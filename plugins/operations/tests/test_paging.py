@@ -1,4 +1,4 @@
-"""Lists page by page: each row once and in order, whatever is written meanwhile."""
+"""Tests of paging: each row once and in order, even during writes."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ def pages(
     between: Callable[[], object] = lambda: None,
     **query: Any,
 ) -> list[Any]:
-    """All rows, with something done after each page."""
+    """Return the rows of all pages, and call `between` after each page."""
     rows: list[Any] = []
     for _ in range(1000):
         page = api.data("GET", path, **query)
@@ -33,13 +33,13 @@ def pages(
         assert len(page["items"]) == query["limit"], "a page before the last one is full"
         query["after"] = page["next"]
         between()
-    raise AssertionError("the pages have no end")
+    raise AssertionError("the pages do not end")
 
 
 def accounts(api: Operations, number: int) -> tuple[str, list[Any]]:
-    """So many accounts, some with equal titles, and the word that they alone have."""
+    """Create accounts, some with equal titles; return a word that only they contain, and the accounts."""
     mark = f"w{uuid.uuid4().hex}"
-    titles = [f"{'çcıi'[each % 4]} {mark}" for each in range(number)]
+    titles = [f"{'çcıi'[number % 4]} {mark}" for number in range(number)]
     return mark, [api.account(title=title, currency="NOK") for title in titles]
 
 
@@ -49,64 +49,64 @@ def gate_log(api: Operations, **fields: Any) -> Any:
 
 
 def ids(rows: list[Any]) -> list[int]:
-    return [each["id"] for each in rows]
+    return [row["id"] for row in rows]
 
 
 @pytest.mark.parametrize("sort", ["code", "title"])
 @pytest.mark.parametrize("limit", [1, 3, 7, 8, 200])
 def test_each_account_is_shown_once_and_in_order(api: Operations, sort: str, limit: int) -> None:
-    mark, made = accounts(api, 8)
+    mark, created = accounts(api, 8)
     keys = {
-        "code": lambda each: each["code"],
-        "title": lambda each: ("cçıi".index(each["title"][0]), each["id"]),
+        "code": lambda account: account["code"],
+        "title": lambda account: ("cçıi".index(account["title"][0]), account["id"]),
     }
-    wanted = sorted(made, key=keys[sort])
+    wanted = sorted(created, key=keys[sort])
     assert pages(api, CARI, q=mark, sort=sort, limit=limit) == wanted
 
 
 @pytest.mark.parametrize("sort", ["code", "title"])
-def test_accounts_that_were_there_are_shown_once_while_others_come_and_change(
+def test_existing_accounts_are_shown_once_while_others_are_added_and_changed(
     api: Operations, sort: str
 ) -> None:
-    mark, made = accounts(api, 9)
+    mark, created = accounts(api, 9)
 
     def between() -> None:
         api.account(title=f"a {mark}", code=f"A-{uuid.uuid4().hex[:10].upper()}")
         api.account(title=f"z {mark}", code=f"Z-{uuid.uuid4().hex[:10].upper()}")
-        for each in made:
-            body = {name: each[name] for name in ("code", "title", "version")}
+        for account in created:
+            body = {name: account[name] for name in ("code", "title", "version")}
             body |= {"kind": "both", "currency": "SEK"}
-            each["version"] = api.data("PUT", f"{CARI}/{each['id']}", body)["version"]
+            account["version"] = api.data("PUT", f"{CARI}/{account['id']}", body)["version"]
 
     seen = pages(api, CARI, q=mark, sort=sort, limit=4, between=between)
-    assert sorted(each for each in ids(seen) if each in ids(made)) == sorted(ids(made))
+    assert sorted(row_id for row_id in ids(seen) if row_id in ids(created)) == sorted(ids(created))
     assert len(set(ids(seen))) == len(seen), "a row was shown twice"
-    firsts = [each["title"][0] if sort == "title" else each["code"] for each in seen]
+    firsts = [account["title"][0] if sort == "title" else account["code"] for account in seen]
     assert firsts == sorted(firsts, key="acçıiz".index if sort == "title" else None)
 
 
-def test_work_orders_come_newest_first_once_while_others_are_added(api: Operations) -> None:
+def test_work_orders_are_shown_once_newest_first_while_others_are_added(api: Operations) -> None:
     account = api.account()["id"]
-    made = [api.order(account_id=account) for _ in range(7)]
+    created = [api.order(account_id=account) for _ in range(7)]
 
     def between() -> None:
         api.order(account_id=account)
-        body = {"title": "Tahliye 2", "version": made[0]["version"]}
-        made[0] = api.data("PUT", f"{ORDER}/{made[0]['id']}", body)
+        body = {"title": "Tahliye 2", "version": created[0]["version"]}
+        created[0] = api.data("PUT", f"{ORDER}/{created[0]['id']}", body)
 
     seen = pages(api, ORDER, account_id=account, limit=2, between=between)
-    assert ids(seen) == ids(made)[::-1], "those that came later are on no later page"
+    assert ids(seen) == ids(created)[::-1], "newer orders do not appear on later pages"
     assert ids(pages(api, ORDER, account_id=account, limit=2)) == sorted(
         ids(api.data("GET", ORDER, account_id=account)["items"]), reverse=True
     )
 
 
-def test_gate_logs_of_one_moment_are_shown_once_and_latest_first(api: Operations) -> None:
+def test_gate_logs_of_the_same_time_are_shown_once_latest_first(api: Operations) -> None:
     order = api.order()["id"]
     late = (BEGIN + timedelta(microseconds=1)).isoformat()
-    made = [gate_log(api, work_order_id=order) for _ in range(5)]
+    created = [gate_log(api, work_order_id=order) for _ in range(5)]
     latest = [gate_log(api, work_order_id=order, passed_at=late) for _ in range(4)]
-    wanted = [*latest[::-1], *made[::-1]]
+    wanted = [*latest[::-1], *created[::-1]]
 
     def between() -> None:
         gate_log(api, work_order_id=order, passed_at=(BEGIN + timedelta(days=1)).isoformat())
@@ -118,46 +118,46 @@ def test_gate_logs_of_one_moment_are_shown_once_and_latest_first(api: Operations
         assert ids(seen) == ids(wanted), limit
 
 
-def test_a_passage_that_is_logged_late_is_no_reason_to_show_another_twice(api: Operations) -> None:
+def test_a_passage_that_is_logged_late_does_not_repeat_others(api: Operations) -> None:
     order = api.order()["id"]
-    moments = [(BEGIN + timedelta(hours=each)).isoformat() for each in range(6)]
-    made = [gate_log(api, work_order_id=order, passed_at=each) for each in moments]
+    moments = [(BEGIN + timedelta(hours=hour)).isoformat() for hour in range(6)]
+    created = [gate_log(api, work_order_id=order, passed_at=moment) for moment in moments]
 
     def between() -> None:
-        for each in moments:
-            gate_log(api, work_order_id=order, passed_at=each)
+        for moment in moments:
+            gate_log(api, work_order_id=order, passed_at=moment)
 
     seen = pages(api, GATE, work_order_id=order, limit=4, between=between)
     assert len(set(ids(seen))) == len(seen)
-    assert set(ids(made)) <= set(ids(seen))
-    assert [each["passed_at"] for each in seen] == sorted(
-        (each["passed_at"] for each in seen), reverse=True
+    assert set(ids(created)) <= set(ids(seen))
+    assert [entry["passed_at"] for entry in seen] == sorted(
+        (entry["passed_at"] for entry in seen), reverse=True
     )
 
 
-def test_filters_hold_on_every_page(api: Operations) -> None:
-    mark, made = accounts(api, 8)
-    for each in made[::2]:
-        path = f"{CARI}/{each['id']}/deactivate"
+def test_filters_apply_to_every_page(api: Operations) -> None:
+    mark, created = accounts(api, 8)
+    for entry in created[::2]:
+        path = f"{CARI}/{entry['id']}/deactivate"
         api.data("POST", path, {"version": 1}, role="admin")
     query: dict[str, Any] = {"q": mark, "state": "active", "kind": "customer", "currency": "NOK"}
     seen = pages(api, CARI, sort="title", limit=1, **query)
-    assert sorted(ids(seen)) == sorted(ids(made[1::2]))
-    account = made[1]["id"]
+    assert sorted(ids(seen)) == sorted(ids(created[1::2]))
+    account = created[1]["id"]
     orders = [api.order(account_id=account, status=status) for status in ("draft", "planned") * 3]
     seen = pages(api, ORDER, account_id=account, status="planned", limit=2)
     assert ids(seen) == ids(orders[1::2])[::-1]
 
 
 @pytest.mark.parametrize("path", [CARI, ORDER, GATE])
-def test_a_page_has_at_most_200_rows_and_at_least_one(api: Operations, path: str) -> None:
+def test_the_limit_is_between_1_and_200(api: Operations, path: str) -> None:
     for limit in ("0", "201", "-1", "many", "", "1.5"):
         error = api.refused(422, "GET", path, limit=limit)
-        assert [each["path"] for each in error["fields"]] == ["query.limit"], limit
+        assert [field["path"] for field in error["fields"]] == ["query.limit"], limit
     assert len(api.data("GET", path, limit=200)["items"]) <= 200
 
 
-def test_a_page_has_50_rows_unless_told(api: Operations) -> None:
+def test_a_page_has_50_rows_by_default(api: Operations) -> None:
     order = api.order()["id"]
     api.sql(
         "INSERT INTO aliaport_operations_gate_logs "
@@ -212,13 +212,13 @@ def test_a_forged_cursor_is_refused(api: Operations, after: str) -> None:
     for path in (CARI, ORDER, GATE):
         for query in ({"sort": "code"}, {"sort": "title"}) if path == CARI else ({},):
             error = api.refused(422, "GET", path, after=after, **query)
-            assert [each["path"] for each in error["fields"]] == ["query.after"]
+            assert [field["path"] for field in error["fields"]] == ["query.after"]
 
 
 def test_a_cursor_of_another_list_or_order_is_refused(api: Operations) -> None:
-    _, made = accounts(api, 2)
+    _, created = accounts(api, 2)
     for _ in range(2):
-        gate_log(api, work_order_id=api.order(account_id=made[0]["id"])["id"])
+        gate_log(api, work_order_id=api.order(account_id=created[0]["id"])["id"])
     lists: list[tuple[str, dict[str, Any]]] = [
         (CARI, {"sort": "code"}),
         (CARI, {"sort": "title"}),
@@ -233,18 +233,18 @@ def test_a_cursor_of_another_list_or_order_is_refused(api: Operations) -> None:
             assert status == (200 if (other, its) == (path, query) else 422), (path, other)
 
 
-def test_a_cursor_after_a_row_that_is_gone_goes_on_where_it_was(api: Operations) -> None:
+def test_a_cursor_of_a_deleted_row_continues_after_it(api: Operations) -> None:
     account = api.account()["id"]
-    made = [api.order(account_id=account) for _ in range(3)]
+    created = [api.order(account_id=account) for _ in range(3)]
     after = api.data("GET", ORDER, account_id=account, limit=1)["next"]
-    api.sql(f"DELETE FROM aliaport_operations_work_orders WHERE id = {made[2]['id']}")
+    api.sql(f"DELETE FROM aliaport_operations_work_orders WHERE id = {created[2]['id']}")
     rest = api.data("GET", ORDER, account_id=account, after=after)
-    assert (ids(rest["items"]), rest["next"]) == (ids(made[1::-1]), None)
+    assert (ids(rest["items"]), rest["next"]) == (ids(created[1::-1]), None)
 
 
 @pytest.mark.parametrize("path", [CARI, ORDER, GATE])
-def test_unknown_and_doubled_parameters_are_refused(api: Operations, path: str) -> None:
+def test_unknown_and_repeated_parameters_are_refused(api: Operations, path: str) -> None:
     error = api.refused(422, "GET", path, page=2)
     assert error["fields"] == [{"path": "query.page", "message": "is unknown"}]
     error = api.refused(422, "GET", f"{path}?limit=1&limit=2")
-    assert error["fields"] == [{"path": "query.limit", "message": "stands more than once"}]
+    assert error["fields"] == [{"path": "query.limit", "message": "is given more than once"}]

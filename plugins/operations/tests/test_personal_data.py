@@ -1,4 +1,4 @@
-"""Personal data: who sees them, how long they stay, and that no log has them."""
+"""Tests of personal data: who sees it, how long it is kept, and that no log contains it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def secret_passage(api: Operations, **fields: Any) -> Any:
 
 
 def has_secret(text: str) -> list[str]:
-    """Which of them are in the text, in whatever spelling."""
+    """Return the names of the secrets in the text, ignoring case and spaces."""
     plain = "".join(text.lower().split())
     return [name for name, secret in SECRETS.items() if "".join(secret.lower().split()) in plain]
 
@@ -49,8 +49,11 @@ def has_secret(text: str) -> list[str]:
 @pytest.mark.parametrize("role", ["clerk", "admin"])
 def test_clerks_and_admins_see_personal_data(api: Operations, role: str) -> None:
     account, passage = secret_account(api), secret_passage(api)
-    for path, made in ((f"{CARI}/{account['id']}", account), (f"{GATE}/{passage['id']}", passage)):
-        assert api.data("GET", path, role=role) == made
+    for path, created in (
+        (f"{CARI}/{account['id']}", account),
+        (f"{GATE}/{passage['id']}", passage),
+    ):
+        assert api.data("GET", path, role=role) == created
     assert account["contact"] == CONTACT
     assert account["tax_number"] == SECRETS["tax_number"]
     assert (passage["plate"], passage["driver"]) == (SECRETS["plate"], SECRETS["driver"])
@@ -61,7 +64,7 @@ def test_clerks_and_admins_see_personal_data(api: Operations, role: str) -> None
         assert api.data("GET", path, role=role, **query)["items"] != []
 
 
-def test_viewers_see_them_masked_one_by_one_and_in_lists(api: Operations) -> None:
+def test_viewers_see_personal_data_masked_in_rows_and_in_lists(api: Operations) -> None:
     account, passage = secret_account(api), secret_passage(api)
     mask = {
         "tax_number": "***58",
@@ -75,14 +78,14 @@ def test_viewers_see_them_masked_one_by_one_and_in_lists(api: Operations) -> Non
     assert shown in api.data("GET", GATE, role="viewer")["items"]
 
 
-def test_a_mask_does_not_tell_the_length(api: Operations) -> None:
+def test_a_mask_hides_the_length(api: Operations) -> None:
     for driver in ("G", "Ge", "Gizli" * 20):
         number = secret_passage(api, driver=driver)["id"]
         shown = api.data("GET", f"{GATE}/{number}", role="viewer")["driver"]
         assert shown == ("***" if driver == "G" else "G***")
 
 
-def test_what_is_not_known_is_null_for_viewers_too(api: Operations) -> None:
+def test_missing_values_are_null_for_viewers_too(api: Operations) -> None:
     account, passage = api.account(), secret_passage(api, driver=None)
     assert api.data("GET", f"{CARI}/{account['id']}", role="viewer") == account
     assert api.data("GET", f"{GATE}/{passage['id']}", role="viewer")["driver"] is None
@@ -97,15 +100,15 @@ def test_viewers_cannot_guess_by_searching(api: Operations) -> None:
         (GATE, {"plate": SECRETS["plate"]}),
         (GATE, {"plate": "34 ABC 123"}),
     ):
-        answer = api.get(path, role="viewer", **query)
-        assert answer.status == 403
-        assert answer.json["error"]["code"] == "forbidden"
-        assert has_secret(answer.text) == []
+        response = api.get(path, role="viewer", **query)
+        assert response.status == 403
+        assert response.json["error"]["code"] == "forbidden"
+        assert has_secret(response.text) == []
     for name in ("driver", "tax_number", "person", "phone", "email"):
         assert api.data("GET", CARI, role="viewer", q=SECRETS[name])["items"] == [], name
 
 
-def test_no_error_repeats_what_was_sent(api: Operations) -> None:
+def test_no_error_echoes_personal_data(api: Operations) -> None:
     wrong = {"code": "t-1", "title": "x", "kind": "enemy", "tax_number": SECRETS["tax_number"]}
     for role, method, path, body in (
         ("viewer", "POST", CARI, wrong | {"contact": CONTACT}),
@@ -115,14 +118,14 @@ def test_no_error_repeats_what_was_sent(api: Operations) -> None:
         ("clerk", "POST", GATE, {"direction": 1, "driver": [SECRETS["driver"]]}),
         ("clerk", "POST", GATE, f'{{"plate": "{SECRETS["plate"]}", x'.encode()),
     ):
-        answer = api.call(method, path, body, role=role)
-        assert answer.status in (400, 403, 422)
-        assert has_secret(answer.text) == [], (role, path, body)
+        response = api.call(method, path, body, role=role)
+        assert response.status in (400, 403, 422)
+        assert has_secret(response.text) == [], (role, path, body)
 
 
 @contextmanager
 def broken(api: Operations, table: str) -> Iterator[None]:
-    """Let the database refuse rows of a table, with all that they have in its message."""
+    """Make the database refuse rows of a table with a message that contains them."""
     api.sql(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$BEGIN RAISE EXCEPTION 'cannot write %', NEW; END$$;"
@@ -135,7 +138,7 @@ def broken(api: Operations, table: str) -> Iterator[None]:
         api.sql("DROP FUNCTION refuse() CASCADE")
 
 
-def test_no_log_has_personal_data_whatever_goes_wrong(api: Operations) -> None:
+def test_no_log_contains_personal_data_whatever_fails(api: Operations) -> None:
     account, passage = secret_account(api), secret_passage(api)
     account_body = {
         "title": "Deneme",
@@ -148,42 +151,42 @@ def test_no_log_has_personal_data_whatever_goes_wrong(api: Operations) -> None:
     key = {"Idempotency-Key": SECRETS["driver"]}
     seen = set()
 
-    def ask(method: str, path: str, body: Any = None, **options: Any) -> None:
+    def send(method: str, path: str, body: Any = None, **options: Any) -> None:
         seen.add(api.call(method, path, body, **options).status)
 
-    ask("GET", CARI, tax_number=SECRETS["tax_number"])
-    ask("GET", CARI, tax_number=SECRETS["tax_number"], role="viewer")
-    ask("GET", CARI, tax_number=SECRETS["tax_number"], limit=0)
-    ask("GET", CARI, q=SECRETS["person"])
-    ask("GET", GATE, plate=SECRETS["plate"])
-    ask("GET", GATE, plate=SECRETS["plate"], role="viewer")
-    ask("GET", GATE, plate=SECRETS["plate"], after="x")
-    ask("GET", GATE, driver=SECRETS["driver"])
-    ask("GET", GATE, plate=SECRETS["plate"], role=None)
-    ask("POST", CARI, account_body | taken)
-    ask("POST", CARI, account_body | {"code": SECRETS["plate"].lower()})
-    ask("PUT", path, account_body | taken | {"version": 1})
-    ask("PUT", path, account_body | taken | {"version": 1})
-    ask("POST", f"{path}/deactivate", {"version": 2}, role="admin")
-    ask("POST", GATE, passage_body, headers=key)
-    ask("POST", GATE, passage_body, headers=key)
-    ask("POST", GATE, passage_body | {"direction": "out"}, headers=key)
-    ask("POST", GATE, passage_body | {"corrects": passage["id"]})
-    ask("POST", GATE, passage_body | {"corrects": passage["id"]})
-    ask("POST", GATE, passage_body | {"corrects": 999_999_999})
-    ask("POST", GATE, passage_body | {SECRETS["plate"]: SECRETS["driver"]})
-    ask("POST", GATE, f'{{"plate": "{SECRETS["plate"]}", x'.encode())
+    send("GET", CARI, tax_number=SECRETS["tax_number"])
+    send("GET", CARI, tax_number=SECRETS["tax_number"], role="viewer")
+    send("GET", CARI, tax_number=SECRETS["tax_number"], limit=0)
+    send("GET", CARI, q=SECRETS["person"])
+    send("GET", GATE, plate=SECRETS["plate"])
+    send("GET", GATE, plate=SECRETS["plate"], role="viewer")
+    send("GET", GATE, plate=SECRETS["plate"], after="x")
+    send("GET", GATE, driver=SECRETS["driver"])
+    send("GET", GATE, plate=SECRETS["plate"], role=None)
+    send("POST", CARI, account_body | taken)
+    send("POST", CARI, account_body | {"code": SECRETS["plate"].lower()})
+    send("PUT", path, account_body | taken | {"version": 1})
+    send("PUT", path, account_body | taken | {"version": 1})
+    send("POST", f"{path}/deactivate", {"version": 2}, role="admin")
+    send("POST", GATE, passage_body, headers=key)
+    send("POST", GATE, passage_body, headers=key)
+    send("POST", GATE, passage_body | {"direction": "out"}, headers=key)
+    send("POST", GATE, passage_body | {"corrects": passage["id"]})
+    send("POST", GATE, passage_body | {"corrects": passage["id"]})
+    send("POST", GATE, passage_body | {"corrects": 999_999_999})
+    send("POST", GATE, passage_body | {SECRETS["plate"]: SECRETS["driver"]})
+    send("POST", GATE, f'{{"plate": "{SECRETS["plate"]}", x'.encode())
     with broken(api, ACCOUNTS):
-        ask("POST", CARI, account_body | {"code": "GIZLI-1"})
-        ask("PUT", path, account_body | taken | {"version": 3})
+        send("POST", CARI, account_body | {"code": "GIZLI-1"})
+        send("PUT", path, account_body | taken | {"version": 3})
     with broken(api, GATE_LOGS):
-        ask("POST", GATE, passage_body)
-        ask("POST", GATE, passage_body, headers={"Idempotency-Key": SECRETS["plate"]})
+        send("POST", GATE, passage_body)
+        send("POST", GATE, passage_body, headers={"Idempotency-Key": SECRETS["plate"]})
     assert seen == {200, 201, 400, 401, 403, 409, 422, 500}
     assert len(api.failures()) == 4
     for file in (*(api.service.folder / "logs").iterdir(), api.service.folder / "output.txt"):
         text = file.read_text()
-        assert has_secret(text) == [], f"{file.name} has personal data"
+        assert has_secret(text) == [], f"{file.name} contains personal data"
     assert has_secret(api.service.get("/metrics").text) == []
     assert has_secret(api.service.get("/status").text) == []
 
@@ -193,9 +196,9 @@ def purged(api: Operations, table: str) -> float:
 
 
 def recorded(api: Operations, table: str) -> int:
-    """Rows that the audit log tells of."""
+    """Return the number of rows in the audit log."""
     events = api.service.events("personal_data.removed")
-    return sum(int(each["rows"]) for each in events if each["table"] == table)
+    return sum(int(event["rows"]) for event in events if event["table"] == table)
 
 
 def old_passages(api: Operations, number: int, age: str) -> list[int]:
@@ -205,14 +208,14 @@ def old_passages(api: Operations, number: int, age: str) -> list[int]:
         f"(SELECT min(id) FROM aliaport_operations_users), now() - interval '{age}' "
         f"FROM generate_series(1, {number}) RETURNING id"
     )
-    return [int(each) for each in rows.splitlines()]
+    return [int(line) for line in rows.splitlines()]
 
 
 def wait_purged(api: Operations, table: str, number: float) -> None:
     api.service.wait_for(lambda: purged(api, table) >= number, f"{number:g} {table} are purged")
 
 
-def test_gate_logs_lose_plate_and_driver_when_their_time_is_over(api: Operations) -> None:
+def test_plate_and_driver_are_removed_from_old_gate_logs(api: Operations) -> None:
     before, audited = purged(api, "gate_logs"), recorded(api, "gate_logs")
     (young,) = old_passages(api, 1, "729 days 23 hours")
     old = old_passages(api, 3, "730 days 1 second")
@@ -224,23 +227,23 @@ def test_gate_logs_lose_plate_and_driver_when_their_time_is_over(api: Operations
         for role in ("viewer", "clerk"):
             shown = api.data("GET", f"{GATE}/{number}", role=role)
             assert (shown["plate"], shown["driver"], shown["direction"]) == (None, None, "out")
-    listed = {each["id"] for each in api.data("GET", GATE, direction="out", limit=200)["items"]}
+    listed = {entry["id"] for entry in api.data("GET", GATE, direction="out", limit=200)["items"]}
     assert set(old) <= listed, "the rows stay"
     by_plate = api.data("GET", GATE, plate=SECRETS["plate"], direction="out", limit=200)["items"]
-    assert young in {each["id"] for each in by_plate}
-    assert not set(old) & {each["id"] for each in by_plate}
+    assert young in {entry["id"] for entry in by_plate}
+    assert not set(old) & {entry["id"] for entry in by_plate}
 
 
-def test_accounts_lose_contact_and_tax_number_long_after_their_deactivation(
+def test_contact_and_tax_number_are_removed_long_after_the_deactivation(
     api: Operations,
 ) -> None:
     before, audited = purged(api, "accounts"), recorded(api, "accounts")
-    made = {}
+    created = {}
     for age in ("3650 days 1 second", "3649 days 23 hours", "0 days", ""):
-        account = made[age] = secret_account(api)
+        account = created[age] = secret_account(api)
         if age:
             path = f"{CARI}/{account['id']}"
-            made[age] = api.data("POST", f"{path}/deactivate", {"version": 1}, role="admin")
+            created[age] = api.data("POST", f"{path}/deactivate", {"version": 1}, role="admin")
             api.sql(
                 f"UPDATE {ACCOUNTS} SET deactivated_at = now() - interval '{age}' "
                 f"WHERE id = {account['id']}"
@@ -248,21 +251,21 @@ def test_accounts_lose_contact_and_tax_number_long_after_their_deactivation(
     wait_purged(api, "accounts", before + 1)
     assert purged(api, "accounts") == before + 1
     assert recorded(api, "accounts") == audited + 1
-    old = made.pop("3650 days 1 second")
-    for account in made.values():
+    old = created.pop("3650 days 1 second")
+    for account in created.values():
         assert api.data("GET", f"{CARI}/{account['id']}") == account
     path = f"{CARI}/{old['id']}"
     gone = {"tax_number": None, "contact": dict.fromkeys(CONTACT)}
     for role in ("viewer", "clerk"):
         shown = api.data("GET", path, role=role)
         assert shown == old | gone | {"version": 3, "changed_at": shown["changed_at"]}
-    assert old["id"] in {each["id"] for each in api.data("GET", CARI, q=old["code"])["items"]}
+    assert old["id"] in {account["id"] for account in api.data("GET", CARI, q=old["code"])["items"]}
     body = {name: old[name] for name in ("code", "title", "kind", "tax_number", "contact")}
     error = api.refused(409, "PUT", path, body | {"version": 2})
-    assert error["code"] == "version_conflict", "what was purged does not come back by an old PUT"
+    assert error["code"] == "version_conflict", "an old PUT must not restore purged data"
 
 
-def test_nothing_is_removed_that_cannot_be_recorded(api: Operations) -> None:
+def test_nothing_is_removed_if_the_audit_log_cannot_be_written(api: Operations) -> None:
     before = purged(api, "gate_logs")
     log = api.service.folder / "logs" / "audit.log"
     aside = log.with_name("aside")
@@ -282,9 +285,7 @@ def test_nothing_is_removed_that_cannot_be_recorded(api: Operations) -> None:
     assert api.sql(f"SELECT plate FROM {GATE_LOGS} WHERE id = {number}") == ""
 
 
-def test_two_replicas_that_purge_at_once_remove_each_row_once(
-    api: Operations, tmp_path: Path
-) -> None:
+def test_two_replicas_purge_each_row_once(api: Operations, tmp_path: Path) -> None:
     before, audited = purged(api, "gate_logs"), recorded(api, "gate_logs")
     with replica(api, tmp_path / "second", **INTERVAL) as second:
         with held(
@@ -307,4 +308,4 @@ def test_two_replicas_that_purge_at_once_remove_each_row_once(
 
         api.service.wait_for(lambda: counted() >= (5500, audited + 5500), "all rows are counted")
         assert counted() == (5500, audited + 5500), "a row was purged twice"
-        assert "job.failed" not in [each["message"] for each in second.events()]
+        assert "job.failed" not in [event["message"] for event in second.events()]

@@ -10,12 +10,12 @@ from aliaport_operations.schema import MIGRATIONS
 from tests.support.operations import Operations
 from tests.support.postgres import TcpPostgres
 
-FIGURES = {"schema_version", "pool_used", "pool_max", "refused_last_minute"}
+FIELDS = {"schema_version", "pool_used", "pool_max", "refused_last_minute"}
 
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
-    """A server of this file's own, since its tests stop and freeze it."""
+    """Return a server for this file alone, since its tests stop and freeze it."""
     return own_server
 
 
@@ -37,16 +37,20 @@ def changed(api: Operations, change: str, back: str) -> Iterator[None]:
         api.sql(back)
 
 
-def assert_others_unmoved(api: Operations) -> None:
-    """The probe is not critical: a balancer that takes the replica out would not help."""
+def assert_still_ready(api: Operations) -> None:
+    """Check that /health and /ready are 200, since the probe is not critical."""
     assert api.service.get("/health").status == 200
     assert api.service.get("/ready").status == 200
 
 
-def test_it_is_healthy_and_says_what_it_saw(api: Operations) -> None:
-    told = wait_for_code(api, "ok")
-    assert (told["status"], told["plugin"], told["critical"]) == ("healthy", "operations", False)
-    assert told["data"] == {
+def test_it_is_healthy_and_reports_its_data(api: Operations) -> None:
+    result = wait_for_code(api, "ok")
+    assert (result["status"], result["plugin"], result["critical"]) == (
+        "healthy",
+        "operations",
+        False,
+    )
+    assert result["data"] == {
         "schema_version": len(MIGRATIONS),
         "pool_used": 0,
         "pool_max": 10,
@@ -59,15 +63,15 @@ def test_status_has_the_section_and_lists_plugin_and_application(api: Operations
     data = api.service.get("/status").json["data"]
     assert data["status"] == "healthy"
     assert data["operations"] == probe(api)["data"]
-    assert set(data["operations"]) == FIGURES
-    (listed,) = [each for each in data["probes"] if each["name"] == "operations"]
+    assert set(data["operations"]) == FIELDS
+    (listed,) = [row for row in data["probes"] if row["name"] == "operations"]
     assert listed["title"] == "Operations API"
     rows = {(row["name"], row["kind"]): row["state"] for row in data["plugins"]}
     assert rows["operations", "plugin"] == "running"
     assert rows["operations", "app"] == "running"
 
 
-def test_tables_of_another_version_are_told(api: Operations) -> None:
+def test_tables_of_another_version_are_reported(api: Operations) -> None:
     newest = len(MIGRATIONS)
     newer = newest + 1
     for version, change, back in (
@@ -86,45 +90,45 @@ def test_tables_of_another_version_are_told(api: Operations) -> None:
         ),
     ):
         with changed(api, change, back):
-            told = wait_for_code(api, "schema")
-            assert (told["status"], told["data"]["schema_version"]) == ("unhealthy", version)
-            assert str(version) in told["summary"]
-            assert str(newest) in told["summary"]
+            result = wait_for_code(api, "schema")
+            assert (result["status"], result["data"]["schema_version"]) == ("unhealthy", version)
+            assert str(version) in result["summary"]
+            assert str(newest) in result["summary"]
             assert api.service.get("/status").json["data"]["status"] == "degraded"
-            assert_others_unmoved(api)
+            assert_still_ready(api)
         wait_for_code(api, "ok")
 
 
-def test_without_its_table_of_versions_it_cannot_say_healthy(api: Operations) -> None:
+def test_it_is_unhealthy_without_the_migrations_table(api: Operations) -> None:
     away = "ALTER TABLE aliaport_migrations RENAME TO elsewhere"
     with changed(api, away, "ALTER TABLE elsewhere RENAME TO aliaport_migrations"):
-        told = wait_for_code(api, "database")
-        assert told["status"] == "unhealthy"
+        result = wait_for_code(api, "database")
+        assert result["status"] == "unhealthy"
     wait_for_code(api, "ok")
 
 
-def test_a_database_that_is_gone_is_told_and_its_return_too(api: Operations) -> None:
+def test_a_stopped_database_and_its_return_are_reported(api: Operations) -> None:
     api.server.stop()
     try:
-        told = wait_for_code(api, "database")
-        assert told["status"] == "unhealthy"
-        assert api.server.dsn() not in str(told)
-        assert "password" not in str(told)
+        result = wait_for_code(api, "database")
+        assert result["status"] == "unhealthy"
+        assert api.server.dsn() not in str(result)
+        assert "password" not in str(result)
         section = api.service.get("/status").json["data"]["operations"]
-        assert section == dict.fromkeys(FIGURES), "the keys stay, nothing is known"
-        assert_others_unmoved(api)
+        assert section == dict.fromkeys(FIELDS), "the keys stay, with null values"
+        assert_still_ready(api)
     finally:
         api.server.start()
     wait_for_code(api, "ok")
 
 
-def test_a_database_that_hangs_is_told_within_the_probes_time(api: Operations) -> None:
+def test_a_frozen_database_is_reported_within_the_timeout_of_the_probe(api: Operations) -> None:
     api.server.freeze()
     try:
-        told = wait_for_code(api, "database")
-        assert told["status"] == "unhealthy"
-        assert "Timeout" in told["summary"], "it ended by itself, not by the host's limit"
-        assert_others_unmoved(api)
+        result = wait_for_code(api, "database")
+        assert result["status"] == "unhealthy"
+        assert "Timeout" in result["summary"], "the query timed out, not the probe"
+        assert_still_ready(api)
     finally:
         api.server.thaw()
     wait_for_code(api, "ok")

@@ -1,4 +1,4 @@
-"""Three replicas on one database: started at once, restarted one by one."""
+"""Tests of three replicas on one database: started together, restarted one by one."""
 
 import signal
 from collections.abc import Iterator
@@ -27,11 +27,13 @@ COUNTED = ("aliaport_work_orders_total", "aliaport_gate_logs_total")
 
 
 @contextmanager
-def started_at_once(server: TcpPostgres, folder: Path, number: int) -> Iterator[list[Operations]]:
-    """Replicas on an empty database, with a user of each role."""
+def started_together(server: TcpPostgres, folder: Path, number: int) -> Iterator[list[Operations]]:
+    """Start replicas on an empty database, with a user of each role."""
     database, tokens = server.new_database("replicas"), dict[str, str]()
-    services = [begin(server, database, folder / str(each), **SMALL_POOL) for each in range(number)]
-    replicas = [Operations(each, server, database, tokens) for each in services]
+    services = [
+        begin(server, database, folder / str(index), **SMALL_POOL) for index in range(number)
+    ]
+    replicas = [Operations(service, server, database, tokens) for service in services]
     try:
         for service in services:
             wait_ready(service)
@@ -46,28 +48,28 @@ def started_at_once(server: TcpPostgres, folder: Path, number: int) -> Iterator[
 
 def wait_ready(service: Service) -> None:
     wait_serving(service)
-    service.wait_for(lambda: service.get("/ready").status == 200, "/ready answers 200")
+    service.wait_for(lambda: service.get("/ready").status == 200, "/ready is 200")
 
 
 @pytest.fixture(scope="module")
 def replicas(
     server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Operations]]:
-    with started_at_once(server, tmp_path_factory.mktemp("replicas"), 3) as replicas:
+    with started_together(server, tmp_path_factory.mktemp("replicas"), 3) as replicas:
         yield replicas
 
 
-def test_all_start_at_once_on_an_empty_database(replicas: list[Operations]) -> None:
+def test_all_start_together_on_an_empty_database(replicas: list[Operations]) -> None:
     applied = "SELECT count(*), count(DISTINCT number), max(number) FROM aliaport_migrations"
     steps = replicas[0].sql(f"{applied} WHERE component = 'operations'")
     assert len(set(steps.split("|"))) == 1, f"each migration is applied once: {steps}"
-    for each in replicas:
-        assert "app.start_failed" not in [event["message"] for event in each.events()]
-        section = each.service.get("/status").json["data"]["operations"]
+    for replica in replicas:
+        assert "app.start_failed" not in [event["message"] for event in replica.events()]
+        section = replica.service.get("/status").json["data"]["operations"]
         assert section["schema_version"] == int(steps.split("|")[0])
 
 
-def test_each_shows_the_same_totals_and_counts_what_it_did_itself(
+def test_all_report_the_same_totals_and_count_only_their_own_work(
     replicas: list[Operations],
 ) -> None:
     first, second, idle = replicas
@@ -76,11 +78,14 @@ def test_each_shows_the_same_totals_and_counts_what_it_did_itself(
         first.order(account_id=account)
     second.order(account_id=account, status="planned")
     second.data("POST", GATE, {"direction": "out", "plate": "34ABC123"})
-    totals = [series_of(each, *FROM_THE_DATABASE) for each in replicas]
+    totals = [series_of(replica, *FROM_THE_DATABASE) for replica in replicas]
     assert totals[0] == totals[1] == totals[2]
     assert totals[0]["aliaport_active_users"] == 1 + len({"viewer", "admin"})
     check_gauges(idle)
-    own = [{series: n for series, n in series_of(each, *COUNTED).items() if n} for each in replicas]
+    own = [
+        {series: n for series, n in series_of(replica, *COUNTED).items() if n}
+        for replica in replicas
+    ]
     assert own == [
         {'aliaport_work_orders_total{status="draft"}': 3},
         {
@@ -89,10 +94,12 @@ def test_each_shows_the_same_totals_and_counts_what_it_did_itself(
         },
         {},
     ]
-    assert set(series_of(idle, *COUNTED).values()) == {0.0}, "counters begin at 0"
+    assert set(series_of(idle, *COUNTED).values()) == {0.0}, "counters start at 0"
 
 
-def test_what_one_has_written_the_others_show_at_once(replicas: list[Operations]) -> None:
+def test_writes_of_one_replica_are_visible_to_the_others_at_once(
+    replicas: list[Operations],
+) -> None:
     first, second, third = replicas
     order = first.order()
     path = f"{ORDER}/{order['id']}"
@@ -105,37 +112,41 @@ def test_what_one_has_written_the_others_show_at_once(replicas: list[Operations]
     first.tokens["viewer"] = first.token("viewer")
 
 
-def test_a_request_on_its_way_is_finished_before_the_end(replicas: list[Operations]) -> None:
+def test_a_running_request_is_completed_before_the_service_stops(
+    replicas: list[Operations],
+) -> None:
     leaving = replicas[2]
     account = leaving.account()["id"]
     body = {"account_id": account, "title": "yolda"}
     with ThreadPoolExecutor(1) as threads, ExitStack() as locks:
         locks.enter_context(held(leaving, "LOCK aliaport_operations_work_orders IN SHARE MODE"))
-        answer = threads.submit(leaving.call, "POST", ORDER, body)
+        response = threads.submit(leaving.call, "POST", ORDER, body)
         wait_for_blocked(leaving, 1)
         leaving.service.signal(signal.SIGTERM)
         leaving.service.wait_for(
-            lambda: leaving.service.events("service.draining"), "the service is about to leave"
+            lambda: leaving.service.events("service.draining"), "the service is draining"
         )
         locks.close()
-        assert answer.result(30).status == 201, answer.result().text
+        assert response.result(30).status == 201, response.result().text
     assert leaving.service.wait_ended() == 0
-    titles = [each["title"] for each in replicas[0].data("GET", ORDER, account_id=account)["items"]]
+    titles = [
+        order["title"] for order in replicas[0].data("GET", ORDER, account_id=account)["items"]
+    ]
     assert titles == ["yolda"]
 
 
-def test_a_starting_replica_never_says_that_there_is_no_such_route(
+def test_a_starting_replica_never_responds_404_to_a_route(
     replicas: list[Operations], tmp_path: Path
 ) -> None:
     service = begin(replicas[0].server, replicas[0].database, tmp_path, **SMALL_POOL)
     try:
         statuses = {0}
 
-        def answers() -> bool:
+        def responds() -> bool:
             statuses.add(service.get(ORDER).status)
             return 401 in statuses
 
-        service.wait_for(answers, "the application answers")
+        service.wait_for(responds, "the application responds")
         assert statuses <= {0, 503, 401}
     finally:
         service.process.kill()
@@ -144,14 +155,14 @@ def test_a_starting_replica_never_says_that_there_is_no_such_route(
 
 @pytest.mark.timeout(300)
 def test_a_rolling_restart_loses_nothing(server: TcpPostgres, tmp_path: Path) -> None:
-    with started_at_once(server, tmp_path, 2) as pair:
+    with started_together(server, tmp_path, 2) as pair:
         clerks = Clerks(1, pair[0].account()["id"], pair)
         with clerks.at_work():
             for number, leaving in enumerate(pair):
                 clerks.wait_for_responses(50)
                 leaving.service.signal(signal.SIGTERM)
                 assert leaving.service.wait_ended() == 0
-                logged = [each["message"] for each in leaving.service.events()]
+                logged = [event["message"] for event in leaving.service.events()]
                 assert "request.failed" not in logged
                 staying = pair[1 - number]
                 clerks.replicas = [staying]
@@ -164,4 +175,4 @@ def test_a_rolling_restart_loses_nothing(server: TcpPostgres, tmp_path: Path) ->
             clerks.wait_for_responses(50)
             clerks.finish()
         clerks.check(pair[0])
-        assert clerks.shed == 0, "nobody was refused"
+        assert clerks.shed == 0, "no request was refused"

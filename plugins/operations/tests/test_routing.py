@@ -1,4 +1,4 @@
-"""Every handler declares a route of its own."""
+"""Tests that every handler declares its own route."""
 
 import inspect
 from collections.abc import Callable
@@ -15,7 +15,7 @@ OWNERS: list[type[Any]] = [SignIn, Accounts, WorkOrders, GateLogs]
 
 
 def bare(owner: type[Any]) -> Any:
-    """Return an instance that was not initialised: only its methods are looked at."""
+    """Return an uninitialised instance, for its methods only."""
     return object.__new__(owner)
 
 
@@ -37,7 +37,7 @@ def test_each_public_method_that_takes_a_request_declares_a_route(owner: type[An
     assert handlers == {handler.__name__ for _, handler in routes_of(bare(owner))}
 
 
-def test_no_two_handlers_declare_one_route() -> None:
+def test_no_two_handlers_declare_the_same_route() -> None:
     declared = [
         (route.method, route.path) for owner in OWNERS for route, _ in routes_of(bare(owner))
     ]

@@ -1,4 +1,4 @@
-"""What the database itself holds, whoever writes, and how its tables are made and brought on."""
+"""Tests of the tables: their constraints, their creation, and their versions."""
 
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,7 @@ WRONG: list[tuple[str, dict[str, str], str]] = [
 
 @pytest.fixture(scope="module")
 def places(api: Operations) -> dict[str, str]:
-    """The rows that others refer to, and those that have what is to be unique."""
+    """Create the rows that others refer to, and rows with unique values; return their IDs."""
     user = api.sql("SELECT id FROM aliaport_operations_users WHERE name = 'clerk'")
     account = api.account(code="TAKEN")["id"]
     order = api.order(account_id=account)["id"]
@@ -170,7 +170,7 @@ def insertion(table: str, places: dict[str, str], changes: dict[str, str]) -> st
 
 
 def refusal(api: Operations, *statements: str) -> str:
-    """What the database says against statements that are tried only; '' where it does them."""
+    """Run statements, roll them back, and return the error of the database or ''."""
     try:
         api.sql(f"BEGIN; {'; '.join(statements)}; ROLLBACK")
     except asyncpg.PostgresError as error:
@@ -179,7 +179,7 @@ def refusal(api: Operations, *statements: str) -> str:
 
 
 @pytest.mark.parametrize("table", GOOD)
-def test_a_right_row_is_taken(api: Operations, places: dict[str, str], table: str) -> None:
+def test_a_valid_row_is_accepted(api: Operations, places: dict[str, str], table: str) -> None:
     assert refusal(api, insertion(table, places, {})) == ""
 
 
@@ -188,13 +188,13 @@ def test_a_right_row_is_taken(api: Operations, places: dict[str, str], table: st
     WRONG,
     ids=[f"{table}-{'-'.join(changes.values())}" for table, changes, _ in WRONG],
 )
-def test_a_wrong_row_is_refused(
+def test_an_invalid_row_is_refused(
     api: Operations, places: dict[str, str], table: str, changes: dict[str, str], reason: str
 ) -> None:
     assert reason in refusal(api, insertion(table, places, changes))
 
 
-def test_every_check_of_the_schema_is_tried_here(api: Operations) -> None:
+def test_every_check_constraint_is_tested_here(api: Operations) -> None:
     columns = (
         "SELECT replace(t.relname, 'aliaport_operations_', ''), "
         "string_agg(a.attname, ' ' ORDER BY a.attnum) FROM pg_constraint c "
@@ -206,10 +206,12 @@ def test_every_check_of_the_schema_is_tried_here(api: Operations) -> None:
     tried = [(table, set(changes)) for table, changes, reason in WRONG if reason == CHECK]
     for row in api.sql(columns).splitlines():
         table, names = row.split("|")
-        assert any(table == each and used & set(names.split()) for each, used in tried), row
+        assert any(
+            table == tried_table and used & set(names.split()) for tried_table, used in tried
+        ), row
 
 
-def test_the_database_allows_the_transitions_that_the_program_allows(api: Operations) -> None:
+def test_the_database_and_the_program_allow_the_same_transitions(api: Operations) -> None:
     rows = api.sql("SELECT * FROM aliaport_operations_transitions").splitlines()
     assert {tuple(row.split("|")) for row in rows} == ALLOWED
     assert {before for before, _ in TRANSITIONS} == set(CHANGEABLE)
@@ -217,10 +219,10 @@ def test_the_database_allows_the_transitions_that_the_program_allows(api: Operat
 
 
 @pytest.mark.parametrize("before", OrderStatus)
-def test_sql_moves_an_order_by_allowed_transitions_only(
+def test_sql_can_change_the_status_only_by_allowed_transitions(
     api: Operations, places: dict[str, str], before: OrderStatus
 ) -> None:
-    straight = {
+    steps = {
         "draft": (), "planned": ("planned",), "in_progress": ("planned", "in_progress"),
         "done": ("planned", "in_progress", "done"), "cancelled": ("cancelled",),
     }  # fmt: skip
@@ -231,14 +233,14 @@ def test_sql_moves_an_order_by_allowed_transitions_only(
             f"version = version + 1 WHERE id = {places['order']}"
         )
 
-    way = [update(each) for each in straight[before]]
+    updates = [update(status) for status in steps[before]]
     for after in OrderStatus:
-        said = refusal(api, *way, update(after))
+        error = refusal(api, *updates, update(after))
         if before == after or (before, after) in ALLOWED:
-            assert said == "", (before, after)
+            assert error == "", (before, after)
         else:
-            assert "no such transition" in said, (before, after)
-    assert "no such transition" in refusal(api, *way, update("lost"))
+            assert "no such transition" in error, (before, after)
+    assert "no such transition" in refusal(api, *updates, update("lost"))
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_sql_moves_an_order_by_allowed_transitions_only(
         "version = version + 1, first_status = 'planned'",
     ],
 )
-def test_a_change_of_an_order_raises_its_version_by_one(
+def test_a_change_of_an_order_must_raise_its_version_by_one(
     api: Operations, places: dict[str, str], change: str
 ) -> None:
     update = f"UPDATE aliaport_operations_work_orders SET {change} WHERE id = {places['order']}"
@@ -261,22 +263,22 @@ def test_a_change_of_an_order_raises_its_version_by_one(
 @pytest.mark.parametrize(
     ("table", "row"), [("users", "user"), ("accounts", "account"), ("work_orders", "order")]
 )
-def test_nothing_is_deleted_that_others_refer_to(
+def test_a_referenced_row_cannot_be_deleted(
     api: Operations, places: dict[str, str], table: str, row: str
 ) -> None:
     delete = f"DELETE FROM aliaport_operations_{table} WHERE id = {places[row]}"
     assert KEY in refusal(api, insertion("gate_logs", places, {}), delete)
 
 
-def answers(service: Service) -> bool:
+def responds(service: Service) -> bool:
     return service.get("/auth/me").status == 401
 
 
-def test_three_replicas_make_the_tables_of_one_empty_database(
+def test_three_replicas_create_the_tables_of_one_empty_database(
     server: TcpPostgres, tmp_path: Path
 ) -> None:
     database = server.new_database("replicas")
-    services = [begin(server, database, tmp_path / str(each)) for each in range(3)]
+    services = [begin(server, database, tmp_path / str(number)) for number in range(3)]
     try:
         for service in services:
             wait_serving(service)
@@ -285,7 +287,7 @@ def test_three_replicas_make_the_tables_of_one_empty_database(
         assert rows == [f"{x.number}|{x.name}|{x.checksum}" for x in MIGRATIONS]
         for service in services:
             assert [
-                each["message"] for each in service.events() if each["log.level"] == "error"
+                event["message"] for event in service.events() if event["log.level"] == "error"
             ] == []
             page = service.get("/metrics").text
             assert 'aliaport_app_state{app="operations",state="running"} 1.0' in page
@@ -296,9 +298,9 @@ def test_three_replicas_make_the_tables_of_one_empty_database(
 
 
 def probe(service: Service) -> tuple[str, str]:
-    """The code of the probe `operations`, and what it says."""
+    """Return the code and the summary of the probe `operations`."""
     found = service.get("/status").json["data"]["probes"]
-    (row,) = [each for each in found if each["name"] == "operations"]
+    (row,) = [entry for entry in found if entry["name"] == "operations"]
     return row["code"], row["summary"]
 
 
@@ -308,19 +310,19 @@ BACK = f"DELETE FROM aliaport_migrations WHERE number = {NEEDED + 1}"
 
 
 def test_the_probe_notices_when_another_replica_has_newer_tables(api: Operations) -> None:
-    api.service.wait_for(lambda: probe(api.service)[0] == "ok", "the probe is content")
+    api.service.wait_for(lambda: probe(api.service)[0] == "ok", "the probe is healthy")
     api.sql(NEWER)
     try:
         api.service.wait_for(lambda: probe(api.service)[0] == "schema", "the probe notices")
-        told = f"the tables are of version {NEEDED + 1}, this program needs {NEEDED}"
-        assert probe(api.service)[1] == told
-        assert answers(api.service)
+        summary = f"the tables have version {NEEDED + 1}; this program needs {NEEDED}"
+        assert probe(api.service)[1] == summary
+        assert responds(api.service)
     finally:
         api.sql(BACK)
-    api.service.wait_for(lambda: probe(api.service)[0] == "ok", "the probe is content again")
+    api.service.wait_for(lambda: probe(api.service)[0] == "ok", "the probe is healthy again")
 
 
-def test_a_program_older_than_its_database_says_so_and_serves_nothing(
+def test_a_program_older_than_its_database_reports_it_and_serves_nothing(
     api: Operations, tmp_path: Path
 ) -> None:
     api.sql(NEWER)
@@ -329,17 +331,17 @@ def test_a_program_older_than_its_database_says_so_and_serves_nothing(
         service.wait_listening()
         reasons = service.wait_for(
             lambda: [
-                each.get("event.reason", "")
-                for each in service.events()
-                if each["log.level"] == "error"
+                event.get("event.reason", "")
+                for event in service.events()
+                if event["log.level"] == "error"
             ],
             "the start has failed",
         )
-        assert any("install the newer version" in each for each in reasons), reasons
+        assert any("install the newer version" in reason for reason in reasons), reasons
         assert service.get("/auth/me").status == 503
-        # It tries again, and finds the database as it should be.
+        # The service retries, and now finds the expected version.
         api.sql(BACK)
-        service.wait_for(lambda: answers(service), "the application answers after all")
+        service.wait_for(lambda: responds(service), "the application responds")
     finally:
         api.sql(BACK)
         service.process.kill()

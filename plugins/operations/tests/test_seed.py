@@ -1,4 +1,4 @@
-"""`aliaport-operations seed`: trial data that nobody can tell from rows that the API wrote."""
+"""Tests of `aliaport-operations seed`: its rows are like rows that the API wrote."""
 
 import os
 import pty
@@ -43,7 +43,7 @@ SELECT greatest(
 
 @pytest.fixture(scope="module")
 def seeded(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A service on a database that was seeded before."""
+    """Start a service and seed its database."""
     with serve(server, tmp_path_factory.mktemp("operations") / "run") as api:
         done = api.command("seed", "--accounts", "300", "--seed", "7")
         assert done.returncode == 0, done.stderr
@@ -54,12 +54,12 @@ def seeded(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def empty(seeded: Operations) -> Operations:
-    """The same on another database, which no service has opened."""
+    """Return the same service with another, empty database for commands."""
     return replace(seeded, database=seeded.server.new_database("seed"))
 
 
 def fingerprint(api: Operations) -> dict[str, str]:
-    """Of each table's rows in their order, without who wrote them."""
+    """Return a hash of each table's rows, ignoring their authors."""
     return {
         table: api.sql(
             "SELECT count(*), md5(string_agg(row::text, ' ' ORDER BY row)) FROM (SELECT "
@@ -75,7 +75,7 @@ def counts(api: Operations) -> list[int]:
 
 
 def test_the_same_seed_gives_the_same_rows(seeded: Operations, empty: Operations) -> None:
-    # Other users' numbers change nothing.
+    # IDs of other users make no difference.
     assert empty.invoke("user", "list").returncode == 0
     for number in range(3):
         empty.add_user(f"user-{number}")
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_rows(seeded: Operations, empty: Operations
 
 
 def test_another_seed_gives_other_rows_of_any_size(seeded: Operations, empty: Operations) -> None:
-    # More than go into one batch.
+    # More than one batch.
     arguments = ("--accounts", "5001", "--orders", "10", "--gate-logs", "0", "--seed", "8")
     done = empty.invoke("seed", *arguments)
     assert done.returncode == 0, done.stderr
@@ -96,12 +96,12 @@ def test_another_seed_gives_other_rows_of_any_size(seeded: Operations, empty: Op
     assert seeded.sql(first) != empty.sql(first)
 
 
-def test_the_rows_are_as_the_api_would_have_written_them(seeded: Operations) -> None:
+def test_the_rows_are_valid_for_the_api(seeded: Operations) -> None:
     assert seeded.sql(BROKEN_HISTORIES) == ""
     numbers = seeded.sql("SELECT tax_number FROM aliaport_operations_accounts").splitlines()
-    assert {len(each) for each in numbers} == {10, 11}
-    for each in numbers:
-        (vkn if len(each) == 10 else tckimlik).validate(each)
+    assert {len(number) for number in numbers} == {10, 11}
+    for number in numbers:
+        (vkn if len(number) == 10 else tckimlik).validate(number)
     versions = """
         SELECT count(*) FROM aliaport_operations_work_orders o WHERE version <> 1 + (
             SELECT count(*) FROM aliaport_operations_work_order_changes
@@ -110,7 +110,7 @@ def test_the_rows_are_as_the_api_would_have_written_them(seeded: Operations) -> 
     statuses = "SELECT count(DISTINCT status) FROM aliaport_operations_work_orders"
     assert seeded.sql(statuses) == "5", "every status occurs"
     check_gauges(seeded)
-    # What is valid for the API can be written back by it.
+    # The API must accept its own rows in a PUT.
     for account in seeded.data("GET", CARI, limit=20)["items"]:
         body = {key: account[key] for key in (
             "code", "title", "kind", "tax_number", "currency", "contact", "version"
@@ -118,16 +118,16 @@ def test_the_rows_are_as_the_api_would_have_written_them(seeded: Operations) -> 
         assert seeded.data("PUT", f"{CARI}/{account['id']}", body)["title"] == account["title"]
 
 
-def test_nothing_happens_out_of_time(seeded: Operations) -> None:
+def test_the_times_are_consistent(seeded: Operations) -> None:
     assert seeded.sql(OUT_OF_TIME) == ""
     assert seeded.sql(IN_THE_FUTURE) == "f"
 
 
-def test_the_api_lists_and_searches_them_and_goes_on_with_the_numbers(seeded: Operations) -> None:
+def test_the_api_lists_and_searches_the_rows_and_continues_their_ids(seeded: Operations) -> None:
     some = seeded.data("GET", f"{CARI}/150")
     town, trade, *_ = some["title"].split()
     found = seeded.data("GET", CARI, q=f"{trade.upper()} {town[:4].lower()} 150")["items"]
-    assert [each["id"] for each in found] == [150]
+    assert [account["id"] for account in found] == [150]
     order = seeded.data("GET", f"{ORDER}/600")
     listed = seeded.data("GET", ORDER, account_id=order["account"]["id"])["items"]
     assert listed[0] == order
@@ -142,11 +142,11 @@ def test_the_api_lists_and_searches_them_and_goes_on_with_the_numbers(seeded: Op
     assert seeded.sign_in("seed", "a password for nobody").status == 401
 
 
-def test_a_filled_database_is_refused(seeded: Operations) -> None:
+def test_a_database_with_accounts_is_refused(seeded: Operations) -> None:
     before = counts(seeded)
     done = seeded.invoke("seed", "--accounts", "10")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "there are accounts already" in done.stderr
+    assert "the database already has accounts" in done.stderr
     assert counts(seeded) == before
 
 
@@ -157,20 +157,20 @@ def test_production_is_refused(seeded: Operations, empty: Operations) -> None:
     assert counts(empty) == [0, 0, 0, 0]
 
 
-def test_only_what_was_done_is_in_the_audit_log(empty: Operations, tmp_path: Path) -> None:
+def test_only_a_successful_command_is_in_the_audit_log(empty: Operations, tmp_path: Path) -> None:
     def recorded() -> int:
         logs = (tmp_path / "logs").glob("audit.log*")
-        return sum(each.read_text().count('"data.seeded"') > 0 for each in logs)
+        return sum(log.read_text().count('"data.seeded"') > 0 for log in logs)
 
     environ = {"ALIAPORT_LOG__FOLDER": str(tmp_path / "logs")}
     assert empty.invoke("seed", "--accounts", "10", **environ).returncode == 0
     assert recorded() == 1
     assert empty.invoke("seed", "--accounts", "10", **environ).returncode == 1
-    assert recorded() == 1, "a refused command has seeded nothing"
+    assert recorded() == 1, "a refused command is not recorded"
 
 
 @pytest.mark.parametrize("arguments", [["--accounts", "0"], ["--orders", "-1"], ["--seed", "x"]])
-def test_wrong_sizes_are_explained(seeded: Operations, arguments: list[str]) -> None:
+def test_invalid_sizes_are_reported(seeded: Operations, arguments: list[str]) -> None:
     done = seeded.invoke("seed", *arguments)
     assert done.returncode == 2
     assert arguments[0] in done.stderr
@@ -178,7 +178,7 @@ def test_wrong_sizes_are_explained(seeded: Operations, arguments: list[str]) -> 
 
 
 class Terminal:
-    """The command on a terminal of its own."""
+    """The command on its own terminal."""
 
     def __init__(self, api: Operations, *arguments: str) -> None:
         self.leader, follower = pty.openpty()
@@ -194,16 +194,16 @@ class Terminal:
         os.close(follower)
 
     def read(self) -> str:
-        """All that it has shown so far."""
+        """Return the output so far."""
         try:
             while chunk := os.read(self.leader, 65536):
                 self.shown += chunk.decode(errors="replace")
-        except OSError:  # nothing now, or nobody holds the other end any more
+        except OSError:  # nothing to read now, or the other end is closed
             pass
         return self.shown
 
     def end(self) -> int:
-        """Its exit code."""
+        """Wait for the command, and return its exit code."""
 
         def ended() -> bool:
             self.read()
@@ -238,6 +238,6 @@ def test_an_interrupt_leaves_nothing_behind(empty: Operations, table: str) -> No
     assert counts(empty) == [0, 0, 0, 0]
     users = "SELECT count(*) FROM aliaport_operations_users"
     assert empty.sql(users) == "0"
-    # And it can be done again.
+    # It can be run again.
     assert empty.invoke("seed", "--accounts", "10").returncode == 0
     assert counts(empty)[0] == 10

@@ -1,4 +1,4 @@
-"""Sessions: how long they last, what ends them, and how many users are active."""
+"""Tests of sessions: their duration, their end, and the number of active users."""
 
 import hashlib
 import uuid
@@ -26,7 +26,7 @@ SHORT = {
 
 @pytest.fixture(scope="module")
 def short(api: Operations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A replica whose sessions last for a second, or one minute without a request."""
+    """Start a replica with sessions of one second, or one minute without a request."""
     folder = tmp_path_factory.mktemp("short") / "run"
     with replica(api, folder, **SHORT) as operations:
         yield operations
@@ -38,8 +38,8 @@ def name(api: Operations) -> str:
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_throttled(api: Operations) -> None:
-    """All tests call from one address, and many type wrong passwords on purpose."""
+def reset_throttle(api: Operations) -> None:
+    """Forget failed sign-ins, since all tests call from one address."""
     api.sql("DELETE FROM aliaport_operations_sign_in_failures")
 
 
@@ -58,7 +58,7 @@ def change(api: Operations, token: str, current: str = PASSWORD, new: str = NEW)
 
 
 def move(api: Operations, token: str, column: str, change: str) -> None:
-    """Move a time of the session, such as `- interval '1 hour'`."""
+    """Change a time of the session, such as by `- interval '1 hour'`."""
     hashed = hashlib.sha256(token.encode()).hexdigest()
     api.sql(
         f"UPDATE aliaport_operations_sessions SET {column} = {column} {change} "
@@ -67,7 +67,7 @@ def move(api: Operations, token: str, column: str, change: str) -> None:
 
 
 def lasting(api: Operations, token: str) -> float:
-    """The seconds between a session's beginning and its end."""
+    """Return the seconds between a session's start and its expiry."""
     hashed = hashlib.sha256(token.encode()).hexdigest()
     return float(
         api.sql(
@@ -88,16 +88,16 @@ def idle_seconds(api: Operations, token: str) -> float:
 
 
 def recorded(api: Operations, action: str, user: str) -> list[dict[str, Any]]:
-    return [each for each in api.service.events(action) if each["user"] == user]
+    return [event for event in api.service.events(action) if event["user"] == user]
 
 
 def test_signing_out_ends_this_session_and_no_other(api: Operations, name: str) -> None:
     here, there = api.token(name), api.token(name)
-    answer = call(api, here, "POST", "/auth/logout")
-    assert (answer.status, answer.json["data"]) == (200, {"signed_out": True})
+    response = call(api, here, "POST", "/auth/logout")
+    assert (response.status, response.json["data"]) == (200, {"signed_out": True})
     assert (me(api, here), me(api, there)) == (401, 200)
     assert call(api, here, "POST", "/auth/logout").status == 401
-    assert [each["outcome"] for each in recorded(api, "user.signed_out", name)] == ["success"]
+    assert [event["outcome"] for event in recorded(api, "user.signed_out", name)] == ["success"]
 
 
 @pytest.mark.parametrize(
@@ -115,18 +115,18 @@ def test_signing_out_ends_this_session_and_no_other(api: Operations, name: str) 
         "Bearer " + "x" * 201,
     ],
 )
-def test_what_is_no_token_signs_nobody_in(api: Operations, name: str, authorization: str) -> None:
+def test_an_invalid_token_is_refused(api: Operations, name: str, authorization: str) -> None:
     token = api.tokens["clerk"]
     hashed = hashlib.sha256(token.encode()).hexdigest()
     headers = {"Authorization": authorization.format(token=token, hash=hashed)}
-    answer = api.call("GET", "/auth/me", role=None, headers=headers)
-    assert answer.status == 401, answer.text
-    assert answer.json["error"]["code"] == "not_signed_in"
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert token not in answer.text
+    response = api.call("GET", "/auth/me", role=None, headers=headers)
+    assert response.status == 401, response.text
+    assert response.json["error"]["code"] == "not_signed_in"
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert token not in response.text
 
 
-def test_a_session_ends_however_busy_it_is(api: Operations, name: str) -> None:
+def test_a_session_expires_even_if_it_is_used(api: Operations, name: str) -> None:
     token = api.token(name)
     for column in ("created_at", "expires_at"):
         move(api, token, column, "- interval '11 hours 59 minutes'")
@@ -136,17 +136,17 @@ def test_a_session_ends_however_busy_it_is(api: Operations, name: str) -> None:
     assert me(api, token) == 401
 
 
-def test_an_idle_session_ends(api: Operations, name: str) -> None:
+def test_an_idle_session_expires(api: Operations, name: str) -> None:
     token = api.token(name)
     move(api, token, "last_used_at", "- interval '29 minutes'")
     assert me(api, token) == 200, "half an hour is allowed"
-    assert idle_seconds(api, token) < 60, "this request counts"
+    assert idle_seconds(api, token) < 60, "the request updates the last use"
     move(api, token, "last_used_at", "- interval '30 minutes'")
     assert me(api, token) == 401
-    assert idle_seconds(api, token) > 1800, "a refused request revives nothing"
+    assert idle_seconds(api, token) > 1800, "a refused request does not revive the session"
 
 
-def test_the_last_use_is_written_twice_a_minute_at_most(api: Operations, name: str) -> None:
+def test_the_last_use_is_updated_at_most_twice_a_minute(api: Operations, name: str) -> None:
     token = api.token(name)
     move(api, token, "last_used_at", "- interval '20 seconds'")
     assert me(api, token) == 200
@@ -156,26 +156,26 @@ def test_the_last_use_is_written_twice_a_minute_at_most(api: Operations, name: s
     assert idle_seconds(api, token) < 20
 
 
-def test_the_options_say_how_long_sessions_last(
+def test_the_options_set_the_duration_of_sessions(
     api: Operations, short: Operations, name: str
 ) -> None:
     token = short.token(name)
     assert lasting(api, token) == 1
-    wait_until(lambda: me(short, token) == 401, "the session of one second ends")
+    wait_until(lambda: me(short, token) == 401, "the session of one second expires")
     longer = api.token(name)
     assert short.sign_in(name).json["data"]["idle_seconds"] == 60
     move(api, longer, "last_used_at", "- interval '61 seconds'")
     assert (me(short, longer), me(api, longer)) == (401, 200)
 
 
-def test_a_session_is_known_to_all_replicas(api: Operations, short: Operations, name: str) -> None:
+def test_a_session_is_valid_on_all_replicas(api: Operations, short: Operations, name: str) -> None:
     token = api.token(name)
     assert me(short, token) == 200
     assert call(short, token, "POST", "/auth/logout").status == 200
     assert me(api, token) == 401
 
 
-def test_a_disabled_user_is_out_at_once_and_stays_out(api: Operations, name: str) -> None:
+def test_a_disabled_user_is_signed_out_and_cannot_sign_in(api: Operations, name: str) -> None:
     token = api.token(name)
     disable = "UPDATE aliaport_operations_users SET disabled_at = {} WHERE name = '{}'"
     api.sql(disable.format("now()", name))
@@ -187,7 +187,7 @@ def test_a_disabled_user_is_out_at_once_and_stays_out(api: Operations, name: str
     assert api.sign_in(name).status == 200
 
 
-def test_another_role_counts_from_the_next_request_on(api: Operations, name: str) -> None:
+def test_a_changed_role_applies_to_the_next_request(api: Operations, name: str) -> None:
     token = api.token(name)
     code = f"T-{uuid.uuid4().hex[:10].upper()}"
     body = {"code": code, "title": "Deneme 1", "kind": "customer"}
@@ -196,17 +196,17 @@ def test_another_role_counts_from_the_next_request_on(api: Operations, name: str
     for role, status in (("viewer", 403), ("clerk", 403), ("admin", 200)):
         api.sql(f"UPDATE aliaport_operations_users SET role = '{role}' WHERE name = '{name}'")
         assert call(api, token, "GET", "/auth/me").json["data"]["user"]["role"] == role
-        answer = call(api, token, "POST", path, version)
-        assert answer.status == status, answer.text
+        response = call(api, token, "POST", path, version)
+        assert response.status == status, response.text
 
 
 def test_a_changed_password_ends_all_other_sessions(api: Operations, name: str) -> None:
     here, *others = [api.token(name) for _ in range(3)]
-    stranger = api.token(api.add_user(f"{name}.other"))
-    answer = change(api, here)
-    assert (answer.status, answer.json["data"]) == (200, {"ended_sessions": 2}), answer.text
-    assert [me(api, each) for each in (here, *others, stranger)] == [200, 401, 401, 200]
-    assert [api.sign_in(name, each).status for each in (PASSWORD, NEW)] == [401, 200]
+    other_user = api.token(api.add_user(f"{name}.other"))
+    response = change(api, here)
+    assert (response.status, response.json["data"]) == (200, {"ended_sessions": 2}), response.text
+    assert [me(api, token) for token in (here, *others, other_user)] == [200, 401, 401, 200]
+    assert [api.sign_in(name, password).status for password in (PASSWORD, NEW)] == [401, 200]
     (event,) = recorded(api, "user.password_changed", name)
     assert (event["outcome"], event["ended_sessions"]) == ("success", 2)
     assert event["address"] == "127.0.0.1"
@@ -217,17 +217,17 @@ def test_a_wrong_current_password_changes_nothing_and_counts_as_a_guess(
 ) -> None:
     token, other = api.token(name), api.token(name)
     for _ in range(5):
-        answer = change(api, token, WRONG)
-        assert answer.status == 403, answer.text
-        assert answer.json["error"]["code"] == "wrong_password"
+        response = change(api, token, WRONG)
+        assert response.status == 403, response.text
+        assert response.json["error"]["code"] == "wrong_password"
     refused = change(api, token)
     assert refused.status == 429, refused.text
     assert int(refused.headers["Retry-After"]) > 0
-    assert api.sign_in(name).status == 429, "signing in is guessing too"
+    assert api.sign_in(name).status == 429, "wrong passwords count for sign-in too"
     assert (me(api, token), me(api, other)) == (200, 200)
     api.sql("DELETE FROM aliaport_operations_sign_in_failures")
-    assert api.sign_in(name).status == 200, "the password is the old one"
-    outcomes = [each["outcome"] for each in recorded(api, "user.password_change_failed", name)]
+    assert api.sign_in(name).status == 200, "the old password is still valid"
+    outcomes = [event["outcome"] for event in recorded(api, "user.password_change_failed", name)]
     assert outcomes == ["failure"] * 5
 
 
@@ -236,63 +236,65 @@ def test_a_wrong_current_password_changes_nothing_and_counts_as_a_guess(
     [
         ("elf Zeichen", "12 characters"),
         ("ababababababab", "5 different characters"),
-        ("x{name} 12345", "user's name"),
-        ("X{NAME} 12345", "user's name"),
+        ("x{name} 12345", "user name"),
+        ("X{NAME} 12345", "user name"),
         ("abcdef" * 171, "1024 characters"),
         ("", "12 characters"),
     ],
 )
-def test_a_weak_new_password_is_refused_by_its_field(
+def test_a_weak_new_password_is_refused_with_its_path(
     api: Operations, name: str, new: str, message: str
 ) -> None:
     token, other = api.token(name), api.token(name)
-    answer = change(api, token, new=new.format(name=name, NAME=name.upper()))
-    assert answer.status == 422, answer.text
-    (field,) = answer.json["error"]["fields"]
+    response = change(api, token, new=new.format(name=name, NAME=name.upper()))
+    assert response.status == 422, response.text
+    (field,) = response.json["error"]["fields"]
     assert field["path"] == "body.new_password"
     assert message in field["message"]
     assert me(api, other) == 200
     assert api.sign_in(name).status == 200
 
 
-def test_of_two_changes_at_once_one_wins(api: Operations, name: str) -> None:
+def test_only_one_of_two_concurrent_changes_succeeds(api: Operations, name: str) -> None:
     tokens = [api.token(name) for _ in range(2)]
     news = [f"{NEW} {number}" for number in range(2)]
     with ThreadPoolExecutor(2) as callers:
-        answers = list(
+        responses = list(
             callers.map(
                 lambda pair: change(api, pair[0], new=pair[1]), zip(tokens, news, strict=True)
             )
         )
-    won = [each.status == 200 for each in answers]
-    assert sorted(won) == [False, True], [each.text for each in answers]
-    lost = answers[won.index(False)]
-    # Whoever comes a moment later has a wrong password already, or no session any more.
+    won = [response.status == 200 for response in responses]
+    assert sorted(won) == [False, True], [response.text for response in responses]
+    lost = responses[won.index(False)]
+    # By then, the other password is wrong, or the session has ended.
     assert lost.status in (401, 403, 409), lost.text
     assert [me(api, token) == 200 for token in tokens] == won
     assert [api.sign_in(name, new).status == 200 for new in news] == won
 
 
-def test_what_cannot_be_recorded_ends_and_changes_nothing(api: Operations, name: str) -> None:
+def test_nothing_changes_if_the_audit_log_cannot_be_written(api: Operations, name: str) -> None:
     token, other = api.token(name), api.token(name)
     log = api.service.folder / "logs" / "audit.log"
     aside = log.rename(log.with_name("aside"))
-    log.mkdir()  # not even root can write into it as into a file
+    log.mkdir()  # a folder, which root cannot write to either
     try:
-        answers = [change(api, token), call(api, token, "POST", "/auth/logout")]
+        responses = [change(api, token), call(api, token, "POST", "/auth/logout")]
     finally:
         log.rmdir()
         aside.rename(log)
-    for answer in answers:
-        assert answer.status == 503, answer.text
-        assert answer.json["error"]["code"] == "audit_unavailable"
+    for response in responses:
+        assert response.status == 503, response.text
+        assert response.json["error"]["code"] == "audit_unavailable"
     assert (me(api, token), me(api, other)) == (200, 200)
-    assert api.sign_in(name).status == 200, "the password is the old one"
+    assert api.sign_in(name).status == 200, "the old password is still valid"
 
 
-def test_no_sign_in_with_the_old_password_outlives_its_reset(api: Operations, name: str) -> None:
+def test_a_sign_in_with_the_old_password_does_not_survive_its_reset(
+    api: Operations, name: str
+) -> None:
     before = api.token(name)
-    # Whoever wants to end the user's sessions must wait.
+    # Ending the user's sessions must wait for this lock.
     lock = (
         "SELECT FROM aliaport_operations_sessions s "
         f"JOIN aliaport_operations_users u ON u.id = s.user_id WHERE u.name = '{name}' "
@@ -303,28 +305,28 @@ def test_no_sign_in_with_the_old_password_outlives_its_reset(api: Operations, na
             reset = threads.submit(
                 api.command, "user", "reset", name, "--password-stdin", typed=NEW
             )
-            # It has written the new password, waits for the session's row and has yet to commit.
+            # It has written the new password, and waits for the session's row before its commit.
             wait_for_blocked(api, 1)
             sign_in = threads.submit(api.sign_in, name)
             wait_until(
                 lambda: sign_in.done() or blocked(api) == 2,
-                "the sign-in is through, or waits for the reset",
+                "the sign-in has finished, or waits for the reset",
             )
-        done, answer = reset.result(60), sign_in.result(30)
+        done, response = reset.result(60), sign_in.result(30)
     assert done.returncode == 0, done.stderr
     assert me(api, before) == 401
-    if answer.status == 200:
-        token = answer.json["data"]["token"]
-        assert me(api, token) == 401, "a session begun with the old password is still open"
+    if response.status == 200:
+        token = response.json["data"]["token"]
+        assert me(api, token) == 401, "a session started with the old password is still open"
     else:
-        assert answer.status == 401, answer.text
-    assert [api.sign_in(name, each).status for each in (PASSWORD, NEW)] == [401, 200]
+        assert response.status == 401, response.text
+    assert [api.sign_in(name, password).status for password in (PASSWORD, NEW)] == [401, 200]
 
 
-def test_active_users_are_counted_over_all_replicas(
+def test_active_users_are_counted_across_all_replicas(
     api: Operations, short: Operations, name: str
 ) -> None:
-    # Not so long ago that the sessions of the other tests end.
+    # Recent enough for the sessions of the other tests not to expire.
     everybody = "UPDATE aliaport_operations_sessions SET last_used_at = now() - interval '{}'"
     api.sql(everybody.format("16 minutes"))
     assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (0, 0)
@@ -337,6 +339,8 @@ def test_active_users_are_counted_over_all_replicas(
         move(api, token, "last_used_at", "- interval '15 minutes'")
     assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (0, 0)
     assert me(api, theirs) == 200
-    assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (1, 1), "a request makes active again"
+    assert (api.metric(ACTIVE), short.metric(ACTIVE)) == (1, 1), (
+        "a request makes a user active again"
+    )
     assert call(api, theirs, "POST", "/auth/logout").status == 200
-    assert api.metric(ACTIVE) == 1, "who has just signed out was here"
+    assert api.metric(ACTIVE) == 1, "a user who has just signed out was active"

@@ -1,4 +1,4 @@
-"""Signing in: what it answers, what it stores, and what it tells nobody."""
+"""Tests of sign-in: its response, what is stored, and what is not revealed."""
 
 import hashlib
 import unicodedata
@@ -19,9 +19,9 @@ from tests.support.postgres import TcpPostgres
 from tests.support.service import Response
 from tests.support.waiting import wait_until
 
-SELDOM_THROTTLED = {
-    f"ALIAPORT_APPS__OPERATIONS__FAILURES_PER_{each}": "1000"
-    for each in ("USER_AND_ADDRESS", "ADDRESS", "USER")
+HIGH_LIMITS = {
+    f"ALIAPORT_APPS__OPERATIONS__FAILURES_PER_{limit}": "1000"
+    for limit in ("USER_AND_ADDRESS", "ADDRESS", "USER")
 } | PATIENT
 WRONG = "some other words 42"
 
@@ -29,7 +29,7 @@ WRONG = "some other words 42"
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
     folder = tmp_path_factory.mktemp("sign-in") / "run"
-    with serve(server, folder, **SELDOM_THROTTLED) as operations:
+    with serve(server, folder, **HIGH_LIMITS) as operations:
         yield operations
 
 
@@ -68,17 +68,17 @@ def attempts_counted(api: Operations) -> int:
 
 
 def signed_in(api: Operations, user: str) -> list[tuple[str, str]]:
-    """The address and outcome of a user's recorded sign-ins, in their order."""
+    """Return the addresses and outcomes of a user's sign-ins in the audit log, in order."""
     return [
-        (each["address"], each["outcome"])
-        for each in api.service.events("user.signed_in")
-        if each["user"] == user
+        (event["address"], event["outcome"])
+        for event in api.service.events("user.signed_in")
+        if event["user"] == user
     ]
 
 
 @contextmanager
 def no_audit_log(api: Operations) -> Iterator[None]:
-    """Put a folder where the audit log should be, which not even root can write as a file."""
+    """Replace the audit log by a folder, which root cannot write to either."""
     log = api.service.folder / "logs" / "audit.log"
     aside = log.with_name("aside")
     log.rename(aside)
@@ -90,12 +90,12 @@ def no_audit_log(api: Operations) -> Iterator[None]:
         aside.rename(log)
 
 
-def test_signing_in_answers_a_token_and_who_one_is(api: Operations) -> None:
+def test_signing_in_returns_a_token_and_the_user(api: Operations) -> None:
     name = new_user(api, "viewer")
-    answer = api.sign_in(name)
-    assert answer.status == 200, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    data = answer.json["data"]
+    response = api.sign_in(name)
+    assert response.status == 200, response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    data = response.json["data"]
     assert set(data) == {"token", "expires_at", "idle_seconds", "user"}
     assert data["user"] == {"name": name, "role": "viewer"}
     assert data["idle_seconds"] == 30 * 60
@@ -108,31 +108,31 @@ def test_signing_in_answers_a_token_and_who_one_is(api: Operations) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_everybody_is_told_the_own_role(api: Operations, role: str) -> None:
+def test_me_returns_the_role(api: Operations, role: str) -> None:
     me = api.data("GET", "/auth/me", role=role)
     assert set(me) == {"user", "signed_in_at", "expires_at"}
     assert me["user"] == {"name": role, "role": role}
     assert me["signed_in_at"] < me["expires_at"]
 
 
-def test_each_sign_in_has_a_long_token_of_its_own(api: Operations) -> None:
+def test_each_sign_in_gets_a_new_long_token(api: Operations) -> None:
     name = new_user(api)
     tokens = {api.token(name) for _ in range(5)}
     assert len(tokens) == 5
     assert all(len(token) >= 43 for token in tokens), "256 bits take 43 characters of base64"
-    assert len({token[:8] for token in tokens}) == 5, "they share a beginning"
+    assert len({token[:8] for token in tokens}) == 5, "tokens must not share a prefix"
 
 
-def test_a_name_is_known_in_any_case_and_a_password_in_any_spelling(api: Operations) -> None:
+def test_names_ignore_case_and_passwords_ignore_composition(api: Operations) -> None:
     name = new_user(api)
     decomposed = unicodedata.normalize("NFD", PASSWORD)
     assert decomposed != PASSWORD
     assert api.sign_in(f" {name.upper()} ", decomposed).status == 200
     assert api.sign_in(name, PASSWORD.upper()).status == 401
-    assert api.sign_in(name, f"{PASSWORD} ").status == 401, "blanks count in passwords"
+    assert api.sign_in(name, f"{PASSWORD} ").status == 401, "spaces matter in passwords"
 
 
-def test_neither_token_nor_password_is_written_anywhere(api: Operations) -> None:
+def test_neither_token_nor_password_is_stored_or_logged(api: Operations) -> None:
     name = f"u{uuid.uuid4().hex[:10]}"
     first, second, wrong, mistaken, weak = (f"{n}-{uuid.uuid4().hex}" for n in "abcde")
     weak = f"{name}-{weak}"
@@ -146,14 +146,14 @@ def test_neither_token_nor_password_is_written_anywhere(api: Operations) -> None
     assert api.call("POST", "/auth/login", body, role=None).status == 422
     for current, new in ((first, weak), (wrong, second), (first, second)):
         change = {"current_password": current, "new_password": new}
-        answer = api.call("POST", "/auth/password", change, role=None, headers=own)
-    assert answer.status == 200, answer.text
+        response = api.call("POST", "/auth/password", change, role=None, headers=own)
+    assert response.status == 200, response.text
     assert api.call("POST", "/auth/logout", role=None, headers=own).status == 200
     tables = api.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").splitlines()
     stored = api.sql(" UNION ALL ".join(f"SELECT t::text FROM {table} t" for table in tables))
     hashed = hashlib.sha256(token.encode()).hexdigest()
-    assert hashed in stored, "the session is known by its token's hash"
-    assert api.events(), "all is logged"
+    assert hashed in stored, "the session is stored with the hash of its token"
+    assert api.events(), "the requests are logged"
     files = [path for path in api.service.folder.rglob("*") if path.is_file()]
     assert {"api.log", "audit.log", "output.txt"} <= {path.name for path in files}
     places = {str(path): path.read_text() for path in files}
@@ -162,8 +162,8 @@ def test_neither_token_nor_password_is_written_anywhere(api: Operations) -> None
     for place, text in places.items():
         folded = text.casefold()
         for secret in (token, first, second, wrong, mistaken, weak):
-            assert secret.casefold() not in folded, f"{secret} stands in {place}"
-            assert secret.encode().hex() not in folded, f"{secret} stands in {place}"
+            assert secret.casefold() not in folded, f"{secret} is in {place}"
+            assert secret.encode().hex() not in folded, f"{secret} is in {place}"
         assert place == "the database" or hashed not in folded, f"the token's hash is in {place}"
 
 
@@ -172,43 +172,43 @@ def test_an_unknown_name_a_wrong_password_and_a_disabled_user_look_the_same(
 ) -> None:
     disabled = new_user(api)
     disable(api, disabled)
-    answers = [
+    responses = [
         api.sign_in(f"u{uuid.uuid4().hex[:10]}"),
         api.sign_in(new_user(api), WRONG),
         api.sign_in(disabled),
     ]
-    unknown, wrong, closed = (_without_ids(each) for each in answers)
+    unknown, wrong, closed = (_without_ids(response) for response in responses)
     assert unknown == wrong == closed
     assert unknown[0] == 401
-    assert answers[0].json["error"]["code"] == "wrong_credentials"
+    assert responses[0].json["error"]["code"] == "wrong_credentials"
 
 
-def _without_ids(answer: Response) -> tuple[Any, ...]:
-    error = {k: v for k, v in answer.json["error"].items() if k not in ("request_id", "trace_id")}
+def _without_ids(response: Response) -> tuple[Any, ...]:
+    error = {k: v for k, v in response.json["error"].items() if k not in ("request_id", "trace_id")}
     ids = ("Date", "X-Request-ID", "traceparent")
-    headers = [(k, v) for k, v in answer.headers.items() if k not in ids]
-    return answer.status, set(answer.json), error, headers
+    headers = [(k, v) for k, v in response.headers.items() if k not in ids]
+    return response.status, set(response.json), error, headers
 
 
 def measured(
     api: Operations, clock: Callable[[], float], names: dict[str, str]
 ) -> dict[str, float]:
-    """The median by `clock` of 15 attempts under each name: interleaved, as noise hits all."""
+    """Return the median of 15 attempts by `clock` for each name, interleaved against noise."""
     taken: dict[str, list[float]] = {kind: [] for kind in names}
     for _ in range(15):
         for kind, name in names.items():
             began = clock()
-            answer = api.sign_in(name, WRONG)
+            response = api.sign_in(name, WRONG)
             taken[kind].append(clock() - began)
-            assert answer.status == 401, answer.text
-    return {kind: median(each) for kind, each in taken.items()}
+            assert response.status == 401, response.text
+    return {kind: median(times) for kind, times in taken.items()}
 
 
-def test_the_time_of_a_refusal_does_not_tell_whether_the_name_is_known(api: Operations) -> None:
+def test_the_duration_of_a_refusal_does_not_reveal_known_names(api: Operations) -> None:
     names = {"known": new_user(api), "disabled": new_user(api), "unknown": "nobody-of-this-name"}
     disable(api, names["disabled"])
-    # No matter of speed but of a side channel: a refusal without hashing would be several times
-    # faster, so a generous bound does. A busy machine may spoil one round; a channel spoils all.
+    # This tests a side channel, not speed: a refusal without hashing would be several times faster,
+    # so a generous bound is enough. A busy machine can spoil one round, a side channel spoils all.
     rounds = []
     for _ in range(4):
         rounds.append(measured(api, perf_counter, names))
@@ -218,11 +218,13 @@ def test_the_time_of_a_refusal_does_not_tell_whether_the_name_is_known(api: Oper
 
 
 def test_a_password_is_hashed_for_unknown_names_too(api: Operations) -> None:
-    # The work of the service's process and not the time, which a busy machine stretches.
+    # Measures CPU time of the service, since elapsed time grows on a busy machine.
     def work() -> float:
         total = 0
         for thread in Path(f"/proc/{api.service.process.pid}/task").iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError):  # a thread may end meanwhile
+            with suppress(
+                FileNotFoundError, ProcessLookupError
+            ):  # a thread can end in the meantime
                 total += int((thread / "schedstat").read_text().split()[0])
         return total
 
@@ -230,7 +232,7 @@ def test_a_password_is_hashed_for_unknown_names_too(api: Operations) -> None:
     assert work_done["unknown"] > work_done["known"] / 2, work_done
 
 
-def test_passwords_are_stored_as_argon2id_of_today(api: Operations) -> None:
+def test_passwords_are_stored_as_argon2id_with_current_parameters(api: Operations) -> None:
     name = f"u{uuid.uuid4().hex[:10]}"
     added = api.invoke("user", "add", name, "--role", "clerk", "--password-stdin", typed=PASSWORD)
     assert added.returncode == 0, added.stderr
@@ -241,19 +243,19 @@ def test_passwords_are_stored_as_argon2id_of_today(api: Operations) -> None:
     api.data("POST", "/auth/password", change, role=None, headers=authorization)
     assert hash_of(api, name).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     salts.add(hash_of(api, name).split("$")[4])
-    assert len(salts) == 2, "each hash has a salt of its own"
+    assert len(salts) == 2, "each hash has its own salt"
 
 
 def weaker(password: str = PASSWORD) -> str:
     return PasswordHasher(time_cost=1, memory_cost=8192).hash(password)
 
 
-def test_an_older_weaker_hash_is_renewed_by_the_next_sign_in(api: Operations) -> None:
+def test_a_weaker_hash_is_renewed_by_the_next_sign_in(api: Operations) -> None:
     name = new_user(api)
     old = weaker()
     set_hash(api, name, old)
     assert api.sign_in(name, WRONG).status == 401
-    assert hash_of(api, name) == old, "a wrong password renews nothing"
+    assert hash_of(api, name) == old, "a wrong password does not renew the hash"
     assert api.sign_in(name).status == 200
     renewed = extract_parameters(hash_of(api, name))
     assert (renewed.type, renewed.memory_cost, renewed.time_cost) == (Type.ID, 19_456, 2)
@@ -261,16 +263,16 @@ def test_an_older_weaker_hash_is_renewed_by_the_next_sign_in(api: Operations) ->
     assert api.sign_in(name, WRONG).status == 401
 
 
-def test_signing_in_twice_at_once_with_an_older_hash_succeeds_twice(api: Operations) -> None:
+def test_concurrent_sign_ins_with_a_weaker_hash_all_succeed(api: Operations) -> None:
     for _ in range(3):
         name = new_user(api)
         set_hash(api, name, weaker())
         with ThreadPoolExecutor(4) as callers:
-            answers = list(callers.map(api.sign_in, [name] * 4))
-        assert [each.status for each in answers] == [200] * 4, "the password was right each time"
+            responses = list(callers.map(api.sign_in, [name] * 4))
+        assert [response.status for response in responses] == [200] * 4, "the password was correct"
 
 
-def test_a_hash_that_is_none_lets_nobody_in(api: Operations) -> None:
+def test_an_invalid_hash_matches_no_password(api: Operations) -> None:
     name = new_user(api)
     set_hash(api, name, "!")
     assert api.sign_in(name).status == 401
@@ -291,22 +293,26 @@ def test_a_hash_that_is_none_lets_nobody_in(api: Operations) -> None:
         ({"username": "cl\0erk", "password": PASSWORD}, "body.username"),
     ],
 )
-def test_a_wrong_body_is_told_by_its_field(api: Operations, body: Any, path: str) -> None:
+def test_an_invalid_field_is_reported_with_its_path(api: Operations, body: Any, path: str) -> None:
     error = api.refused(422, "POST", "/auth/login", body, role=None)
-    assert path in [each["path"] for each in error["fields"]]
+    assert path in [field["path"] for field in error["fields"]]
     assert PASSWORD not in str(error)
 
 
 def test_sign_ins_are_counted_by_their_result(api: Operations) -> None:
     name = new_user(api)
     results = ("succeeded", "failed")
-    series = [f'aliaport_operations_sign_ins_total{{result="{each}"}}' for each in results]
-    before = [api.metric(each) for each in series]
-    assert [api.sign_in(name, each).status for each in (WRONG, PASSWORD, WRONG)] == [401, 200, 401]
-    assert [api.metric(each) for each in series] == [before[0] + 1, before[1] + 2]
+    series = [f'aliaport_operations_sign_ins_total{{result="{result}"}}' for result in results]
+    before = [api.metric(counter) for counter in series]
+    assert [api.sign_in(name, password).status for password in (WRONG, PASSWORD, WRONG)] == [
+        401,
+        200,
+        401,
+    ]
+    assert [api.metric(counter) for counter in series] == [before[0] + 1, before[1] + 2]
 
 
-def test_sign_ins_are_recorded_but_not_the_names_that_are_no_users(api: Operations) -> None:
+def test_sign_ins_are_recorded_without_unknown_names(api: Operations) -> None:
     name, disabled, nobody = new_user(api), new_user(api), f"nobody{uuid.uuid4().hex[:8]}"
     disable(api, disabled)
     for user, password in (
@@ -323,42 +329,42 @@ def test_sign_ins_are_recorded_but_not_the_names_that_are_no_users(api: Operatio
     assert not [path.name for path in logs.iterdir() if nobody in path.read_text()]
 
 
-def test_no_sign_in_is_granted_that_cannot_be_recorded(api: Operations) -> None:
+def test_sign_in_is_refused_if_the_audit_log_cannot_be_written(api: Operations) -> None:
     name = new_user(api)
     with no_audit_log(api):
-        answers = [api.sign_in(name, each) for each in (PASSWORD, WRONG)]
-    for answer in answers:
-        assert answer.status == 503, answer.text
-        assert answer.json["error"]["code"] == "audit_unavailable"
-        assert int(answer.headers["Retry-After"]) > 0
+        responses = [api.sign_in(name, password) for password in (PASSWORD, WRONG)]
+    for response in responses:
+        assert response.status == 503, response.text
+        assert response.json["error"]["code"] == "audit_unavailable"
+        assert int(response.headers["Retry-After"]) > 0
     assert sessions_of(api, name) == 0
-    assert api.sign_in(name).status == 200, "it heals by itself"
+    assert api.sign_in(name).status == 200, "the service recovers"
     assert signed_in(api, name) == [("127.0.0.1", "success")]
 
 
-def test_the_service_goes_on_while_a_password_is_hashed(api: Operations) -> None:
-    # A hash so slow that hundreds of other requests fit into the time of its check, so a few do
-    # on any machine; on the service's own loop none would be answered meanwhile.
+def test_the_service_responds_while_a_password_is_hashed(api: Operations) -> None:
+    # The hash is so slow that even a busy machine serves a few other requests during its check.
+    # On the service's own loop, none would be served in the meantime.
     name = new_user(api)
     set_hash(api, name, PasswordHasher(time_cost=60, memory_cost=19_456, parallelism=1).hash(WRONG))
     before = attempts_counted(api)
     with ThreadPoolExecutor(1) as caller:
         attempt = caller.submit(api.sign_in, name)
         wait_until(lambda: attempts_counted(api) > before, "the attempt is counted, then checked")
-        answered = 0
-        while not attempt.done() and answered < 5:
+        served = 0
+        while not attempt.done() and served < 5:
             assert api.service.get("/health").status == 200
-            answered += 1
-        assert answered == 5, f"/health was answered only {answered} times meanwhile"
-        assert not attempt.done(), "the password was checked before /health was asked"
+            served += 1
+        assert served == 5, f"/health responded only {served} times in the meantime"
+        assert not attempt.done(), "the password was checked before /health was requested"
         assert attempt.result().status == 401
 
 
-def test_too_many_sign_ins_at_once_are_turned_away_and_harm_nothing_else(
+def test_too_many_concurrent_sign_ins_are_refused_and_do_not_affect_other_requests(
     api: Operations, tmp_path: Path
 ) -> None:
-    # Hashing alone is to be short, and nobody waits in vain for a connection.
-    narrow = SELDOM_THROTTLED | {
+    # Only hashing threads must run out, not connections.
+    narrow = HIGH_LIMITS | {
         "ALIAPORT_APPS__OPERATIONS__HASHING_THREADS": "1",
         "ALIAPORT_APPS__OPERATIONS__MAX_HASHING": "2",
         "ALIAPORT_APPS__OPERATIONS__POOL_SIZE": "4",
@@ -371,15 +377,15 @@ def test_too_many_sign_ins_at_once_are_turned_away_and_harm_nothing_else(
         health = []
         with ThreadPoolExecutor(40) as callers:
             attempts = [callers.submit(service.sign_in, name) for _ in range(40)]
-            while not all(each.done() for each in attempts):
+            while not all(attempt.done() for attempt in attempts):
                 health.append(service.service.get("/health").status)
-        answers = [each.result() for each in attempts]
-        assert {each.status for each in answers} == {200, 503}
+        responses = [attempt.result() for attempt in attempts]
+        assert {response.status for response in responses} == {200, 503}
         assert set(health) == {200}
-        refused = [each for each in answers if each.status == 503]
-        for each in refused:
-            assert each.json["error"]["code"] == "overloaded"
-            assert int(each.headers["Retry-After"]) > 0
+        refused = [response for response in responses if response.status == 503]
+        for response in refused:
+            assert response.json["error"]["code"] == "overloaded"
+            assert int(response.headers["Retry-After"]) > 0
         assert service.metric(shed) == len(refused)
-        assert service.sign_in(name).status == 200, "it is over with the rush"
-        assert attempts_counted(api) == before, "who was turned away has guessed nothing"
+        assert service.sign_in(name).status == 200, "sign-in works again afterwards"
+        assert attempts_counted(api) == before, "refused attempts are not counted as guesses"

@@ -1,4 +1,4 @@
-"""Guessing passwords is slowed down, and nobody else is."""
+"""Tests of the throttle: it slows down guessing, and nothing else."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ from tests.support.postgres import TcpPostgres
 from tests.support.service import Response
 
 BOTH, ADDRESS, USER = 5, 8, 12
-"""Failures by user and address, by address, by user; the last two smaller than by default."""
+"""Limits by user and address, by address, and by user; the last two are below the defaults."""
 
 LIMITS = {
     "ALIAPORT_APPS__OPERATIONS__FAILURES_PER_ADDRESS": str(ADDRESS),
@@ -29,7 +29,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="module")
 def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A service behind a proxy: each test calls from addresses of its own."""
+    """Start a service behind a proxy, so that each test can use its own addresses."""
     folder = tmp_path_factory.mktemp("throttle") / "run"
     config = 'trusted_proxies = ["127.0.0.0/8"]\n'
     with serve(server, folder, config=config, **LIMITS) as operations:
@@ -38,7 +38,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def direct(api: Operations, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    """A replica that trusts no proxy."""
+    """Start a replica that trusts no proxy."""
     folder = tmp_path_factory.mktemp("direct") / "run"
     with replica(api, folder, **LIMITS) as operations:
         yield operations
@@ -68,33 +68,33 @@ def statuses(api: Operations, name: str, address: str, times: int) -> list[int]:
 
 
 def throttled(api: Operations, address: str) -> int:
-    """How often it was recorded that attempts from this address are refused."""
+    """Return how often the audit log has a throttled sign-in from this address."""
     events = api.service.events("user.sign_in_throttled")
-    return sum(1 for each in events if each["address"] == address)
+    return sum(1 for event in events if event["address"] == address)
 
 
 def move_windows(api: Operations, seconds: int) -> None:
-    """Let all windows have begun so many seconds earlier."""
+    """Move the start of all windows back by some seconds."""
     api.sql(
         "UPDATE aliaport_operations_sign_in_failures "
         f"SET since = since - interval '{seconds} seconds'"
     )
 
 
-def test_after_five_wrong_passwords_not_even_the_right_one_counts(
+def test_after_five_wrong_passwords_even_the_right_one_is_refused(
     api: Operations, name: str, address: str
 ) -> None:
     assert statuses(api, name, address, BOTH) == [401] * BOTH
     for password in (WRONG, PASSWORD):
-        answer = guess(api, name, address, password)
-        assert answer.status == 429, answer.text
-        assert answer.json["error"]["code"] == "too_many_attempts"
-        wait = int(answer.headers["Retry-After"])
+        response = guess(api, name, address, password)
+        assert response.status == 429, response.text
+        assert response.json["error"]["code"] == "too_many_attempts"
+        wait = int(response.headers["Retry-After"])
         assert WINDOW - 60 < wait <= WINDOW
-        assert f"try again in {wait} s" in answer.json["error"]["message"]
+        assert f"try again in {wait} s" in response.json["error"]["message"]
 
 
-def test_the_user_is_not_locked_out_elsewhere_nor_others_here(
+def test_other_addresses_of_the_user_and_other_users_are_not_locked_out(
     api: Operations, name: str, address: str
 ) -> None:
     token = api.token(name)
@@ -107,16 +107,16 @@ def test_the_user_is_not_locked_out_elsewhere_nor_others_here(
     assert api.call("GET", "/auth/me", role=None, headers=bearer).status == 200
 
 
-def test_unknown_names_are_slowed_down_like_users(api: Operations, name: str, address: str) -> None:
+def test_unknown_names_are_throttled_like_users(api: Operations, name: str, address: str) -> None:
     elsewhere = new_address()
     known = [guess(api, name, address) for _ in range(BOTH + 1)]
     unknown = [guess(api, f"{name}.nobody", elsewhere) for _ in range(BOTH + 1)]
-    assert [each.status for each in known] == [each.status for each in unknown]
+    assert [response.status for response in known] == [response.status for response in unknown]
     assert set(known[-1].headers) == set(unknown[-1].headers)
     assert known[-1].json["error"]["code"] == unknown[-1].json["error"]["code"]
 
 
-def test_other_spellings_of_a_name_are_the_same_name(
+def test_other_spellings_of_a_name_count_as_the_same_name(
     api: Operations, name: str, address: str
 ) -> None:
     for spelling in (name, name.upper(), f" {name}", f"{name}  ", name.title()):
@@ -124,14 +124,14 @@ def test_other_spellings_of_a_name_are_the_same_name(
     assert guess(api, name, address, PASSWORD).status == 429
 
 
-def test_one_address_may_not_try_many_names(api: Operations, name: str, address: str) -> None:
+def test_one_address_cannot_try_many_names(api: Operations, name: str, address: str) -> None:
     tried = [guess(api, f"{name}.{number}", address).status for number in range(ADDRESS)]
     assert tried == [401] * ADDRESS
     assert guess(api, name, address, PASSWORD).status == 429
     assert guess(api, name, new_address(), PASSWORD).status == 200
 
 
-def test_an_own_account_does_not_make_an_address_innocent(
+def test_successful_sign_ins_do_not_reset_the_count_of_an_address(
     api: Operations, name: str, address: str
 ) -> None:
     for number in range(ADDRESS - 1):
@@ -141,22 +141,24 @@ def test_an_own_account_does_not_make_an_address_innocent(
     assert guess(api, name, address, PASSWORD).status == 429
 
 
-def test_many_addresses_may_not_try_one_name(api: Operations, name: str) -> None:
+def test_many_addresses_cannot_try_one_name(api: Operations, name: str) -> None:
     addresses = [new_address() for _ in range(USER // 4)]
-    for each in addresses:
-        assert statuses(api, name, each, 4) == [401] * 4
+    for address in addresses:
+        assert statuses(api, name, address, 4) == [401] * 4
     assert guess(api, name, new_address(), PASSWORD).status == 429
     assert guess(api, f"{name}.other", addresses[0]).status == 401
 
 
-def test_the_wait_gets_shorter_and_ends(api: Operations, name: str, address: str) -> None:
+def test_the_wait_gets_shorter_and_expires(api: Operations, name: str, address: str) -> None:
     statuses(api, name, address, BOTH)
     move_windows(api, WINDOW - 100)
-    answer = guess(api, name, address)
-    assert answer.status == 429
-    assert 0 < int(answer.headers["Retry-After"]) <= 100, "refused attempts prolong nothing"
+    response = guess(api, name, address)
+    assert response.status == 429
+    assert 0 < int(response.headers["Retry-After"]) <= 100, (
+        "refused attempts do not extend the wait"
+    )
     move_windows(api, 100)
-    assert statuses(api, name, address, BOTH) == [401] * BOTH, "counted from the beginning again"
+    assert statuses(api, name, address, BOTH) == [401] * BOTH, "the count starts again"
     assert guess(api, name, address).status == 429
 
 
@@ -168,20 +170,20 @@ def test_refused_attempts_do_not_count_against_the_user_elsewhere(
     assert guess(api, name, new_address(), PASSWORD).status == 200
 
 
-def test_guesses_at_once_cannot_slip_through(api: Operations, name: str, address: str) -> None:
+def test_concurrent_guesses_do_not_exceed_the_limit(
+    api: Operations, name: str, address: str
+) -> None:
     with ThreadPoolExecutor(20) as callers:
-        answers = list(callers.map(lambda _: guess(api, name, address).status, range(20)))
-    assert set(answers) == {401, 429}
-    assert answers.count(401) <= BOTH
+        responses = list(callers.map(lambda _: guess(api, name, address).status, range(20)))
+    assert set(responses) == {401, 429}
+    assert responses.count(401) <= BOTH
     assert guess(api, name, address, PASSWORD).status == 429
 
 
-def test_a_right_password_clears_the_mistakes_before(
-    api: Operations, name: str, address: str
-) -> None:
+def test_a_right_password_clears_earlier_failures(api: Operations, name: str, address: str) -> None:
     assert statuses(api, name, address, BOTH - 1) == [401] * (BOTH - 1)
     assert guess(api, name, address, PASSWORD).status == 200
-    # The address still has its four.
+    # The four failures still count for the address.
     assert statuses(api, name, address, ADDRESS - BOTH + 1) == [401] * (ADDRESS - BOTH + 1)
 
 
@@ -195,7 +197,7 @@ def test_an_ipv6_network_counts_as_one_address(api: Operations, name: str) -> No
     assert guess(api, name, neighbour, PASSWORD).status == 200
 
 
-def test_an_ipv4_address_in_the_dress_of_ipv6_is_the_same_address(
+def test_an_ipv4_mapped_ipv6_address_counts_as_the_ipv4_address(
     api: Operations, name: str, address: str
 ) -> None:
     for form in (address, f"::ffff:{address}", f"::FFFF:{address}", address, address):
@@ -204,7 +206,7 @@ def test_an_ipv4_address_in_the_dress_of_ipv6_is_the_same_address(
     assert guess(api, name, f"::ffff:{new_address()}", PASSWORD).status == 200
 
 
-def test_a_forged_header_before_the_proxys_own_does_not_help(
+def test_a_forged_header_before_that_of_the_proxy_does_not_help(
     api: Operations, name: str, address: str
 ) -> None:
     for number in range(BOTH):
@@ -215,7 +217,7 @@ def test_a_forged_header_before_the_proxys_own_does_not_help(
 
 
 def forged(api: Operations, name: str, lines: list[str]) -> int:
-    """The answer to a right password under several lines of the header."""
+    """Return the status of a sign-in with these lines of X-Forwarded-For."""
     password = PASSWORD if len(lines) == 1 or lines[0].startswith("10.9.1.") else WRONG
     body = json.dumps({"username": name, "password": password}).encode()
     connection = http.client.HTTPConnection("127.0.0.1", api.service.port, timeout=30)
@@ -231,27 +233,29 @@ def forged(api: Operations, name: str, lines: list[str]) -> int:
         connection.close()
 
 
-def test_where_no_proxy_is_trusted_the_header_is_not_believed(
+def test_the_header_is_ignored_without_a_trusted_proxy(
     api: Operations, direct: Operations, name: str
 ) -> None:
     tried = [guess(direct, name, new_address()).status for _ in range(BOTH)]
     assert tried == [401] * BOTH
     assert guess(direct, name, new_address(), PASSWORD).status == 429
-    assert guess(api, name, new_address(), PASSWORD).status == 200, "behind the proxy it counts"
+    assert guess(api, name, new_address(), PASSWORD).status == 200, (
+        "behind a trusted proxy, the header counts"
+    )
 
 
 def test_replicas_count_together(api: Operations, direct: Operations) -> None:
     api.sql("DELETE FROM aliaport_operations_sign_in_failures")
     name = api.add_user(f"u{uuid.uuid4().hex[:10]}")
     both = [api, direct, api, direct, api]
-    # A header without any address of a caller leaves the peer's own, which both then see.
-    assert [guess(each, name, "127.0.0.1").status for each in both] == [401] * BOTH
-    for each in (api, direct):
-        assert guess(each, name, "127.0.0.1", PASSWORD).status == 429
+    # The header names only a trusted address, so both replicas use the peer's address.
+    assert [guess(service, name, "127.0.0.1").status for service in both] == [401] * BOTH
+    for service in (api, direct):
+        assert guess(service, name, "127.0.0.1", PASSWORD).status == 429
     api.sql("DELETE FROM aliaport_operations_sign_in_failures")
 
 
-def test_it_is_recorded_once_and_counted_each_time(
+def test_throttling_is_recorded_once_and_counted_each_time(
     api: Operations, name: str, address: str
 ) -> None:
     series = 'aliaport_operations_sign_ins_total{result="throttled"}'
@@ -260,13 +264,13 @@ def test_it_is_recorded_once_and_counted_each_time(
     assert throttled(api, address) == 0
     assert statuses(api, name, address, 4) == [429] * 4
     assert api.metric(series) == before + 4
-    assert throttled(api, address) == 1, "a guesser must not fill the audit log"
+    assert throttled(api, address) == 1, "guessing must not fill the audit log"
     move_windows(api, WINDOW)
     statuses(api, name, address, BOTH + 2)
-    assert throttled(api, address) == 2, "in the next window it is news again"
+    assert throttled(api, address) == 2, "it is recorded again in the next window"
 
 
-def test_what_was_typed_is_not_among_the_counts(api: Operations, address: str) -> None:
+def test_typed_names_and_addresses_are_stored_only_as_hashes(api: Operations, address: str) -> None:
     typed = f"a-secret-{uuid.uuid4().hex}"
     guess(api, typed, address)
     kept = api.sql("SELECT encode(key, 'escape') FROM aliaport_operations_sign_in_failures")

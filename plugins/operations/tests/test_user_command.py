@@ -1,4 +1,4 @@
-"""`aliaport-operations user`: who may sign in, managed on the command line."""
+"""Tests of `aliaport-operations user`, which manages users on the command line."""
 
 import fcntl
 import json
@@ -31,7 +31,7 @@ def name() -> str:
 
 
 def user(api: Operations, *arguments: str, typed: str | None = None, **environ: str) -> str:
-    """What `user …` prints; it must succeed."""
+    """Run `user …`, which must succeed, and return its output."""
     done = api.invoke("user", *arguments, typed=typed, **environ)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -43,21 +43,21 @@ def add(api: Operations, name: str, role: str = "clerk") -> str:
 
 
 def rows(api: Operations) -> str:
-    """Everything there is to change."""
+    """Return everything that the command can change."""
     return api.sql("SELECT u::text FROM aliaport_operations_users u ORDER BY id") + api.sql(
         "SELECT s::text FROM aliaport_operations_sessions s ORDER BY token_hash"
     )
 
 
 def recorded(api: Operations, user: str) -> list[dict[str, Any]]:
-    """What the audit logs of commands have about a user, in the order of its happening."""
+    """Return the events about a user in the audit logs of commands, in order."""
     lines = [
         json.loads(line)
         for path in (api.service.folder / "logs").glob("audit.log.*")
         for line in path.read_text().splitlines()
     ]
-    about = [each for each in lines if each.get("user.name") == user]
-    return sorted(about, key=lambda each: str(each["@timestamp"]))
+    about = [line for line in lines if line.get("user.name") == user]
+    return sorted(about, key=lambda event: str(event["@timestamp"]))
 
 
 def me(api: Operations, token: str) -> int:
@@ -66,36 +66,36 @@ def me(api: Operations, token: str) -> int:
 
 
 def test_a_user_is_added_listed_disabled_and_enabled(api: Operations, name: str) -> None:
-    assert add(api, name, "viewer") == f"{name} may sign in as viewer\n"
+    assert add(api, name, "viewer") == f"added {name} with the role viewer\n"
     token = api.token(name)
-    assert user(api, "disable", name) == f"{name} is disabled; 1 sessions were ended\n"
+    assert user(api, "disable", name) == f"{name} is disabled; sessions ended: 1\n"
     assert (me(api, token), api.sign_in(name).status) == (401, 401)
-    (line,) = [each for each in user(api, "list").splitlines() if name in each]
+    (line,) = [row for row in user(api, "list").splitlines() if name in row]
     days = api.sql(
         "SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), "
         "to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') "
         f"FROM aliaport_operations_users WHERE name = '{name}'"
     )
-    assert [each.strip() for each in line.split("│")[1:-1]] == [name, "viewer", *days.split("|")]
-    assert user(api, "enable", name) == f"{name} may sign in again\n"
-    assert me(api, token) == 401, "a session that was ended stays so"
+    assert [cell.strip() for cell in line.split("│")[1:-1]] == [name, "viewer", *days.split("|")]
+    assert user(api, "enable", name) == f"{name} is enabled\n"
+    assert me(api, token) == 401, "an ended session stays ended"
     assert api.sign_in(name).status == 200
     added, disabled, enabled = recorded(api, name)
     assert (added["message"], added["labels.role"]) == ("user.added", "viewer")
     assert disabled["message"] == "user.disabled"
     assert disabled["aliaport.numbers.ended_sessions"] == 1
     assert enabled["message"] == "user.enabled"
-    assert {each["event.outcome"] for each in (added, disabled, enabled)} == {"success"}
-    assert {each["labels.operator"] for each in (added, disabled, enabled)} == {OPERATOR}
+    assert {event["event.outcome"] for event in (added, disabled, enabled)} == {"success"}
+    assert {event["labels.operator"] for event in (added, disabled, enabled)} == {OPERATOR}
 
 
-def test_another_role_is_given_while_the_user_works(api: Operations, name: str) -> None:
+def test_a_changed_role_applies_to_an_open_session(api: Operations, name: str) -> None:
     api.add_user(name, "viewer")
     token = api.token(name)
-    assert user(api, "role", name, "--role", "admin") == f"{name} has the role admin now\n"
+    assert user(api, "role", name, "--role", "admin") == f"{name} now has the role admin\n"
     bearer = {"Authorization": f"Bearer {token}"}
-    told = api.data("GET", "/auth/me", role=None, headers=bearer)
-    assert told["user"] == {"name": name, "role": "admin"}
+    me = api.data("GET", "/auth/me", role=None, headers=bearer)
+    assert me["user"] == {"name": name, "role": "admin"}
     (event,) = recorded(api, name)
     assert (event["message"], event["labels.role"]) == ("user.role_changed", "admin")
     assert event["labels.operator"] == OPERATOR
@@ -104,10 +104,10 @@ def test_another_role_is_given_while_the_user_works(api: Operations, name: str) 
 def test_a_reset_password_ends_the_sessions(api: Operations, name: str) -> None:
     api.add_user(name)
     tokens = [api.token(name) for _ in range(2)]
-    told = user(api, "reset", name, "--password-stdin", typed=f"{NEW}\n")
-    assert told == f"{name} has a new password; 2 sessions were ended\n"
-    assert [me(api, each) for each in tokens] == [401, 401]
-    assert [api.sign_in(name, each).status for each in (PASSWORD, NEW)] == [401, 200]
+    output = user(api, "reset", name, "--password-stdin", typed=f"{NEW}\n")
+    assert output == f"{name} has a new password; sessions ended: 2\n"
+    assert [me(api, token) for token in tokens] == [401, 401]
+    assert [api.sign_in(name, password).status for password in (PASSWORD, NEW)] == [401, 200]
     (event,) = recorded(api, name)
     assert event["message"] == "user.password_reset"
     assert event["labels.operator"] == OPERATOR
@@ -116,7 +116,7 @@ def test_a_reset_password_ends_the_sessions(api: Operations, name: str) -> None:
     assert "argon2" not in str(event)
 
 
-def test_sessions_are_shown_and_ended(api: Operations, name: str) -> None:
+def test_sessions_are_listed_and_ended(api: Operations, name: str) -> None:
     api.add_user(name)
     tokens = [api.token(name) for _ in range(2)]
     long = "2001:db8:1111:2222:3333:4444:5555:6666"
@@ -131,11 +131,11 @@ def test_sessions_are_shown_and_ended(api: Operations, name: str) -> None:
     assert len(lines) == 2, shown
     for line, end in zip(lines, ends.splitlines(), strict=True):
         assert f"{end} UTC" in line, shown
-    assert not [each for each in tokens if each in shown]
-    assert recorded(api, name) == [], "looking changes nothing"
-    assert user(api, "sessions", name, "--end") == f"2 sessions of {name} were ended\n"
-    assert [me(api, each) for each in tokens] == [401, 401]
-    assert user(api, "sessions", name) == f"{name} has no session\n"
+    assert not [token for token in tokens if token in shown]
+    assert recorded(api, name) == [], "listing sessions is not recorded"
+    assert user(api, "sessions", name, "--end") == f"{name} is signed out; sessions ended: 2\n"
+    assert [me(api, token) for token in tokens] == [401, 401]
+    assert user(api, "sessions", name) == f"{name} has no sessions\n"
     assert api.sign_in(name).status == 200
     (event,) = recorded(api, name)
     assert event["message"] == "user.sessions_ended"
@@ -143,15 +143,17 @@ def test_sessions_are_shown_and_ended(api: Operations, name: str) -> None:
     assert event["aliaport.numbers.ended_sessions"] == 2
 
 
-def test_the_operator_is_who_the_system_says_and_no_variable(api: Operations, name: str) -> None:
+def test_the_operator_is_the_user_of_the_process_whatever_the_environment_says(
+    api: Operations, name: str
+) -> None:
     api.add_user(name)
     user(api, "enable", name, LOGNAME="somebody", USER="somebody")
-    assert [each["labels.operator"] for each in recorded(api, name)] == [OPERATOR]
+    assert [event["labels.operator"] for event in recorded(api, name)] == [OPERATOR]
 
 
 @pytest.mark.needs("root", "unshare")
-def test_an_operator_without_a_name_is_recorded_by_number(api: Operations, name: str) -> None:
-    # In a container the command may run under a number that no file has a name for.
+def test_an_operator_without_a_name_is_recorded_by_user_id(api: Operations, name: str) -> None:
+    # In a container, the command can run with a user ID that has no name.
     api.add_user(name)
     as_nobody = ["unshare", "--user", "--map-user=54321", *installed("aliaport-operations")]
     done = subprocess.run(
@@ -163,31 +165,31 @@ def test_an_operator_without_a_name_is_recorded_by_number(api: Operations, name:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert [each["labels.operator"] for each in recorded(api, name)] == ["54321"]
+    assert [event["labels.operator"] for event in recorded(api, name)] == ["54321"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "typed", "code", "told"),
+    ("arguments", "typed", "code", "message"),
     [
         (("add", "{new}", "--role", "clerk"), "elf Zeichen\n", 1, "at least 12 characters"),
         (("add", "{new}", "--role", "clerk"), "\n" + PASSWORD, 1, "at least 12 characters"),
-        (("add", "{new}", "--role", "clerk"), "x {new} 12", 1, "must not contain the user's name"),
-        (("add", "clerk", "--role", "admin"), PASSWORD, 1, "there is a user 'clerk' already"),
+        (("add", "{new}", "--role", "clerk"), "x {new} 12", 1, "must not contain the user name"),
+        (("add", "clerk", "--role", "admin"), PASSWORD, 1, "user 'clerk' already exists"),
         (("reset", "clerk"), "elf Zeichen", 1, "at least 12 characters"),
         (("reset", "{new}"), PASSWORD, 1, "there is no user '{new}'"),
     ],
 )
 def test_a_wrong_password_or_name_changes_nothing(
-    api: Operations, name: str, arguments: tuple[str, ...], typed: str, code: int, told: str
+    api: Operations, name: str, arguments: tuple[str, ...], typed: str, code: int, message: str
 ) -> None:
     before = rows(api)
-    words = [each.format(new=name) for each in arguments]
+    words = [argument.format(new=name) for argument in arguments]
     done = api.invoke("user", *words, "--password-stdin", typed=typed.replace("{new}", name))
     assert done.returncode == code
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("aliaport-operations: ")
-    assert told.format(new=name) in line
+    assert message.format(new=name) in line
     assert rows(api) == before
     assert recorded(api, name) == []
 
@@ -200,34 +202,36 @@ def test_a_wrong_password_or_name_changes_nothing(
         ("sessions", "{new}", "--end"),
     ],
 )
-def test_who_is_no_user_is_told_so(api: Operations, name: str, arguments: tuple[str, ...]) -> None:
-    done = api.invoke("user", *(each.format(new=name) for each in arguments))
+def test_an_unknown_user_is_reported(
+    api: Operations, name: str, arguments: tuple[str, ...]
+) -> None:
+    done = api.invoke("user", *(argument.format(new=name) for argument in arguments))
     assert done.returncode == 1
-    expected = f"there is no user '{name}'; `user list` shows those that there are"
+    expected = f"there is no user '{name}'; list all users with `user list`"
     assert done.stderr == f"aliaport-operations: {expected}\n"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("add", "Deneme", "--role", "clerk", "--password-stdin"), "Invalid value for NAME"),
         (("add", "deneme\n", "--role", "clerk", "--password-stdin"), "Invalid value for NAME"),
         (("role", "clerk", "--role", "Admin"), "'Admin' is not one of"),
-        (("add", "deneme", "--role", "clerk"), "there is no terminal to ask for the password"),
+        (("add", "deneme", "--role", "clerk"), "no terminal to prompt for the password"),
     ],
 )
 def test_wrong_arguments_change_nothing(
-    api: Operations, arguments: tuple[str, ...], told: str
+    api: Operations, arguments: tuple[str, ...], message: str
 ) -> None:
     before = rows(api)
     done = api.invoke("user", *arguments, typed=PASSWORD)
     assert done.returncode == 2
     assert "\nError: " in done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert rows(api) == before
 
 
-def test_a_password_in_no_known_encoding_is_refused_in_one_line(api: Operations, name: str) -> None:
+def test_a_password_that_is_not_utf8_is_refused_in_one_line(api: Operations, name: str) -> None:
     done = subprocess.run(
         [
             *installed("aliaport-operations"),
@@ -255,7 +259,7 @@ def test_a_password_in_no_known_encoding_is_refused_in_one_line(api: Operations,
         ("postgresql://aliaport:geheim42@127.0.0.1:{port}/service", "InvalidPasswordError"),
     ],
 )
-def test_a_database_that_cannot_be_reached_is_one_clear_line(
+def test_an_unreachable_database_is_reported_in_one_line(
     api: Operations, dsn: str, reason: str
 ) -> None:
     url = dsn.format(closed=free_port(), port=api.server.port)
@@ -266,8 +270,8 @@ def test_a_database_that_cannot_be_reached_is_one_clear_line(
     assert "geheim42" not in done.stdout
 
 
-def test_what_cannot_be_recorded_is_not_done(api: Operations, name: str) -> None:
-    # A file where the folder of the logs should be stops root too.
+def test_nothing_changes_if_the_audit_log_cannot_be_written(api: Operations, name: str) -> None:
+    # A file in place of the log folder stops root too.
     file = api.service.folder / "no-folder"
     file.write_text("")
     before = rows(api)
@@ -281,7 +285,7 @@ def test_what_cannot_be_recorded_is_not_done(api: Operations, name: str) -> None
 
 
 class Terminal:
-    """A command on a terminal of its own, as somebody sits before it."""
+    """A command on its own terminal, with a simulated user."""
 
     def __init__(self, leader: int, process: "subprocess.Popen[bytes]") -> None:
         self._leader = leader
@@ -290,7 +294,7 @@ class Terminal:
         self._at = 0
 
     def wait_for(self, text: str) -> None:
-        """Read until this text is shown, after the last one that was waited for."""
+        """Read until this text appears after the previous one."""
         while (found := self.shown.find(text, self._at)) < 0:
             ready, _, _ = select.select([self._leader], [], [], 30)
             assert ready, f"{text!r} was never shown: {self.shown!r}"
@@ -301,7 +305,7 @@ class Terminal:
         os.write(self._leader, text.encode())
 
     def read_to_end(self) -> int:
-        """Read what is left, and return the exit code."""
+        """Read the rest of the output, and return the exit code."""
         while True:
             try:
                 more = os.read(self._leader, 4096)
@@ -323,7 +327,7 @@ def terminal(api: Operations, *arguments: str) -> Iterator[Terminal]:
         stdout=follower,
         stderr=follower,
         start_new_session=True,
-        # The password is asked from the terminal of the session, wherever the input comes from.
+        # The command prompts on the terminal of the session, regardless of its input.
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(follower)
@@ -335,18 +339,18 @@ def terminal(api: Operations, *arguments: str) -> Iterator[Terminal]:
         os.close(leader)
 
 
-def test_the_password_is_asked_for_twice_and_not_shown(api: Operations, name: str) -> None:
+def test_the_password_is_prompted_for_twice_and_not_shown(api: Operations, name: str) -> None:
     with terminal(api, "add", name, "--role", "clerk") as screen:
-        screen.wait_for(f"Password of {name}: ")
+        screen.wait_for(f"Password for {name}: ")
         screen.type("elf Zeichen\n")
         screen.wait_for("Repeat for confirmation: ")
         screen.type(f"{PASSWORD}\n")
         screen.wait_for("The two entered values do not match.")
-        screen.wait_for(f"Password of {name}: ")
+        screen.wait_for(f"Password for {name}: ")
         screen.type(f"{PASSWORD}\n")
         screen.wait_for("Repeat for confirmation: ")
         screen.type(f"{PASSWORD}\n")
-        screen.wait_for(f"{name} may sign in as clerk")
+        screen.wait_for(f"added {name} with the role clerk")
         assert screen.read_to_end() == 0
     assert PASSWORD not in screen.shown
     assert "elf Zeichen" not in screen.shown
@@ -354,23 +358,23 @@ def test_the_password_is_asked_for_twice_and_not_shown(api: Operations, name: st
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
-def test_who_gives_up_has_changed_nothing(api: Operations, name: str, key: str) -> None:
+def test_an_aborted_prompt_changes_nothing(api: Operations, name: str, key: str) -> None:
     before = rows(api)
     with terminal(api, "reset", "clerk") as screen:
-        screen.wait_for("Password of clerk: ")
+        screen.wait_for("Password for clerk: ")
         screen.type(key)
         assert screen.read_to_end() in (130, -signal.SIGINT)
     assert "Traceback" not in screen.shown
     assert rows(api) == before
 
 
-def test_the_first_user_is_added_before_the_service_ever_ran(api: Operations, name: str) -> None:
-    """Run it as an operator does, by the installed program."""
+def test_the_first_user_can_be_added_before_the_service_has_run(api: Operations, name: str) -> None:
+    """Run the installed program, as an operator does."""
     empty = replace(api, database=api.server.new_database("empty"))
-    assert user(empty, "list") == "there is no user; `user add` adds one\n"
+    assert user(empty, "list") == "there are no users; add one with `user add`\n"
     done = empty.command("user", "add", name, "--role", "admin", "--password-stdin", typed=PASSWORD)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{name} may sign in as admin\n"
+    assert done.stdout == f"added {name} with the role admin\n"
     assert empty.sql("SELECT name, role FROM aliaport_operations_users") == f"{name}|admin"
     wrong = empty.command("user", "role", name, "--role", "Admin")
     assert (wrong.returncode, wrong.stdout) == (2, "")

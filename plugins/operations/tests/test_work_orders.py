@@ -1,4 +1,4 @@
-"""Work orders: their status machine, who was faster, and what is counted."""
+"""Tests of work orders: transitions, version conflicts, and metrics."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -11,16 +11,23 @@ from tests.support.operations import CARI, ORDER, Operations
 from tests.support.operations_locks import held, wait_for_blocked
 
 ALLOWED = {(str(before), str(after)) for before, after in TRANSITIONS}
-WAYS = {
+STEPS = {
     "draft": (),
     "planned": ("planned",),
     "in_progress": ("planned", "in_progress"),
     "done": ("planned", "in_progress", "done"),
     "cancelled": ("cancelled",),
 }
-"""How a draft comes to each status."""
+"""Steps from draft to each status."""
 
-COUNTERS = [f'aliaport_work_orders_total{{status="{each}"}}' for each in ("draft", "planned")]
+REFUSALS = {
+    "draft": "a draft can only become planned or cancelled",
+    "planned": "a work order that is planned can only become in_progress or cancelled",
+    "in_progress": "a work order that is in_progress can only become done or cancelled",
+    "done": "a work order that is done cannot change its status",
+    "cancelled": "a work order that is cancelled cannot change its status",
+}
+COUNTERS = [f'aliaport_work_orders_total{{status="{status}"}}' for status in ("draft", "planned")]
 
 
 def moved(api: Operations, order: Any, status: str, **options: Any) -> Any:
@@ -30,7 +37,7 @@ def moved(api: Operations, order: Any, status: str, **options: Any) -> Any:
 
 def order_in(api: Operations, status: str) -> Any:
     order = api.order()
-    for step in WAYS[status]:
+    for step in STEPS[status]:
         order = moved(api, order, step)
     return order
 
@@ -43,9 +50,9 @@ def gauge(status: str, family: str = "work_orders") -> str:
     return f'aliaport_operations_{family}{{status="{status}"}}'
 
 
-def test_all_counters_begin_at_zero(api: Operations) -> None:
-    assert [api.metric(each) for each in COUNTERS] == [0, 0]
-    assert [api.metric(transition(*each)) for each in sorted(ALLOWED)] == [0] * 6
+def test_all_counters_start_at_zero(api: Operations) -> None:
+    assert [api.metric(series) for series in COUNTERS] == [0, 0]
+    assert [api.metric(transition(*pair)) for pair in sorted(ALLOWED)] == [0] * 6
     for status in OrderStatus:
         assert api.metric(gauge(status)) == 0
 
@@ -59,12 +66,12 @@ def test_an_order_is_created_read_and_listed(api: Operations) -> None:
         "planned_for": "2027-02-28",
         "status": "planned",
     }
-    answer = api.call("POST", ORDER, body)
-    assert answer.status == 201, answer.text
-    made = answer.json["data"]
-    assert answer.headers["Location"] == f"{ORDER}/{made['id']}"
+    response = api.call("POST", ORDER, body)
+    assert response.status == 201, response.text
+    created = response.json["data"]
+    assert response.headers["Location"] == f"{ORDER}/{created['id']}"
     assert {
-        name: made[name] for name in made if name not in ("id", "created_at", "changed_at")
+        name: created[name] for name in created if name not in ("id", "created_at", "changed_at")
     } == {
         "account": {"id": account["id"], "code": account["code"], "title": "Deneme 1"},
         "title": "Tahliye",
@@ -76,14 +83,18 @@ def test_an_order_is_created_read_and_listed(api: Operations) -> None:
         "created_by": "clerk",
         "changed_by": "clerk",
     }
-    assert api.data("GET", answer.headers["Location"]) == made
-    assert api.data("GET", ORDER, account_id=account["id"])["items"] == [made]
-    assert api.data("GET", f"{ORDER}/{made['id']}/history") == {"items": []}
+    assert api.data("GET", response.headers["Location"]) == created
+    assert api.data("GET", ORDER, account_id=account["id"])["items"] == [created]
+    assert api.data("GET", f"{ORDER}/{created['id']}/history") == {"items": []}
 
 
-def test_what_is_left_out_has_its_default(api: Operations) -> None:
-    made = api.order()
-    assert (made["status"], made["description"], made["planned_for"]) == ("draft", "", None)
+def test_omitted_fields_get_their_defaults(api: Operations) -> None:
+    created = api.order()
+    assert (created["status"], created["description"], created["planned_for"]) == (
+        "draft",
+        "",
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,23 +117,25 @@ def test_what_is_left_out_has_its_default(api: Operations) -> None:
         ("version", 1),
     ],
 )
-def test_a_wrong_field_is_named_by_its_path(api: Operations, field: str, value: Any) -> None:
+def test_an_invalid_field_is_reported_with_its_path(
+    api: Operations, field: str, value: Any
+) -> None:
     body = {"account_id": api.account()["id"], "title": "Tahliye", field: value}
     error = api.refused(422, "POST", ORDER, body)
-    assert [each["path"] for each in error["fields"]] == [f"body.{field}"]
+    assert [field["path"] for field in error["fields"]] == [f"body.{field}"]
 
 
-def test_an_unknown_account_is_named_by_its_path(api: Operations) -> None:
+def test_an_unknown_account_is_reported_with_its_path(api: Operations) -> None:
     for number in (999_999_999, 2**53 - 1):
         error = api.refused(422, "POST", ORDER, {"account_id": number, "title": "Tahliye"})
         assert error["fields"] == [
-            {"path": "body.account_id", "message": "there is no account of this number"}
+            {"path": "body.account_id", "message": "there is no account with this ID"}
         ]
 
 
-@pytest.mark.parametrize("before", WAYS)
-def test_an_order_goes_the_allowed_ways_only(api: Operations, before: str) -> None:
-    for after in WAYS:
+@pytest.mark.parametrize("before", STEPS)
+def test_only_allowed_transitions_succeed(api: Operations, before: str) -> None:
+    for after in STEPS:
         order = order_in(api, before)
         path = f"{ORDER}/{order['id']}"
         if (before, after) in ALLOWED:
@@ -133,15 +146,15 @@ def test_an_order_goes_the_allowed_ways_only(api: Operations, before: str) -> No
             continue
         body = {"status": after, "version": order["version"]}
         error = api.refused(409, "POST", f"{path}/status", body)
-        assert error["code"] == "transition_not_allowed"
+        assert (error["code"], error["message"]) == ("transition_not_allowed", REFUSALS[before])
         assert error["next_statuses"] == order["next_statuses"]
-        assert {(before, each) for each in error["next_statuses"]} == {
-            each for each in ALLOWED if each[0] == before
+        assert {(before, status) for status in error["next_statuses"]} == {
+            pair for pair in ALLOWED if pair[0] == before
         }
         assert api.data("GET", path) == order
 
 
-def test_the_history_tells_each_move_in_order(api: Operations) -> None:
+def test_the_history_lists_all_changes_in_order(api: Operations) -> None:
     order = api.order()
     path = f"{ORDER}/{order['id']}"
     order = moved(api, order, "planned")
@@ -149,7 +162,7 @@ def test_the_history_tells_each_move_in_order(api: Operations) -> None:
     body = {"status": "cancelled", "reason": " gemi gelmedi ", "version": order["version"]}
     api.data("POST", f"{path}/status", body, role="admin")
     history = api.data("GET", f"{path}/history", role="viewer")["items"]
-    moments = [each.pop("changed_at") for each in history]
+    moments = [change.pop("changed_at") for change in history]
     assert order["created_at"] < moments[0] < moments[1]
     assert history == [
         {
@@ -169,7 +182,9 @@ def test_the_history_tells_each_move_in_order(api: Operations) -> None:
     ]
 
 
-def test_who_has_an_old_version_is_told_who_was_faster(api: Operations) -> None:
+def test_an_edit_of_another_version_is_refused_and_names_the_current_author(
+    api: Operations,
+) -> None:
     order = api.order()
     path = f"{ORDER}/{order['id']}"
     newest = moved(api, order, "planned", role="admin")
@@ -181,14 +196,16 @@ def test_who_has_an_old_version_is_told_who_was_faster(api: Operations) -> None:
         error = api.refused(409, method, place, body)
         assert error["code"] == "version_conflict"
         assert (error["changed_by"], error["version"]) == ("admin", 2)
-        assert "admin has changed this work order" in error["message"]
+        assert "admin changed this work order first" in error["message"]
         assert error["changed_at"].replace("+00:00", "Z") == newest["changed_at"]
     assert api.data("GET", path) == newest
     assert len(api.data("GET", f"{path}/history")["items"]) == 1
 
 
-@pytest.mark.parametrize("status", WAYS)
-def test_what_an_order_says_is_changed_before_its_end_only(api: Operations, status: str) -> None:
+@pytest.mark.parametrize("status", STEPS)
+def test_the_content_can_be_changed_only_before_the_order_has_ended(
+    api: Operations, status: str
+) -> None:
     order = order_in(api, status)
     path = f"{ORDER}/{order['id']}"
     body = {"title": "Yükleme", "planned_for": "2027-01-01", "version": order["version"]}
@@ -205,17 +222,19 @@ def test_what_an_order_says_is_changed_before_its_end_only(api: Operations, stat
         "changed_at": changed["changed_at"],
     }
     again = api.data("PUT", path, {"title": "Tartım", "version": changed["version"]})
-    assert (again["planned_for"], again["description"]) == (None, ""), "a change is a whole one"
+    assert (again["planned_for"], again["description"]) == (None, ""), (
+        "a PUT replaces the whole content"
+    )
 
 
-def test_the_status_is_changed_on_its_own_path_only(api: Operations) -> None:
+def test_the_status_can_be_changed_only_on_its_own_path(api: Operations) -> None:
     order = api.order()
     body = {"title": "Yükleme", "version": 1, "status": "done"}
     error = api.refused(422, "PUT", f"{ORDER}/{order['id']}", body)
     assert error["fields"] == [{"path": "body.status", "message": "is unknown"}]
 
 
-def test_what_is_not_there_is_not_found(api: Operations) -> None:
+def test_an_unknown_id_is_404(api: Operations) -> None:
     path = f"{ORDER}/999999999"
     move = {"status": "planned", "version": 1}
     assert api.refused(404, "GET", path)["code"] == "not_found"
@@ -224,7 +243,9 @@ def test_what_is_not_there_is_not_found(api: Operations) -> None:
     assert api.refused(404, "POST", f"{path}/status", move)["code"] == "not_found"
 
 
-def test_a_deactivated_account_gets_no_more_orders_but_those_it_has_go_on(api: Operations) -> None:
+def test_a_deactivated_account_gets_no_new_orders_but_keeps_its_existing_ones(
+    api: Operations,
+) -> None:
     account = api.account()
     order = api.order(account_id=account["id"])
     switch = f"{CARI}/{account['id']}"
@@ -237,7 +258,7 @@ def test_a_deactivated_account_gets_no_more_orders_but_those_it_has_go_on(api: O
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_an_order_waits_for_whoever_deactivates_its_account(
+def test_a_new_order_waits_for_the_deactivation_of_its_account(
     api: Operations, committed: bool
 ) -> None:
     account = api.account()["id"]
@@ -245,68 +266,70 @@ def test_an_order_waits_for_whoever_deactivates_its_account(
     off = f"UPDATE aliaport_operations_accounts SET deactivated_at = now() WHERE id = {account}"
     with ThreadPoolExecutor(1) as threads:
         with held(api, off) as transaction:
-            asked = threads.submit(api.call, "POST", ORDER, body)
+            future = threads.submit(api.call, "POST", ORDER, body)
             wait_for_blocked(api, 1)
-            assert not asked.done()
+            assert not future.done()
             if committed:
                 transaction.commit()
-        answer = asked.result(30)
-    made = api.data("GET", ORDER, account_id=account)["items"]
+        response = future.result(30)
+    created = api.data("GET", ORDER, account_id=account)["items"]
     if committed:
-        assert (answer.status, answer.json["error"]["code"]) == (409, "account_deactivated")
-        assert made == []
+        assert (response.status, response.json["error"]["code"]) == (409, "account_deactivated")
+        assert created == []
     else:
-        assert answer.status == 201
-        assert made == [answer.json["data"]]
+        assert response.status == 201
+        assert created == [response.json["data"]]
 
 
-def test_whoever_deactivates_an_account_waits_for_an_order_that_is_being_made(
+def test_a_deactivation_waits_for_an_order_that_is_being_created(
     api: Operations,
 ) -> None:
     account = api.account()["id"]
     path = f"{CARI}/{account}/deactivate"
-    # As the creation of an order does.
+    # The same lock as for the creation of an order.
     share = f"SELECT FROM aliaport_operations_accounts WHERE id = {account} FOR SHARE"
     with ThreadPoolExecutor(1) as threads:
         with held(api, share):
             # Another creation does not wait for the first one.
             assert api.order(account_id=account)["status"] == "draft"
-            asked = threads.submit(api.call, "POST", path, {"version": 1}, role="admin")
+            future = threads.submit(api.call, "POST", path, {"version": 1}, role="admin")
             wait_for_blocked(api, 1)
-            assert not asked.done()
-        assert asked.result(30).status == 200
+            assert not future.done()
+        assert future.result(30).status == 200
 
 
-def test_creations_are_counted_by_their_first_status(api: Operations) -> None:
-    before = [api.metric(each) for each in COUNTERS]
-    made = [api.metric(gauge(each, "work_orders_created")) for each in ("draft", "planned")]
+def test_orders_are_counted_by_their_first_status(api: Operations) -> None:
+    before = [api.metric(series) for series in COUNTERS]
+    created = [api.metric(gauge(status, "work_orders_created")) for status in ("draft", "planned")]
     api.order()
     moved(api, api.order(), "planned")
     api.order(status="planned")
-    assert [api.metric(each) for each in COUNTERS] == [before[0] + 2, before[1] + 1]
-    assert [api.metric(gauge(each, "work_orders_created")) for each in ("draft", "planned")] == [
-        made[0] + 2,
-        made[1] + 1,
+    assert [api.metric(series) for series in COUNTERS] == [before[0] + 2, before[1] + 1]
+    assert [
+        api.metric(gauge(status, "work_orders_created")) for status in ("draft", "planned")
+    ] == [
+        created[0] + 2,
+        created[1] + 1,
     ]
 
 
-def test_nothing_is_counted_that_was_refused(api: Operations) -> None:
+def test_refused_requests_are_not_counted(api: Operations) -> None:
     account, order = api.account()["id"], api.order()
-    moves = [transition(*each) for each in sorted(ALLOWED)]
-    before = [api.metric(each) for each in (*COUNTERS, *moves)]
+    moves = [transition(*pair) for pair in sorted(ALLOWED)]
+    before = [api.metric(series) for series in (*COUNTERS, *moves)]
     path = f"{ORDER}/{order['id']}/status"
     api.refused(422, "POST", ORDER, {"account_id": 999_999_999, "title": "Tahliye"})
     api.refused(422, "POST", ORDER, {"account_id": account, "title": ""})
     api.refused(403, "POST", ORDER, {"account_id": account, "title": "x"}, role="viewer")
     api.refused(409, "POST", path, {"status": "done", "version": 1})
     api.refused(409, "POST", path, {"status": "planned", "version": 2})
-    assert [api.metric(each) for each in (*COUNTERS, *moves)] == before
+    assert [api.metric(series) for series in (*COUNTERS, *moves)] == before
 
 
-def test_nothing_is_counted_that_the_database_refuses_at_the_commit(api: Operations) -> None:
+def test_writes_that_fail_at_the_commit_are_not_counted(api: Operations) -> None:
     order, account = api.order(), api.account()["id"]
     names = [*COUNTERS, transition("draft", "planned")]
-    before = [api.metric(each) for each in names]
+    before = [api.metric(series) for series in names]
     rows = int(api.sql("SELECT count(*) FROM aliaport_operations_work_orders"))
     api.sql(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
@@ -321,7 +344,7 @@ def test_nothing_is_counted_that_the_database_refuses_at_the_commit(api: Operati
         api.refused(500, "POST", f"{path}/status", {"status": "planned", "version": 1})
     finally:
         api.sql("DROP FUNCTION refuse() CASCADE")
-    assert [api.metric(each) for each in names] == before
+    assert [api.metric(series) for series in names] == before
     assert api.data("GET", path) == order
     assert int(api.sql("SELECT count(*) FROM aliaport_operations_work_orders")) == rows
 
@@ -334,30 +357,30 @@ def test_each_transition_has_a_counter(api: Operations) -> None:
         assert api.metric(transition(before, after)) == counted + 1
 
 
-def test_the_gauges_say_what_the_database_has(api: Operations) -> None:
-    for status in WAYS:
+def test_the_gauges_match_the_database(api: Operations) -> None:
+    for status in STEPS:
         order_in(api, status)
     for family, column in (("work_orders", "status"), ("work_orders_created", "first_status")):
         rows = api.sql(
             f"SELECT {column}, count(*) FROM aliaport_operations_work_orders GROUP BY 1"
         ).splitlines()
         counted = dict(row.split("|") for row in rows)
-        statuses = WAYS if family == "work_orders" else ("draft", "planned")
+        statuses = STEPS if family == "work_orders" else ("draft", "planned")
         for status in statuses:
             assert api.metric(gauge(status, family)) == float(counted.get(status, 0))
 
 
 def test_lists_are_filtered_by_account_and_status(api: Operations) -> None:
     account = api.account()["id"]
-    made = {}
-    for status in WAYS:
+    created = {}
+    for status in STEPS:
         order = api.order(account_id=account)
-        for step in WAYS[status]:
+        for step in STEPS[status]:
             order = moved(api, order, step)
-        made[status] = order
-    for status, other in product(WAYS, repeat=2):
+        created[status] = order
+    for status, other in product(STEPS, repeat=2):
         listed = api.data("GET", ORDER, account_id=account, status=status)["items"]
-        assert (made[other] in listed) is (status == other)
+        assert (created[other] in listed) is (status == other)
     assert api.data("GET", ORDER, account_id=999_999_999)["items"] == []
     error = api.refused(422, "GET", f"{ORDER}?status=lost")
-    assert [each["path"] for each in error["fields"]] == ["query.status"]
+    assert [field["path"] for field in error["fields"]] == ["query.status"]

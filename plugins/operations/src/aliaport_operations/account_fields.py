@@ -14,7 +14,7 @@ from aliaport_operations.text import TAX_NUMBER, Code, Email, PersonName, Phone,
 
 
 class Kind(StrEnum):
-    """What the account's holder is to the port."""
+    """Business relation to the port: customer, supplier or both."""
 
     CUSTOMER = "customer"
     SUPPLIER = "supplier"
@@ -30,9 +30,9 @@ CURRENCIES = (
 Currency = Annotated[str, Field(json_schema_extra={"enum": list(CURRENCIES)})]
 
 
-def _known(code: str) -> str:
+def _check_currency(code: str) -> str:
     if code not in CURRENCIES:
-        raise ValueError(f"is none of {', '.join(CURRENCIES)}")
+        raise ValueError(f"must be one of {', '.join(CURRENCIES)}")
     return code
 
 
@@ -41,7 +41,7 @@ def check_tax_number(text: str) -> str:
     try:
         return str((vkn if len(text) == 10 else tckimlik).validate(text))
     except ValidationError:
-        raise ValueError("the check digits are wrong; look for a typing error") from None
+        raise ValueError("the check digits are wrong; look for a typo") from None
 
 
 TaxNumber = Annotated[
@@ -49,16 +49,16 @@ TaxNumber = Annotated[
     StringConstraints(pattern=TAX_NUMBER),
     AfterValidator(check_tax_number),
     Field(
-        description="Turkish tax number (10 digits) or identity number (11), check digits right.",
+        description="Turkish tax number (10 digits) or identity number (11 digits).",
         examples=["10000000146"],
         json_schema_extra={"format": "tr-tax-number"},
     ),
 ]
-KnownCurrency = Annotated[Currency, AfterValidator(_known)]
+KnownCurrency = Annotated[Currency, AfterValidator(_check_currency)]
 
 
 class ContactFields(Fields):
-    """Whom to call."""
+    """The contact of an account."""
 
     person: PersonName | None = None
     phone: Phone | None = None
@@ -66,7 +66,7 @@ class ContactFields(Fields):
 
 
 class NewAccount(Fields):
-    """What an account consists of."""
+    """A new account."""
 
     code: Code
     title: Title
@@ -77,36 +77,38 @@ class NewAccount(Fields):
 
 
 class ChangedAccount(NewAccount):
-    """The account's new state, whole; what is left out gets its default."""
+    """The complete new state of an account; omitted fields get their defaults."""
 
     version: Version
 
 
 class AccountVersion(Fields):
-    """The state of the account that the caller has seen."""
+    """The version of an account to activate or deactivate."""
 
     version: Version
 
 
 class AccountsQuery(Fields):
-    """Which accounts, in which order."""
+    """Filters, order and page of the list of accounts."""
 
     q: Annotated[str, StringConstraints(max_length=100)] | None = Field(
         default=None,
-        description="Words, or their beginnings, in code and title; case, accents and the dot of i "
-        "do not matter.",
+        description="Words in code and title, or their beginnings, in any order. Case, accents and "
+        "the dot of i do not matter.",
     )
     kind: Kind | None = None
     currency: KnownCurrency | None = None
     state: Literal["active", "deactivated"] | None = None
-    tax_number: TaxNumber | None = Field(default=None, description="Not for viewers.")
+    tax_number: TaxNumber | None = Field(
+        default=None, description="Tax or identity number. Viewers get 403."
+    )
     sort: Literal["code", "title"] = "code"
     limit: Limit = DEFAULT_LIMIT
     after: After | None = None
 
 
 class Contact(BaseModel):
-    """Whom to call; masked for viewers."""
+    """The contact of an account, masked for viewers."""
 
     person: str | None
     phone: str | None
@@ -114,7 +116,7 @@ class Contact(BaseModel):
 
 
 class Account(BaseModel):
-    """An account; its contact and tax number are masked for viewers."""
+    """An account. Contact and tax number are masked for viewers."""
 
     id: int
     code: str
@@ -132,7 +134,7 @@ class Account(BaseModel):
 
 
 class AccountPage(BaseModel):
-    """One page of accounts; `next` is null on the last one."""
+    """One page of accounts; `next` is null on the last page."""
 
     items: list[Account]
     next: str | None

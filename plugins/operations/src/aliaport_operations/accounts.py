@@ -94,8 +94,8 @@ class Accounts:
         columns = ", ".join(f"a.{column}" for column in key)
         if query.after is not None:
             values = read_cursor(query.after, query.sort, list(key.values()))
-            places = ", ".join("{}" for _ in values)
-            conditions.add(f"({columns}) > ({places})", *values)
+            placeholders = ", ".join("{}" for _ in values)
+            conditions.add(f"({columns}) > ({placeholders})", *values)
         statement = _PAGE.format(
             how="" if query.q is None else "MATERIALIZED",
             where=conditions.where,
@@ -121,7 +121,7 @@ class Accounts:
         errors=(409,),
     )
     async def create(self, request: ApiRequest) -> ApiResponse:
-        """Store a new account, whose code must be free."""
+        """Store a new account, if its code is free."""
         body: NewAccount = request.body
         try:
             account_id = await request.connection.fetchval(
@@ -147,10 +147,10 @@ class Accounts:
         errors=(409,),
     )
     async def change(self, request: ApiRequest) -> ApiResponse:
-        """Replace what is stored, unless somebody else was faster."""
+        """Replace the account, unless it is no longer the version that the caller read."""
         body: ChangedAccount = request.body
         try:
-            # One transaction, so that the response cannot show a later change by somebody else.
+            # One transaction, so that the response does not show a later change by somebody else.
             async with request.connection.transaction():
                 done = await request.connection.execute(
                     _UPDATE, request.caller.id, *_columns(body), request.id, body.version
@@ -165,7 +165,7 @@ class Accounts:
     @route(
         "POST",
         f"{_ITEM}/deactivate",
-        "Deactivate an account: it gets no more work orders",
+        "Deactivate an account, so that it gets no new work orders",
         role=Role.ADMIN,
         body=AccountVersion,
         response=Account,
@@ -198,7 +198,7 @@ class Accounts:
             if done == "UPDATE 0":
                 if account.version == body.version:
                     word = "active" if active else "deactivated"
-                    raise Refusal(409, "already", f"the account is {word} already")
+                    raise Refusal(409, "already", f"the account is already {word}")
                 raise version_conflict("account", account)
             action = "account.activated" if active else "account.deactivated"
             await self._audit.arecord(action, user=request.caller.name, account=account.code)
@@ -245,4 +245,4 @@ def _account(row: asyncpg.Record, caller: Caller) -> Account:
 
 
 def _taken(code: str) -> Refusal:
-    return Refusal(409, "code_taken", f"there is an account {code} already; choose another code")
+    return Refusal(409, "code_taken", f"account {code} already exists; choose another code")

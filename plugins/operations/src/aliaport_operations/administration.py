@@ -30,7 +30,7 @@ class ListedUser:
 
 @dataclass(frozen=True, slots=True)
 class ListedSession:
-    """A session that has not ended; the service's settings decide whether it was idle too long."""
+    """A session that has not ended; it may still have been idle for too long."""
 
     address: str
     created_at: datetime
@@ -58,7 +58,7 @@ class Administration:
         return [ListedUser(**row) for row in rows]
 
     async def disable(self, name: str) -> int:
-        """Disable sign-in for a user; return how many sessions were ended."""
+        """Disable a user; return how many sessions were ended."""
         user = await self._user(name)
         async with self._connection.transaction():
             await self._connection.execute(_DISABLE, user.id)
@@ -67,7 +67,7 @@ class Administration:
         return ended
 
     async def enable(self, name: str) -> None:
-        """Let a disabled user sign in again."""
+        """Enable a disabled user."""
         user = await self._user(name)
         async with self._connection.transaction():
             await self._connection.execute(_ENABLE, user.id)
@@ -106,9 +106,7 @@ class Administration:
     async def _user(self, name: str) -> User:
         user = await find_user(self._connection, name)
         if user is None:
-            raise AliaportError(
-                f"there is no user {name!r}; `user list` shows those that there are"
-            )
+            raise AliaportError(f"there is no user {name!r}; list all users with `user list`")
         return user
 
     async def _record(self, action: str, user: str, **fields: object) -> None:

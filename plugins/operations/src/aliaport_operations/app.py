@@ -1,4 +1,4 @@
-"""The application: its routes, and the resources that they share."""
+"""The application: its routes, and the resources they share."""
 
 from collections.abc import AsyncIterator
 

@@ -29,7 +29,10 @@ ResultT = TypeVar("ResultT")
 
 _name = click.argument("name", metavar="NAME")
 _role = click.option(
-    "--role", type=click.Choice([str(role) for role in Role]), required=True, help="What NAME may."
+    "--role",
+    type=click.Choice([str(role) for role in Role]),
+    required=True,
+    help="Role of the user.",
 )
 _password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input, one line."
@@ -52,7 +55,7 @@ def cli(ctx: click.Context, config: Path | None, env_file: Path | None) -> None:
 
 @cli.group()
 def user() -> None:
-    """Who may sign in, and as what."""
+    """Manage users and their sessions."""
 
 
 @user.command()
@@ -61,48 +64,48 @@ def user() -> None:
 @_password_stdin
 @click.pass_obj
 def add(files: tuple[Path | None, Path | None], name: str, role: str, password_stdin: bool) -> None:
-    """Add a user; asks for the password."""
+    """Add a user; prompts for the password."""
     if not NAME.fullmatch(name):
         raise click.BadParameter(
-            "write 2 to 32 characters: a letter, then a to z, digits, dot, hyphen, underscore",
+            "use 2 to 32 characters: a to z, digits, dot, hyphen and underscore, first a letter",
             param_hint="NAME",
         )
     if name in (NOBODY, SEEDER):
-        raise click.BadParameter(
-            f"{name} has a meaning of its own; choose another", param_hint="NAME"
-        )
+        raise click.BadParameter(f"{name} is reserved; choose another name", param_hint="NAME")
     password_hash = passwords.hashed(_new_password(name, password_stdin))
     _administer(files, lambda users: users.add(name, Role(role), password_hash))
-    click.echo(f"{name} may sign in as {role}")
+    click.echo(f"added {name} with the role {role}")
 
 
 @user.command(name="list")
 @click.pass_obj
 def list_users(files: tuple[Path | None, Path | None]) -> None:
-    """Show all users."""
+    """List all users."""
     rows = [
-        (listed.name, listed.role, _day(listed.created_at), _day(listed.disabled_at))
-        for listed in _administer(files, lambda users: users.users())
+        (entry.name, entry.role, _day(entry.created_at), _day(entry.disabled_at))
+        for entry in _administer(files, lambda users: users.users())
     ]
-    _show(("name", "role", "added", "disabled"), rows, "there is no user; `user add` adds one")
+    _show(
+        ("name", "role", "added", "disabled"), rows, "there are no users; add one with `user add`"
+    )
 
 
 @user.command()
 @_name
 @click.pass_obj
 def disable(files: tuple[Path | None, Path | None], name: str) -> None:
-    """Let a user sign in no more, and end the user's sessions."""
+    """Disable a user and end the user's sessions."""
     ended = _administer(files, lambda users: users.disable(name))
-    click.echo(f"{name} is disabled; {ended} sessions were ended")
+    click.echo(f"{name} is disabled; sessions ended: {ended}")
 
 
 @user.command()
 @_name
 @click.pass_obj
 def enable(files: tuple[Path | None, Path | None], name: str) -> None:
-    """Let a disabled user sign in again."""
+    """Enable a disabled user."""
     _administer(files, lambda users: users.enable(name))
-    click.echo(f"{name} may sign in again")
+    click.echo(f"{name} is enabled")
 
 
 @user.command()
@@ -110,9 +113,9 @@ def enable(files: tuple[Path | None, Path | None], name: str) -> None:
 @_role
 @click.pass_obj
 def role(files: tuple[Path | None, Path | None], name: str, role: str) -> None:
-    """Give a user another role, from the next request on."""
+    """Change a user's role, effective with the next request."""
     _administer(files, lambda users: users.set_role(name, Role(role)))
-    click.echo(f"{name} has the role {role} now")
+    click.echo(f"{name} now has the role {role}")
 
 
 @user.command()
@@ -120,21 +123,21 @@ def role(files: tuple[Path | None, Path | None], name: str, role: str) -> None:
 @_password_stdin
 @click.pass_obj
 def reset(files: tuple[Path | None, Path | None], name: str, password_stdin: bool) -> None:
-    """Set a new password, and end the user's sessions; asks for the password."""
+    """Reset a user's password and end the user's sessions."""
     password_hash = passwords.hashed(_new_password(name, password_stdin))
     ended = _administer(files, lambda users: users.reset(name, password_hash))
-    click.echo(f"{name} has a new password; {ended} sessions were ended")
+    click.echo(f"{name} has a new password; sessions ended: {ended}")
 
 
 @user.command()
 @_name
-@click.option("--end", is_flag=True, help="End them.")
+@click.option("--end", is_flag=True, help="End all of them.")
 @click.pass_obj
 def sessions(files: tuple[Path | None, Path | None], name: str, end: bool) -> None:
-    """Show a user's sessions, or end them."""
+    """List a user's sessions, or end them."""
     if end:
         ended = _administer(files, lambda users: users.end_sessions(name))
-        click.echo(f"{ended} sessions of {name} were ended")
+        click.echo(f"{name} is signed out; sessions ended: {ended}")
         return
     rows = [
         (
@@ -145,13 +148,23 @@ def sessions(files: tuple[Path | None, Path | None], name: str, end: bool) -> No
         )
         for session in _administer(files, lambda users: users.sessions(name))
     ]
-    _show(("address", "since", "last used", "ends"), rows, f"{name} has no session")
+    _show(("address", "signed in", "last used", "expires"), rows, f"{name} has no sessions")
 
 
 @cli.command()
-@click.option("--accounts", type=click.IntRange(1), default=1_000, show_default=True)
-@click.option("--orders", type=click.IntRange(0), help="By default two for each account.")
-@click.option("--gate-logs", type=click.IntRange(0), help="By default four for each account.")
+@click.option(
+    "--accounts",
+    type=click.IntRange(1),
+    default=1_000,
+    show_default=True,
+    help="Number of accounts.",
+)
+@click.option(
+    "--orders", type=click.IntRange(0), help="Number of work orders; default: two per account."
+)
+@click.option(
+    "--gate-logs", type=click.IntRange(0), help="Number of gate logs; default: four per account."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
 @click.pass_obj
 def seed(
@@ -161,7 +174,7 @@ def seed(
     gate_logs: int | None,
     seed: int,
 ) -> None:
-    """Fill an empty database with data for trials; not in production."""
+    """Fill an empty database with test data; refused in production."""
     size = Size(
         accounts,
         2 * accounts if orders is None else orders,
@@ -243,11 +256,11 @@ def _new_password(name: str, from_stdin: bool) -> str:
             raise AliaportError("the password must be in UTF-8") from None
     elif sys.stdin.isatty():
         password = click.prompt(
-            f"Password of {name}", hide_input=True, confirmation_prompt=True, err=True
+            f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True
         )
     else:
-        raise click.UsageError("there is no terminal to ask for the password; --password-stdin")
-    if problem := passwords.objection(password, name):
+        raise click.UsageError("no terminal to prompt for the password; use --password-stdin")
+    if problem := passwords.find_fault(password, name):
         raise AliaportError(f"the password {problem}")
     return password
 

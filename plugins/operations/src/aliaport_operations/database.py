@@ -1,4 +1,4 @@
-"""Database connections for requests: few, with a short wait; faults become error responses."""
+"""Database connections for requests: few, with a short wait; failures become 503 responses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,12 +18,12 @@ _TRANSIENT = ("08", "25006", "40", "53", "57", "58")
 """SQLSTATEs, or their classes, that do not depend on the statement: retrying may help."""
 
 
-class StatementFault(AliaportError):
-    """A statement that the database rejected, which is a bug. The message has no values."""
+class StatementError(AliaportError):
+    """The database rejected a statement, which is a bug. The message contains no values."""
 
 
 class Database:
-    """Hands out connections, each to one request at a time. Use it on the HTTP loop only."""
+    """A pool of connections, each used by one request at a time. Use it on the HTTP loop only."""
 
     def __init__(self, context: Context, options: ApiConfig) -> None:
         self._log = context.log
@@ -54,14 +54,14 @@ class Database:
         """Count a request refused for lack of `reason`, and return its error."""
         self._shed.inc(reason=reason)
         SATURATION.shed()
-        text = "there are too many requests at once; try again"
+        text = "too many requests at the same time; try again"
         return Refusal(503, "overloaded", text, headers=_RETRY_AFTER)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Acquire a connection for one block.
 
-        Raises Refusal (503) if none is free in time, too many requests wait already, or the
+        Raises Refusal (503) if none is free in time, too many requests are waiting, or the
         database fails within the block.
         """
         if (
@@ -88,7 +88,7 @@ class Database:
             if not inside or (error.sqlstate or "").startswith(_TRANSIENT):
                 raise self._unavailable(error) from None
             constraint = getattr(error, "constraint_name", None) or "no constraint"
-            raise StatementFault(f"{type(error).__name__} ({constraint})") from None
+            raise StatementError(f"{type(error).__name__} ({constraint})") from None
         finally:
             if inside:
                 SATURATION.used -= 1
@@ -97,5 +97,5 @@ class Database:
 
     def _unavailable(self, error: Exception) -> Refusal:
         self._log.error("operations.database_failed", reason=type(error).__name__)
-        text = "the database does not answer; try again"
+        text = "the database is not available; try again"
         return Refusal(503, "database_unavailable", text, headers=_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Turns an aiohttp request into a response of the API, in the same way for all routes."""
+"""Turns an aiohttp request into an API response, in the same way for all routes."""
 
 from collections.abc import Awaitable, Callable
 
@@ -20,10 +20,10 @@ WebHandler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Dispatcher:
-    """Makes aiohttp handlers out of routes.
+    """Builds aiohttp handlers from routes.
 
-    The body is read before a connection is acquired, so that a slow caller holds none, but is
-    reported as wrong only to callers that are allowed to send it.
+    The body is read before a connection is acquired, so that a slow caller does not hold one.
+    Faults of the body are reported only to callers that may send it.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class Dispatcher:
     ) -> ApiRequest:
         caller = await self._sessions.caller(connection, request.headers.get("Authorization", ""))
         if not caller.role.covers(role):
-            raise Refusal(403, "forbidden", f"a {caller.role} may not do this; it takes a {role}")
+            text = f"this requires at least the role {role}; your role is {caller.role}"
+            raise Refusal(403, "forbidden", text)
         parsed = _parse(route, request, body)
         parsed.caller = caller
         return parsed
@@ -90,7 +91,7 @@ class Dispatcher:
             raise Refusal(
                 503,
                 "audit_unavailable",
-                "nothing was done, since it could not be recorded; try again",
+                "nothing was changed, because the audit log cannot be written; try again",
                 headers={"Retry-After": "5"},
             ) from None
 
@@ -108,7 +109,7 @@ def _parse(route: Route, request: web.Request, body: bytes | Refusal) -> ApiRequ
     if route.query is not None:
         parsed.query = parse_query(route.query, request.query)
     elif request.query:
-        raise Refusal(422, "invalid", "this path has no query parameters")
+        raise Refusal(422, "invalid", "this path takes no query parameters")
     if route.body is not None:
         parsed.body = parse_body(route.body, body)
     return parsed

@@ -6,7 +6,7 @@ import unicodedata
 _WORD = re.compile(r"[^\W_]{1,500}")
 """Split into pieces of at most 2,000 bytes: a tsvector with a longer word is rejected."""
 _MAX_KEY = 350
-"""Characters, so that it fits into an index and a cursor: some ligatures fold to 18 of them."""
+"""In characters; some ligatures fold to 18, and an index row and a cursor must hold the key."""
 _AFTER = {"ç": "c~", "ğ": "g~", "ı": "h~", "ö": "o~", "ş": "s~", "ü": "u~"}
 """`~` sorts after all letters and digits, so that ç comes after cz and before d."""
 
@@ -14,7 +14,7 @@ _AFTER = {"ç": "c~", "ğ": "g~", "ı": "h~", "ö": "o~", "ş": "s~", "ü": "u~"
 def fold(text: str) -> str:
     """Return `text` without case and accents, with dotted and dotless i folded into one letter.
 
-    ISPARTA, Isparta, ısparta and isparta are the same town.
+    ISPARTA, Isparta, ısparta and isparta become the same text.
     """
     text = unicodedata.normalize("NFKD", text).casefold().replace("ı", "i")
     text = unicodedata.normalize("NFKD", text)

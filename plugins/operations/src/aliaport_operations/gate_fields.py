@@ -17,26 +17,26 @@ _PLATE = re.compile(r"[A-Z0-9]{2,15}", re.ASCII)
 
 
 class Direction(StrEnum):
-    """Which way through the gate."""
+    """Direction of a passage through the gate."""
 
     IN = "in"
     OUT = "out"
 
 
-def normalised(text: str) -> str:
-    """Return a plate in its one spelling, 34ABC123 for `34 abc-123`. Raises ValueError."""
+def normalize_plate(text: str) -> str:
+    """Return a plate in its stored form, 34ABC123 for `34 abc-123`. Raises ValueError."""
     plate = fold(_SEPARATORS.sub("", text)).upper()
     if not _PLATE.fullmatch(plate):
-        raise ValueError("write 2 to 15 letters and digits, like 34 ABC 123")
+        raise ValueError("must be 2 to 15 letters and digits, such as 34 ABC 123")
     return plate
 
 
 Plate = Annotated[
     str,
     StringConstraints(min_length=2, max_length=30),
-    AfterValidator(normalised),
+    AfterValidator(normalize_plate),
     Field(
-        description="In any spelling; kept as 34ABC123.",
+        description="Spaces, hyphens, dots and case do not matter; stored as 34ABC123.",
         examples=["34 ABC 123"],
         json_schema_extra={"format": "plate"},
     ),
@@ -55,35 +55,41 @@ ClampedMoment = Annotated[Moment, AfterValidator(_clamped)]
 
 
 class NewGateLog(Fields):
-    """One passage; `corrects` names the wrong entry that it takes the place of."""
+    """A passage through the gate, or the correction of an earlier gate log."""
 
     direction: Direction
     plate: Plate
     driver: PersonName | None = None
     passed_at: Moment | None = Field(
-        default=None, description="Now where left out; not in the future."
+        default=None, description="Now if omitted; must not be in the future."
     )
     work_order_id: Id | None = None
-    corrects: Id | None = None
+    corrects: Id | None = Field(
+        default=None,
+        description="ID of the wrong gate log that this one corrects. Each can be corrected once.",
+    )
 
 
 class GateLogsQuery(Fields):
-    """Which passages; the latest first."""
+    """Filters and page of the list of gate logs."""
 
     direction: Direction | None = None
-    plate: Plate | None = Field(default=None, description="Not for viewers.")
+    plate: Plate | None = Field(
+        default=None, description="The whole plate, in any spelling. Viewers get 403."
+    )
     work_order_id: Id | None = None
-    since: ClampedMoment | None = Field(default=None, description="At this time or later.")
-    until: ClampedMoment | None = Field(default=None, description="Before this time.")
+    since: ClampedMoment | None = Field(default=None, description="Passed at this time or later.")
+    until: ClampedMoment | None = Field(default=None, description="Passed before this time.")
     corrected: Literal["true", "false"] | None = Field(
-        default=None, description="Only wrong entries that were corrected, or only the others."
+        default=None,
+        description="`true`: only gate logs that were corrected later; `false`: only the others.",
     )
     limit: Limit = DEFAULT_LIMIT
     after: After | None = None
 
 
 class GateLog(BaseModel):
-    """One entry; plate and driver are masked for viewers, and null when their time is over."""
+    """A gate log. Plate and driver are masked for viewers, and null once they are removed."""
 
     id: int
     direction: Direction
@@ -91,14 +97,14 @@ class GateLog(BaseModel):
     driver: str | None
     passed_at: datetime
     work_order_id: int | None
-    corrects: int | None
-    corrected_by: int | None
+    corrects: int | None = Field(description="ID of the gate log that this one corrects.")
+    corrected_by: int | None = Field(description="ID of the gate log that corrects this one.")
     created_by: str
     created_at: datetime
 
 
 class GateLogPage(BaseModel):
-    """One page of entries; `next` is null on the last one."""
+    """One page of gate logs; `next` is null on the last page."""
 
     items: list[GateLog]
     next: str | None

@@ -1,4 +1,4 @@
-"""Gate logs, which can be added but not changed: `/api/gate-log`."""
+"""Gate logs, which can be added but never changed: `/api/gate-log`."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -49,7 +49,7 @@ class GateLogs:
     @route(
         "GET",
         PATH,
-        "List gate logs",
+        "List gate logs, latest passage first",
         role=Role.VIEWER,
         query=GateLogsQuery,
         response=GateLogPage,
@@ -87,7 +87,7 @@ class GateLogs:
     @route(
         "POST",
         PATH,
-        "Add a gate log, or the correction of one",
+        "Add a gate log, or a correction of one",
         role=Role.CLERK,
         body=NewGateLog,
         response=GateLog,
@@ -96,18 +96,20 @@ class GateLogs:
         idempotent=True,
     )
     async def create(self, request: ApiRequest) -> ApiResponse:
-        """Store a new entry."""
+        """Store a new gate log."""
         body: NewGateLog = request.body
         connection = request.connection
         if body.passed_at is not None and (
             not EARLIEST <= body.passed_at < LATEST
             or await connection.fetchval(_IS_FUTURE, body.passed_at)
         ):
-            raise invalid_field("body.passed_at", "must be since 2000 and not in the future")
+            raise invalid_field(
+                "body.passed_at", "must be 2000-01-01 or later, and not in the future"
+            )
         if body.work_order_id is not None:
             status = await connection.fetchval(_ORDER, body.work_order_id)
             if status is None:
-                raise invalid_field("body.work_order_id", "there is no such work order")
+                raise invalid_field("body.work_order_id", "there is no work order with this ID")
         try:
             async with connection.transaction():
                 log_id = await connection.fetchval(
@@ -116,19 +118,19 @@ class GateLogs:
                     *(body.work_order_id, body.corrects, request.caller.id),
                 )
         except asyncpg.UniqueViolationError:
-            text = "this entry is corrected already; correct the correction"
+            text = "this gate log has already been corrected; correct the correction instead"
             raise Refusal(409, "already_corrected", text) from None
         except (asyncpg.ForeignKeyViolationError, asyncpg.CheckViolationError) as error:
             if "corrects" not in (error.constraint_name or ""):
                 raise
-            raise invalid_field("body.corrects", "there is no such gate log") from None
+            raise invalid_field("body.corrects", "there is no gate log with this ID") from None
         entry = await _find(request, log_id)
         count = partial(self._written.inc, direction=entry.direction)
         return ApiResponse(entry, 201, {"Location": f"{PATH}/{log_id}"}, count)
 
     @route("GET", f"{PATH}/{{id}}", "Read a gate log", role=Role.VIEWER, response=GateLog)
     async def read(self, request: ApiRequest) -> ApiResponse:
-        """Return one entry."""
+        """Return one gate log."""
         return ApiResponse(await _find(request, request.id))
 
 
@@ -169,4 +171,6 @@ def _moment(micros: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=micros)
     except OverflowError:
-        raise invalid_field("query.after", "send `next` of the page before as it came") from None
+        raise invalid_field(
+            "query.after", "must be `next` of the previous page, unchanged"
+        ) from None

@@ -25,17 +25,19 @@ WHERE user_id = $1 AND key = $2"""
 
 
 def parse_key(values: list[str]) -> str | None:
-    """Return the key in the header's values, if there is one. Raises Refusal (422)."""
+    """Return the key in the header's values, or None. Raises Refusal (422)."""
     if not values:
         return None
     key = values[0]
     if len(values) > 1 or not (0 < len(key) <= 100 and key.isascii() and key.isprintable()):
-        raise invalid_field(f"header.{HEADER}", "send one, of 1 to 100 printable ASCII characters")
+        raise invalid_field(
+            f"header.{HEADER}", "must be a single key of 1 to 100 printable ASCII characters"
+        )
     return key
 
 
 def request_hash(method: str, path: str, body: bytes) -> bytes:
-    """Return a hash that tells different requests with the same key apart."""
+    """Return a hash that distinguishes different requests with the same key."""
     return hashlib.sha256(b"\0".join((method.encode(), path.encode(), body))).digest()
 
 
@@ -56,10 +58,13 @@ async def run_once(request: ApiRequest, handler: Handler, replayed: Counter) -> 
             return response
         row = await connection.fetchrow(_FIND, *key)
     if row is None:
-        raise Refusal(409, "conflict", "the key was just forgotten; send the request again")
+        raise Refusal(
+            409, "conflict", "the idempotency key has just expired; send the request again"
+        )
     if row["request_hash"] != request.request_hash:
         raise invalid_field(
-            f"header.{HEADER}", "was used for another request; choose a new one for each"
+            f"header.{HEADER}",
+            "was already used for another request; use a new key for each request",
         )
     stored: dict[str, Any] = json.loads(row["answer"])
     headers = {**stored["headers"], REPLAYED: "true"}

@@ -10,33 +10,49 @@ from pydantic.json_schema import models_json_schema
 
 from aliaport import __version__
 from aliaport_operations.idempotency import HEADER, REPLAYED
+from aliaport_operations.parsing import MAX_BODY_BYTES
 from aliaport_operations.routing import Route
 from aliaport_operations.users import Role
 
 PATH = "/api/openapi.json"
 
+_ROLE_TEXTS = {
+    None: "Requires no sign-in.",
+    Role.VIEWER: "Requires the role viewer, clerk or admin.",
+    Role.CLERK: "Requires the role clerk or admin.",
+    Role.ADMIN: "Requires the role admin.",
+}
 _REF = "#/components/schemas/{model}"
-_PHRASES = {
-    200: "Done",
+_STATUS_TEXTS = {
+    200: "Success",
     201: "Created",
-    400: "The body is no JSON",
-    401: "Nobody is signed in, or the credentials are wrong",
-    403: "The role does not allow it, or the current password is wrong",
-    404: "There is no such row",
-    408: "The body came too slowly",
-    409: "It does not fit to the state now; `code` says why",
-    413: "The body is too large",
-    415: "The body is not called JSON",
-    422: "A field is wrong; `fields` says which and why",
-    429: "Too many failed sign-ins; `Retry-After` says how long to wait",
-    503: "Too busy, or the database does not answer; `Retry-After` says how long to wait",
+    400: "The request body is not valid JSON",
+    401: "The token is missing, invalid or expired",
+    403: "The role does not allow this, or the current password is wrong",
+    404: "Not found",
+    408: "The request body did not arrive in time",
+    409: "The request conflicts with the current state; see `code`",
+    413: f"The request body has more than {MAX_BODY_BYTES:,} bytes",
+    415: "The request body must be sent as `application/json`, in UTF-8 and uncompressed",
+    422: "A field or parameter is invalid; see `fields`",
+    429: "Too many failed sign-ins; try again after `Retry-After` seconds",
+    503: "Overloaded, or a dependency is not available; try again after `Retry-After` seconds",
 }
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
     429: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
     503: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
 }
+_CODES = (
+    "400: `malformed`. 401: `not_signed_in`, `wrong_credentials`. "
+    "403: `forbidden`, `wrong_password`. 404: `not_found`. 408: `timeout`. "
+    "409: `version_conflict`, `code_taken`, `already`, `account_deactivated`, `work_order_ended`, "
+    "`transition_not_allowed`, `already_corrected`, `conflict`. 413: `too_large`. "
+    "415: `unsupported_media_type`. 422: `invalid`. 429: `too_many_attempts`. "
+    "503: `overloaded`, `database_unavailable`, `audit_unavailable`."
+)
 _ERROR = {
+    "description": "The body of every error response.",
     "type": "object",
     "required": ["success", "error"],
     "properties": {
@@ -45,29 +61,56 @@ _ERROR = {
             "type": "object",
             "required": ["code", "message"],
             "properties": {
-                "code": {"type": "string", "description": "A constant word for programs."},
-                "message": {"type": "string", "description": "A sentence for people."},
-                "request_id": {"type": "string"},
-                "trace_id": {"type": "string"},
-                "version": {"type": "integer", "description": "What it is now (409)."},
-                "changed_by": {"type": "string", "description": "Who was faster (409)."},
-                "changed_at": {"type": "string", "format": "date-time"},
+                "code": {
+                    "type": "string",
+                    "description": f"Stable code for programs. {_CODES}",
+                },
+                "message": {
+                    "type": "string",
+                    "description": "Explanation for people. Its wording can change.",
+                },
+                "request_id": {
+                    "type": "string",
+                    "description": "ID of this request in the service's logs.",
+                },
+                "trace_id": {
+                    "type": "string",
+                    "description": "ID of the trace that this request belongs to.",
+                },
+                "version": {
+                    "type": "integer",
+                    "description": "The current version (`version_conflict`).",
+                },
+                "changed_by": {
+                    "type": "string",
+                    "description": "The user who saved the current version (`version_conflict`).",
+                },
+                "changed_at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "When the current version was saved (`version_conflict`).",
+                },
                 "next_statuses": {
                     "type": "array",
                     "items": {"$ref": _REF.format(model="OrderStatus")},
-                    "description": "What is allowed instead (409).",
+                    "description": "The allowed statuses (`transition_not_allowed`).",
                 },
                 "fields": {
                     "type": "array",
+                    "description": "Up to 20 invalid fields (`invalid`).",
                     "items": {
                         "type": "object",
                         "required": ["path", "message"],
                         "properties": {
                             "path": {
                                 "type": "string",
-                                "description": "Such as body.contact.email.",
+                                "description": "Path of the field.",
+                                "examples": ["body.contact.email"],
                             },
-                            "message": {"type": "string"},
+                            "message": {
+                                "type": "string",
+                                "description": "What is wrong with the field.",
+                            },
                         },
                     },
                 },
@@ -75,13 +118,13 @@ _ERROR = {
         },
     },
 }
-_OWN = {
+_DOCUMENT_OPERATION = {
     "operationId": "get_api_openapi_json",
-    "summary": "Read this document",
-    "description": "For everybody.",
+    "summary": "Read this OpenAPI document",
+    "description": _ROLE_TEXTS[None],
     "responses": {
         "200": {
-            "description": "Done",
+            "description": _STATUS_TEXTS[200],
             "content": {
                 "application/json": {"schema": {"type": "object", "required": ["openapi"]}}
             },
@@ -90,33 +133,41 @@ _OWN = {
 }
 
 
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The `token` of `POST /auth/login`.",
+}
+
+
 def describe(routes: Sequence[Route]) -> bytes:
     """Return the document as JSON."""
     inputs: set[type[BaseModel]] = {route.body for route in routes if route.body is not None}
     outputs = {route.response for route in routes}
-    _, found = models_json_schema(
+    _, generated = models_json_schema(
         [
             *((model, "validation") for model in sorted(inputs, key=_name)),
             *((model, "serialization") for model in sorted(outputs, key=_name)),
         ],
         ref_template=_REF,
     )
-    schemas: dict[str, Any] = {"Error": _ERROR, **found["$defs"]}
+    schemas: dict[str, Any] = {"Error": _ERROR, **generated["$defs"]}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
-    paths[PATH] = {"get": _OWN}
+    paths[PATH] = {"get": _DOCUMENT_OPERATION}
     document = {
         "openapi": "3.1.0",
         "info": {
             "title": "Aliaport operations",
             "version": __version__,
-            "description": "Accounts, work orders and gate logs of a port operator.",
+            "description": "Accounts, work orders and gate logs of a port operator. Sign in with "
+            "`POST /auth/login`, then send `Authorization: Bearer <token>` with each request.",
         },
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"token": _TOKEN},
         },
     }
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
@@ -146,14 +197,15 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             {
                 "name": HEADER,
                 "in": "header",
-                "description": "A repeated request with the same key gets the first one's answer.",
+                "description": "Repeat a request with the same key to get the stored response "
+                "to the first one instead of a second row.",
                 "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,98}[!-~])?$"},
             }
         )
     operation: dict[str, Any] = {
         "operationId": re.sub(r"[^A-Za-z]+", "_", f"{route.method}{route.path}").strip("_").lower(),
         "summary": route.summary,
-        "description": f"For {route.role}s and above." if route.role else "For everybody.",
+        "description": _ROLE_TEXTS[route.role],
         "parameters": parameters,
     }
     if route.body is not None:
@@ -181,6 +233,8 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         }
         if route.idempotent:
             responses["201"]["headers"][REPLAYED] = {"schema": {"const": "true"}}
+    if route.role is None and 401 in errors:
+        responses["401"]["description"] = "The user name or the password is wrong"
     operation["responses"] = responses
     return operation
 
@@ -191,7 +245,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 def _response(status: int, schema: dict[str, Any]) -> dict[str, Any]:
     return {
-        "description": _PHRASES[status],
+        "description": _STATUS_TEXTS[status],
         "headers": _HEADERS.get(status, {}),
         "content": {"application/json": {"schema": schema}},
     }
@@ -203,16 +257,16 @@ def _query_parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, A
     schemas.update(schema.get("$defs", {}))
     parameters = []
     for name, field in schema["properties"].items():
-        # A query says None by leaving the parameter out.
+        # A query expresses None by omitting the parameter.
         kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
-        shown = dict(kinds[0]) | {
+        plain = dict(kinds[0]) | {
             key: value for key, value in field.items() if key in ("default", "format")
         }
-        if shown.get("default", "") is None:
-            del shown["default"]
-        shown.pop("title", None)
-        shown.pop("description", None)
-        parameter = {"name": name, "in": "query", "schema": shown}
+        if plain.get("default", "") is None:
+            del plain["default"]
+        plain.pop("title", None)
+        plain.pop("description", None)
+        parameter = {"name": name, "in": "query", "schema": plain}
         if text := field.get("description") or kinds[0].get("description"):
             parameter["description"] = text
         parameters.append(parameter)

@@ -12,7 +12,7 @@ from aliaport_operations.text import Day, Description, Id, Reason, Title, Versio
 
 
 class OrderStatus(StrEnum):
-    """Where a work order is on its way."""
+    """Status of a work order."""
 
     DRAFT = "draft"
     PLANNED = "planned"
@@ -29,15 +29,15 @@ TRANSITIONS = (
     (OrderStatus.IN_PROGRESS, OrderStatus.DONE),
     (OrderStatus.IN_PROGRESS, OrderStatus.CANCELLED),
 )
-"""Pairs of old and new status; the database enforces the same ones."""
+"""Allowed pairs of old and new status; the database enforces the same ones."""
 
 FIRST = (OrderStatus.DRAFT, OrderStatus.PLANNED)
 CHANGEABLE = (OrderStatus.DRAFT, OrderStatus.PLANNED, OrderStatus.IN_PROGRESS)
-"""Statuses in which the content may be changed."""
+"""Statuses in which the content can be changed."""
 
 
 class OrderContent(Fields):
-    """What a work order says."""
+    """The content of a work order."""
 
     title: Title
     description: Description = ""
@@ -45,20 +45,20 @@ class OrderContent(Fields):
 
 
 class NewOrder(OrderContent):
-    """A work order for an account."""
+    """A new work order for an account."""
 
     account_id: Id
     status: Literal["draft", "planned"] = "draft"
 
 
 class ChangedOrder(OrderContent):
-    """What the order says from now on, whole; what is left out gets its default."""
+    """The complete new content of a work order; omitted fields get their defaults."""
 
     version: Version
 
 
 class OrderMove(Fields):
-    """The next status."""
+    """The new status of a work order, and the reason for it."""
 
     status: OrderStatus
     reason: Reason = ""
@@ -66,7 +66,7 @@ class OrderMove(Fields):
 
 
 class OrdersQuery(Fields):
-    """Which work orders; the newest first."""
+    """Filters and page of the list of work orders."""
 
     account_id: Id | None = None
     status: OrderStatus | None = None
@@ -75,7 +75,7 @@ class OrdersQuery(Fields):
 
 
 class OrderAccount(BaseModel):
-    """Whose order it is."""
+    """The account of a work order."""
 
     id: int
     code: str
@@ -83,7 +83,7 @@ class OrderAccount(BaseModel):
 
 
 class Order(BaseModel):
-    """A work order; `next_statuses` are those that it may get."""
+    """A work order; `next_statuses` are the statuses that it can change to."""
 
     id: int
     account: OrderAccount
@@ -100,14 +100,14 @@ class Order(BaseModel):
 
 
 class OrderPage(BaseModel):
-    """One page of work orders; `next` is null on the last one."""
+    """One page of work orders; `next` is null on the last page."""
 
     items: list[Order]
     next: str | None
 
 
 class OrderChange(BaseModel):
-    """One change of the status."""
+    """One change of a work order's status."""
 
     version: int
     from_status: OrderStatus
@@ -118,6 +118,6 @@ class OrderChange(BaseModel):
 
 
 class OrderHistory(BaseModel):
-    """All changes of the status, in their order."""
+    """All changes of a work order's status, oldest first."""
 
     items: list[OrderChange]

@@ -1,4 +1,4 @@
-"""Keyset pagination: a cursor names the last row shown, so that new rows shift no page."""
+"""Keyset pagination: a cursor names the last row of a page, so new rows do not shift pages."""
 
 import base64
 import binascii
@@ -14,13 +14,16 @@ from aliaport_operations.text import CURSOR, DIGITS
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-"""Rows of one page."""
+"""Rows per page."""
 
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), DIGITS]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Rows per page."), DIGITS]
 After = Annotated[
     str,
     StringConstraints(pattern=CURSOR),
-    Field(description="`next` of the page before.", json_schema_extra={"format": "cursor"}),
+    Field(
+        description="`next` of the previous page; omit it for the first page.",
+        json_schema_extra={"format": "cursor"},
+    ),
 ]
 
 
@@ -59,7 +62,7 @@ def read_cursor(cursor: str, order: str, kinds: Sequence[type]) -> tuple[Any, ..
     except (binascii.Error, ValueError, RecursionError):
         pass
     raise invalid_field(
-        "query.after", "send `next` of the page before as it came, with the same sort"
+        "query.after", "must be `next` of the previous page, unchanged and with the same `sort`"
     )
 
 
@@ -79,12 +82,12 @@ class Conditions:
         self._parts.append(condition.format(*names))
 
     def equals(self, column: str, value: Any) -> None:
-        """Add that `column` equals `value`, unless that is None."""
+        """Require that `column` equals `value`, unless `value` is None."""
         if value is not None:
             self.add(f"{column} = {{}}", value)
 
     def is_null(self, column: str, *, null: bool) -> None:
-        """Add that `column` is NULL, or that it is not."""
+        """Require that `column` is NULL, or that it is not."""
         self.add(f"{column} IS {'NULL' if null else 'NOT NULL'}")
 
     @property

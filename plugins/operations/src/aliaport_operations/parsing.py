@@ -16,11 +16,11 @@ from aliaport_operations.text import HINTS
 
 MAX_BODY_BYTES = 65_536
 
-_WORDS = {"extra_forbidden": "is unknown", "missing": "is missing"}
+_MESSAGES = {"extra_forbidden": "is unknown", "missing": "is missing"}
 
 
 class Fields(BaseModel):
-    """Base of all bodies and queries: unknown fields are refused, numbers are not read as text."""
+    """Base of all bodies and queries. Unknown fields are refused, and so are numbers for text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -34,12 +34,14 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
         request.content_type != "application/json"
         or (request.charset or "utf-8").lower() != "utf-8"
     ):
-        raise Refusal(
-            415, "unsupported_media_type", "send JSON in UTF-8: Content-Type: application/json"
-        )
+        text = "the request body must be UTF-8 JSON, sent as `application/json`"
+        raise Refusal(415, "unsupported_media_type", text)
     if "Content-Encoding" in request.headers:
-        raise Refusal(415, "unsupported_media_type", "send the body as it is, not compressed")
-    too_large = Refusal(413, "too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+        text = "the request body must not be compressed; remove the Content-Encoding header"
+        raise Refusal(415, "unsupported_media_type", text)
+    too_large = Refusal(
+        413, "too_large", f"the request body must have at most {MAX_BODY_BYTES} bytes"
+    )
     if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
         raise too_large
     body = bytearray()
@@ -50,9 +52,9 @@ async def read_body(request: web.Request, timeout: float) -> bytes:
                 if len(body) > MAX_BODY_BYTES:
                     raise too_large
     except (web.RequestPayloadError, ConnectionError):
-        raise Refusal(400, "malformed", "the body did not arrive whole") from None
+        raise Refusal(400, "malformed", "the request body is incomplete") from None
     except TimeoutError:
-        text = f"the body did not arrive within {timeout:g} s"
+        text = f"the request body did not arrive within {timeout:g} s"
         raise Refusal(408, "timeout", text, headers={"Connection": "close"}) from None
     return bytes(body)
 
@@ -67,8 +69,8 @@ def parse_body(model: type[FieldsT], body: bytes) -> FieldsT:
             parse_float=_parse_number,
         )
     except (ValueError, RecursionError) as error:
-        reason = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
-        raise Refusal(400, "malformed", f"the body is no valid JSON: {reason}") from None
+        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
+        raise Refusal(400, "malformed", f"the request body is not valid JSON: {reason}") from None
     try:
         return model.model_validate_json(_encoded(data), strict=True)
     except ValidationError as error:
@@ -79,7 +81,7 @@ def parse_query(model: type[FieldsT], query: MultiMapping[str]) -> FieldsT:
     """Validate the query. Raises Refusal (422)."""
     for name in query:
         if len(query.getall(name)) > 1:
-            fault = {"path": f"query.{name[:40]}", "message": "stands more than once"}
+            fault = {"path": f"query.{name[:40]}", "message": "is given more than once"}
             raise invalid_fields([fault])
     try:
         return model.model_validate(dict(query))
@@ -91,37 +93,37 @@ def parse_id(request: web.Request) -> int:
     """Return the ID in the path. Raises Refusal (404) if no row can have it."""
     text = request.match_info["id"]
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 16):
-        raise Refusal(404, "not_found", "there is nothing of this number; it has digits only")
+        raise Refusal(404, "not_found", "not found: IDs consist of at most 16 digits")
     return int(text)
 
 
 def _invalid(where: str, error: ValidationError) -> Refusal:
     faults = [
-        {"path": ".".join((where, *map(_step, fault["loc"]))), "message": _message(fault)}
+        {"path": ".".join((where, *map(_path_part, fault["loc"]))), "message": _message(fault)}
         for fault in error.errors(include_url=False, include_input=False)
     ]
     return invalid_fields(faults)
 
 
-def _step(part: int | str) -> str:
+def _path_part(part: int | str) -> str:
     return str(part)[:40]
 
 
 def _message(fault: ErrorDetails) -> str:
     if fault["type"] == "string_pattern_mismatch":
         return HINTS.get(fault["ctx"]["pattern"], fault["msg"])
-    return _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    return _MESSAGES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands twice in one object")
+        raise ValueError("duplicate name in an object")
     return found
 
 
 def _reject_constant(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _parse_number(text: str) -> float | int:
@@ -134,4 +136,4 @@ def _encoded(data: Any) -> bytes:
     try:
         return json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise Refusal(400, "malformed", "the body has half of a surrogate pair") from None
+        raise Refusal(400, "malformed", "the request body contains an unpaired surrogate") from None

@@ -14,20 +14,20 @@ from aliaport.apps import Refusal
 ResultT = TypeVar("ResultT")
 
 MAX_LENGTH = 1024
-"""Characters, so that nobody makes the service hash megabytes."""
+"""In characters, so that no caller makes the service hash megabytes."""
 
 MIN_LENGTH = 12
 MIN_DIFFERENT = 5
-"""Characters."""
+"""In characters."""
 
-# OWASP's minimum for argon2id: 19 MB, 2 passes, 1 lane; some 25 ms.
+# OWASP's minimum for argon2id: 19 MB, 2 passes, 1 lane; about 25 ms.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
 UNKNOWN = _HASHER.hash("nobody's password")
 """Checked for unknown users, so that the response takes as long as for known ones."""
 
 
-def objection(password: str, user: str) -> str:
-    """Return what is wrong with a new password, or '' (NIST SP 800-63B: length first)."""
+def find_fault(password: str, user: str) -> str:
+    """Return the fault of a new password, or '' (NIST SP 800-63B: length first)."""
     if len(password) < MIN_LENGTH:
         return f"must have at least {MIN_LENGTH} characters"
     if len(password) > MAX_LENGTH:
@@ -35,12 +35,12 @@ def objection(password: str, user: str) -> str:
     if len(set(password)) < MIN_DIFFERENT:
         return f"must have at least {MIN_DIFFERENT} different characters"
     if user.casefold() in password.casefold():
-        return "must not contain the user's name"
+        return "must not contain the user name"
     return ""
 
 
 def hashed(password: str) -> str:
-    """Return the hash of a password; takes some 25 ms and 19 MB."""
+    """Return the hash of a password; takes about 25 ms and 19 MB."""
     return _HASHER.hash(_normalized(password))
 
 
@@ -53,7 +53,7 @@ def matches(password_hash: str, password: str) -> bool:
 
 
 def outdated(password_hash: str) -> bool:
-    """Return whether the hash was made with parameters other than the current ones."""
+    """Return whether the hash was created with other parameters than the current ones."""
     return _HASHER.check_needs_rehash(password_hash)
 
 
@@ -67,15 +67,15 @@ class Hashing:
         self._running = 0
 
     async def matches(self, password_hash: str, password: str) -> bool:
-        """Run `matches`. Raises Refusal (503) if too many calls wait already."""
+        """Run `matches`. Raises Refusal (503) if too many calls are already waiting."""
         return await self._run(matches, password_hash, password)
 
     async def hashed(self, password: str) -> str:
-        """Run `hashed`. Raises Refusal (503) if too many calls wait already."""
+        """Run `hashed`. Raises Refusal (503) if too many calls are already waiting."""
         return await self._run(hashed, password)
 
     def close(self) -> None:
-        """Start no further call."""
+        """Stop the threads; calls that have not started are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[..., ResultT], *arguments: str) -> ResultT:

@@ -83,7 +83,7 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         try:
             (row,) = await self._probe_connection.fetch(_SCHEMA, COMPONENT)
         except (QueryTimeout, *FAULTS) as error:
-            text = f"the database cannot be asked: {type(error).__name__}"
+            text = f"the database cannot be queried: {type(error).__name__}"
             return Check.unhealthy(text, code="database")
         data = {
             "schema_version": row["n"],
@@ -92,12 +92,11 @@ class OperationsPlugin(Plugin[OperationsConfig]):
             "refused_last_minute": SATURATION.recently_shed(),
         }
         if row["n"] != len(MIGRATIONS):
-            text = f"the tables are of version {row['n']}, this program needs {len(MIGRATIONS)}"
+            text = f"the tables have version {row['n']}; this program needs {len(MIGRATIONS)}"
             return Check.unhealthy(text, code="schema", **data)
         if data["refused_last_minute"]:
-            text = f"{data['refused_last_minute']} requests were refused within the last minute"
+            text = f"{data['refused_last_minute']} requests were refused in the last minute"
             return Check.degraded(text, code="overloaded", **data)
-        served = (
-            "requests are served" if SATURATION.running else "the application does not run here"
-        )
-        return Check.healthy(f"the tables are right, {served}", **data)
+        application = "runs" if SATURATION.running else "does not run in this process"
+        text = f"the tables are up to date; the application {application}"
+        return Check.healthy(text, **data)

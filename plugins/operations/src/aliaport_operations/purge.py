@@ -11,11 +11,11 @@ from aliaport_operations.families import PURGED
 from aliaport_operations.schema import COMPONENT
 
 BATCH = 1_000
-"""Rows of one transaction; small, so that no request waits long for a lock."""
+"""Rows per transaction; small, so that no request waits long for a lock."""
 
 SESSIONS_KEPT = timedelta(days=30)
 FAILURES_KEPT = timedelta(days=1)
-"""Time after their end; no failed sign-in counts for longer than a day."""
+"""Time that they are kept after their end. A failed sign-in counts for a day at most."""
 
 _GATE_LOGS = """
 UPDATE aliaport_operations_gate_logs SET plate = NULL, driver = NULL, purged_at = now()
@@ -55,7 +55,7 @@ class _Task:
 
 
 class Purge:
-    """The job. Replicas may run it at the same time: they skip each other's locked rows."""
+    """The job. Replicas can run it at the same time, since they skip each other's locked rows."""
 
     def __init__(self, context: Context, config: OperationsConfig) -> None:
         self._context = context

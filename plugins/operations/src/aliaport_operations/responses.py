@@ -9,7 +9,7 @@ _MAX_FAULTS = 20
 
 
 class Versioned(Protocol):
-    """A row with a version, and who made that version."""
+    """A row with a version, and the author and time of that version."""
 
     version: int
     changed_by: str
@@ -17,8 +17,8 @@ class Versioned(Protocol):
 
 
 def not_found(noun: str) -> Refusal:
-    """Return the error for an ID without a row."""
-    return Refusal(404, "not_found", f"there is no {noun} of this number")
+    """Return the error for an ID that does not exist."""
+    return Refusal(404, "not_found", f"there is no {noun} with this ID")
 
 
 def version_conflict(noun: str, current: Versioned) -> Refusal:
@@ -26,7 +26,7 @@ def version_conflict(noun: str, current: Versioned) -> Refusal:
     return Refusal(
         409,
         "version_conflict",
-        f"{current.changed_by} has changed this {noun}; read it again and repeat your change",
+        f"{current.changed_by} changed this {noun} first; read it again and repeat your change",
         version=current.version,
         changed_by=current.changed_by,
         changed_at=current.changed_at.isoformat(),
@@ -39,7 +39,7 @@ def invalid_field(path: str, message: str) -> Refusal:
 
 
 def invalid_fields(faults: list[dict[str, str]]) -> Refusal:
-    """Return the error for fields, each a `path` and a `message`."""
+    """Return the error for several fields, each with a `path` and a `message`."""
     first = faults[0]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     text = f"{first['path']}: {first['message']}{more}"

@@ -14,10 +14,10 @@ from aliaport_operations.users import Role
 
 @dataclass(slots=True, kw_only=True)
 class ApiRequest:
-    """A request that is parsed and allowed. `id` is the ID in the path.
+    """A parsed and authorized request. `id` is the ID in the path.
 
-    Only routes with a role have a `caller`, and only those that are not detached a `connection`;
-    reading one that the route does not have raises AttributeError.
+    `caller` is set only on routes with a role, and `connection` only on those of them that are
+    not detached; reading it elsewhere raises AttributeError.
     """
 
     address: str
@@ -32,7 +32,7 @@ class ApiRequest:
 
 @dataclass(slots=True)
 class ApiResponse:
-    """A successful response. `on_commit` is called once its changes are committed."""
+    """A successful response. `on_commit` is called after its changes are committed."""
 
     data: BaseModel | Mapping[str, Any]
     status: int = 200
@@ -55,9 +55,9 @@ _DECLARED = "declared_route"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route, as a decorator of the method that handles it; use it as `@route(…)`.
+    """A route, used as a decorator of its handler: `@route(…)`.
 
-    `role` is the lowest role that may call it; None opens it to everybody. `errors` are the
+    `role` is the lowest role that may call it; None needs no sign-in. `errors` are the error
     statuses that do not follow from the other fields. An `idempotent` route runs in a transaction
     and accepts the header Idempotency-Key; a `detached` one holds no database connection.
     """
@@ -85,7 +85,7 @@ route = Route
 
 
 def routes_of(owner: object) -> list[tuple[Route, Handler]]:
-    """Return the routes that the methods of `owner` declare, in the order of the source."""
+    """Return the routes that the methods of `owner` declare, in source order."""
     return [
         (declared, getattr(owner, name))
         for name, method in vars(type(owner)).items()

@@ -1,4 +1,4 @@
-"""How busy the API of this process is: the HTTP loop writes it, the probe's thread reads it."""
+"""Load of the API in this process: written by the HTTP loop, read by the probe's thread."""
 
 import time
 from collections import deque
@@ -18,21 +18,21 @@ class Saturation:
         self._shed: deque[float] = deque(maxlen=100_000)
 
     def begin(self, max_connections: int) -> None:
-        """Note that the API starts with a pool of `max_connections`."""
+        """Record that the API starts with a pool of `max_connections`."""
         self.running, self.max_connections, self.used, self.waiting = True, max_connections, 0, 0
 
     def end(self) -> None:
-        """Note that the API has stopped."""
+        """Record that the API has stopped."""
         self.running = False
 
     def shed(self) -> None:
-        """Note a refused request."""
+        """Record a refused request."""
         self._shed.append(time.monotonic())
 
     def recently_shed(self) -> int:
         """Return how many requests were refused within the last minute."""
         since = time.monotonic() - RECENT
-        return sum(1 for moment in tuple(self._shed) if moment > since)
+        return sum(1 for refused_at in tuple(self._shed) if refused_at > since)
 
 
 SATURATION = Saturation()

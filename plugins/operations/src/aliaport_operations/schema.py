@@ -1,10 +1,10 @@
-"""The tables, as forward-only migrations. Invariants are enforced here, not by the code alone."""
+"""The tables, as forward-only migrations. The database itself enforces the invariants."""
 
 from aliaport.plugin import Context
 from aliaport.postgres import Migration, migrate
 
 COMPONENT = "operations"
-"""Name of the plugin in the table of migrations and in connections."""
+"""Name of the plugin in the migrations table and in connections."""
 
 _USERS = """
 CREATE TABLE aliaport_operations_users (
@@ -203,5 +203,5 @@ MIGRATIONS = [
 
 
 async def prepare(context: Context) -> None:
-    """Bring the tables up to date; replicas may do so at the same time."""
+    """Bring the tables up to date; replicas can do so at the same time."""
     await migrate(context, COMPONENT, MIGRATIONS)

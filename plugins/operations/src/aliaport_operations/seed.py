@@ -1,4 +1,4 @@
-"""Trial data: any number of rows, the same for the same seed, about nobody who exists."""
+"""Test data: any number of rows, the same for the same seed, about no real person or company."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,13 +18,13 @@ from aliaport_operations.gate_fields import Direction
 from aliaport_operations.order_fields import TRANSITIONS, OrderStatus
 
 BATCH = 5_000
-"""Rows of one COPY."""
+"""Rows per COPY."""
 
 BEGIN = datetime(2025, 1, 6, 6, tzinfo=UTC)
 """Date of the first order; fixed, so that the same seed gives the same rows."""
 
 SPAN = timedelta(days=50)
-"""Time between the first and the last order: none is in the future, or of an ended account."""
+"""Time between the first and the last order; none is in the future or after a deactivation."""
 
 SEEDER = "seed"
 """Name of the user who creates the rows; disabled, so that nobody can sign in with it."""
@@ -43,12 +43,12 @@ _WORK = (
     "İç dolum", "Ardiye", "Tartım", "Soğutmalı konteyner takibi", "Saha aktarması",
 )  # fmt: skip
 _LETTERS = "ABCDEFGHJKLMNPRSTUVYZ"
-_ENDS = {
+_FINAL_STATUSES = {
     OrderStatus.DRAFT: 5, OrderStatus.PLANNED: 10, OrderStatus.IN_PROGRESS: 10,
     OrderStatus.DONE: 70, OrderStatus.CANCELLED: 5,
 }  # fmt: skip
 
-_GO_ON = """
+_SET_SEQUENCES = """
 SELECT setval(pg_get_serial_sequence('aliaport_operations_accounts', 'id'), max(id))
 FROM aliaport_operations_accounts HAVING max(id) > 0;
 SELECT setval(pg_get_serial_sequence('aliaport_operations_work_orders', 'id'), max(id))
@@ -69,7 +69,7 @@ ALTER TABLE landing DROP words;
 ALTER TABLE landing RENAME landed TO words"""
 
 Show = Callable[[str, int, int], None]
-"""Called with the table, how many rows it has, and how many it will have."""
+"""Called with the table, the rows written so far, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Size:
 
     @property
     def rows(self) -> int:
-        """The sum."""
+        """The total number of rows."""
         return self.accounts + self.orders + self.gate_logs
 
 
@@ -91,14 +91,16 @@ async def seed_database(
 ) -> None:
     """Fill the empty tables in one transaction.
 
-    Raises AliaportError in production, and if there are accounts already.
+    Raises AliaportError in production, and if the database already has accounts.
     """
     if context.environment == "production":
-        raise AliaportError("seed is for trials; this is production: nothing was changed")
+        raise AliaportError(
+            "seed writes test data and is refused in production; nothing was changed"
+        )
     async with connection.transaction():
         await connection.execute("LOCK aliaport_operations_accounts IN SHARE ROW EXCLUSIVE MODE")
         if await connection.fetchval("SELECT EXISTS (SELECT FROM aliaport_operations_accounts)"):
-            raise AliaportError("there are accounts already; seed fills an empty database only")
+            raise AliaportError("the database already has accounts; use seed on an empty database")
         writer = _Writer(connection, await _seeder(connection), show)
         rows = _Rows(random.Random(seed), size)  # noqa: S311
         await writer.write("accounts", rows.accounts(), size.accounts)
@@ -107,68 +109,66 @@ async def seed_database(
         for version in range(2, 2 + len(OrderStatus)):
             await connection.execute(_MOVE, version)
         await writer.write("gate_logs", rows.passages(), size.gate_logs)
-        await connection.execute(_GO_ON)
+        await connection.execute(_SET_SEQUENCES)
         await context.audit.arecord("data.seeded", seed=seed, rows=size.rows)
     await connection.execute(_VACUUM)
 
 
 class _Rows:
-    """Generates rows from random numbers that depend on the seed alone."""
+    """Generates rows from random numbers that depend only on the seed."""
 
-    def __init__(self, chance: random.Random, size: Size) -> None:
-        self._chance = chance
+    def __init__(self, rng: random.Random, size: Size) -> None:
+        self._rng = rng
         self._size = size
         self.moves: list[tuple[Any, ...]] = []
 
     def accounts(self) -> Iterator[dict[str, Any]]:
-        chance = self._chance
+        rng = self._rng
         for number in range(1, self._size.accounts + 1):
-            title = (
-                f"{chance.choice(_TOWNS)} {chance.choice(_TRADES)} {number} {chance.choice(_FORMS)}"
-            )
-            code = f"{chance.choice('MT')}-{number:07}"
-            made = BEGIN - timedelta(minutes=chance.randrange(60 * 24 * 30))
-            gone = made + timedelta(days=90) if chance.random() < 0.05 else None
-            person = chance.random() < 0.1
+            title = f"{rng.choice(_TOWNS)} {rng.choice(_TRADES)} {number} {rng.choice(_FORMS)}"
+            code = f"{rng.choice('MT')}-{number:07}"
+            created = BEGIN - timedelta(minutes=rng.randrange(60 * 24 * 30))
+            deactivated = created + timedelta(days=90) if rng.random() < 0.05 else None
+            person = rng.random() < 0.1
             yield {
                 "id": number,
                 "code": code,
                 "title": title,
                 "title_key": folding.sort_key(title),
                 "words": folding.words(code, title),
-                "kind": str(chance.choice(list(Kind))),
-                "tax_number": _identity_number(chance) if person else _tax_number(chance),
-                "currency": chance.choice(CURRENCIES[:3]),
+                "kind": str(rng.choice(list(Kind))),
+                "tax_number": _identity_number(rng) if person else _tax_number(rng),
+                "currency": rng.choice(CURRENCIES[:3]),
                 "contact_person": f"Yetkili {number}",
-                "contact_phone": f"+90 500 {chance.randrange(10**7):07}",
+                "contact_phone": f"+90 500 {rng.randrange(10**7):07}",
                 "contact_email": f"hesap{number}@example.com",
-                "deactivated_at": gone,
-                "version": 1 if gone is None else 2,
-                "created_at": made,
-                "changed_at": gone or made,
+                "deactivated_at": deactivated,
+                "version": 1 if deactivated is None else 2,
+                "created_at": created,
+                "changed_at": deactivated or created,
             }
 
     def orders(self) -> Iterator[dict[str, Any]]:
-        chance = self._chance
-        ends, weights = list(_ENDS), list(_ENDS.values())
+        rng = self._rng
+        statuses, weights = list(_FINAL_STATUSES), list(_FINAL_STATUSES.values())
         for number in range(1, self._size.orders + 1):
-            status = chance.choices(ends, weights)[0]
-            first = OrderStatus.DRAFT if status == OrderStatus.DRAFT else _first(chance)
-            way = _way(first, status)
-            made = BEGIN + SPAN * ((number - chance.random()) / self._size.orders)
-            for step, (before, after) in enumerate(way):
-                moment = made + timedelta(hours=step + 1)
+            status = rng.choices(statuses, weights)[0]
+            first = OrderStatus.DRAFT if status == OrderStatus.DRAFT else _first(rng)
+            path = _path(first, status)
+            created = BEGIN + SPAN * ((number - rng.random()) / self._size.orders)
+            for step, (before, after) in enumerate(path):
+                moment = created + timedelta(hours=step + 1)
                 self.moves.append((number, step + 2, str(before), str(after), moment))
             yield {
                 "id": number,
-                "account_id": chance.randrange(1, self._size.accounts + 1),
-                "title": f"{chance.choice(_WORK)} {number}",
+                "account_id": rng.randrange(1, self._size.accounts + 1),
+                "title": f"{rng.choice(_WORK)} {number}",
                 "description": "",
-                "planned_for": (made + timedelta(days=chance.randrange(1, 15))).date(),
+                "planned_for": (created + timedelta(days=rng.randrange(1, 15))).date(),
                 "first_status": str(first),
                 "status": str(first),
-                "created_at": made,
-                "changed_at": made,
+                "created_at": created,
+                "changed_at": created,
             }
 
     def changes(self) -> Iterator[dict[str, Any]]:
@@ -182,20 +182,20 @@ class _Rows:
             }
 
     def passages(self) -> Iterator[dict[str, Any]]:
-        chance = self._chance
+        rng = self._rng
         for number in range(1, self._size.gate_logs + 1):
-            letters = "".join(chance.choices(_LETTERS, k=3))
-            passed = BEGIN + SPAN * ((number - chance.random()) / self._size.gate_logs)
-            # Only orders that exist by then.
+            letters = "".join(rng.choices(_LETTERS, k=3))
+            passed = BEGIN + SPAN * ((number - rng.random()) / self._size.gate_logs)
+            # Only orders that were created before the passage.
             newest = (number - 1) * self._size.orders // self._size.gate_logs
-            order = chance.randrange(1, newest + 1) if newest else None
+            order = rng.randrange(1, newest + 1) if newest else None
             yield {
                 "id": number,
                 "direction": str(Direction.IN if number % 2 else Direction.OUT),
-                "plate": f"{chance.randrange(1, 82):02}{letters}{chance.randrange(100, 1000)}",
-                "driver": f"Sürücü {chance.randrange(1, 5000)}",
+                "plate": f"{rng.randrange(1, 82):02}{letters}{rng.randrange(100, 1000)}",
+                "driver": f"Sürücü {rng.randrange(1, 5000)}",
                 "passed_at": passed,
-                "work_order_id": order if chance.random() < 0.8 else None,
+                "work_order_id": order if rng.random() < 0.8 else None,
                 "created_at": passed,
             }
 
@@ -216,12 +216,12 @@ class _Writer:
             self._show(table, done, total)
 
     async def _copy(self, table: str, batch: Sequence[dict[str, Any]]) -> None:
-        makers = ["changed_by"] if table.endswith("changes") else ["created_by"]
+        user_columns = ["changed_by"] if table.endswith("changes") else ["created_by"]
         if table.endswith(("accounts", "work_orders")):
-            makers.append("changed_by")
-        columns = [*batch[0], *makers]
-        made = [self._user] * len(makers)
-        records = [(*row.values(), *made) for row in batch]
+            user_columns.append("changed_by")
+        columns = [*batch[0], *user_columns]
+        users = [self._user] * len(user_columns)
+        records = [(*row.values(), *users) for row in batch]
         if "words" not in columns:
             await self._connection.copy_records_to_table(table, columns=columns, records=records)
             return
@@ -231,7 +231,7 @@ class _Writer:
         target = ", ".join(columns)
         source = target.replace("words", "array_to_tsvector(words)")
         await self._connection.execute(
-            f"INSERT INTO {table} ({target}) "  # noqa: S608 - the names are ours
+            f"INSERT INTO {table} ({target}) "  # noqa: S608 - the names are fixed
             f"OVERRIDING SYSTEM VALUE SELECT {source} FROM landing"
         )
         await self._connection.execute("DROP TABLE landing")
@@ -247,26 +247,26 @@ async def _seeder(connection: Connection) -> int:
     return number
 
 
-def _first(chance: random.Random) -> OrderStatus:
-    return chance.choice((OrderStatus.DRAFT, OrderStatus.PLANNED))
+def _first(rng: random.Random) -> OrderStatus:
+    return rng.choice((OrderStatus.DRAFT, OrderStatus.PLANNED))
 
 
-def _way(first: OrderStatus, last: OrderStatus) -> list[tuple[OrderStatus, OrderStatus]]:
+def _path(first: OrderStatus, last: OrderStatus) -> list[tuple[OrderStatus, OrderStatus]]:
     """Return the transitions on the shortest path from one status to the other."""
     straight = [OrderStatus.DRAFT, OrderStatus.PLANNED, OrderStatus.IN_PROGRESS, OrderStatus.DONE]
     if last == OrderStatus.CANCELLED:
         return [(first, last)]
     steps = straight[straight.index(first) : straight.index(last) + 1]
-    way = list(pairwise(steps))
-    assert set(way) <= set(TRANSITIONS)
-    return way
+    path = list(pairwise(steps))
+    assert set(path) <= set(TRANSITIONS)
+    return path
 
 
-def _tax_number(chance: random.Random) -> str:
-    digits = f"{chance.randrange(10**9):09}"
+def _tax_number(rng: random.Random) -> str:
+    digits = f"{rng.randrange(10**9):09}"
     return digits + str(vkn.calc_check_digit(digits))
 
 
-def _identity_number(chance: random.Random) -> str:
-    digits = f"{chance.randrange(10**8, 10**9)}"
+def _identity_number(rng: random.Random) -> str:
+    digits = f"{rng.randrange(10**8, 10**9)}"
     return digits + str(tckimlik.calc_check_digits(digits))

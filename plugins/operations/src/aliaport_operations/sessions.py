@@ -1,4 +1,4 @@
-"""Sessions: who calls, by random tokens of which the database stores only hashes."""
+"""Sessions, identified by random tokens; the database stores only their hashes."""
 
 import hashlib
 import secrets
@@ -10,10 +10,10 @@ from aliaport.postgres import Connection
 from aliaport_operations.config import ApiConfig
 from aliaport_operations.users import Role
 
-SEEN_EVERY = 30
-"""Precision of the last use of a session, in seconds, so that not every request writes."""
+TOUCH_INTERVAL = 30
+"""Seconds between updates of a session's last use, so that not every request writes."""
 
-# The lock makes whoever disables the user or sets a password wait, and then see this session.
+# The lock makes a concurrent disable or password change wait, so that it sees this session.
 _BEGIN = """
 INSERT INTO aliaport_operations_sessions (token_hash, user_id, address, expires_at)
 SELECT $1, id, $3, now() + make_interval(secs => $4)
@@ -70,7 +70,10 @@ class Sessions:
     async def begin(
         self, connection: Connection, user: int, changed_at: datetime, address: str
     ) -> tuple[str, datetime] | None:
-        """Return a new token and its expiry; None if the user was disabled or changed meanwhile."""
+        """Start a session and return its token and expiry.
+
+        Return None if the user was disabled or got a new password after `changed_at`.
+        """
         token = secrets.token_urlsafe(32)
         expires = await connection.fetchval(
             _BEGIN, _hash(token), user, address, self._max_age, changed_at
@@ -78,23 +81,23 @@ class Sessions:
         return None if expires is None else (token, expires)
 
     async def caller(self, connection: Connection, authorization: str) -> Caller:
-        """Return the user whose token it is. Raises Refusal (401)."""
+        """Return the user that the token belongs to. Raises Refusal (401)."""
         kind, _, token = authorization.partition(" ")
         token = token.strip()
         row = None
         token_hash = b""
         if kind.lower() == "bearer" and 0 < len(token) <= 200 and token.isascii():
             token_hash = _hash(token)
-            row = await connection.fetchrow(_FIND, token_hash, self.max_idle, float(SEEN_EVERY))
+            row = await connection.fetchrow(_FIND, token_hash, self.max_idle, float(TOUCH_INTERVAL))
         if row is None:
             raise Refusal(
                 401,
                 "not_signed_in",
-                "sign in by POST /auth/login and send Authorization: Bearer <token>",
+                "sign in with POST /auth/login, then send `Authorization: Bearer <token>`",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if row["stale"]:
-            await connection.execute(_TOUCH, token_hash, float(SEEN_EVERY))
+            await connection.execute(_TOUCH, token_hash, float(TOUCH_INTERVAL))
         return Caller(
             row["id"],
             row["name"],
@@ -110,9 +113,9 @@ async def end_session(connection: Connection, caller: Caller) -> None:
     await connection.execute(_END, caller.token_hash)
 
 
-async def end_sessions(connection: Connection, user: int, *, but: bytes = b"") -> int:
-    """End a user's sessions except the one with the hash `but`; return how many were open."""
-    done = await connection.execute(_END_ALL, user, but)
+async def end_sessions(connection: Connection, user: int, *, keep: bytes = b"") -> int:
+    """End a user's sessions except the one with the hash `keep`; return how many were open."""
+    done = await connection.execute(_END_ALL, user, keep)
     return int(done.rpartition(" ")[2])
 
 

@@ -1,10 +1,10 @@
-"""Sign-in, sign-out and change of the own password: `/auth`."""
+"""Sign-in, sign-out and change of password: `/auth`."""
 
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from aliaport.apps import Context, Refusal
 from aliaport_operations import passwords
@@ -26,14 +26,14 @@ _Typed = Annotated[str, StringConstraints(min_length=1, max_length=passwords.MAX
 
 
 class Credentials(Fields):
-    """Who wants to sign in."""
+    """User name and password."""
 
     username: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=CLEAN)]
     password: _Typed
 
 
 class PasswordChange(Fields):
-    """The own password, and the one to come (12 characters or more)."""
+    """The current password and the new one, which needs at least 12 characters."""
 
     current_password: _Typed
     new_password: Annotated[
@@ -49,16 +49,18 @@ class UserShown(BaseModel):
 
 
 class SignedIn(BaseModel):
-    """The token to send as `Authorization: Bearer`, and when it ends."""
+    """The token to send as `Authorization: Bearer`, and when it expires."""
 
     token: str
     expires_at: datetime
-    idle_seconds: float
+    idle_seconds: float = Field(
+        description="The token also expires after this many seconds without a request."
+    )
     user: UserShown
 
 
 class Myself(BaseModel):
-    """Who is signed in."""
+    """The signed-in user and the times of the session."""
 
     user: UserShown
     signed_in_at: datetime
@@ -66,19 +68,19 @@ class Myself(BaseModel):
 
 
 class SignedOut(BaseModel):
-    """The token is not valid any more."""
+    """Confirmation that the token is no longer valid."""
 
     signed_out: bool
 
 
 class PasswordChanged(BaseModel):
-    """How many other sessions were ended."""
+    """The number of other sessions that were ended."""
 
     ended_sessions: int
 
 
 class SignIn:
-    """The routes below /auth. They hold no connection while a password is checked."""
+    """The routes below /auth. They do not hold a connection while a password is checked."""
 
     def __init__(
         self,
@@ -116,29 +118,29 @@ class SignIn:
             user = await find_user(connection, name) if attempt.wait == 0 else None
         if attempt.wait:
             raise await self._throttled(attempt.wait, address, audited=attempt.first)
-        known = passwords.UNKNOWN if user is None else user.password_hash
-        right = await self._matches(attempt, known, body.password)
-        if user is None or not right or user.disabled_at is not None:
-            # A name that no user has may be a mistyped password, so it is not recorded.
+        password_hash = passwords.UNKNOWN if user is None else user.password_hash
+        correct = await self._matches(attempt, password_hash, body.password)
+        if user is None or not correct or user.disabled_at is not None:
+            # An unknown name may be a password in the wrong field, so it is not recorded.
             raise await self._failed(NOBODY if user is None else user.name, address)
         renewed = None
         if passwords.outdated(user.password_hash):
             with suppress(Refusal):  # the next sign-in tries again
                 renewed = await self._hashing.hashed(body.password)
         async with self._database.connection() as connection, connection.transaction():
-            begun = await self._sessions.begin(
+            session = await self._sessions.begin(
                 connection, user.id, user.password_changed_at, address
             )
-            if begun is not None:
+            if session is not None:
                 if renewed is not None:
                     await renew_hash(connection, user, renewed)
                 await self._audit.arecord("user.signed_in", user=user.name, address=address)
-        if begun is None:
+        if session is None:
             raise await self._failed(user.name, address)
         with suppress(Refusal):  # the session is open, and the count expires anyway
             async with self._database.connection() as connection:
                 await self._throttle.succeeded(connection, attempt)
-        token, expires_at = begun
+        token, expires_at = session
         data = SignedIn(
             token=token,
             expires_at=expires_at,
@@ -154,7 +156,7 @@ class SignIn:
         await end_session(request.connection, request.caller)
         return ApiResponse(SignedOut(signed_out=True))
 
-    @route("GET", f"{PATH}/me", "Read who is signed in", role=Role.VIEWER, response=Myself)
+    @route("GET", f"{PATH}/me", "Read the signed-in user", role=Role.VIEWER, response=Myself)
     async def me(self, request: ApiRequest) -> ApiResponse:
         """Return the caller and the times of the session."""
         caller = request.caller
@@ -169,7 +171,7 @@ class SignIn:
     @route(
         "POST",
         f"{PATH}/password",
-        "Change the own password: all other sessions of the user end",
+        "Change your password and end your other sessions",
         role=Role.VIEWER,
         body=PasswordChange,
         response=PasswordChanged,
@@ -180,7 +182,7 @@ class SignIn:
         """Set a new password and end all other sessions of the user."""
         body: PasswordChange = request.body
         caller, address = request.caller, request.address
-        if problem := passwords.objection(body.new_password, caller.name):
+        if problem := passwords.find_fault(body.new_password, caller.name):
             raise invalid_field("body.new_password", problem)
         async with self._database.connection() as connection:
             attempt = await self._throttle.count(connection, caller.name, address)
@@ -199,8 +201,12 @@ class SignIn:
                 connection, user.id, new_hash, instead_of=user.password_hash
             )
             if not changed:
-                raise Refusal(409, "conflict", "the password was just changed by somebody else")
-            ended = await end_sessions(connection, user.id, but=caller.token_hash)
+                raise Refusal(
+                    409,
+                    "conflict",
+                    "the password has just been changed; try again with the new one",
+                )
+            ended = await end_sessions(connection, user.id, keep=caller.token_hash)
             await self._audit.arecord(
                 "user.password_changed", user=user.name, address=address, ended_sessions=ended
             )
@@ -223,7 +229,7 @@ class SignIn:
         return Refusal(
             401,
             "wrong_credentials",
-            "user name or password is wrong",
+            "the user name or the password is wrong",
             headers={"WWW-Authenticate": "Bearer"},
         )
 
@@ -234,6 +240,6 @@ class SignIn:
         return Refusal(
             429,
             "too_many_attempts",
-            f"too many attempts to sign in failed; try again in {wait} s",
+            f"too many failed sign-ins; try again in {wait} s",
             headers={"Retry-After": str(wait)},
         )

@@ -1,4 +1,4 @@
-"""Types of the fields in requests, and how personal data is masked in responses."""
+"""Types of request fields, and masking of personal data in responses."""
 
 import re
 import unicodedata
@@ -23,16 +23,16 @@ CURSOR = r"^[A-Za-z0-9_-]{1,2000}$"
 TAX_NUMBER = r"^([0-9]{10}|[1-9][0-9]{10})$"
 
 HINTS = {
-    CLEAN: "write one line without control characters",
-    _VISIBLE: "write one line, with something to be seen in it",
-    _LINES: "write text without control characters",
-    _PHONE: "write 5 to 30 digits and blanks, like +90 212 555 00 00",
-    _EMAIL: "write an address like name@example.com",
-    _CODE: "write 1 to 32 of A-Z, digits, dot, hyphen, underscore; the first a letter or digit",
-    CURSOR: "send `next` of the page before as it came",
-    TAX_NUMBER: "write 10 digits (tax number) or 11 (identity number)",
+    CLEAN: "must be one line without control characters",
+    _VISIBLE: "must be one line with at least one visible character",
+    _LINES: "must not contain control characters except tabs and line breaks",
+    _PHONE: "must be a phone number of 5 to 30 characters, such as +90 212 555 00 00",
+    _EMAIL: "must be an email address, such as name@example.com",
+    _CODE: "must be 1 to 32 of A-Z, 0-9, dot, hyphen and underscore, first a letter or digit",
+    CURSOR: "must be `next` of the previous page, unchanged",
+    TAX_NUMBER: "must have 10 digits (tax number) or 11 digits (identity number)",
 }
-"""What to do about text that does not match one of the patterns."""
+"""Messages for text that does not match one of these patterns."""
 
 
 def _tidy(max_length: int) -> AfterValidator:
@@ -62,48 +62,56 @@ Email = Annotated[
 Code = Annotated[
     str,
     StringConstraints(pattern=_CODE),
-    Field(description="A to Z, digits, dot, hyphen and underscore; unique.", examples=["TR-00042"]),
+    Field(
+        description="Unique code of A-Z, 0-9, dot, hyphen and underscore.", examples=["TR-00042"]
+    ),
 ]
 
 
-def _spelt(pattern: str, expected: str, read: Callable[[str], Any]) -> BeforeValidator:
-    whole = re.compile(pattern, re.ASCII)
+def _format(pattern: str, expected: str, read: Callable[[str], Any]) -> BeforeValidator:
+    allowed = re.compile(pattern, re.ASCII)
 
     def check(value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if whole.fullmatch(value) is None:
-            raise ValueError(f"write {expected}")
+        if allowed.fullmatch(value) is None:
+            raise ValueError(f"must be {expected}")
         try:
             return read(value)
         except ValueError as error:
-            raise ValueError(f"write {expected}: {error}") from None
+            raise ValueError(f"must be {expected}: {error}") from None
 
     return BeforeValidator(check)
 
 
-# One spelling each: pydantic would accept `0` as a day of 1970 and `1_0` as a number.
-Day = Annotated[date, _spelt(r"\d{4}-\d\d-\d\d", "a day like 2026-01-02", date.fromisoformat)]
+# One format each: pydantic would also accept `0` as a day of 1970 and `1_0` as a number.
+Day = Annotated[date, _format(r"\d{4}-\d\d-\d\d", "a date, such as 2026-01-02", date.fromisoformat)]
 Moment = Annotated[
     AwareDatetime,
-    _spelt(
+    _format(
         r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
-        "a time with its zone, like 2026-01-02T06:04:05+03:00 (in a query, %2B stands for +)",
+        "a time with a UTC offset, such as 2026-01-02T06:04:05+03:00 (in a query, write + as %2B)",
         lambda text: datetime.fromisoformat(text.upper()),
     ),
 ]
-DIGITS = _spelt(r"-?\d{1,40}(\.0+)?", "a whole number, in digits", str)
-"""For numbers in queries, where everything is text; in a body, text is not a number."""
+DIGITS = _format(r"-?\d{1,40}(\.0+)?", "a whole number", str)
+"""For numbers in queries, where every value is text. In a body, text is not a number."""
 
 Id = Annotated[int, Field(ge=1, le=2**53 - 1), DIGITS]
 """ID of a row; JavaScript would round larger ones."""
 
-Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
-"""Version that the caller has read; if the row was changed since, the response is 409."""
+Version = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=2**31 - 1,
+        description="The version that you read. If it is not the current one, you get 409.",
+    ),
+]
 
 
 def masked(text: str | None, *, first: int = 0, last: int = 0) -> str | None:
-    """Return `text` with only its ends readable, so that not even its length is shown."""
+    """Return `text` with only its ends readable, and its length hidden."""
     if text is None:
         return None
     if len(text) <= first + last:

@@ -1,4 +1,4 @@
-"""Limits on failed sign-ins, against guessing: by user and address, by address, by user."""
+"""Limits on failed sign-ins, against guessing: by user and address, by address, and by user."""
 
 import hashlib
 import math
@@ -54,7 +54,7 @@ class Throttle:
         )
 
     async def count(self, connection: Connection, user: str, address: str) -> Attempt:
-        """Count an attempt, and return whether it may proceed."""
+        """Count an attempt. Its `wait` is 0 if it may proceed."""
         network = _network(address)
         keys = tuple(
             hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()
@@ -76,25 +76,25 @@ class Throttle:
         return Attempt(keys, wait, first=first)
 
     async def succeeded(self, connection: Connection, attempt: Attempt) -> None:
-        """Take back an attempt that succeeded, and all failures of this user from this address.
+        """Remove an attempt that succeeded, and all failures of this user from this address.
 
         Call it outside of any transaction: all sign-ins from one address update the same row.
         """
         await connection.execute(_UNCOUNT, list(attempt.keys), attempt.keys[0])
 
     async def take_back(self, connection: Connection, attempt: Attempt) -> None:
-        """Take back an attempt whose password was not checked."""
+        """Remove an attempt whose password was not checked."""
         await connection.execute(_UNCOUNT, list(attempt.keys), b"")
 
 
 def _network(address: str) -> str:
-    """Return what counts as one address: for IPv6 the /64, since a caller owns all of it."""
+    """Return the address to count by: for IPv6 its /64, since a caller usually owns all of it."""
     try:
-        known = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address
-    if isinstance(known, IPv6Address):
-        if known.ipv4_mapped is not None:
-            return str(known.ipv4_mapped)
-        return str(int(known) >> 64)
-    return str(known)
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(int(parsed) >> 64)
+    return str(parsed)

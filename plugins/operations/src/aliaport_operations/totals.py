@@ -1,4 +1,4 @@
-"""Totals for /metrics, counted in the database, so that replicas and restarts do not matter."""
+"""Totals for /metrics, counted in the database: independent of replicas and restarts."""
 
 from collections.abc import Iterable
 
@@ -50,20 +50,20 @@ class Totals:
         return [ACTIVE_USERS.sample(row["n"])]
 
     async def _count(self) -> list[Sample]:
-        now = dict.fromkeys(OrderStatus, 0)
+        current = dict.fromkeys(OrderStatus, 0)
         created = dict.fromkeys(FIRST, 0)
         for row in await self._connection.fetch(_ORDERS):
-            now[OrderStatus(row["status"])] += row["n"]
+            current[OrderStatus(row["status"])] += row["n"]
             created[OrderStatus(row["first_status"])] += row["n"]
-        passages = dict.fromkeys(Direction, 0)
+        gate_logs = dict.fromkeys(Direction, 0)
         for row in await self._connection.fetch(_GATE_LOGS):
-            passages[Direction(row["direction"])] = row["n"]
+            gate_logs[Direction(row["direction"])] = row["n"]
         accounts = {"active": 0, "deactivated": 0}
         for row in await self._connection.fetch(_ACCOUNTS):
             accounts["active" if row["active"] else "deactivated"] = row["n"]
         return [
             *(ACCOUNTS.sample(n, state=state) for state, n in accounts.items()),
-            *(WORK_ORDERS_NOW.sample(n, status=status) for status, n in now.items()),
+            *(WORK_ORDERS_NOW.sample(n, status=status) for status, n in current.items()),
             *(WORK_ORDERS_CREATED.sample(n, status=status) for status, n in created.items()),
-            *(GATE_LOG_ENTRIES.sample(n, direction=way) for way, n in passages.items()),
+            *(GATE_LOG_ENTRIES.sample(n, direction=key) for key, n in gate_logs.items()),
         ]

@@ -1,4 +1,4 @@
-"""Users in the database, and what their roles allow."""
+"""Users in the database, and their roles."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from aliaport.postgres import Connection
 
 NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
 NOBODY = "unknown"
-"""Name used in the audit log for unknown users; no user can be given it."""
+"""Name used in the audit log for unknown users; no user can have it."""
 
 _BY_NAME = "SELECT * FROM aliaport_operations_users WHERE name = $1"
 _ADD = "INSERT INTO aliaport_operations_users (name, role, password_hash) VALUES ($1, $2, $3)"
@@ -24,16 +24,16 @@ UPDATE aliaport_operations_users SET password_hash = $3 WHERE id = $1 AND passwo
 
 
 class Role(StrEnum):
-    """A user's role."""
+    """Role of a user. A clerk can do all that a viewer can, an admin all that a clerk can."""
 
     VIEWER = "viewer"
-    """Reads, personal data masked."""
+    """Reads everything, with personal data masked."""
 
     CLERK = "clerk"
-    """Reads everything, writes accounts, work orders and gate logs."""
+    """Sees personal data, and writes accounts, work orders and gate logs."""
 
     ADMIN = "admin"
-    """Deactivates accounts too. Users are managed on the command line alone."""
+    """Activates and deactivates accounts. Users are managed on the command line only."""
 
     def covers(self, other: "Role") -> bool:
         """Return whether this role may do everything that `other` may."""
@@ -54,7 +54,7 @@ class User:
 
 
 async def find_user(connection: Connection, name: str) -> User | None:
-    """Return the user of this name, if there is one."""
+    """Return the user with this name, or None."""
     row = await connection.fetchrow(_BY_NAME, name)
     if row is None:
         return None
@@ -73,7 +73,7 @@ async def add_user(connection: Connection, name: str, role: Role, password_hash:
     try:
         await connection.execute(_ADD, name, role, password_hash)
     except asyncpg.UniqueViolationError:
-        raise AliaportError(f"there is a user {name!r} already; choose another name") from None
+        raise AliaportError(f"user {name!r} already exists; choose another name") from None
 
 
 async def set_password(
@@ -85,5 +85,5 @@ async def set_password(
 
 
 async def renew_hash(connection: Connection, user: User, password_hash: str) -> None:
-    """Store the same password hashed with today's parameters."""
+    """Store the same password, hashed with the current parameters."""
     await connection.execute(_RENEW_HASH, user.id, user.password_hash, password_hash)

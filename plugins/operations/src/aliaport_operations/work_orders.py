@@ -54,7 +54,7 @@ _MOVE = """
 UPDATE aliaport_operations_work_orders SET
     status = $4, version = version + 1, changed_by = $5, changed_at = now()
 WHERE id = $1 AND version = $2 AND status = $3"""
-_NOTE = """
+_RECORD_CHANGE = """
 INSERT INTO aliaport_operations_work_order_changes
     (work_order_id, version, from_status, to_status, reason, changed_by)
 VALUES ($1, $2, $3, $4, $5, $6)"""
@@ -75,7 +75,14 @@ class WorkOrders:
         for before, after in ALLOWED:
             self._moved.inc(0, from_status=before, to_status=after)
 
-    @route("GET", PATH, "List work orders", role=Role.VIEWER, query=OrdersQuery, response=OrderPage)
+    @route(
+        "GET",
+        PATH,
+        "List work orders, newest first",
+        role=Role.VIEWER,
+        query=OrdersQuery,
+        response=OrderPage,
+    )
     async def list(self, request: ApiRequest) -> ApiResponse:
         """Return one page of the work orders that match the query."""
         query: OrdersQuery = request.query
@@ -107,9 +114,9 @@ class WorkOrders:
         body: NewOrder = request.body
         account = await request.connection.fetchrow(_ACCOUNT, body.account_id)
         if account is None:
-            raise invalid_field("body.account_id", "there is no account of this number")
+            raise invalid_field("body.account_id", "there is no account with this ID")
         if not account["active"]:
-            text = "the account is deactivated and gets no more work orders"
+            text = "the account is deactivated; it gets no new work orders until it is activated"
             raise Refusal(409, "account_deactivated", text)
         order_id = await request.connection.fetchval(
             _INSERT,
@@ -128,16 +135,16 @@ class WorkOrders:
     @route(
         "PUT",
         _ITEM,
-        "Change what a work order says",
+        "Change the content of a work order",
         role=Role.CLERK,
         body=ChangedOrder,
         response=Order,
         errors=(409,),
     )
     async def change(self, request: ApiRequest) -> ApiResponse:
-        """Replace the content, unless the order has ended or somebody else was faster."""
+        """Replace the content of the version that the caller read, unless the order has ended."""
         body: ChangedOrder = request.body
-        # One transaction, so that the response cannot show a later change by somebody else.
+        # One transaction, so that the response does not show a later change by somebody else.
         async with request.connection.transaction():
             done = await request.connection.execute(
                 _UPDATE,
@@ -147,7 +154,7 @@ class WorkOrders:
             order = await _find(request, request.id)
         if done == "UPDATE 0":
             if order.version == body.version:
-                text = f"a work order that is {order.status} is not changed any more"
+                text = f"a work order that is {order.status} can no longer be changed"
                 raise Refusal(409, "work_order_ended", text)
             raise version_conflict("work order", order)
         return ApiResponse(order)
@@ -155,27 +162,21 @@ class WorkOrders:
     @route(
         "POST",
         f"{_ITEM}/status",
-        "Move a work order to its next status",
+        "Change the status of a work order",
         role=Role.CLERK,
         body=OrderMove,
         response=Order,
         errors=(409,),
     )
     async def move(self, request: ApiRequest) -> ApiResponse:
-        """Change the status along an allowed transition, and note it in the history."""
+        """Change the status by an allowed transition, and record it in the history."""
         body: OrderMove = request.body
         async with request.connection.transaction():
             before = await _find(request, request.id)
             if before.version != body.version:
                 raise version_conflict("work order", before)
             if (before.status, body.status) not in ALLOWED:
-                choice = ", ".join(before.next_statuses) or "nothing any more"
-                raise Refusal(
-                    409,
-                    "transition_not_allowed",
-                    f"from {before.status} it goes to: {choice}",
-                    next_statuses=before.next_statuses,
-                )
+                raise _transition_not_allowed(before)
             done = await request.connection.execute(
                 _MOVE, request.id, body.version, before.status, body.status, request.caller.id
             )
@@ -183,7 +184,7 @@ class WorkOrders:
             if done == "UPDATE 0":
                 raise version_conflict("work order", after)
             await request.connection.execute(
-                _NOTE,
+                _RECORD_CHANGE,
                 *(request.id, after.version, before.status, body.status, body.reason),
                 request.caller.id,
             )
@@ -193,16 +194,25 @@ class WorkOrders:
     @route(
         "GET",
         f"{_ITEM}/history",
-        "Read the changes of a work order's status",
+        "Read the status history of a work order",
         role=Role.VIEWER,
         response=OrderHistory,
     )
     async def history(self, request: ApiRequest) -> ApiResponse:
-        """Return all changes of the status, in their order."""
+        """Return all changes of the status, oldest first."""
         await _find(request, request.id)
         rows = await request.connection.fetch(_HISTORY, request.id)
         changes = [OrderChange(**{**row, "changed_by": row["changed_by_name"]}) for row in rows]
         return ApiResponse(OrderHistory(items=changes))
+
+
+def _transition_not_allowed(order: Order) -> Refusal:
+    noun = "draft" if order.status is OrderStatus.DRAFT else f"work order that is {order.status}"
+    allowed = " or ".join(order.next_statuses)
+    text = (
+        f"a {noun} can only become {allowed}" if allowed else f"a {noun} cannot change its status"
+    )
+    return Refusal(409, "transition_not_allowed", text, next_statuses=order.next_statuses)
 
 
 async def _find(request: ApiRequest, order_id: int) -> Order:

@@ -1,6 +1,6 @@
-"""Lets schemathesis send what is valid beyond its schema: check digits, rows that exist.
+"""Hooks that make requests of schemathesis valid beyond the schema: check digits, existing rows.
 
-Each change makes valid values of other valid ones, so that what is invalid on purpose stays so.
+They change only valid values, into other valid ones, so that intentionally invalid ones remain.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from schemathesis.core.parameters import ParameterLocation
 from stdnum.tr import tckimlik, vkn
 
 FACTS: dict[str, Any] = json.loads(os.environ["OPERATIONS_UNDER_TEST"])
-"""`url`, `password`, `tokens` by role, and the ids of rows: `accounts`, `orders`, `entries`."""
+"""`url`, `password`, `tokens` by role, and IDs of rows: `accounts`, `orders`, `entries`."""
 
 _TAX_NUMBER = re.compile(r"[0-9]{10}|[1-9][0-9]{10}")
 _TIME = re.compile(r"([0-9]{4})(-[0-9]{2}-)([0-9]{2})(T.+(?:Z|[+-][0-9]{2}:[0-9]{2}))")
@@ -36,7 +36,7 @@ _passwords = [FACTS["password"]]
 
 
 def _checked(digits: str) -> str:
-    """The tax or identity number with these digits, but for those that check the others."""
+    """Return the tax or identity number with these digits and correct check digits."""
     if len(digits) == 10:
         return digits[:9] + str(vkn.calc_check_digit(digits[:9]))
     return digits[:9] + str(tckimlik.calc_check_digits(digits[:9]))
@@ -51,20 +51,20 @@ schemathesis.openapi.format(
 schemathesis.openapi.format("cursor", st.just(_SOME_CURSOR))
 
 
-def _ask(method: str, path: str, token: str = FACTS["tokens"]["admin"], **options: Any) -> Any:
+def _call(method: str, path: str, token: str = FACTS["tokens"]["admin"], **options: Any) -> Any:
     headers = {"Authorization": f"Bearer {token}"}
-    answer = _session.request(method, FACTS["url"] + path, headers=headers, timeout=30, **options)
-    return answer.json().get("data")
+    response = _session.request(method, FACTS["url"] + path, headers=headers, timeout=30, **options)
+    return response.json().get("data")
 
 
 def _sign_in(name: str, password: str) -> str:
     body = {"username": name, "password": password}
-    token: str = _ask("POST", "/auth/login", json=body)["token"]
+    token: str = _call("POST", "/auth/login", json=body)["token"]
     return token
 
 
 class _Token:
-    """Sends a token that is asked for once each request."""
+    """Sends the token that `get` returns for each request."""
 
     def set(self, case: Case[Any], data: str, context: AuthContext) -> None:
         case.headers["Authorization"] = f"Bearer {data}"
@@ -72,7 +72,7 @@ class _Token:
 
 @schemathesis.auth(refresh_interval=None).skip_for(path_regex="^/auth/(login|logout|password)$")
 class Admin(_Token):
-    """Who may reach all routes."""
+    """An admin, who can call all routes."""
 
     def get(self, case: Case[Any], context: AuthContext) -> str:
         token: str = FACTS["tokens"]["admin"]
@@ -81,7 +81,7 @@ class Admin(_Token):
 
 @schemathesis.auth(refresh_interval=None).apply_to(path="/auth/logout")
 class Leaving(_Token):
-    """Who signs out does so once."""
+    """A new session for each sign-out."""
 
     def get(self, case: Case[Any], context: AuthContext) -> str:
         return _sign_in("viewer", FACTS["password"])
@@ -89,25 +89,25 @@ class Leaving(_Token):
 
 @schemathesis.auth(refresh_interval=None).apply_to(path="/auth/password")
 class Changing(_Token):
-    """Whose other sessions end has no other ones."""
+    """A user without other sessions, which a new password would end."""
 
     def get(self, case: Case[Any], context: AuthContext) -> str:
         token: str = FACTS["tokens"]["changing"]
         return token
 
 
-def _whole(value: Any, most: int) -> bool:
-    return type(value) in (int, float) and value % 1 == 0 and 1 <= value <= most
+def _whole(value: Any, maximum: int) -> bool:
+    return type(value) in (int, float) and value % 1 == 0 and 1 <= value <= maximum
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Make what is valid by its schema valid indeed, and let it find rows."""
+    """Make values that match the schema fully valid, and refer to existing rows."""
     root = "/".join(case.path.split("/")[:3])
     invalid = _invalid(case)
     number = _row(case, root)
     if case.headers and _KEY.fullmatch(str(case.headers.get("Idempotency-Key", ""))):
-        # Another request with the same key is refused, and each of these is another one.
+        # Every generated request is different, and a key is valid for one request only.
         key = f"{next(_fresh)}-{case.headers['Idempotency-Key'][:90]}"
         case.headers["Idempotency-Key"] = key
     if isinstance(case.query, dict):
@@ -116,25 +116,25 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         _body(case.body, root, number)
         if ParameterLocation.BODY not in invalid:
             _valid_body(case.path, case.body)
-    # Else what is invalid by a format that its validator does not know would be called valid.
+    # Otherwise, values of formats unknown to the validator would be treated as valid.
     case._sync_validated_hashes()  # noqa: SLF001
 
 
 def _invalid(case: Case[Any]) -> set[ParameterLocation]:
-    """What is invalid on purpose. Asked after a change it would be what the validator thinks."""
+    """Return the intentionally invalid parts. Call it before any change, which resets them."""
     components = {} if case.meta is None else case.meta.components
-    return {location for location, each in components.items() if each.mode.is_negative}
+    return {location for location, component in components.items() if component.mode.is_negative}
 
 
 def _query(query: dict[str, Any], root: str, *, valid: bool) -> None:
     after, sort = query.get("after"), query.get("sort")
     if after == _SOME_CURSOR or (valid and isinstance(after, str) and _CURSOR.fullmatch(after)):
         params = {"limit": 1} | ({"sort": sort} if sort in ("code", "title") else {})
-        query["after"] = _ask("GET", root, params=params)["next"]
+        query["after"] = _call("GET", root, params=params)["next"]
 
 
 def _row(case: Case[Any], root: str) -> int:
-    """The id in the path, 0 where there is none; most are made one of a row."""
+    """Return the ID in the path or 0; replace most large IDs by that of an existing row."""
     text = str((case.path_parameters or {}).get("id", ""))
     if not re.fullmatch(r"[1-9][0-9]{0,15}", text):
         return 0
@@ -152,9 +152,9 @@ def _body(body: dict[str, Any], root: str, number: int) -> None:
             body[name] = type(value)(FACTS[of][int(value) % len(FACTS[of])])
     version: Any = body.get("version")
     if _whole(version, 2**31 - 1) and number and int(version) % 4:
-        _up_to_date(body, _ask("GET", f"{root}/{number}") or {}, moves=int(version) % 4 > 1)
+        _up_to_date(body, _call("GET", f"{root}/{number}") or {}, moves=int(version) % 4 > 1)
     _change(body, "passed_at", _past)
-    # An account's code is taken for good.
+    # The code of an account cannot be used again.
     _change(body, "code", lambda text: _CODE.fullmatch(text) and f"{text[:26]}{next(_fresh)}")
 
 
@@ -165,7 +165,7 @@ def _valid_body(path: str, body: dict[str, Any]) -> None:
     if path == "/auth/password":
         if len(body["current_password"]) % 2:
             body["current_password"] = _passwords[-1]
-        # A password of one letter only is refused.
+        # A password needs at least 5 different characters.
         body["new_password"] = "vwxyz" + body["new_password"][5:]
 
 
@@ -178,7 +178,7 @@ def _up_to_date(body: dict[str, Any], now: dict[str, Any], *, moves: bool) -> No
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
-    """Remember a password that was changed."""
+    """Remember a changed password."""
     body: Any = case.body
     if case.path == "/auth/password" and response.status_code == 200:
         _passwords.append(body["new_password"])
@@ -191,7 +191,7 @@ def _change(body: dict[str, Any], name: str, change: Callable[[str], Any]) -> No
 
 
 def _past(text: str) -> str:
-    """The same time of a year that is over."""
+    """Return the same time in a past year."""
     found = _TIME.fullmatch(text)
     if found is None:
         return text

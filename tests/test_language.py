@@ -49,6 +49,10 @@ COMPARISON = "more|less|fewer|later|earlier|greater|larger|smaller|higher|lower|
 KEPT = {
     "data_answer": "a public function of aliaport.apps",
     "metrics-foreign": "a file of deploy/ that operators mount",
+    "SELECT answer ->": "the column of a table",
+    "status, answer": "the column of a table",
+    "answer = $": "the column of a table",
+    "answer json": "the column of a table",
     "currency_sync.asked": "the name of an event in the log",
     "request.answered": "the name of an event in the log",
     "StandIn": "a name: a stand-in is a common word",

@@ -1,4 +1,4 @@
-"""Prints the table that stands in README."""
+"""Prints the table of the README."""
 
 import statistics
 import subprocess
@@ -74,7 +74,7 @@ def health_beside(what: str, plugins: dict[str, str], goal_ms: float) -> None:
             load(found.port, "/health", connections=4, seconds=SECONDS, pause=0.005)
             for _ in range(3)
         ]
-    ms = statistics.median(each.percentile(0.99) for each in measured) * 1000
+    ms = statistics.median(load.percentile(0.99) for load in measured) * 1000
     row(f"/health p99 beside {what}", f"{ms:.1f} ms", f"{goal_ms:g} ms", ms <= goal_ms)
 
 

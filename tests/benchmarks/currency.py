@@ -78,7 +78,7 @@ def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
         try:
             service.wait_started()
             path = f"/rates?date={LAST}"
-            wait_until(lambda: _answers(port, path), "the rival answers")
+            wait_until(lambda: _responds(port, path), "the rival responds")
             ratios, own, plain = [], [], []
             for _ in range(ROUNDS):
                 theirs = load(port, path, connections=16, seconds=SECONDS)
@@ -91,9 +91,9 @@ def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
                 process.kill()
                 process.wait()
     ratio = statistics.median(ratios)
-    speeds = [statistics.median(each.per_second for each in side) for side in (own, plain)]
+    speeds = [statistics.median(load.per_second for load in side) for side in (own, plain)]
     p95s = [
-        statistics.median(each.percentile(0.95) * 1000 for each in side) for side in (own, plain)
+        statistics.median(load.percentile(0.95) * 1000 for load in side) for side in (own, plain)
     ]
     figure = (
         f"{ratio:.1f} ({speeds[0]:,.0f} to {speeds[1]:,.0f} per second, "
@@ -109,7 +109,7 @@ def _timed(command: list[str], environ: dict[str, str] | None = None) -> float:
     return time.perf_counter() - began
 
 
-def _answers(port: int, path: str) -> bool:
+def _responds(port: int, path: str) -> bool:
     try:
         load(port, path, connections=1, seconds=0.1)
     except OSError:

@@ -1,4 +1,4 @@
-"""What the documents promise is what the code does."""
+"""The documentation matches the code."""
 
 import importlib
 import re
@@ -38,12 +38,12 @@ def configuration_table() -> str:
     return "\n".join(rows)
 
 
-def test_the_readme_holds_the_configuration_as_it_is() -> None:
+def test_the_readme_has_the_current_configuration() -> None:
     text = (ROOT / "README.md").read_text()
     assert configuration_table() in text, f"put this into README.md:\n{configuration_table()}"
 
 
-def test_every_package_of_the_service_and_its_plugins_has_its_reason() -> None:
+def test_the_readme_has_a_reason_for_every_dependency() -> None:
     text = (ROOT / "README.md").read_text()
     projects = [ROOT / "pyproject.toml", *(folder / "pyproject.toml" for folder in FOLDERS)]
     for file in projects:
@@ -58,15 +58,15 @@ def test_a_plugin_s_readme_names_its_options_codes_and_metrics(folder: str) -> N
     package = f"aliaport_{folder.replace('-', '_')}"
     module = importlib.import_module(f"{package}.plugin")
     found = [
-        each
-        for each in vars(module).values()
-        if isinstance(each, type) and issubclass(each, Plugin) and each is not Plugin
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Plugin) and value is not Plugin
     ]
     (plugin,) = found
     configs = [
-        each
-        for each in vars(importlib.import_module(f"{package}.config")).values()
-        if isinstance(each, type) and issubclass(each, PluginConfig) and each is not PluginConfig
+        value
+        for value in vars(importlib.import_module(f"{package}.config")).values()
+        if isinstance(value, type) and issubclass(value, PluginConfig) and value is not PluginConfig
     ]
     for option in [option for config in configs for option in config.model_fields]:
         assert f"| `{option}` |" in readme
@@ -113,7 +113,7 @@ def test_the_operations_readme_names_every_route_and_audit_event() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_relative_links_lead_somewhere(page: Path) -> None:
+def test_relative_links_resolve(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if not re.match(r"[a-z]+:", link):
             assert (page.parent / link).exists(), link

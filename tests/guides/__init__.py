@@ -1,1 +1,1 @@
-"""The guides of deploy/guides, tried out."""
+"""Tests that run the commands of deploy/guides."""

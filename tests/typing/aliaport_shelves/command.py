@@ -1,4 +1,4 @@
-"""A command of the plugin's own."""
+"""A command of the plugin."""
 
 from pathlib import Path
 

@@ -133,13 +133,13 @@ def targets() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("asker", "address"), targets())
+@pytest.mark.parametrize(("scraper", "address"), targets())
 def test_g5_scrape_targets_are_services_in_the_same_network(scraper: str, address: str) -> None:
     host, _, port = address.partition(":")
     if "." in host:
         return  # on the Internet
     if host == "localhost":
-        assert int(port) == PORTS[asker]
+        assert int(port) == PORTS[scraper]
         return
     assert int(port) == PORTS[host]
     assert links(scraper) & links(host), f"{scraper} does not reach {host}"

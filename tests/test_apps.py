@@ -63,6 +63,8 @@ def test_the_root_of_an_application() -> None:
         (None, "192.0.2.7", ["10.0.0.0/8"], ""),
     ],
 )
-def test_the_address_of_the_caller(peer: str | None, forwarded: str, trusted: list[str], caller: str) -> None:
+def test_the_address_of_the_caller(
+    peer: str | None, forwarded: str, trusted: list[str], caller: str
+) -> None:
     networks: Any = tuple(map(ip_network, trusted))
     assert client_address(peer, {"X-Forwarded-For": forwarded}, networks) == caller

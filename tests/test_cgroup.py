@@ -80,9 +80,7 @@ def test_escaped_names_of_systemd_units_match(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/../../host/own", "/elsewhere"])
-def test_a_path_outside_of_the_mount_falls_back_to_the_mount(
-    tmp_path: Path, path: str
-) -> None:
+def test_a_path_outside_of_the_mount_falls_back_to_the_mount(tmp_path: Path, path: str) -> None:
     recorded(tmp_path, f"0::{path}\n", V2.format(top="/docker/4f2a"))
     assert levels(own_cgroup("memory", tmp_path), tmp_path) == ["sys/fs/cgroup"]
 
@@ -105,7 +103,9 @@ def test_of_several_mounts_the_one_with_the_most_ancestors_is_used(tmp_path: Pat
         ("nonsense\n", ""),
     ],
 )
-def test_without_a_hierarchy_there_is_no_cgroup(tmp_path: Path, cgroup: str, mountinfo: str) -> None:
+def test_without_a_hierarchy_there_is_no_cgroup(
+    tmp_path: Path, cgroup: str, mountinfo: str
+) -> None:
     assert own_cgroup("memory", recorded(tmp_path, cgroup, mountinfo)) is None
 
 

@@ -63,7 +63,9 @@ def test_unknown_probes_and_jobs_are_named_with_the_existing_ones() -> None:
         (FailingStart, r"start\(\) failed: ConnectionRefusedError: its server is away"),
     ],
 )
-def test_a_plugin_that_the_host_would_reject_is_an_error(plugin: type[Plugin[Any]], said: str) -> None:
+def test_a_plugin_that_the_host_would_reject_is_an_error(
+    plugin: type[Plugin[Any]], said: str
+) -> None:
     with pytest.raises(AliaportError, match=said), run_plugin(plugin, name="bare"):
         pass
 

@@ -117,13 +117,17 @@ def test_an_unwritable_log_folder_exits_with_2(launch: Launch, tmp_path: Path) -
     assert "ALIAPORT_LOG__FOLDER" in service.output()
 
 
-def test_a_later_failure_of_the_log_is_reported_and_the_service_keeps_running(launch: Launch) -> None:
+def test_a_later_failure_of_the_log_is_reported_and_the_service_keeps_running(
+    launch: Launch,
+) -> None:
     service = launch(GOOD, environ={"ALIAPORT_LOG__FOLDER": "logs"})
     logs = service.folder / "logs"
     logs.rename(service.folder / "away")
     logs.write_text("in the way")
     service.signal(signal.SIGHUP)
-    service.wait_for(lambda: "cannot write the log" in service.output(), "the failure is on standard error")
+    service.wait_for(
+        lambda: "cannot write the log" in service.output(), "the failure is on standard error"
+    )
     assert service.get("/ready").status == 200
     logs.unlink()
     service.signal()
@@ -178,7 +182,8 @@ def test_production_does_not_start_without_a_url_that_a_plugin_needs(launch: Lau
 
 def wait_connected(service: Service) -> None:
     service.wait_for(
-        lambda: service.get("/ready").json["data"]["database"] == "connected", "the database is connected"
+        lambda: service.get("/ready").json["data"]["database"] == "connected",
+        "the database is connected",
     )
 
 

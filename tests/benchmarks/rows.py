@@ -9,4 +9,4 @@ def head() -> None:
 def row(what: str, value: str, goal: str = "", reached: bool = True) -> None:
     """Print one measurement; without a goal it is only shown."""
     verdict = ("yes" if reached else "**no**") if goal else ""
-    print(f"| {what} | {figure} | {goal} | {verdict} |", flush=True)
+    print(f"| {what} | {value} | {goal} | {verdict} |", flush=True)

@@ -56,10 +56,15 @@ def test_g5_names_are_declared_and_used(file: str) -> None:
     compose = COMPOSE[file]
     services = [service for service in SERVICES if service.file == file]
     volumes = {
-        source for service in services for source, _ in service.mounts().values() if source[0] not in "./"
+        source
+        for service in services
+        for source, _ in service.mounts().values()
+        if source[0] not in "./"
     }
     assert volumes == set(compose["volumes"])
-    assert {name for service in services for name in service.get("networks")} == set(compose["networks"])
+    assert {name for service in services for name in service.get("networks")} == set(
+        compose["networks"]
+    )
     assert {name for service in services for name in service.secrets().values()} == set(
         compose["secrets"]
     )
@@ -102,11 +107,13 @@ def test_names_that_people_rely_on_are_unchanged() -> None:
 
 
 def test_ports_are_those_of_the_runbooks() -> None:
-    for service in SERVICES:
-        ports = service.values.get("ports", [])
-        if service.name in ("db", "filebeat") or service.file.startswith("elk/"):
+    for published in SERVICES:
+        ports = published.values.get("ports", [])
+        if published.name in ("db", "filebeat") or published.file.startswith("elk/"):
             continue
-        assert ports == [f"127.0.0.1:{PORTS[service.name]}:{PORTS[service.name]}"], service.name
+        assert ports == [f"127.0.0.1:{PORTS[published.name]}:{PORTS[published.name]}"], (
+            published.name
+        )
 
 
 def targets() -> list[tuple[str, str]]:
@@ -128,7 +135,8 @@ def targets() -> list[tuple[str, str]]:
             for name in files["files"]:
                 for group in yaml.safe_load((PROMETHEUS / name).read_text()):
                     found += [
-                        ("blackbox-exporter", urlsplit(target).netloc) for target in group["targets"]
+                        ("blackbox-exporter", urlsplit(target).netloc)
+                        for target in group["targets"]
                     ]
     return found
 

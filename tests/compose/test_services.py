@@ -40,7 +40,9 @@ def test_g4_it_has_only_the_rights_that_it_needs(service: Service) -> None:
     assert service.get("security_opt") == ["no-new-privileges:true"]
     assert service.get("privileged") is None
     root = service.get("user") == "root"
-    assert root or not service.get("cap_add"), "only services that run as root get capabilities back"
+    assert root or not service.get("cap_add"), (
+        "only services that run as root get capabilities back"
+    )
 
 
 @each_service
@@ -99,12 +101,16 @@ def test_the_watchers_do_not_wait_for_what_they_watch() -> None:
         name: set(values.get("depends_on", ()))
         for name, values in COMPOSE["docker-compose.monitoring.yml"]["services"].items()
     }
-    assert {name: services for name, services in waiting.items() if services} == {"grafana": {"prometheus"}}
+    assert {name: services for name, services in waiting.items() if services} == {
+        "grafana": {"prometheus"}
+    }
 
 
 @each_file
 def test_all_files_are_one_project(file: str) -> None:
-    assert COMPOSE[file]["name"] == "aliaport", "otherwise Compose names the project after the folder"
+    assert COMPOSE[file]["name"] == "aliaport", (
+        "otherwise Compose names the project after the folder"
+    )
 
 
 def test_the_database_logs_slow_statements_and_is_checked_over_tcp() -> None:
@@ -112,7 +118,9 @@ def test_the_database_logs_slow_statements_and_is_checked_over_tcp() -> None:
     assert "log_min_duration_statement=1000" in db.get("command")
     health = db.get("healthcheck")["test"]
     assert health[:2] == ["CMD", "pg_isready"]
-    assert "--host=127.0.0.1" in health, "its socket accepts connections while the roles are still missing"
+    assert "--host=127.0.0.1" in health, (
+        "its socket accepts connections while the roles are still missing"
+    )
     assert "--username=aliaport" in health
     assert db.get("stop_signal") == "SIGINT", "a fast shutdown; SIGTERM waits for every client"
     assert not db.get("ports")

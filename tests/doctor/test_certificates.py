@@ -9,8 +9,8 @@ import trustme
 
 from aliaport.doctor.findings import Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.running import found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found
 from tests.doctor.test_stand_ins import health
 
 
@@ -54,9 +54,7 @@ async def test_validity_is_judged_by_the_days_left(
         assert "certificate refused: certificate has expired" in refused.seen
 
 
-async def test_an_unknown_authority_is_refused(
-    stand_in: StandIn, authority: trustme.CA
-) -> None:
+async def test_an_unknown_authority_is_refused(stand_in: StandIn, authority: trustme.CA) -> None:
     url = await stand_in({"/health": health()}, ssl=tls(authority, 90))
     for check in ("certificates", "service.health"):
         finding = await found(check, Targets(url))

@@ -13,8 +13,8 @@ from aliaport.doctor.configuration import newest_line
 from aliaport.doctor.findings import Finding, Verdict
 from aliaport.doctor.targets import Targets, own_address, own_internal_address
 from aliaport.settings import LogSettings, Settings
-from tests.doctor.running import found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found
 
 
 async def _find(check: str, **options: Any) -> Finding:

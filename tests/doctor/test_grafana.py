@@ -9,8 +9,8 @@ from aiohttp import web
 from aliaport.doctor.expected import DASHBOARDS, DATA_SOURCE
 from aliaport.doctor.findings import Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.running import responding, doctor, found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import doctor, found, responding
 
 TOKEN = "glsa_a-token-of-a-service-account"
 SOURCE = f"/api/datasources/uid/{DATA_SOURCE}"

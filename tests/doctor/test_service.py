@@ -57,7 +57,9 @@ def test_a_well_configured_service_passes_everything(launch: Launch, tmp_path: P
         assert secret not in outcome.output + outcome.errors
 
 
-async def test_an_unhealthy_service_names_its_probes_and_plugins(launch: Launch, tmp_path: Path) -> None:
+async def test_an_unhealthy_service_names_its_probes_and_plugins(
+    launch: Launch, tmp_path: Path
+) -> None:
     plugins = {
         **GOOD,
         "bad": "aliaport_rogues.bad_probes:Raising",

@@ -12,8 +12,8 @@ from aiohttp import web
 from aliaport.doctor import http
 from aliaport.doctor.findings import Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.running import responding, found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found, responding
 from tests.support.service import free_port
 
 TOKEN = "a-token-of-the-operators"

@@ -7,8 +7,8 @@ from aiohttp import web
 
 from aliaport.doctor.findings import Finding, Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.running import found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found
 
 KEY = "ur1-read-only-key"
 

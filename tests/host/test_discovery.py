@@ -12,7 +12,9 @@ from tests.support.distributions import install
 
 
 def found(*folders: Path) -> list[PathDistribution]:
-    return [PathDistribution(info) for folder in folders for info in sorted(folder.glob("*.dist-info"))]
+    return [
+        PathDistribution(info) for folder in folders for info in sorted(folder.glob("*.dist-info"))
+    ]
 
 
 def test_a_distribution_found_twice_is_listed_once(tmp_path: Path) -> None:
@@ -34,7 +36,11 @@ def test_a_collision_rejects_both_and_broken_metadata_is_ignored(tmp_path: Path)
 
 def test_allow_and_disable_select(tmp_path: Path) -> None:
     install(tmp_path, "one", {"a": "x:A", "b": "x:B", "c": "x:C"})
-    selected = [candidate.name for candidate in scan(("a", "b"), ("b",), found(tmp_path)) if candidate.selected]
+    selected = [
+        candidate.name
+        for candidate in scan(("a", "b"), ("b",), found(tmp_path))
+        if candidate.selected
+    ]
     assert selected == ["a"]
     problems = unknown_names("loading.allow", ("aa",), scan(None, (), found(tmp_path)))
     assert problems == ["loading.allow: no plugin 'aa' is installed; did you mean 'a'?"]

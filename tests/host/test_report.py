@@ -47,7 +47,7 @@ REJECTED = PluginRow("x", "rejected", "d", "1", rejection=Rejection("import", "r
     ],
 )
 def test_the_decision_table(view: View, expected: tuple[int, str]) -> None:
-    assert response(view) == expected
+    assert respond(view) == expected
 
 
 def test_the_body_of_a_failure_follows_the_specification() -> None:

@@ -97,7 +97,9 @@ def healing(serve: Serve) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("kind", HEALING)
-def test_a_probe_recovers_from_damage_to_its_own_loop_or_process(healing: Service, kind: str) -> None:
+def test_a_probe_recovers_from_damage_to_its_own_loop_or_process(
+    healing: Service, kind: str
+) -> None:
     for _ in range(3):
         response = healing.get(f"/status/rogue_{kind.lower()}")
         assert response.json["data"]["code"] == "ok", (response.text, healing.output())

@@ -193,7 +193,7 @@ def test_a_full_disk_blocks_nobody_and_loses_only_what_it_must(tmp_path: Path) -
 
 @pytest.mark.needs("root", "unshare")
 def test_a_read_only_folder_is_a_start_up_error_with_the_fix(tmp_path: Path) -> None:
-    told = run_on_tmpfs(SUPPORT / "read_only.py", tmp_path / "small", "64k")
+    output = run_on_tmpfs(SUPPORT / "read_only.py", tmp_path / "small", "64k")
     assert "cannot be written: Read-only file system" in output
     assert "set ALIAPORT_LOG__FOLDER" in output
 

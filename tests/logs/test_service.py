@@ -78,7 +78,9 @@ def test_every_event_is_in_one_file_and_matches_the_schema(finished: Run) -> Non
     ids = [line["event.id"] for lines in finished.lines.values() for line in lines]
     assert len(set(ids)) == len(ids)
     for name, lines in finished.lines.items():
-        assert {line["event.dataset"] for line in lines} == {f"aliaport.{name.removesuffix('.log')}"}
+        assert {line["event.dataset"] for line in lines} == {
+            f"aliaport.{name.removesuffix('.log')}"
+        }
         assert lines[0]["message"] == "log.opened"
     assert {line["log.level"] for line in finished.lines["error.log"][1:]} == {"error"}
     assert {line["message"] for line in finished.lines["error.log"][1:]} == {
@@ -124,7 +126,9 @@ def test_the_identity_of_a_request_is_in_its_lines_response_and_errors(finished:
     assert (error["request_id"], error["trace_id"]) == ("order-4711", TRACE)
     unknown = finished.responses["/nothing"]
     assert unknown.json["error"]["request_id"] == unknown.headers["X-Request-ID"]
-    own = [line for lines in finished.lines.values() for line in lines if line.get("trace.id") == TRACE]
+    own = [
+        line for lines in finished.lines.values() for line in lines if line.get("trace.id") == TRACE
+    ]
     assert {line["message"] for line in own} >= {
         *("talking.on_loop", "talking.in_thread", "talking.failed", "talking.audited"),
         *("library.message", "request.failed", "request.answered"),
@@ -182,7 +186,9 @@ def test_probes_and_scrapes_are_logged_only_if_they_fail_or_are_slow(launch: Lau
         for path in ("/health", "/ready", "/status", "/status/good", "/metrics", "/"):
             assert service.get(path).status == 200
     service.get("/nothing")
-    service.wait_for(lambda: requests(service) == [("/nothing", 404)], "only the failed request is logged")
+    service.wait_for(
+        lambda: requests(service) == [("/nothing", 404)], "only the failed request is logged"
+    )
     service.signal()
     service.wait_for(lambda: service.get("/ready").status == 503, "it drains")
     service.wait_for(lambda: ("/ready", 503) in requests(service), "the failed requests are logged")
@@ -306,7 +312,9 @@ def test_a_pipe_gets_nothing_by_default(tmp_path: Path) -> None:
     with serve(tmp_path, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         log = tmp_path / "logs/app.log"
-        wait_until(lambda: '"message":"service.started"' in log.read_text(), "the service has started")
+        wait_until(
+            lambda: '"message":"service.started"' in log.read_text(), "the service has started"
+        )
         process.terminate()
         assert process.stdout.read() == b""
 

@@ -59,9 +59,7 @@ async def test_a_connection_that_opens_too_late_is_closed(server: TcpPostgres) -
             await postgres.connect(context, component="late", timeout=0.3)
     finally:
         server.thaw()
-    await asyncio.to_thread(
-        wait_until, lambda: sessions(server, "late") == 0, "no session is left"
-    )
+    await asyncio.to_thread(wait_until, lambda: sessions(server, "late") == 0, "no session is left")
 
 
 async def test_a_connection_that_opens_despite_its_cancellation_is_closed(

@@ -110,7 +110,9 @@ async def test_there_is_one_leader_and_its_loss_is_noticed(server: TcpPostgres) 
     await other.release()
 
 
-async def test_the_server_closes_the_session_of_a_client_that_vanished_or_froze(server: TcpPostgres) -> None:
+async def test_the_server_closes_the_session_of_a_client_that_vanished_or_froze(
+    server: TcpPostgres,
+) -> None:
     context = make_context("x", database_url=server.dsn())
     connection = await postgres.connect(context, component="x")
     assert await connection.fetchval("SHOW tcp_keepalives_idle") == "10"

@@ -187,9 +187,7 @@ class Hostile:
         raise RuntimeError("not this one")
 
 
-def test_the_processor_never_raises(
-    sentry: Sentry, stand_in: SentryServer, log: Any
-) -> None:
+def test_the_processor_never_raises(sentry: Sentry, stand_in: SentryServer, log: Any) -> None:
     log.error("x.failed", value=Hostile())
     log.error("x.failed", exc_info=("no", "exception"))
     log.error("x.failed", exc_info=(None,), big=10**400, odd="\ud800", code=Hostile())

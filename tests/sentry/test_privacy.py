@@ -87,7 +87,9 @@ async def test_secrets_and_personal_data_are_not_sent(
     assert "user" not in event
     assert "data" not in event["request"]
     assert stand_in.of("sessions"), "release health needs no personal data"
-    assert all(set(session["attrs"]) == {"release", "environment"} for session in stand_in.of("sessions"))
+    assert all(
+        set(session["attrs"]) == {"release", "environment"} for session in stand_in.of("sessions")
+    )
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,7 @@ def test_the_sdk_does_not_wait_at_exit(sentry: Sentry) -> None:
     assert sentry_sdk.get_client().options["shutdown_timeout"] == 0
 
 
-def test_refused_events_are_reported_once(
-    sentry: Sentry, stand_in: SentryServer, log: Any
-) -> None:
+def test_refused_events_are_reported_once(sentry: Sentry, stand_in: SentryServer, log: Any) -> None:
     stand_in.status = 500
     with structlog.testing.capture_logs() as logged:
         log.error("x.failed")

@@ -231,7 +231,9 @@ def test_a_dsn_of_sentry_is_checked_and_not_shown() -> None:
     ("environment", "open_to_all"),
     [("development", True), ("test", True), ("staging", False), ("production", False)],
 )
-def test_only_development_on_loopback_shows_everything_to_everybody(environment: str, *, open_to_all: bool) -> None:
+def test_only_development_on_loopback_shows_everything_to_everybody(
+    environment: str, *, open_to_all: bool
+) -> None:
     assert settings({"ENVIRONMENT": environment}).open is open_to_all
 
 

@@ -39,8 +39,8 @@ def test_mounted_applications_share_errors_metrics_and_retries(launch: Launch) -
         "the request is logged",
     )[0]
     assert (logged["http.request.id"], logged["http.response.status_code"]) == ("abc-123", 200)
-    assert responded["aliaport.endpoint"] == "/greeter/greet/{name}"
-    assert responded["client.ip"] == "192.0.2.7", "the proxy on loopback is trusted"
+    assert logged["aliaport.endpoint"] == "/greeter/greet/{name}"
+    assert logged["client.ip"] == "192.0.2.7", "the proxy on loopback is trusted"
     assert "abcdefghijkl" not in json.dumps(event)
     refused = service.get("/greeter/refuse")
     assert (refused.status, refused.headers["Retry-After"]) == (409, "7")

@@ -126,9 +126,7 @@ def test_include_and_exclude_select(service: Service) -> None:
     assert text == "[+]good ok (all is well)\nready check passed\n"
 
 
-def test_production_shows_details_only_with_a_token(
-    launch: Launch, tmp_path: Path
-) -> None:
+def test_production_shows_details_only_with_a_token(launch: Launch, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("another-token-of-a-file\n")
     service = launch(
@@ -167,7 +165,7 @@ def test_callers_cannot_create_series(service: Service) -> None:
         'endpoint="unmatched",method="OTHER",status="405"',
         'endpoint="unmatched",method="OTHER",status="400"',
     ]
-    before = [responded(service, labels) for labels in unmatched]
+    before = [counted(service, labels) for labels in unmatched]
     for number in range(20):
         service.get(f"/made-up-{number}")
         assert service.get("/health", method="PROPFIND").status == 405
@@ -175,7 +173,7 @@ def test_callers_cannot_create_series(service: Service) -> None:
         connection.sendall(b"\x00 nonsense\r\n\r\n")
         connection.recv(4096)
     page = service.get("/metrics").text
-    after = [responded(service, labels) for labels in unmatched]
+    after = [counted(service, labels) for labels in unmatched]
     assert [new - old for new, old in zip(after, before, strict=True)] == [20, 20, 1]
     assert "made-up" not in page
     assert "PROPFIND" not in page
@@ -183,12 +181,12 @@ def test_callers_cannot_create_series(service: Service) -> None:
 
 def test_a_caller_that_disconnects_is_counted_and_changes_nothing(service: Service) -> None:
     labels = 'endpoint="/status",method="GET",status="200"'
-    before = responded(service, labels)
+    before = counted(service, labels)
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
             connection.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
     service.wait_for(
-        lambda: responded(service, labels) == before + 3,
+        lambda: counted(service, labels) == before + 3,
         "requests of callers that disconnected are counted",
     )
     assert service.get("/status/good").json["data"]["status"] == "healthy"

@@ -62,7 +62,7 @@ def a_random_moment(chance: random.Random, clerks: Clerks, api: Operations) -> N
 
 def told(clerks: Clerks) -> str:
     return (
-        f"seed {SEED}: {clerks.answers} answers, {clerks.lost} lost, {clerks.shed} refused, "
+        f"seed {SEED}: {clerks.responses} answers, {clerks.lost} lost, {clerks.shed} refused, "
         f"{clerks.replayed} replayed, {clerks.given_up} given up, {len(clerks.orders)} orders, "
         f"{len(clerks.gate_logs)} gate logs"
     )

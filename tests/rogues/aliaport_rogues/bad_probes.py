@@ -183,7 +183,9 @@ class Gil(Rogue):
 
     async def check(self) -> Check:
         size, seconds = 20, 0.0
-        while seconds < 0.7:  # on a machine of any speed: each round takes twice as long as the one before
+        while (
+            seconds < 0.7
+        ):  # on a machine of any speed: each round takes twice as long as the one before
             size, began = size + 1, time.monotonic()
             re.match(r"(a+)+$", "a" * size + "b")
             seconds = time.monotonic() - began

@@ -30,7 +30,9 @@ WORDS = {
     r"(?<!there )(?:is|are|was|were) no (?!longer\b|(?:{comparison}) than\b|and\b|or\b)\w+": (
         "“is not a …”, or “there is no …”"
     ),
+    r"(?<!there )(?:is|are|was|were) none": "“must be one of …”, or “there is none”",
     r"lends?|lent|lending": "acquire or borrow",
+    r"(?:gives|takes) (?:a|the|one|its) connections?": "returns, accepts or acquires",
     r"foreign(?!.(?:keys?|currency|currencies|exchange|tables?|data)\b)": (
         "third-party, other or untrusted"
     ),
@@ -108,7 +110,9 @@ class Finding:
 
 
 def check(file: str, source: str) -> list[Finding]:
-    """Return what the rules refuse in the text of a file."""
+    """Return what the rules refuse in the text of a file, with the lines in order."""
+    if "\0" in source:
+        return []  # not text
     if file.endswith(".py") or re.match(r"#!.*python", source):
         return sorted(
             [*_in_text(file, _python_text(source)), *_in_python(file, source)],
@@ -293,7 +297,9 @@ def _phrases(file: str, source: str) -> list[tuple[int, str]]:
         ("An answer of 200.", "answer"),
         ("The body is no JSON.", "is no JSON"),
         ("Those who are no users.", "are no users"),
+        ("The kind is none of these.", "is none"),
         ("A pool lends a connection; it was lent.", "lends"),
+        ("A pool gives a connection.", "gives a connection"),
         ("Foreign metrics.", "Foreign"),
         ("Hidden from strangers.", "strangers"),
         ("A session ends by itself.", "ends by itself"),
@@ -320,7 +326,8 @@ def test_phrases_are_refused(text: str, phrase: str) -> None:
     [
         "A stand-in for Sentry can stand in for the server.",
         "SLO stands for service level objective.",
-        "There is no row, and there\nare no others. There was no time.",
+        "There is no row, and there\nare no others. There was no time; there is none.",
+        "It gives a reason and takes a second.",
         "It is no longer used, and is no older than a day.",
         "A foreign key, FOREIGN KEY (user), foreign-currency rates.",
         "Understood: a longstanding standard is configured; tasks are masked.",
@@ -415,6 +422,10 @@ def test_ignored_files_are_not_checked(tmp_path: Path) -> None:
     (tmp_path / "b/.gitignore").write_text("!.env.y\n")
     found = {path.relative_to(tmp_path).as_posix() for path in files(tmp_path)}
     assert found == {"kept.md", ".gitignore", "b/.gitignore", "b/logs/a.md", "b/.env.y"}
+
+
+def test_pictures_are_not_checked() -> None:
+    assert check("docs/picture.png", "\x89PNG\0 told ") == []
 
 
 def test_the_repository_is_found() -> None:

@@ -65,7 +65,7 @@ def test_a_plugin_and_an_app_of_one_distribution_are_one_row(site: Path) -> None
     assert len({row[:2] for row in shown}) == len(shown)
 
 
-def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
+def test_plugins_run_prints_what_the_service_would_report(site: Path) -> None:
     slow = {"ALIAPORT_PROBES__GOOD__TIMEOUT": "30", "ALIAPORT_PROBES__COUNTING__TIMEOUT": "30"}
     done = process(site, "plugins", "run", "good", "--json", **slow)
     assert done.code == 0, done.err
@@ -87,7 +87,7 @@ def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
         ("goood", 2, "did you mean 'good'?"),
     ],
 )
-def test_plugins_run_says_what_is_wrong(site: Path, name: str, code: int, message: str) -> None:
+def test_plugins_run_explains_failures(site: Path, name: str, code: int, message: str) -> None:
     done = aliaport(site, "plugins", "run", name)
     assert done.code == code
     assert message in done.err
@@ -124,7 +124,7 @@ def test_config_check_finds_all_problems(site: Path) -> None:
     assert "plugins.cpu.warn_percent" in problems
 
 
-def test_config_check_in_words(site: Path) -> None:
+def test_config_check_prints_problems_as_text(site: Path) -> None:
     done = aliaport(site, "config", "check", ALIAPORT_PROT="1", ALIAPORT_PLUGINS__DSK__A="1")
     assert done.code == 2
     warning, problem = done.out.splitlines()

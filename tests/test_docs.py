@@ -90,7 +90,7 @@ def test_the_currency_readme_names_every_reason() -> None:
     ("folder", "families"),
     [("currency-sync", currency_families), ("operations", operations_families)],
 )
-def test_a_readme_names_every_family(folder: str, families: ModuleType) -> None:
+def test_a_readme_names_every_metric_family(folder: str, families: ModuleType) -> None:
     readme = (ROOT / "plugins" / folder / "README.md").read_text()
     for family in vars(families).values():
         if isinstance(family, Metric):

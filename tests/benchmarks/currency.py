@@ -52,12 +52,12 @@ def backfill(server: TcpPostgres, tcmb: Tcmb, bulletins: int) -> None:
     again = _timed(command, environ)
     stored = server.sql("SELECT count(*) FROM aliaport_currency_bulletins")
     assert stored == str(bulletins), f"{stored} of {bulletins} bulletins were stored"
-    figure = (
+    result = (
         f"{own / plain:.1f} ({own:.1f} s to {plain:.1f} s for {bulletins:,} bulletins; "
         f"again {again:.1f} s)"
     )
     what = "currency: ten years of backfill to a plain script without checks, revisions, flags"
-    row(what, figure)
+    row(what, result)
 
 
 def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
@@ -95,12 +95,12 @@ def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
     p95s = [
         statistics.median(load.percentile(0.95) * 1000 for load in side) for side in (own, plain)
     ]
-    figure = (
+    result = (
         f"{ratio:.1f} ({speeds[0]:,.0f} to {speeds[1]:,.0f} per second, "
         f"p95 {p95s[0]:.1f} to {p95s[1]:.1f} ms)"
     )
     what = "currency: /api/currency/rates to a bare handler that reads the pool, 16 connections"
-    row(what, figure)
+    row(what, result)
 
 
 def _timed(command: list[str], environ: dict[str, str] | None = None) -> float:

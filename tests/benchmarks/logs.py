@@ -31,16 +31,16 @@ def callers() -> None:
         for name, results in measured.items():
             results.append(_rival(name))
     assert not sum(result["missing"] for results in measured.values() for result in results)
-    figures = {
+    medians = {
         name: {
             key: statistics.median(result[key] for result in results)
             for key in ("caller_us", "per_second")
         }
         for name, results in measured.items()
     }
-    own = figures["ours"]
+    own = medians["ours"]
     for name, what in RIVALS.items():
-        rival = figures[name]
+        rival = medians[name]
         ratio = own["caller_us"] / rival["caller_us"]
         text = f"{ratio:.2f} ({own['caller_us']:.1f} to {rival['caller_us']:.1f} µs)"
         row(f"log: one event on the calling thread to {what}", text, "1", ratio < 1)

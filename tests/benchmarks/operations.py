@@ -224,11 +224,11 @@ def against_bare(operations: Operations) -> None:
     finally:
         rival.kill()
         rival.wait()
-    figure = (
+    result = (
         f"{statistics.median(ratios):.2f} ({statistics.median(own):,.0f} to "
         f"{statistics.median(plain):,.0f} per second)"
     )
-    row("operations: first page of /api/cari to a bare handler without sign-in", figure)
+    row("operations: first page of /api/cari to a bare handler without sign-in", result)
 
 
 def _holds(volley: Volley, query: float, pool: float) -> bool:

@@ -41,7 +41,7 @@ def links(name: str) -> set[str]:
 
 
 @each_service
-def test_what_is_mounted_is_in_the_repository(service: Service) -> None:
+def test_mounted_files_are_in_the_repository(service: Service) -> None:
     for target, (source, options) in service.mounts().items():
         if source.startswith("./"):
             assert (DEPLOY / source).exists(), f"{source}: Docker would create an empty folder"

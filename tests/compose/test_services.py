@@ -58,7 +58,7 @@ def test_g4_the_user_is_numeric_and_not_root(service: Service) -> None:
 
 
 @each_service
-def test_g4_its_memory_and_processes_are_limited(service: Service) -> None:
+def test_g4_its_memory_processors_and_processes_are_limited(service: Service) -> None:
     assert re.fullmatch(r"\d+[mg]", service.get("mem_limit"))
     assert 0 < float(service.get("cpus")) <= 2
     assert 0 < service.get("pids_limit") <= 4096
@@ -89,7 +89,7 @@ def test_g4_it_restarts_and_has_a_health_check(service: Service) -> None:
 
 
 @each_service
-def test_g4_it_waits_for_health_not_only_for_a_start(service: Service) -> None:
+def test_g4_it_waits_until_others_are_healthy(service: Service) -> None:
     for name, condition in service.values.get("depends_on", {}).items():
         other = COMPOSE[service.file]["services"][name]
         wanted = "service_completed_successfully" if other["restart"] == "no" else "service_healthy"

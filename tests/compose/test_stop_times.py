@@ -28,7 +28,7 @@ def worst_stop(drain: float) -> float:
     )
 
 
-def test_the_service_may_drain_and_stop() -> None:
+def test_the_service_has_time_to_drain_and_stop() -> None:
     backend = service("backend")
     drain = float(backend.environment["ALIAPORT_DRAIN_SECONDS"])
     grace = seconds(backend.get("stop_grace_period"))
@@ -54,5 +54,5 @@ def test_the_health_check_responds_before_its_timeout() -> None:
     assert seconds(health["timeout"]) >= healthcheck.TIMEOUT + 0.5
 
 
-def test_filebeat_may_empty_its_queue() -> None:
+def test_filebeat_has_time_to_empty_its_queue() -> None:
     assert seconds(service("filebeat").get("stop_grace_period")) > 10, "filebeat.shutdown_timeout"

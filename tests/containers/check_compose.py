@@ -37,7 +37,7 @@ def query(expression: str) -> dict[str, float]:
     }
 
 
-def test_all_come_up_healthy(stack: Stack) -> None:
+def test_all_services_become_healthy(stack: Stack) -> None:
     for name in stack.services:
         state = inspect(stack.name(name))["State"]
         assert state["Health"]["Status"] == "healthy", f"{name}: {state}"
@@ -62,7 +62,7 @@ def test_the_programs_have_the_pinned_versions(stack: Stack) -> None:
         assert version[0] == tag, f"{name}: rebuild the stand-ins, or pin {version[0]}"
 
 
-def test_restrictions_are_in_force_in_each(stack: Stack) -> None:
+def test_restrictions_are_in_force_in_each_container(stack: Stack) -> None:
     for name in stack.services:
         container = stack.name(name)
         status = inside(container, "cat /proc/1/status").stdout
@@ -187,7 +187,7 @@ def test_without_its_database_it_is_alive_and_not_ready(stack: Stack) -> None:
     wait_until(lambda: get(8000, "/ready")[0] == 200, "200 with the database again", seconds=60)
 
 
-def test_a_stop_by_compose_drains_it(stack: Stack) -> None:
+def test_compose_drains_the_service_before_it_stops(stack: Stack) -> None:
     stop = watch_stop(["docker-compose", "stop", "backend"], 8000, stack.folder, stack.environ)
     assert stop.code == 0
     assert [seen[1:] for seen in stop.seen][:2] == [(200, 200), (503, 200)], stop.seen

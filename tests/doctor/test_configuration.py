@@ -23,7 +23,7 @@ async def _find(check: str, **options: Any) -> Finding:
     )
 
 
-async def test_a_missing_dsn_fails_and_a_set_one_is_not_shown() -> None:
+async def test_a_missing_dsn_fails_and_a_dsn_is_never_shown() -> None:
     missing = await _find("sentry")
     assert (missing.verdict, "SENTRY_DSN is not set" in missing.seen) == (Verdict.FAIL, True)
     found = await _find("sentry", sentry_dsn=SecretStr("https://geheim@o1.sentry.test/7"))
@@ -40,7 +40,7 @@ async def test_a_missing_dsn_fails_and_a_set_one_is_not_shown() -> None:
         (30, 89, Verdict.FAIL),
     ],
 )
-async def test_retention(days: int, audit: int, verdict: Verdict) -> None:
+async def test_retention_is_long_enough(days: int, audit: int, verdict: Verdict) -> None:
     log = LogSettings(keep_days=days, keep_audit_days=audit)
     finding = await _find("retention", log=log)
     assert finding.verdict is verdict

@@ -38,7 +38,7 @@ def beside(service: Service, *arguments: object, **environ: str) -> Outcome:
     return doctor(service.folder, *arguments, "--json", **{**own, **environ})
 
 
-def test_a_well_configured_service_passes_everything(launch: Launch, tmp_path: Path) -> None:
+def test_a_well_configured_service_passes_every_check(launch: Launch, tmp_path: Path) -> None:
     service = launch(GOOD, environ=production(tmp_path, SENTRY_DSN=DSN))
     outcome = beside(service)
     own = {**outcome.results("service."), **outcome.results("configuration.")}

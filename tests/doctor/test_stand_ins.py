@@ -174,7 +174,9 @@ async def test_clocks_are_compared(
         (f'{BUILD}x{{a="b"}} nothing\n', "text/plain; version=0.0.4", "not a sample"),
     ],
 )
-async def test_the_page_of_metrics(stand_in: StandIn, text: str, kind: str, said: str) -> None:
+async def test_the_metrics_page_is_parsed(
+    stand_in: StandIn, text: str, kind: str, said: str
+) -> None:
     def page(request: web.Request) -> web.Response:
         return web.Response(body=text.encode(), headers={"Content-Type": kind})
 

@@ -50,7 +50,7 @@ def test_a_kubelet_keeps_a_pod_whose_plugins_misbehave(launch: Launch) -> None:
         assert alive.probe(), "the pod was killed"
 
 
-def test_a_kubelet_takes_a_pod_with_a_hanging_critical_probe_out_and_does_not_kill_it(
+def test_a_hanging_critical_probe_takes_a_pod_out_of_rotation_and_does_not_kill_it(
     launch: Launch,
 ) -> None:
     service = launch(

@@ -88,7 +88,7 @@ async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -
     after.stop()
 
 
-async def test_a_killed_initialisation_leaves_nothing_broken(folder: Path) -> None:
+async def test_after_a_killed_initialisation_the_next_one_works(folder: Path) -> None:
     half = folder / "new-half" / "data"
     half.mkdir(parents=True)
     (half / "postgresql.conf").touch()

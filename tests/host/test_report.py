@@ -198,7 +198,7 @@ def test_a_status_page_for_anonymous_callers() -> None:
     ]
 
 
-def test_the_verbose_text_shows_summaries_to_operators_only() -> None:
+def test_the_verbose_text_shows_summaries_only_to_operators() -> None:
     failing = ProbeRow(QUEUE.probe, "orders", critical=True, result=ProbeResult(U, "full", "9"))
     found = [DATABASE, QUEUE, failing]
     assert report.verbose(found, passed=False, name="ready", operator=True) == (

@@ -52,7 +52,7 @@ def test_an_action_that_cannot_be_recorded_is_refused(
     assert [parsed(line)["message"] for line in lines] == ["log.opened", "first", "third"]
 
 
-async def test_a_stalled_disk_is_refused_in_time(
+async def test_an_event_is_refused_in_time_if_the_disk_stalls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aliaport.logs.audit.RECORD_TIMEOUT", 0.2)

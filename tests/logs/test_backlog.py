@@ -58,13 +58,13 @@ def test_dropped_events_are_reported_afterwards(tmp_path: Path) -> None:
     gate.set()
     assert writer.flush(10)
     lines = [parsed(line) for line in (tmp_path / "app.log").read_bytes().splitlines(keepends=True)]
-    (told,) = [line for line in lines if line["message"] == "log.dropped"]
+    (report,) = [line for line in lines if line["message"] == "log.dropped"]
     dropped = sum(writer.backlog.dropped.values())
-    assert told["aliaport.numbers.dropped"] == dropped > 0
+    assert report["aliaport.numbers.dropped"] == dropped > 0
     assert len(numbers(tmp_path / "app.log")) == 1_000 - dropped
 
 
-async def test_a_stuck_write_and_drops_change_the_health(
+async def test_a_stuck_write_and_drops_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aliaport.logs.health.BLOCKED_AFTER", 0.1)

@@ -43,7 +43,7 @@ def test_every_file_begins_with_a_unique_line_longer_than_a_fingerprint(
     assert sorted(numbers(*files)) == list(range(40))
 
 
-def test_a_new_day_is_a_new_file(tmp_path: Path) -> None:
+def test_a_new_day_starts_a_new_file(tmp_path: Path) -> None:
     file = log_file(tmp_path)
     file.write(LINES.line(entry(1)))
     file.reopen()
@@ -105,7 +105,7 @@ def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
         log_file(tmp_path).open()
 
 
-def test_an_interrupted_line_is_whole_in_the_next_file(tmp_path: Path) -> None:
+def test_an_interrupted_line_is_complete_in_the_next_file(tmp_path: Path) -> None:
     """Write half a line, move the file away: the new file must have the whole line."""
     file = log_file(tmp_path)
     file.write(LINES.line(entry(1)))
@@ -153,7 +153,7 @@ def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
     os.close(lock)
 
 
-def test_a_burst_of_fifty_thousand_events_is_written_whole(tmp_path: Path) -> None:
+def test_a_burst_of_fifty_thousand_events_is_written_completely(tmp_path: Path) -> None:
     writer = writer_of(log_file(tmp_path, rotate_bytes=10_000_000))
     for number in range(50_000):
         writer.put(entry(number))

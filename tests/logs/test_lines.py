@@ -116,7 +116,7 @@ def test_deep_nesting_and_cycles_are_one_valid_line(depth: int) -> None:
     assert found["labels.cycle"]
 
 
-def test_every_field_of_the_schema_is_there_with_its_type() -> None:
+def test_every_field_of_the_schema_has_its_type() -> None:
     assert {name: ECS[name] for name in ECS_FIELDS} == dict(ECS_FIELDS)
 
 

@@ -87,7 +87,7 @@ def scraped(launch: Launch, database: str, tcmb: Tcmb) -> Mapping[str, Family]:
     return found
 
 
-def test_the_list_is_what_is_exported(scraped: Mapping[str, Family]) -> None:
+def test_the_list_matches_the_exported_families(scraped: Mapping[str, Family]) -> None:
     assert set(scraped) - set(LISTED) == set(), "exported, but not listed"
     assert set(LISTED) - set(scraped) == set(), "listed, but not exported"
     for name, family in scraped.items():

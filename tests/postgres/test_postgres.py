@@ -69,8 +69,8 @@ async def test_the_pool_is_bounded_and_measured(server: TcpPostgres) -> None:
     pool = Pool(context, component="x", size=1)
 
     def gauges() -> list[Any]:
-        figures = context.registry.snapshot()
-        return [figures[f"aliaport_db_pool_{name}"]["x",] for name in ("used", "idle", "max")]
+        samples = context.registry.snapshot()
+        return [samples[f"aliaport_db_pool_{name}"]["x",] for name in ("used", "idle", "max")]
 
     with pytest.raises(RuntimeError, match="not started"):
         async with pool.acquire():

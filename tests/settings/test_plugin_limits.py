@@ -13,7 +13,7 @@ def limits(**values: str) -> PluginLimits:
     return core_settings(read_sources(variables)).plugin_limits
 
 
-def test_each_limit_can_be_set_alone_and_reach_its_bounds() -> None:
+def test_limits_can_be_set_alone_and_be_equal_to_each_other() -> None:
     assert limits(start_timeout="30") == PluginLimits(start_timeout=30)
     equal = {"first_retry": 90.0, "max_retry": 90.0, "stop_timeout": 8.0, "stop_all_timeout": 8.0}
     given = limits(**{name: str(seconds) for name, seconds in equal.items()})

@@ -231,13 +231,13 @@ def test_a_dsn_of_sentry_is_checked_and_not_shown() -> None:
     ("environment", "open_to_all"),
     [("development", True), ("test", True), ("staging", False), ("production", False)],
 )
-def test_only_development_on_loopback_shows_everything_to_everybody(
+def test_only_development_and_test_show_everything_to_everybody(
     environment: str, *, open_to_all: bool
 ) -> None:
     assert settings({"ENVIRONMENT": environment}).open is open_to_all
 
 
-def test_settings_are_a_table() -> None:
+def test_settings_must_be_a_table() -> None:
     with pytest.raises(ValidationError, match="valid dictionary or instance of Settings"):
         Settings.model_validate(["port", 8000])
 

@@ -69,7 +69,7 @@ def test_mounted_applications_share_errors_metrics_and_retries(launch: Launch) -
     assert (rows["broken"]["state"], rows["broken"]["stage"]) == ("rejected", "type")
 
 
-def test_a_start_that_hangs_is_retried_and_a_stop_that_hangs_does_not_delay_the_exit(
+def test_a_hung_start_is_retried_and_a_hung_stop_does_not_delay_the_exit(
     launch: Launch,
 ) -> None:
     limits = {"START_TIMEOUT": "1", "STOP_TIMEOUT": "0.5", "FIRST_RETRY": "0.1"}

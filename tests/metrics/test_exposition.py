@@ -25,13 +25,13 @@ def test_a_parser_reads_back_labels_and_values(
 ) -> None:
     collection = freezer([GAUGE])([GAUGE.sample(value, a=a, b=b) for a, b, value in samples])
     assert isinstance(collection, Collection)
-    samples = {series.labels: series.value for series in collection.series}
-    text = render_family(GAUGE, {**samples}) + "\n"
+    expected = {series.labels: series.value for series in collection.series}
+    text = render_family(GAUGE, {**expected}) + "\n"
     (family,) = text_string_to_metric_families(text)
     parsed: dict[tuple[str, ...], float]
     parsed = {(s.labels["a"], s.labels["b"]): s.value for s in family.samples}
-    assert set(parsed) == set(samples)
-    for labels, value in samples.items():
+    assert set(parsed) == set(expected)
+    for labels, value in expected.items():
         assert parsed[labels] == value or (math.isnan(parsed[labels]) and math.isnan(value))
 
 

@@ -134,13 +134,13 @@ def create(folder: Path, **environ: str) -> str:
 
 
 @pytest.mark.service
-def test_create_writes_the_files_of_the_example_in_a_private_folder(folder: Path) -> None:
+def test_create_writes_the_files_of_the_example_into_a_private_folder(folder: Path) -> None:
     create(folder)
     assert {f"secrets/{file.name}" for file in folder.iterdir()} == {*made(), "secrets/create"}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in made():
         mode = stat.S_IMODE((folder.parent / name).stat().st_mode)
-        assert mode == 0o444, "each container reads it under another account"
+        assert mode == 0o444, "each container reads it as a different user"
 
 
 @pytest.mark.service

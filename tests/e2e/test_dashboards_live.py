@@ -126,7 +126,7 @@ def test_every_query_of_a_panel_has_a_result(stack: Stack) -> None:
         wait_until(all_have_results, "every query has a result", PATIENCE)
     except AssertionError:
         lines = [f"{where}: {expr}" for where, title, expr in waiting if title not in ABSENT]
-        pytest.fail("\n".join(["no result of:", *lines]))
+        pytest.fail("\n".join(["no result for:", *lines]))
     assert ABSENT.keys() <= {title for _, title, _ in queries}, "an exception without a panel"
 
 

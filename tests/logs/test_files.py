@@ -188,7 +188,7 @@ def test_a_full_disk_blocks_nobody_and_loses_only_what_it_must(tmp_path: Path) -
     assert "No space left on device" in story["audit"]
     assert story["audited"] == ["log.opened", "before", "after"]
     assert {"before", "during", "after", "log.opened"} <= set(story["messages"])
-    assert story["during"] == sorted(set(story["during"])), "each line once, in its order"
+    assert story["during"] == sorted(set(story["during"])), "each line once, in order"
 
 
 @pytest.mark.needs("root", "unshare")

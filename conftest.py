@@ -1,4 +1,4 @@
-"""What some tests need and a machine may lack: named at the end, never left out in silence."""
+"""Check that the machine has what a test needs, and list at the end what was not run."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "unshare": lambda: shutil.which("unshare") is not None,
     "prometheus": lambda: shutil.which("prometheus") is not None,
     "alertmanager": lambda: _has("prometheus-alertmanager", "amtool"),
-    "exporters": lambda: _has(*(f"prometheus-{each}-exporter" for each in EXPORTERS)),
+    "exporters": lambda: _has(*(f"prometheus-{name}-exporter" for name in EXPORTERS)),
     "postgresql15": lambda: Path("/usr/lib/postgresql/15/bin/postgres").exists(),
     "tsc": lambda: (ROOT / "tests/elk/types/node_modules/.bin/tsc").exists(),
     "tsc_grafana": lambda: (ROOT / "tests/grafana/types/node_modules/.bin/tsc").exists(),
@@ -38,7 +38,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that must run by themselves."""
+    """Mark the tests that must not run beside others."""
     for item in items:
         if "e2e" in item.nodeid.split("/"):
             item.add_marker(pytest.mark.alone)
@@ -57,7 +57,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def cannot_run() -> Callable[[str, str], NoReturn]:
-    """`cannot_run(what, reason)`: for what shows only while it is tried."""
+    """Return `cannot_run(what, reason)`, for a lack that shows only during the test."""
 
     def cannot_run(what: str, reason: str) -> NoReturn:
         if REQUIRE_ALL:
@@ -68,7 +68,7 @@ def cannot_run() -> Callable[[str, str], NoReturn]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was not run, on this machine or on a worker of pytest-xdist."""
+    """List what was not run, here or on a worker of pytest-xdist."""
     names: dict[str, list[str]] = defaultdict(list)
     for report in terminalreporter.stats.get("skipped", []):
         _path, _line, reason = report.longrepr

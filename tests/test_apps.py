@@ -1,4 +1,4 @@
-"""The module that mounted applications import, tested as an author would: without the service."""
+"""The module that mounted applications import, tested as authors test: without the service."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -14,21 +14,21 @@ from aliaport.testing import make_context
 from tests.typing.aliaport_shelves.application import SiteConfig, app, create
 
 
-async def test_an_application_answers_in_the_shape_of_all_others() -> None:
+async def test_applications_respond_in_the_shape_of_the_service() -> None:
     site = create(make_context("shelves"), SiteConfig(greeting="merhaba"))
     site[TRUSTED_PROXIES] = (ip_network("127.0.0.0/8"),)
     async with TestClient(TestServer(site, host="127.0.0.1")) as client:
-        answer = await client.get("/greet/ayşe", headers={"X-Forwarded-For": "192.0.2.7"})
-        assert answer.status == 200
-        assert answer.content_type == "application/json"
-        assert answer.headers["Cache-Control"] == "no-cache"
-        assert await answer.json() == {
+        response = await client.get("/greet/ayşe", headers={"X-Forwarded-For": "192.0.2.7"})
+        assert response.status == 200
+        assert response.content_type == "application/json"
+        assert response.headers["Cache-Control"] == "no-cache"
+        assert await response.json() == {
             "success": True,
             "data": {"text": "merhaba, ayşe", "from": "192.0.2.7"},
         }
 
 
-def test_a_refusal_carries_what_the_service_answers_with() -> None:
+def test_a_refusal_holds_the_whole_response() -> None:
     refusal = Refusal(409, "taken", "somebody was faster", headers={"Retry-After": "7"}, version=3)
     assert str(refusal) == refusal.message == "somebody was faster"
     assert (refusal.status, refusal.code) == (409, "taken")
@@ -36,7 +36,7 @@ def test_a_refusal_carries_what_the_service_answers_with() -> None:
     assert Refusal(404, "gone", "it is gone").headers == {}
 
 
-def test_where_an_application_answers() -> None:
+def test_the_root_of_an_application() -> None:
     assert app.roots == ("/shelves",)
     assert app.root_of("/shelves") == app.root_of("/shelves/greet/x") == "/shelves"
     assert app.root_of("/shelves2") == ""
@@ -64,7 +64,9 @@ def test_where_an_application_answers() -> None:
         (None, "192.0.2.7", ["10.0.0.0/8"], ""),
     ],
 )
-def test_who_calls(peer: str | None, forwarded: str, trusted: list[str], caller: str) -> None:
+def test_the_address_of_the_caller(
+    peer: str | None, forwarded: str, trusted: list[str], caller: str
+) -> None:
     networks: Any = tuple(map(ip_network, trusted))
     assert client_address(peer, {"X-Forwarded-For": forwarded}, networks) == caller
 

@@ -1,4 +1,4 @@
-"""The cgroup of the process, found in recorded trees of each kind and on this machine."""
+"""The cgroup of the process, found in recorded trees of every kind and on this machine."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_version_2_in_a_container_with_its_own_namespace_is_the_mount_itself(
     assert levels(own_cgroup("cpu", tmp_path), tmp_path) == ["sys/fs/cgroup"]
 
 
-def test_version_1_in_a_container_strips_what_the_mount_does_not_show(tmp_path: Path) -> None:
+def test_version_1_in_a_container_strips_the_part_outside_of_the_mount(tmp_path: Path) -> None:
     recorded(
         tmp_path,
         "5:memory:/docker/4f2a/inner\n4:cpu,cpuacct:/docker/4f2a\n",
@@ -57,7 +57,7 @@ def test_version_1_in_a_container_strips_what_the_mount_does_not_show(tmp_path: 
         assert levels(own_cgroup(controller, tmp_path), tmp_path) == ["sys/fs/cgroup/cpu,cpuacct"]
 
 
-def test_hybrid_mode_prefers_the_version_that_holds_the_controller(tmp_path: Path) -> None:
+def test_hybrid_mode_prefers_the_version_with_the_controller(tmp_path: Path) -> None:
     recorded(
         tmp_path,
         "4:memory:/a\n1:name=systemd:/b\n0::/c\n",
@@ -80,9 +80,7 @@ def test_escaped_names_of_systemd_units_match(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/../../host/own", "/elsewhere"])
-def test_a_path_that_the_mount_does_not_show_falls_back_on_the_mount(
-    tmp_path: Path, path: str
-) -> None:
+def test_a_path_outside_of_the_mount_falls_back_to_the_mount(tmp_path: Path, path: str) -> None:
     recorded(tmp_path, f"0::{path}\n", V2.format(top="/docker/4f2a"))
     assert levels(own_cgroup("memory", tmp_path), tmp_path) == ["sys/fs/cgroup"]
 
@@ -105,18 +103,20 @@ def test_of_several_mounts_the_one_with_the_most_ancestors_is_used(tmp_path: Pat
         ("nonsense\n", ""),
     ],
 )
-def test_without_a_hierarchy_there_is_none(tmp_path: Path, cgroup: str, mountinfo: str) -> None:
+def test_without_a_hierarchy_there_is_no_cgroup(
+    tmp_path: Path, cgroup: str, mountinfo: str
+) -> None:
     assert own_cgroup("memory", recorded(tmp_path, cgroup, mountinfo)) is None
 
 
-def test_without_proc_there_is_none(tmp_path: Path) -> None:
+def test_without_proc_there_is_no_cgroup(tmp_path: Path) -> None:
     assert own_cgroup("memory", tmp_path) is None
 
 
-def test_readers_tolerate_whatever_a_kernel_file_does(tmp_path: Path) -> None:
+def test_readers_tolerate_missing_and_odd_kernel_files(tmp_path: Path) -> None:
     missing = tmp_path / "gone/memory.max"
     assert (read_text(missing), read_number(missing), read_table(missing)) == ("", None, {})
-    assert read_text(tmp_path) == "", "a folder is no kernel file"
+    assert read_text(tmp_path) == "", "a folder cannot be read as a file"
     (tmp_path / "max").write_text("max\n")
     assert read_number(tmp_path / "max") is None
     (tmp_path / "number").write_text("9223372036854771712\n")
@@ -126,7 +126,7 @@ def test_readers_tolerate_whatever_a_kernel_file_does(tmp_path: Path) -> None:
     assert (table["anon"], table["inactive_file"], "low" in table) == (12, 34, False)
 
 
-def test_the_cgroup_of_this_very_process_exists_where_there_is_one() -> None:
+def test_the_cgroup_of_this_process_exists_if_it_is_in_one() -> None:
     if not read_text(Path("/proc/self/cgroup")):
         assert own_cgroup("memory") is None
         return

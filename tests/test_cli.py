@@ -21,7 +21,7 @@ ROGUE = {
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder of installed distributions, with three rogues."""
+    """Create a folder of installed distributions, with three rogues."""
     site = tmp_path / "site"
     install(site, "aliaport-rogues", ROGUE)
     return site
@@ -32,11 +32,11 @@ def aliaport(site: Path, *arguments: str, **environ: str) -> Done:
 
 
 def process(site: Path, *arguments: str, **environ: str) -> Done:
-    """The same in a process of its own, as people do it: exit code and output."""
+    """Run `aliaport` in a separate process, as people do."""
     return commands.aliaport_process(site.parent, *arguments, path=(site, ROGUES), environ=environ)
 
 
-def test_plugins_list_shows_everything_installed_and_why_not(site: Path) -> None:
+def test_plugins_list_shows_everything_installed_and_why_it_is_not_loaded(site: Path) -> None:
     done = process(site, "plugins", "list", "--json", ALIAPORT_SELECTION__DISABLE="disk")
     assert (done.code, done.err) == (0, "")
     rows = {row["name"]: row for row in json.loads(done.out)}
@@ -65,7 +65,7 @@ def test_a_plugin_and_an_app_of_one_distribution_are_one_row(site: Path) -> None
     assert len({row[:2] for row in shown}) == len(shown)
 
 
-def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
+def test_plugins_run_prints_what_the_service_would_report(site: Path) -> None:
     slow = {"ALIAPORT_PROBES__GOOD__TIMEOUT": "30", "ALIAPORT_PROBES__COUNTING__TIMEOUT": "30"}
     done = process(site, "plugins", "run", "good", "--json", **slow)
     assert done.code == 0, done.err
@@ -73,7 +73,7 @@ def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
     assert [item["name"] for item in outcome["probes"]] == ["good", "counting"]
     assert "aliaport_good_runs 1" in outcome["metrics"]
     one = aliaport(site, "plugins", "run", "good:good", **slow)
-    assert json.loads(one.out)["data"] == {"answer": 42}
+    assert json.loads(one.out)["data"] == {"number": 42}
     bad = process(site, "plugins", "run", "bad", ALIAPORT_PROBES__ROGUE_RAISING__TIMEOUT="30")
     assert (bad.code, json.loads(bad.out)["code"]) == (1, "error")
     assert "geheim" not in bad.out + bad.err
@@ -87,7 +87,7 @@ def test_plugins_run_prints_what_the_server_would(site: Path) -> None:
         ("goood", 2, "did you mean 'good'?"),
     ],
 )
-def test_plugins_run_says_what_is_wrong(site: Path, name: str, code: int, message: str) -> None:
+def test_plugins_run_explains_failures(site: Path, name: str, code: int, message: str) -> None:
     done = aliaport(site, "plugins", "run", name)
     assert done.code == code
     assert message in done.err
@@ -100,7 +100,7 @@ def test_an_error_is_an_exit_code_and_a_message_without_traceback(site: Path) ->
     assert "Traceback" not in done.err
 
 
-def test_config_show_masks(site: Path) -> None:
+def test_config_show_masks_secrets(site: Path) -> None:
     url = "postgresql://user:geheim@db:5432/port"
     shown = process(site, "config", "show", "--json", DATABASE_URL=url)
     assert (shown.code, shown.err) == (0, "")
@@ -112,7 +112,7 @@ def test_config_show_masks(site: Path) -> None:
     assert "geheim" not in table
 
 
-def test_config_check_finds_all(site: Path) -> None:
+def test_config_check_finds_all_problems(site: Path) -> None:
     assert aliaport(site, "config", "check").code == 0
     (site.parent / "a.toml").write_text(
         "[plugins.disk]\nmount = 1\n[plugins.cpu]\nwarn_percent = 200\n"
@@ -124,7 +124,7 @@ def test_config_check_finds_all(site: Path) -> None:
     assert "plugins.cpu.warn_percent" in problems
 
 
-def test_config_check_in_words(site: Path) -> None:
+def test_config_check_prints_problems_as_text(site: Path) -> None:
     done = aliaport(site, "config", "check", ALIAPORT_PROT="1", ALIAPORT_PLUGINS__DSK__A="1")
     assert done.code == 2
     warning, problem = done.out.splitlines()

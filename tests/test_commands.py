@@ -1,4 +1,4 @@
-"""A plugin's own command: its options, context, messages and exit codes."""
+"""A plugin's command: its options, context, messages and exit codes."""
 
 import json
 import os
@@ -13,7 +13,7 @@ TOML = '[log]\nfolder = "logs"\n[plugins.shelves]\nhalls = ["east"]\n'
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and of the service's variables a database that nobody uses."""
+    """Change to an empty folder, with the URL of an unused database in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in [*os.environ]:
         if name.startswith("ALIAPORT_") or name in ("ENVIRONMENT", "SENTRY_DSN"):
@@ -32,7 +32,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return 0
 
 
-def test_options_come_from_where_the_service_s_come_from(
+def test_options_have_the_same_sources_as_the_service_s(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.toml").write_text(TOML)
@@ -44,7 +44,7 @@ def test_options_come_from_where_the_service_s_come_from(
     assert capsys.readouterr().out == "shelves in development: west, south\n"
 
 
-def test_the_audit_log_has_a_file_of_the_command_s_own(
+def test_the_command_has_its_own_audit_log_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "a.toml").write_text(TOML)
@@ -75,7 +75,7 @@ def test_errors_are_messages_and_exit_codes(
     assert said in shown.err
 
 
-def test_wrong_options_are_all_named(
+def test_all_wrong_options_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.toml").write_text("[plugins.shelves]\nhall = []\nmin_free = 'few'\n")

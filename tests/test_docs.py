@@ -1,4 +1,4 @@
-"""What the documents promise is what the code does."""
+"""The documentation matches the code."""
 
 import importlib
 import re
@@ -65,7 +65,7 @@ def test_the_example_of_the_configuration_is_valid(tmp_path: Path) -> None:
     assert options.mounts == ("/", "/srv")
 
 
-def test_every_package_of_the_service_and_its_plugins_has_its_reason() -> None:
+def test_every_dependency_has_its_reason() -> None:
     text = (ROOT / "docs/explanation/dependencies.md").read_text()
     projects = [ROOT / "pyproject.toml", *(folder / "pyproject.toml" for folder in FOLDERS)]
     for file in projects:
@@ -80,15 +80,15 @@ def test_a_plugin_s_readme_names_its_options_codes_and_metrics(folder: str) -> N
     package = f"aliaport_{folder.replace('-', '_')}"
     module = importlib.import_module(f"{package}.plugin")
     found = [
-        each
-        for each in vars(module).values()
-        if isinstance(each, type) and issubclass(each, Plugin) and each is not Plugin
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Plugin) and value is not Plugin
     ]
     (plugin,) = found
     configs = [
-        each
-        for each in vars(importlib.import_module(f"{package}.config")).values()
-        if isinstance(each, type) and issubclass(each, PluginConfig) and each is not PluginConfig
+        value
+        for value in vars(importlib.import_module(f"{package}.config")).values()
+        if isinstance(value, type) and issubclass(value, PluginConfig) and value is not PluginConfig
     ]
     for option in [option for config in configs for option in config.model_fields]:
         assert f"| `{option}` |" in readme
@@ -112,7 +112,7 @@ def test_the_currency_readme_names_every_reason() -> None:
     ("folder", "families"),
     [("currency-sync", currency_families), ("operations", operations_families)],
 )
-def test_a_readme_names_every_family(folder: str, families: ModuleType) -> None:
+def test_a_readme_names_every_metric_family(folder: str, families: ModuleType) -> None:
     readme = (ROOT / "plugins" / folder / "README.md").read_text()
     for family in vars(families).values():
         if isinstance(family, Metric):
@@ -157,7 +157,7 @@ def links(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_and_anchors_lead_somewhere(page: Path) -> None:
+def test_links_and_anchors_resolve(page: Path) -> None:
     for link in links(page.read_text()):
         if re.match(r"[a-z]+:", link):
             continue

@@ -1,4 +1,4 @@
-"""A third party's plugin, written from the guide alone: installed, run and tested for real."""
+"""A third-party plugin, written from the guide alone: installed, run and tested for real."""
 
 import json
 import re
@@ -19,7 +19,7 @@ GUIDE = Path(__file__).parents[1] / "docs" / "how-to" / "write-a-plugin.md"
 
 def block(name: str) -> str:
     found = re.search(rf"`{re.escape(name)}`:\n\n```\w+\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert found is not None, f"the guide shows no {name}"
+    assert found is not None, f"the guide has no block {name}"
     return found[1]
 
 

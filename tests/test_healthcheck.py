@@ -1,4 +1,4 @@
-"""A container's health check, in this process; test_process.py runs it beside a real service."""
+"""A container's health check, in this process; test_process.py runs it with a real service."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from tests.support.stand_in import Reply, Request, StandIn
 
 
 class NotReady(StandIn):
-    """Healthy and not ready."""
+    """A service that is healthy and not ready."""
 
     def reply_to(self, request: Request) -> Reply:
         return Reply(200, b"fine") if request.target == "/health" else Reply(503, b"draining")
@@ -19,13 +19,13 @@ class NotReady(StandIn):
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[str]:
-    """The port of a web server on loopback."""
+    """Yield the port of a web server on loopback."""
     with NotReady() as server:
         yield str(server.port)
 
 
 class Watchdog:
-    """A timer that does not end this process, neither on a busy machine nor after the test."""
+    """A timer that never exits this process, neither on a busy machine nor after the test."""
 
     daemon = False
 

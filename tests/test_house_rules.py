@@ -1,4 +1,4 @@
-"""Tests of the layout: directions of imports, owners of packages, the places that catch all."""
+"""Rules of the layout: directions of imports, owners of packages, places that catch everything."""
 
 import ast
 import importlib
@@ -69,7 +69,7 @@ def test_every_package_has_one_level() -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(CORE)))
-def test_imports_point_one_way(path: Path) -> None:
+def test_imports_go_in_one_direction(path: Path) -> None:
     own = part(path)
     for name in imported(path):
         package, _, rest = name.partition(".")
@@ -102,14 +102,14 @@ def test_only_bulkheads_catch_everything(path: Path) -> None:
 
 
 def bulkheads() -> set[str]:
-    """Return the files that pyproject.toml lets catch everything."""
+    """Return the files that may catch everything, according to pyproject.toml."""
     project = tomllib.loads((CORE.parent / "pyproject.toml").read_text())
     ignores = project["tool"]["ruff"]["lint"]["per-file-ignores"]
     return {file for file, rules in ignores.items() if "BLE001" in rules}
 
 
 @pytest.mark.service
-def test_the_contract_comes_without_the_server() -> None:
+def test_the_contract_does_not_import_the_server() -> None:
     script = (
         "import sys, aliaport.plugin; "
         "print([name for name in ('aiohttp', 'asyncpg', 'aioprometheus', 'uvloop', 'structlog') "

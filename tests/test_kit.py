@@ -1,4 +1,4 @@
-"""The kit that authors test their plugins with: what it says where something is wrong."""
+"""The test kit for plugin authors, and its error messages."""
 
 import threading
 from typing import Any
@@ -41,7 +41,7 @@ class Talking(Bare):
             self.context.log.exception("bare.failed")
 
 
-def test_unknown_probes_and_jobs_are_named_with_those_there_are() -> None:
+def test_unknown_probes_and_jobs_are_named_with_the_existing_ones() -> None:
     with run_plugin(ShelvesPlugin, {"halls": ["north"]}, name="shelves", jobs=False) as plugin:
         with pytest.raises(
             AliaportError, match="'west'; the plugin has: shelves_north, shelves_memory"
@@ -65,7 +65,9 @@ def test_unknown_probes_and_jobs_are_named_with_those_there_are() -> None:
         (FailingStart, r"start\(\) failed: ConnectionRefusedError: its server is away"),
     ],
 )
-def test_what_the_host_would_reject_is_an_error(plugin: type[Plugin[Any]], said: str) -> None:
+def test_a_plugin_that_the_host_would_reject_is_an_error(
+    plugin: type[Plugin[Any]], said: str
+) -> None:
     with pytest.raises(AliaportError, match=said), run_plugin(plugin, name="bare"):
         pass
 
@@ -91,13 +93,13 @@ def test_events_and_records_are_kept() -> None:
     url = "postgresql://u:geheim@h/x"
     with run_plugin(Talking, name="bare", database_url=url, environment="staging") as plugin:
         pass
-    started, failed = (each for each in plugin.logged if each["event"].startswith("bare."))
+    started, failed = (event for event in plugin.logged if event["event"].startswith("bare."))
     assert started == {"level": "info", "event": "bare.started", "url": url}
     assert "LookupError: no such shelf" in failed["exception"]
     assert plugin.audited == [{"action": "bare.started", "environment": "staging"}]
 
 
-def test_a_context_takes_what_it_is_given() -> None:
+def test_a_context_accepts_every_part() -> None:
     context = make_context("x", database_url="postgresql://h/x", environment="production")
     assert (context.plugin, context.environment) == ("x", "production")
     assert context.database_url is not None
@@ -105,7 +107,7 @@ def test_a_context_takes_what_it_is_given() -> None:
     assert make_context(log=context.log, audit=context.audit).log is context.log
 
 
-def test_what_cannot_be_run_leaves_no_thread() -> None:
+def test_a_plugin_that_cannot_run_leaves_no_thread() -> None:
     nothing: Any = object()
     with pytest.raises(AttributeError), run_plugin(nothing):
         pass

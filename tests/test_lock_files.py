@@ -1,4 +1,4 @@
-"""The lock files of npm: exact versions with hashes, and no address to download from."""
+"""The lock files of npm: exact versions with hashes, and no download address."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("folder", ["tests/elk/types", "tests/grafana/types"])
-def test_the_lock_file_names_no_host_to_download_from(folder: str) -> None:
+def test_the_lock_file_names_no_download_host(folder: str) -> None:
     lock = json.loads((ROOT / folder / "package-lock.json").read_text())
     wanted = json.loads((ROOT / folder / "package.json").read_text())["dependencies"]
     assert lock["packages"][""]["dependencies"] == wanted

@@ -1,4 +1,4 @@
-"""The list of plugins and the version are kept in one place each."""
+"""The list of plugins and the version are each kept in one place."""
 
 import importlib.metadata
 import re
@@ -28,7 +28,7 @@ def test_configuration_names_no_plugin(name: str) -> None:
     assert not named, f"{name} names {named}: take them from the workspace instead"
 
 
-def test_tests_hold_no_list_of_plugins() -> None:
+def test_tests_contain_no_list_of_plugins() -> None:
     tests = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("plugins/*/tests/**/*.py")]
     for path in tests:
         text = path.read_text()
@@ -38,7 +38,7 @@ def test_tests_hold_no_list_of_plugins() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
-def test_a_plugin_takes_its_version_from_the_package(folder: Path) -> None:
+def test_a_plugin_has_the_version_of_the_package(folder: Path) -> None:
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     assert "version" in project["project"]["dynamic"]
     source = folder / project["tool"]["hatch"]["version"]["path"]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.service
 GOOD = {"good": "aliaport_rogues.good:Good"}
 
 
-def test_a_drain_says_503_first_and_serves_until_a_second_signal(launch: Launch) -> None:
+def test_a_drain_reports_503_first_and_serves_until_a_second_signal(launch: Launch) -> None:
     service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "600"})
     service.signal()
     service.wait_for(lambda: service.get("/ready").status == 503, "/ready is 503")
@@ -40,7 +40,7 @@ def test_a_drain_says_503_first_and_serves_until_a_second_signal(launch: Launch)
     assert len(service.events("service.draining")) == 1
 
 
-def test_a_drain_takes_its_seconds(launch: Launch) -> None:
+def test_a_drain_takes_the_configured_time(launch: Launch) -> None:
     service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "1"})
     service.signal()
     assert service.wait_ended() == 0
@@ -54,14 +54,14 @@ def moment(event: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(event["@timestamp"])
 
 
-def test_a_third_signal_ends_at_once(launch: Launch) -> None:
+def test_a_third_signal_exits_at_once(launch: Launch) -> None:
     service = launch(
         {**GOOD, "rogue": "aliaport_rogues.bad_lives:StopBlocks"},
         environ={"ALIAPORT_DRAIN_SECONDS": "600"},
     )
     service.signal()
     service.wait_events("service.draining")
-    # Of two kinds: signals of one kind merge while the first is pending.
+    # Two different ones: signals of one kind merge while the first is pending.
     service.signal(signal.SIGINT)
     service.signal(signal.SIGTERM)
     assert service.wait_ended() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -71,15 +71,15 @@ def test_requests_in_flight_finish(launch: Launch) -> None:
     service = launch(GOOD, apps={"greeter": "aliaport_rogues.mounted:app"})
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     connection.request("GET", "/greeter/slow")
-    service.wait_for(lambda: service.get("/health").status == 200, "the loop turned once more")
+    service.wait_for(lambda: service.get("/health").status == 200, "the loop has run again")
     service.signal()
-    answer = connection.getresponse()
-    assert (answer.status, answer.read()) == (200, b"done")
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (200, b"done")
     assert service.wait_ended() == 0
 
 
 def test_sigterm_while_starting(launch: Launch) -> None:
-    # A drain that waited for the import would take longer than the test waits.
+    # If the drain waited for the import, the test would time out.
     limit = {"ALIAPORT_PLUGIN_LIMITS__IMPORT_TIMEOUT": "600"}
     hung = {"hung": "aliaport_rogues.import_hangs:X"}
     service = launch(hung, wait="listening", environ=limit)
@@ -87,18 +87,18 @@ def test_sigterm_while_starting(launch: Launch) -> None:
     assert service.wait_ended() == 0
 
 
-def test_sighup_opens_the_log_anew(launch: Launch) -> None:
+def test_sighup_reopens_the_log(launch: Launch) -> None:
     service = launch(GOOD)
     log = service.folder / "logs" / "app.log"
     log.rename(log.with_suffix(".1"))
     service.signal(signal.SIGHUP)
-    service.wait_for(log.exists, "the log file is there again")
+    service.wait_for(log.exists, "the log file exists again")
     service.signal()
     assert service.wait_ended() == 0
     assert service.events("service.stopped")
 
 
-def test_a_port_that_is_taken_is_exit_2_with_the_way_out(launch: Launch) -> None:
+def test_a_port_in_use_exits_with_2_and_names_the_fix(launch: Launch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_is_exit_2_with_the_way_out(launch: Launch) -> None
     assert "set ALIAPORT_PORT" in service.output()
 
 
-def test_an_unwritable_log_folder_is_exit_2(launch: Launch, tmp_path: Path) -> None:
+def test_an_unwritable_log_folder_exits_with_2(launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     service = launch(wait="", environ={"ALIAPORT_LOG__FOLDER": str(tmp_path / "file" / "logs")})
     assert service.wait_ended() == 2
@@ -117,20 +117,24 @@ def test_an_unwritable_log_folder_is_exit_2(launch: Launch, tmp_path: Path) -> N
     assert "ALIAPORT_LOG__FOLDER" in service.output()
 
 
-def test_a_log_that_fails_later_is_told_and_the_service_goes_on(launch: Launch) -> None:
+def test_a_later_failure_of_the_log_is_reported_and_the_service_keeps_running(
+    launch: Launch,
+) -> None:
     service = launch(GOOD, environ={"ALIAPORT_LOG__FOLDER": "logs"})
     logs = service.folder / "logs"
     logs.rename(service.folder / "away")
     logs.write_text("in the way")
     service.signal(signal.SIGHUP)
-    service.wait_for(lambda: "cannot write the log" in service.output(), "standard error says so")
+    service.wait_for(
+        lambda: "cannot write the log" in service.output(), "the failure is on standard error"
+    )
     assert service.get("/ready").status == 200
     logs.unlink()
     service.signal()
     assert service.wait_ended() == 0
 
 
-def test_kubernetes_injected_port_is_ignored(launch: Launch) -> None:
+def test_the_port_that_kubernetes_injects_is_ignored(launch: Launch) -> None:
     port = free_port()
     service = launch(
         wait="",
@@ -189,7 +193,7 @@ def test_all_problems_of_the_plugins_options_come_in_one_message(launch: Launch)
     assert "did you mean 'disk'?" in service.output()
 
 
-def test_without_a_url_production_does_not_start_where_a_plugin_needs_one(launch: Launch) -> None:
+def test_production_does_not_start_without_a_url_that_a_plugin_needs(launch: Launch) -> None:
     service = launch(
         wait="", allow=("db",), environ={"ENVIRONMENT": "production", "ALIAPORT_HOST": "127.0.0.1"}
     )
@@ -199,13 +203,14 @@ def test_without_a_url_production_does_not_start_where_a_plugin_needs_one(launch
 
 def wait_connected(service: Service) -> None:
     service.wait_for(
-        lambda: service.get("/ready").json["data"]["database"] == "connected", "it is connected"
+        lambda: service.get("/ready").json["data"]["database"] == "connected",
+        "the database is connected",
     )
 
 
 def not_ready(service: Service) -> Any:
-    answer = service.get("/ready")
-    return answer.json if answer.status == 503 else None
+    response = service.get("/ready")
+    return response.json if response.status == 503 else None
 
 
 def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch) -> None:
@@ -220,25 +225,25 @@ def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch)
     first = postmaster.read_text().split()[0]
     service.process.kill()
     service.process.wait()
-    assert Path(f"/proc/{first}").exists(), "the server outlives a killed service"
+    assert Path(f"/proc/{first}").exists(), "the server survives a killed service"
 
     again = launch(allow=("db",))
     wait_connected(again)
-    assert postmaster.read_text().split()[0] == first, "and is taken over by the next"
+    assert postmaster.read_text().split()[0] == first, "the next service takes it over"
     everyone = [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
     for pid in everyone:
         os.kill(int(pid), signal.SIGSTOP)
-    frozen = again.wait_for(lambda: not_ready(again), "a frozen server is seen")
+    frozen = again.wait_for(lambda: not_ready(again), "the frozen server is noticed")
     assert frozen["error"]["code"] == "probe_failed"
     for pid in everyone:
         os.kill(int(pid), signal.SIGCONT)
     wait_connected(again)
     again.signal()
     assert again.wait_ended() == 0
-    assert not postmaster.exists(), "it is stopped with its last user"
+    assert not postmaster.exists(), "the server stops with its last user"
 
 
-def test_a_frozen_embedded_server_cannot_hold_the_exit(launch: Launch) -> None:
+def test_a_frozen_embedded_server_does_not_delay_the_exit(launch: Launch) -> None:
     service = launch(allow=("db",))
     (event,) = service.wait_events("database.embedded")
     leader = (Path(event["folder"]) / "data" / "postmaster.pid").read_text().split()[0]
@@ -259,19 +264,19 @@ def healthcheck(*arguments: str, **environ: str) -> "subprocess.CompletedProcess
     )
 
 
-def test_the_healthcheck_answers_whatever_the_service_does(launch: Launch) -> None:
+def test_the_healthcheck_returns_whatever_the_service_does(launch: Launch) -> None:
     service = launch(GOOD, environ={"ALIAPORT_DRAIN_SECONDS": "600"})
     port = {"ALIAPORT_PORT": str(service.port)}
-    # It gives up after two seconds, which a busy machine may need.
-    service.wait_for(lambda: healthcheck(**port).returncode == 0, "it is healthy")
-    service.wait_for(lambda: healthcheck("--ready", **port).returncode == 0, "it is ready")
+    # Its timeout is two seconds, which a busy machine may need.
+    service.wait_for(lambda: healthcheck(**port).returncode == 0, "the service is healthy")
+    service.wait_for(lambda: healthcheck("--ready", **port).returncode == 0, "the service is ready")
     service.signal()
     service.wait_events("service.draining")
     service.wait_for(
         lambda: "draining" in (done := healthcheck("--ready", **port)).stdout and done.returncode,
-        "it is not ready",
+        "the service is not ready",
     )
-    service.wait_for(lambda: healthcheck(**port).returncode == 0, "it is healthy")
+    service.wait_for(lambda: healthcheck(**port).returncode == 0, "the service is healthy")
     service.process.send_signal(signal.SIGSTOP)
     hung = healthcheck(**port)
     assert hung.returncode == 1

@@ -1,1 +1,1 @@
-"""Speed, measured as ratios against named rivals in the same run. Start with `make bench`."""
+"""Benchmarks: ratios against named rivals, measured in the same run. Start with `make bench`."""

@@ -1,4 +1,4 @@
-"""Prints the table that stands in README."""
+"""Prints the table of the README."""
 
 import statistics
 import subprocess
@@ -63,8 +63,8 @@ def health_against_bare() -> None:
             ours.append(own.per_second)
             theirs.append(bare.per_second)
     ratio = statistics.median(ratios)
-    figure = f"{ratio:.2f} ({statistics.median(ours):,.0f} to {statistics.median(theirs):,.0f} per second)"
-    row("/health to a bare aiohttp handler on uvloop, 16 connections", figure, "0.9", ratio >= 0.9)
+    result = f"{ratio:.2f} ({statistics.median(ours):,.0f} to {statistics.median(theirs):,.0f} per second)"
+    row("/health to a bare aiohttp handler on uvloop, 16 connections", result, "0.9", ratio >= 0.9)
 
 
 def health_beside(what: str, plugins: dict[str, str], goal_ms: float) -> None:
@@ -74,7 +74,7 @@ def health_beside(what: str, plugins: dict[str, str], goal_ms: float) -> None:
             load(found.port, "/health", connections=4, seconds=SECONDS, pause=0.005)
             for _ in range(3)
         ]
-    ms = statistics.median(each.percentile(0.99) for each in measured) * 1000
+    ms = statistics.median(load.percentile(0.99) for load in measured) * 1000
     row(f"/health p99 beside {what}", f"{ms:.1f} ms", f"{goal_ms:g} ms", ms <= goal_ms)
 
 
@@ -119,18 +119,18 @@ def start_up() -> None:
 
 def memory() -> None:
     with service({}, ("cpu", "disk", "memory")) as found:
-        sizes, asked = [], 0
+        sizes, sent = [], 0
         for _ in range(4):
-            target = asked + 25_000
-            while asked < target:
-                asked += load(found.port, "/health", connections=8, seconds=1).requests
+            target = sent + 25_000
+            while sent < target:
+                sent += load(found.port, "/health", connections=8, seconds=1).requests
                 load(found.port, "/status", connections=1, seconds=0.2)
             text = Path(f"/proc/{found.process.pid}/status").read_text()
             sizes.append(int(text.partition("VmRSS:")[2].split()[0]) / 1024)
-    figure = f"{sizes[-1]:.0f} MB ({', '.join(f'{size:.0f}' for size in sizes)} on the way)"
+    result = f"{sizes[-1]:.0f} MB ({', '.join(f'{size:.0f}' for size in sizes)} on the way)"
     row(
         "resident memory after 100,000 requests",
-        figure,
+        result,
         "110 MB, flat",
         sizes[-1] <= 110 and sizes[-1] - sizes[0] < 5,
     )

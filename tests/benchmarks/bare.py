@@ -1,4 +1,4 @@
-"""The rival: a bare aiohttp handler on uvloop that answers the same bytes."""
+"""The rival: a bare aiohttp handler on uvloop that returns the same bytes."""
 
 import sys
 

@@ -52,12 +52,12 @@ def backfill(server: TcpPostgres, tcmb: Tcmb, bulletins: int) -> None:
     again = _timed(command, environ)
     stored = server.sql("SELECT count(*) FROM aliaport_currency_bulletins")
     assert stored == str(bulletins), f"{stored} of {bulletins} bulletins were stored"
-    figure = (
+    result = (
         f"{own / plain:.1f} ({own:.1f} s to {plain:.1f} s for {bulletins:,} bulletins; "
         f"again {again:.1f} s)"
     )
     what = "currency: ten years of backfill to a plain script without checks, revisions, flags"
-    row(what, figure)
+    row(what, result)
 
 
 def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
@@ -78,7 +78,7 @@ def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
         try:
             service.wait_started()
             path = f"/rates?date={LAST}"
-            wait_until(lambda: _answers(port, path), "the rival answers")
+            wait_until(lambda: _responds(port, path), "the rival responds")
             ratios, own, plain = [], [], []
             for _ in range(ROUNDS):
                 theirs = load(port, path, connections=16, seconds=SECONDS)
@@ -91,16 +91,16 @@ def rates(server: TcpPostgres, tcmb: Tcmb) -> None:
                 process.kill()
                 process.wait()
     ratio = statistics.median(ratios)
-    speeds = [statistics.median(each.per_second for each in side) for side in (own, plain)]
+    speeds = [statistics.median(load.per_second for load in side) for side in (own, plain)]
     p95s = [
-        statistics.median(each.percentile(0.95) * 1000 for each in side) for side in (own, plain)
+        statistics.median(load.percentile(0.95) * 1000 for load in side) for side in (own, plain)
     ]
-    figure = (
+    result = (
         f"{ratio:.1f} ({speeds[0]:,.0f} to {speeds[1]:,.0f} per second, "
         f"p95 {p95s[0]:.1f} to {p95s[1]:.1f} ms)"
     )
     what = "currency: /api/currency/rates to a bare handler that reads the pool, 16 connections"
-    row(what, figure)
+    row(what, result)
 
 
 def _timed(command: list[str], environ: dict[str, str] | None = None) -> float:
@@ -109,7 +109,7 @@ def _timed(command: list[str], environ: dict[str, str] | None = None) -> float:
     return time.perf_counter() - began
 
 
-def _answers(port: int, path: str) -> bool:
+def _responds(port: int, path: str) -> bool:
     try:
         load(port, path, connections=1, seconds=0.1)
     except OSError:

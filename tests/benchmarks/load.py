@@ -1,4 +1,4 @@
-"""A closed-loop load: each connection sends its next request when the answer has come."""
+"""A closed-loop load: each connection sends its next request after the response."""
 
 import asyncio
 import multiprocessing
@@ -17,7 +17,7 @@ class Load:
         return self.requests / self.seconds
 
     def percentile(self, share: float) -> float:
-        """In seconds."""
+        """Return the percentile in seconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
@@ -31,7 +31,7 @@ def load(
     pause: float = 0.0,
     headers: str = "",
 ) -> Load:
-    """Ask from a process of its own, so that the server's interpreter lock is its own.
+    """Send requests from a separate process, so that the server has its interpreter lock to itself.
 
     `headers` are further lines, each with its end.
     """

@@ -1,4 +1,4 @@
-"""One logging set-up in a process of its own: what an event costs its caller, and what reaches disk.
+"""One logging set-up in a separate process: the cost of an event for its caller, and what reaches disk.
 
 Prints JSON: microseconds on the calling thread for one event (the median of bursts), and events per
 second from the first call until the last line is in the file.
@@ -40,7 +40,7 @@ def ours(folder: Path) -> tuple[Log, Finish]:
 
 
 def standard(folder: Path) -> tuple[Log, Finish]:
-    """The standard library's QueueHandler with python-json-logger."""
+    """Return the standard library's QueueHandler with python-json-logger."""
     from pythonjsonlogger.orjson import OrjsonFormatter
 
     handler = logging.FileHandler(folder / "app.log")
@@ -55,7 +55,7 @@ def standard(folder: Path) -> tuple[Log, Finish]:
 
 
 def structlog_direct(folder: Path) -> tuple[Log, Finish]:
-    """structlog's documented fastest set-up, which writes in the calling thread."""
+    """Return structlog's documented fastest set-up, which writes in the calling thread."""
     import orjson
     import structlog
 

@@ -1,4 +1,4 @@
-"""The log: what an event costs its caller against two rivals, and what it costs /health."""
+"""The log: the cost of an event for its caller, against two rivals, and for /health."""
 
 import json
 import statistics
@@ -30,17 +30,17 @@ def callers() -> None:
     for _ in range(ROUNDS):
         for name, results in measured.items():
             results.append(_rival(name))
-    assert not sum(each["missing"] for results in measured.values() for each in results)
-    figures = {
+    assert not sum(result["missing"] for results in measured.values() for result in results)
+    medians = {
         name: {
-            key: statistics.median(each[key] for each in results)
+            key: statistics.median(result[key] for result in results)
             for key in ("caller_us", "per_second")
         }
         for name, results in measured.items()
     }
-    own = figures["ours"]
+    own = medians["ours"]
     for name, what in RIVALS.items():
-        rival = figures[name]
+        rival = medians[name]
         ratio = own["caller_us"] / rival["caller_us"]
         text = f"{ratio:.2f} ({own['caller_us']:.1f} to {rival['caller_us']:.1f} µs)"
         row(f"log: one event on the calling thread to {what}", text, "1", ratio < 1)
@@ -52,7 +52,7 @@ def callers() -> None:
 def health() -> None:
     ratios, speeds = [], []
     for _ in range(ROUNDS):
-        pair = [_health(every_request=each) for each in (True, False)]
+        pair = [_health(every_request=every) for every in (True, False)]
         ratios.append(pair[0] / pair[1])
         speeds.append(pair)
     ratio = statistics.median(ratios)

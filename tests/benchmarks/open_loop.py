@@ -1,4 +1,4 @@
-"""An open-loop load: requests begin at their times, whether the ones before are answered or not."""
+"""An open-loop load: requests start on time, whether or not earlier ones have completed."""
 
 import asyncio
 import multiprocessing
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 CONNECTIONS = 128
-"""Requests that may be under way at once; further ones wait, and their wait counts."""
+"""Requests in flight at once; further ones wait, and their wait counts."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One request: its time in seconds from the beginning, its kind, and its bytes."""
+    """One request: its start in seconds from the beginning, its kind and its bytes."""
 
     at: float
     kind: str
@@ -22,20 +22,20 @@ class Shot:
 
 @dataclass
 class Volley:
-    """What came of it: seconds by kind from when each request was due, and statuses."""
+    """The result: seconds by kind, counted from when each request was due, and statuses."""
 
     latencies: dict[str, list[float]] = field(default_factory=dict)
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     seconds: float = 0.0
 
     def percentile(self, kind: str, share: float) -> float:
-        """In seconds."""
+        """Return the percentile in seconds."""
         ordered = sorted(self.latencies[kind])
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def fire(port: int, shots: Sequence[Shot]) -> Volley:
-    """Send the requests from a process of its own, so that the server's interpreter lock is its own."""
+    """Send the requests from a separate process, so that the server has its interpreter lock to itself."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_run, (port, shots))

@@ -1,4 +1,4 @@
-"""The operations API under mixed load: the baselines of the specification, all at once.
+"""The operations API under mixed load, against all baselines of the specification at once.
 
 `python -m tests.benchmarks.operations [ACCOUNTS]`, by default 100,000.
 """
@@ -54,7 +54,7 @@ _BUCKET = re.compile(
 
 
 class Mix:
-    """Makes requests by their shares, from random numbers that only the seed decides."""
+    """Generates requests by their shares, from seeded random numbers."""
 
     def __init__(self, operations: Operations, accounts: int) -> None:
         self._chance = random.Random(1)
@@ -76,7 +76,7 @@ class Mix:
         }
 
     def shots(self, rate: float, seconds: float) -> list[Shot]:
-        """A Poisson process of this rate."""
+        """Return requests of a Poisson process at this rate."""
         found, at = [], 0.0
         while (at := at + self._chance.expovariate(rate)) < seconds:
             (kind,) = self._chance.choices(list(SHARES), list(SHARES.values()))
@@ -123,7 +123,7 @@ class Mix:
 
 
 class PoolWatch(threading.Thread):
-    """Looks at the pool twice a second; `shares` are in use by all."""
+    """Samples the pool twice a second; `shares` are the used parts of it."""
 
     def __init__(self, operations: Operations) -> None:
         super().__init__(daemon=True)
@@ -134,13 +134,13 @@ class PoolWatch(threading.Thread):
     def run(self) -> None:
         while not self._ended.wait(0.5):
             used, most = (
-                self._operations.metric(f'aliaport_db_pool_{each}{{component="operations_api"}}')
-                for each in ("used", "max")
+                self._operations.metric(f'aliaport_db_pool_{gauge}{{component="operations_api"}}')
+                for gauge in ("used", "max")
             )
             self.shares.append(used / most)
 
     def end(self) -> float:
-        """The 95th percentile."""
+        """Stop, and return the 95th percentile."""
         self._ended.set()
         self.join()
         return sorted(self.shares)[int(len(self.shares) * 0.95)]
@@ -213,7 +213,7 @@ def against_bare(operations: Operations) -> None:
     )
     token = f"Authorization: Bearer {operations.tokens['clerk']}\r\n"
     try:
-        wait_until(lambda: _answers(port), "the rival answers")
+        wait_until(lambda: _responds(port), "the rival responds")
         ratios, own, plain = [], [], []
         for _ in range(5):
             theirs = load(port, "/accounts", connections=16, seconds=4.0)
@@ -224,11 +224,11 @@ def against_bare(operations: Operations) -> None:
     finally:
         rival.kill()
         rival.wait()
-    figure = (
+    result = (
         f"{statistics.median(ratios):.2f} ({statistics.median(own):,.0f} to "
         f"{statistics.median(plain):,.0f} per second)"
     )
-    row("operations: first page of /api/cari to a bare handler without sign-in", figure)
+    row("operations: first page of /api/cari to a bare handler without sign-in", result)
 
 
 def _holds(volley: Volley, query: float, pool: float) -> bool:
@@ -243,13 +243,13 @@ def _buckets(operations: Operations) -> dict[float, float]:
 
 
 def _quantile(before: dict[float, float], after: dict[float, float], share: float) -> float:
-    """The bound of the bucket in which it lies, in seconds."""
+    """Return the upper bound of the quantile's bucket, in seconds."""
     grown = {bound: after[bound] - before.get(bound, 0.0) for bound in after}
     total = grown[float("inf")]
     return min(bound for bound, count in grown.items() if count >= share * total)
 
 
-def _answers(port: int) -> bool:
+def _responds(port: int) -> bool:
     try:
         load(port, "/accounts", connections=1, seconds=0.1)
     except OSError:

@@ -23,15 +23,15 @@ async def main(address: str, dsn: str, first: date, last: date) -> None:
             day = first + timedelta(days=number)
             if day.weekday() >= 5:
                 continue
-            async with session.get(f"{address}/{day:%Y%m}/{day:%d%m%Y}.xml") as answer:
-                if answer.status != 200:
+            async with session.get(f"{address}/{day:%Y%m}/{day:%d%m%Y}.xml") as response:
+                if response.status != 200:
                     continue
-                root = ElementTree.fromstring(await answer.read())
+                root = ElementTree.fromstring(await response.read())
             rows = []
-            for each in root:
-                values = [each.findtext(tag) for tag in TAGS]
+            for element in root:
+                values = [element.findtext(tag) for tag in TAGS]
                 prices = [Decimal(value) if value else None for value in values]
-                rows.append((day, each.get("Kod"), int(each.findtext("Unit") or 1), *prices))
+                rows.append((day, element.get("Kod"), int(element.findtext("Unit") or 1), *prices))
             async with connection.transaction():
                 await connection.executemany(
                     "INSERT INTO plain VALUES ($1, $2, $3, $4, $5, $6, $7)", rows

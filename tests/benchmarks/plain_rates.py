@@ -1,4 +1,4 @@
-"""The rival of the rates endpoint: a bare aiohttp handler that reads each answer from the pool."""
+"""The rival of the rates endpoint: a bare aiohttp handler that reads each response from the pool."""
 
 import asyncio
 import sys

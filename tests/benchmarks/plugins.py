@@ -15,8 +15,8 @@ class Many(Plugin[PluginConfig]):
     def probes(self) -> list[Probe]:
         kind = type(self).__name__.lower()
         return [
-            Probe(name=f"{kind}_{each}", run=self.check, critical=self.critical)
-            for each in range(self.number)
+            Probe(name=f"{kind}_{number}", run=self.check, critical=self.critical)
+            for number in range(self.number)
         ]
 
     async def check(self) -> Check:

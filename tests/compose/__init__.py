@@ -1,6 +1,6 @@
 """Tests of deploy's compose files, of their secrets, and of the image's Dockerfile.
 
-The first draft had these faults; each is held by tests named after it.
+The first draft had these faults; the tests named after them prevent their return.
 
 G1  moving tags, ports open to the world                     test_services
 G2  a password that falls back to `admin`                    test_secrets

@@ -1,4 +1,4 @@
-"""What a current Compose makes of the files, alone and together; run by `make compose-current`."""
+"""A current Compose reads the files, alone and together; run by `make compose-current`."""
 
 import json
 import os
@@ -27,7 +27,7 @@ EXAMPLE = (DEPLOY / ".env.production.example").read_text()
 
 
 def filled(file: Path, **values: str) -> Path:
-    """The example, filled in with what it asks for and with `values`: the last line counts."""
+    """Return the example with required variables and `values` filled in: the last line counts."""
     lines = [f"{name}={value}" for name, value in {**VALUES, **values}.items()]
     file.write_text("\n".join([EXAMPLE, *lines, ""]))
     return file
@@ -51,7 +51,7 @@ def compose(env_file: Path, *arguments: str) -> "subprocess.CompletedProcess[str
 
 
 def chosen(files: tuple[str, ...]) -> list[str]:
-    """Paths are relative to the folder of the first file: alone, the one of ELK has to be told."""
+    """Return Compose's options: paths are relative to the first file, so ELK's alone needs a folder."""
     return ["--project-directory", ".", *words(files)] if files[0] == ELK else words(files)
 
 
@@ -66,13 +66,13 @@ def resolved(env_file: Path, files: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def test_it_is_a_current_compose(env_file: Path) -> None:
+def test_compose_is_a_current_version(env_file: Path) -> None:
     version = compose(env_file, "version", "--short").stdout.strip()
     assert int(version.lstrip("v").partition(".")[0]) >= 2, version
 
 
 @each_combination
-def test_each_combination_is_clean_and_whole(env_file: Path, files: tuple[str, ...]) -> None:
+def test_each_combination_is_valid_and_complete(env_file: Path, files: tuple[str, ...]) -> None:
     project = resolved(env_file, files)
     assert project["name"] == "aliaport"
     assert set(project["services"]) == {
@@ -96,7 +96,7 @@ def test_the_example_alone_chooses_the_files(env_file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_variable_that_is_asked_for_is_missed(env_file: Path, file: str) -> None:
+def test_a_missing_required_variable_is_reported(env_file: Path, file: str) -> None:
     required = {
         name for name, operator, _ in variables((DEPLOY / file).read_text()) if operator == ":?"
     }

@@ -1,4 +1,4 @@
-"""The compose files as they are written, and their services one by one."""
+"""The compose files as written, and their services."""
 
 import re
 from dataclasses import dataclass
@@ -42,22 +42,22 @@ class Service:
         return bool(self.get("restart") == "no")
 
     def mounts(self) -> dict[str, tuple[str, str]]:
-        """Source, by its default, and options by the place in the container."""
+        """Return the source (its default) and the options, by the path in the container."""
         found = {}
-        for each in self.values.get("volumes", []):
+        for volume in self.values.get("volumes", []):
             source, target, options = re.fullmatch(
-                r"([^:]+):(/[^:]*)(?::(.+))?", with_defaults(each)
+                r"([^:]+):(/[^:]*)(?::(.+))?", with_defaults(volume)
             ).groups()  # type: ignore[union-attr]
             found[target] = (source, options or "")
         return found
 
     def secrets(self) -> dict[str, str]:
-        """Secret by its file's name below /run/secrets."""
+        """Return the secrets by their file names below /run/secrets."""
         return {
-            (each if isinstance(each, str) else each["target"]): (
-                each if isinstance(each, str) else each["source"]
+            (secret if isinstance(secret, str) else secret["target"]): (
+                secret if isinstance(secret, str) else secret["source"]
             )
-            for each in self.values.get("secrets", [])
+            for secret in self.values.get("secrets", [])
         }
 
 
@@ -66,35 +66,35 @@ SERVICES = [
     for file, compose in COMPOSE.items()
     for name, values in compose["services"].items()
 ]
-each_service = pytest.mark.parametrize("service", SERVICES, ids=lambda each: str(each.name))
+each_service = pytest.mark.parametrize("service", SERVICES, ids=lambda service: str(service.name))
 each_file = pytest.mark.parametrize("file", FILES)
 
 
 def service(name: str) -> Service:
-    (found,) = [each for each in SERVICES if each.name == name]
+    (found,) = [service for service in SERVICES if service.name == name]
     return found
 
 
 def variables(text: str) -> list[tuple[str, str, str]]:
-    """Name, operator and what follows it, of each variable that Compose puts in."""
+    """Return the name, the operator and the text after it, for each variable that Compose inserts."""
     return [(a or d, b, c) for a, b, c, d in _VARIABLE.findall(text)]
 
 
 def with_defaults(text: str) -> str:
-    """`text` where no variable is set; those without a default become their name."""
+    """Return `text` with no variable set; those without a default become their name."""
     return _VARIABLE.sub(
         lambda found: (found[3] or "") if (found[2] or "").endswith("-") else str(found[1]), text
     )
 
 
 def seconds(text: str) -> float:
-    """Of Compose's durations: 90s, 2m, 1m30s."""
+    """Return the seconds of a Compose duration: 90s, 2m, 1m30s."""
     parts = re.findall(r"(\d+)(h|m|s)", text)
     assert "".join(number + unit for number, unit in parts) == text, text
     return float(sum(int(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts))
 
 
 def example() -> dict[str, str]:
-    """Variables of .env.production.example, those behind a # too."""
+    """Return the variables of .env.production.example, including those behind a #."""
     text = (DEPLOY / ".env.production.example").read_text()
     return dict(re.findall(r"^#?([A-Z_]+)=(.*)$", text, re.MULTILINE))

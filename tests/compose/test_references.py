@@ -1,4 +1,4 @@
-"""What the files name is there: paths, networks, volumes, secrets, scrape targets."""
+"""Everything that the files name exists: paths, networks, volumes, secrets, scrape targets."""
 
 import re
 from typing import Any
@@ -31,7 +31,7 @@ PORTS = {
     "postgres-exporter": 9187,
     "blackbox-exporter": 9115,
 }
-"""On which a service listens by default."""
+"""The ports that services listen on by default."""
 OWN_LINK = "aliaport-network"
 PROMETHEUS = DEPLOY / "prometheus"
 
@@ -41,26 +41,31 @@ def links(name: str) -> set[str]:
 
 
 @each_service
-def test_what_is_mounted_is_in_the_repository(service: Service) -> None:
+def test_mounted_files_are_in_the_repository(service: Service) -> None:
     for target, (source, options) in service.mounts().items():
         if source.startswith("./"):
-            assert (DEPLOY / source).exists(), f"{source}: Docker would make an empty folder"
+            assert (DEPLOY / source).exists(), f"{source}: Docker would create an empty folder"
             assert options == "ro", f"{target} could be changed from within"
         elif source.startswith("/"):
-            assert service.name == "node-exporter", "only it looks at the machine"
+            assert service.name == "node-exporter", "only the node exporter reads the machine"
             assert options.split(",")[0] == "ro"
 
 
 @each_file
-def test_g5_what_is_named_is_declared_and_used(file: str) -> None:
+def test_g5_names_are_declared_and_used(file: str) -> None:
     compose = COMPOSE[file]
-    services = [each for each in SERVICES if each.file == file]
+    services = [service for service in SERVICES if service.file == file]
     volumes = {
-        source for each in services for source, _ in each.mounts().values() if source[0] not in "./"
+        source
+        for service in services
+        for source, _ in service.mounts().values()
+        if source[0] not in "./"
     }
     assert volumes == set(compose["volumes"])
-    assert {name for each in services for name in each.get("networks")} == set(compose["networks"])
-    assert {name for each in services for name in each.secrets().values()} == set(
+    assert {name for service in services for name in service.get("networks")} == set(
+        compose["networks"]
+    )
+    assert {name for service in services for name in service.secrets().values()} == set(
         compose["secrets"]
     )
 
@@ -77,21 +82,21 @@ def test_g5_the_files_declare_the_same_networks_and_secrets() -> None:
 def test_the_database_cannot_be_reached_from_outside() -> None:
     assert links("db") == {"database"}
     assert COMPOSE[BASE]["networks"]["database"] == {"internal": True}
-    assert {each.name for each in SERVICES if "database" in each.get("networks")} == {
+    assert {service.name for service in SERVICES if "database" in service.get("networks")} == {
         *("backend", "db", "postgres-exporter")
     }
 
 
-def test_the_service_sees_of_the_watchers_what_doctor_asks() -> None:
+def test_the_service_reaches_the_watchers_that_doctor_checks() -> None:
     for name in ("prometheus", "alertmanager", "grafana"):
         assert links(name) & links("backend"), name
     for name in ("node-exporter", "postgres-exporter"):
         assert not links(name) & links("backend") - {"database"}, name
 
 
-def test_names_that_people_rely_on_stay() -> None:
-    """In runbooks, in scripts, in heads."""
-    assert {each.name for each in SERVICES} >= {"backend", "db", *PORTS}
+def test_names_that_people_rely_on_are_unchanged() -> None:
+    """Check the names used in runbooks and scripts, and known by heart."""
+    assert {service.name for service in SERVICES} >= {"backend", "db", *PORTS}
     assert service("prometheus").get("container_name") == "aliaport-prometheus"
     assert service("grafana").get("container_name") == "aliaport-grafana"
     for name in ("backend", "prometheus", "grafana", "elasticsearch", "kibana", "filebeat"):
@@ -101,16 +106,18 @@ def test_names_that_people_rely_on_stay() -> None:
     assert "grafana_data" in service("grafana").mounts()["/var/lib/grafana"]
 
 
-def test_ports_are_those_that_runbooks_ask() -> None:
-    for each in SERVICES:
-        ports = each.values.get("ports", [])
-        if each.name in ("db", "filebeat") or each.file.startswith("elk/"):
+def test_ports_are_those_of_the_runbooks() -> None:
+    for published in SERVICES:
+        ports = published.values.get("ports", [])
+        if published.name in ("db", "filebeat") or published.file.startswith("elk/"):
             continue
-        assert ports == [f"127.0.0.1:{PORTS[each.name]}:{PORTS[each.name]}"], each.name
+        assert ports == [f"127.0.0.1:{PORTS[published.name]}:{PORTS[published.name]}"], (
+            published.name
+        )
 
 
 def targets() -> list[tuple[str, str]]:
-    """Each address that Prometheus asks, with who asks there."""
+    """Return each address that Prometheus scrapes, with the service that sends the request."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     found = [
         ("prometheus", target)
@@ -128,28 +135,29 @@ def targets() -> list[tuple[str, str]]:
             for name in files["files"]:
                 for group in yaml.safe_load((PROMETHEUS / name).read_text()):
                     found += [
-                        ("blackbox-exporter", urlsplit(each).netloc) for each in group["targets"]
+                        ("blackbox-exporter", urlsplit(target).netloc)
+                        for target in group["targets"]
                     ]
     return found
 
 
-@pytest.mark.parametrize(("asker", "address"), targets())
-def test_g5_whom_prometheus_asks_is_a_service_in_the_same_network(asker: str, address: str) -> None:
+@pytest.mark.parametrize(("scraper", "address"), targets())
+def test_g5_scrape_targets_are_services_in_the_same_network(scraper: str, address: str) -> None:
     host, _, port = address.partition(":")
     if "." in host:
-        return  # out in the world
+        return  # on the Internet
     if host == "localhost":
-        assert int(port) == PORTS[asker]
+        assert int(port) == PORTS[scraper]
         return
     assert int(port) == PORTS[host]
-    assert links(asker) & links(host), f"{asker} does not reach {host}"
+    assert links(scraper) & links(host), f"{scraper} does not reach {host}"
 
 
 def test_there_are_targets() -> None:
     assert len(targets()) > 10
 
 
-def test_grafana_asks_prometheus_where_it_is() -> None:
+def test_grafana_queries_prometheus_at_its_address() -> None:
     file = DEPLOY / "grafana/provisioning/datasources/prometheus.yml"
     (source,) = yaml.safe_load(file.read_text())["datasources"]
     address = urlsplit(source["url"])
@@ -159,17 +167,17 @@ def test_grafana_asks_prometheus_where_it_is() -> None:
 
 def test_g3_grafana_s_mounts_are_those_of_its_readme() -> None:
     readme = (DEPLOY / "grafana/README.md").read_text()
-    told = dict(re.findall(r"^\| `([\w/]+)` \| `(/[\w/]+)` \|$", readme, re.MULTILINE))
-    assert len(told) == 3
+    documented = dict(re.findall(r"^\| `([\w/]+)` \| `(/[\w/]+)` \|$", readme, re.MULTILINE))
+    assert len(documented) == 3
     mounts = service("grafana").mounts()
-    for source, target in told.items():
+    for source, target in documented.items():
         assert mounts[target] == (f"./grafana/{source}", "ro")
 
 
-def test_prometheus_and_alertmanager_get_what_their_readmes_ask_for() -> None:
+def test_prometheus_and_alertmanager_get_what_their_readmes_require() -> None:
     prometheus, alertmanager = service("prometheus"), service("alertmanager")
     flags = prometheus.get("command")
-    assert not any("expand-external-labels" in flag for flag in flags), "3.x knows no such feature"
+    assert not any("expand-external-labels" in flag for flag in flags), "3.x has no such feature"
     (assets,) = [flag.partition("=")[2] for flag in flags if flag.startswith("--web.user-assets=")]
     assert prometheus.mounts()[f"{assets}/runbooks"] == ("./runbooks", "ro")
     assert {"ENVIRONMENT", "GRAFANA_URL"} <= prometheus.environment.keys()
@@ -182,17 +190,17 @@ def test_prometheus_and_alertmanager_get_what_their_readmes_ask_for() -> None:
     assert {*wanted, given.rpartition("/")[2]} == set(alertmanager.secrets())
 
 
-def test_filebeat_is_asked_only_where_it_runs() -> None:
+def test_filebeat_is_scraped_only_where_it_runs() -> None:
     source, _ = service("prometheus").mounts()["/etc/prometheus/targets/filebeat.yml"]
     assert yaml.safe_load((DEPLOY / source).read_text()) == []
     filebeat = yaml.safe_load((DEPLOY / "elk/filebeat.yml").read_text())
     variable = re.fullmatch(r"\$\{(\w+):localhost\}", filebeat["http"]["host"])
-    assert variable, "where nobody asks it, it answers to its own machine alone"
+    assert variable, "where nothing scrapes it, it listens on loopback only"
     assert service("filebeat").environment[variable[1]] == "0.0.0.0"
     assert filebeat["http"]["port"] == PORTS["filebeat"]
 
 
-def test_the_logs_that_filebeat_reads_are_those_that_the_service_writes() -> None:
+def test_filebeat_reads_the_logs_that_the_service_writes() -> None:
     assert (
         service("backend").mounts()["/app/logs"][0] == service("filebeat").mounts()["/app/logs"][0]
     )

@@ -1,4 +1,4 @@
-"""Secrets are files, made once, closed to others; variables are asked for or have a default."""
+"""Secrets are files, created once and private; variables are required or have a default."""
 
 import os
 import re
@@ -56,13 +56,13 @@ def test_g2_each_secret_is_a_file_without_a_default(file: str) -> None:
 
 
 @each_file
-def test_each_variable_has_a_default_or_is_asked_for(file: str) -> None:
+def test_each_variable_has_a_default_or_is_required(file: str) -> None:
     for name, operator, text in variables(TEXTS[file]):
         assert operator in (":-", ":?"), f"{name}: empty and unset should be the same"
-        assert operator == ":-" or text, f"{name}: say what it is"
+        assert operator == ":-" or text, f"{name}: describe it"
 
 
-def test_each_variable_stands_in_the_example_and_none_for_nothing() -> None:
+def test_the_example_lists_each_variable_and_only_those() -> None:
     used = {name for text in TEXTS.values() for name, _, _ in variables(text)}
     assert used | {"COMPOSE_FILE"} == set(example())
 
@@ -76,8 +76,8 @@ def test_the_example_holds_no_secret() -> None:
 
 
 @pytest.mark.service
-def test_the_example_is_kept_by_git_and_what_is_made_of_it_is_not(tmp_path: Path) -> None:
-    """Asked of git itself, in a repository with the same rules."""
+def test_git_tracks_the_example_and_ignores_copies_of_it(tmp_path: Path) -> None:
+    """Query git itself, in a repository with the same rules."""
     for rules in (".gitignore", "deploy/.gitignore", "deploy/secrets/.gitignore"):
         target = tmp_path / rules
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,11 +106,11 @@ def test_no_secret_gets_into_the_image() -> None:
         )
         for source in line.split()[:-1]
     }
-    assert set(allowed) == copied, "the context holds what is copied and nothing else"
+    assert set(allowed) == copied, "the context contains only what is copied"
 
 
 def made() -> set[str]:
-    """The files that the example expects of secrets/create, below deploy/."""
+    """Return the files that the example expects from secrets/create, below deploy/."""
     return {
         value.removeprefix("./") for value in example().values() if value.startswith("./secrets/")
     }
@@ -134,17 +134,17 @@ def create(folder: Path, **environ: str) -> str:
 
 
 @pytest.mark.service
-def test_create_makes_what_the_example_names_closed_to_others(folder: Path) -> None:
+def test_create_writes_the_files_of_the_example_into_a_private_folder(folder: Path) -> None:
     create(folder)
     assert {f"secrets/{file.name}" for file in folder.iterdir()} == {*made(), "secrets/create"}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in made():
         mode = stat.S_IMODE((folder.parent / name).stat().st_mode)
-        assert mode == 0o444, "each container reads it under another account"
+        assert mode == 0o444, "each container reads it as a different user"
 
 
 @pytest.mark.service
-def test_what_create_makes_starts_the_service(folder: Path) -> None:
+def test_the_service_starts_with_the_created_secrets(folder: Path) -> None:
     create(folder)
     settings = core_settings(
         read_sources(
@@ -165,17 +165,17 @@ def test_what_create_makes_starts_the_service(folder: Path) -> None:
 
 
 @pytest.mark.service
-def test_create_never_changes_what_is_there(folder: Path) -> None:
+def test_create_never_changes_existing_files(folder: Path) -> None:
     create(folder)
     before = {file.name: file.read_text() for file in folder.iterdir()}
-    told = create(folder, GRAFANA_PASSWORD="another", SLACK_WEBHOOK="https://another.example.org")
+    output = create(folder, GRAFANA_PASSWORD="another", SLACK_WEBHOOK="https://another.example.org")
     assert before == {file.name: file.read_text() for file in folder.iterdir()}
-    assert "created" not in told
+    assert "created" not in output
 
 
 @pytest.mark.service
-def test_create_takes_the_specified_variables_and_tells_no_secret(folder: Path) -> None:
-    told = create(
+def test_create_accepts_the_specified_variables_and_prints_no_secret(folder: Path) -> None:
+    output = create(
         folder, GRAFANA_PASSWORD="of the admin", SLACK_WEBHOOK="https://hook.example.org/x",
         SMS_NUMBER="+905550000000",
     )  # fmt: skip
@@ -186,7 +186,7 @@ def test_create_takes_the_specified_variables_and_tells_no_secret(folder: Path) 
     )
     for file in folder.iterdir():
         if file.name not in ("create", "recipients.tmpl"):
-            assert file.read_text().strip() not in told or not file.read_text().strip()
+            assert file.read_text().strip() not in output or not file.read_text().strip()
 
 
 @pytest.mark.service
@@ -199,16 +199,16 @@ def test_no_two_passwords_are_the_same(folder: Path) -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-def test_every_secret_is_explained_and_goes_to_whom_the_readme_says() -> None:
+def test_every_secret_is_documented_with_the_services_that_get_it() -> None:
     readme = (DEPLOY / "secrets/README.md").read_text()
     rows = re.findall(r"^\| (`.+?`) \| .* \| ([\w, -]+) \|$", readme, re.MULTILINE)
-    told = {
+    documented = {
         name: set(readers.split(", "))
         for names, readers in rows
         for name in re.findall(r"`([\w.]+)`", names)
     }
-    assert set(told) == {name.removeprefix("secrets/") for name in made()}
-    for name, readers in told.items():
+    assert set(documented) == {name.removeprefix("secrets/") for name in made()}
+    for name, readers in documented.items():
         secret = name.removesuffix(".tmpl")
-        using = {each.name for each in SERVICES if secret in each.secrets().values()}
+        using = {service.name for service in SERVICES if secret in service.secrets().values()}
         assert using == readers, name

@@ -1,22 +1,22 @@
-"""What holds for each service of each file: pinned, restricted, limited, watched."""
+"""Rules for each service of each file: pinned, restricted, limited, monitored."""
 
 import re
 
 from aliaport import __version__
 from tests.compose.files import COMPOSE, ROOT, Service, each_file, each_service, seconds, service
 
-LEAST_REASON = 20
-"""Letters below which a reason is none."""
+MIN_REASON = 20
+"""Characters that a reason must have, so that it is one."""
 
 
 @each_service
-def test_g1_the_image_has_a_tag_that_does_not_move(service: Service) -> None:
+def test_g1_the_image_has_a_fixed_tag(service: Service) -> None:
     if service.name == "backend":
         assert service.get("image") == f"${{ALIAPORT_IMAGE:-aliaport:{__version__}}}"
         return
     name, _, tag = service.get("image").rpartition(":")
     assert name, "no tag means latest"
-    assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z]+)?", tag), f"{tag} is not one version"
+    assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z]+)?", tag), f"{tag} is not a single version"
 
 
 @each_service
@@ -29,23 +29,25 @@ def test_g1_ports_are_open_to_this_machine_only(service: Service) -> None:
 @each_service
 def test_g4_the_root_is_read_only_or_says_why_not(service: Service) -> None:
     if service.get("read_only") is not True:
-        assert len(service.values.get("x-writable-root", "")) > LEAST_REASON
+        assert len(service.values.get("x-writable-root", "")) > MIN_REASON
     else:
         assert "x-writable-root" not in service.values
 
 
 @each_service
-def test_g4_it_has_no_rights_that_it_does_not_need(service: Service) -> None:
+def test_g4_it_has_only_the_rights_that_it_needs(service: Service) -> None:
     assert service.get("cap_drop") == ["ALL"]
     assert service.get("security_opt") == ["no-new-privileges:true"]
     assert service.get("privileged") is None
     root = service.get("user") == "root"
-    assert root or not service.get("cap_add"), "only root's accounts get something back"
+    assert root or not service.get("cap_add"), (
+        "only services that run as root get capabilities back"
+    )
 
 
 @each_service
-def test_g4_the_account_is_a_number_and_not_root(service: Service) -> None:
-    """But for Elastic's, whose images have accounts of their own, and where files of others are read."""
+def test_g4_the_user_is_numeric_and_not_root(service: Service) -> None:
+    """Except Elastic's, whose images have their own users, and where files of others are read."""
     if service.file.startswith("elk/"):
         assert service.get("user") in (None, "root")
         assert service.get("user") is None or service.get("cap_add")
@@ -56,7 +58,7 @@ def test_g4_the_account_is_a_number_and_not_root(service: Service) -> None:
 
 
 @each_service
-def test_g4_it_cannot_take_the_machine(service: Service) -> None:
+def test_g4_its_memory_processors_and_processes_are_limited(service: Service) -> None:
     assert re.fullmatch(r"\d+[mg]", service.get("mem_limit"))
     assert 0 < float(service.get("cpus")) <= 2
     assert 0 < service.get("pids_limit") <= 4096
@@ -71,7 +73,7 @@ def test_g4_its_logs_are_rotated(service: Service) -> None:
 
 
 @each_service
-def test_g4_it_comes_back_and_its_health_is_asked(service: Service) -> None:
+def test_g4_it_restarts_and_has_a_health_check(service: Service) -> None:
     if service.runs_once:
         assert service.get("healthcheck") is None
         return
@@ -79,15 +81,15 @@ def test_g4_it_comes_back_and_its_health_is_asked(service: Service) -> None:
     health = service.get("healthcheck")
     assert health["test"]
     assert seconds(health["timeout"]) <= seconds(health["interval"])
-    assert health["retries"] > 1, "one late answer is no illness"
+    assert health["retries"] > 1, "one late response is not a failure"
     assert seconds(health["start_period"]) > 0
     assert "localhost" not in str(health["test"]) or service.file.startswith("elk/"), (
-        "localhost may be ::1, where it does not listen"
+        "localhost may be ::1, which it does not listen on"
     )
 
 
 @each_service
-def test_g4_it_waits_for_health_and_not_for_a_start(service: Service) -> None:
+def test_g4_it_waits_until_others_are_healthy(service: Service) -> None:
     for name, condition in service.values.get("depends_on", {}).items():
         other = COMPOSE[service.file]["services"][name]
         wanted = "service_completed_successfully" if other["restart"] == "no" else "service_healthy"
@@ -99,20 +101,26 @@ def test_the_watchers_do_not_wait_for_what_they_watch() -> None:
         name: set(values.get("depends_on", ()))
         for name, values in COMPOSE["docker-compose.monitoring.yml"]["services"].items()
     }
-    assert {name: each for name, each in waiting.items() if each} == {"grafana": {"prometheus"}}
+    assert {name: services for name, services in waiting.items() if services} == {
+        "grafana": {"prometheus"}
+    }
 
 
 @each_file
 def test_all_files_are_one_project(file: str) -> None:
-    assert COMPOSE[file]["name"] == "aliaport", "otherwise named after the folder"
+    assert COMPOSE[file]["name"] == "aliaport", (
+        "otherwise Compose names the project after the folder"
+    )
 
 
-def test_the_database_logs_slow_statements_and_is_asked_by_tcp() -> None:
+def test_the_database_logs_slow_statements_and_is_checked_over_tcp() -> None:
     db = service("db")
     assert "log_min_duration_statement=1000" in db.get("command")
     health = db.get("healthcheck")["test"]
     assert health[:2] == ["CMD", "pg_isready"]
-    assert "--host=127.0.0.1" in health, "its socket answers while the roles are still missing"
+    assert "--host=127.0.0.1" in health, (
+        "its socket accepts connections while the roles are still missing"
+    )
     assert "--username=aliaport" in health
     assert db.get("stop_signal") == "SIGINT", "a fast shutdown; SIGTERM waits for every client"
     assert not db.get("ports")
@@ -124,6 +132,6 @@ def test_the_health_of_the_service_is_that_of_its_image() -> None:
     for option in ("interval", "timeout", "retries"):
         assert f"--{option}={backend[option]}" in dockerfile
     assert f"--start-period={backend['start_period']}" in dockerfile
-    quoted = ", ".join(f'"{each}"' for each in backend["test"][1:])
+    quoted = ", ".join(f'"{word}"' for word in backend["test"][1:])
     assert f"CMD [{quoted}]" in dockerfile
     assert f"\nUSER {service('backend').get('user')}\n" in dockerfile

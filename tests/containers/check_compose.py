@@ -1,4 +1,4 @@
-"""The base and the monitoring file together, all services but Grafana."""
+"""The base and the monitoring file together, with all services except Grafana."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def query(expression: str) -> dict[str, float]:
-    """Values by job and, where there are several, instance."""
+    """Return the values by job and, if there are several, by instance."""
     status, body = get(9090, f"/api/v1/query?query={quote(expression)}")
     assert status == 200, body
     return {
@@ -37,16 +37,16 @@ def query(expression: str) -> dict[str, float]:
     }
 
 
-def test_all_come_up_healthy(stack: Stack) -> None:
+def test_all_services_become_healthy(stack: Stack) -> None:
     for name in stack.services:
         state = inspect(stack.name(name))["State"]
         assert state["Health"]["Status"] == "healthy", f"{name}: {state}"
     assert get(8000, "/ready")[0] == 200
 
 
-def test_the_programs_are_those_of_the_pinned_versions(stack: Stack) -> None:
-    """So that what was seen here is said of what will run."""
-    asked = {
+def test_the_programs_have_the_pinned_versions(stack: Stack) -> None:
+    """Compare versions, so that the results apply to what will run."""
+    commands = {
         "prometheus": "prometheus --version",
         "alertmanager": "alertmanager --version",
         "node-exporter": "node_exporter --version",
@@ -54,19 +54,19 @@ def test_the_programs_are_those_of_the_pinned_versions(stack: Stack) -> None:
         "blackbox-exporter": "blackbox_exporter --version",
         "db": "postgres --version",
     }
-    for name, command in asked.items():
+    for name, command in commands.items():
         tag = service(name).get("image").rpartition(":")[2].removeprefix("v").partition("-")[0]
         done = inside(stack.name(name), command)
-        told = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
-        assert told is not None
-        assert told[0] == tag, f"{name}: make the stand-ins anew, or pin {told[0]}"
+        version = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
+        assert version is not None
+        assert version[0] == tag, f"{name}: rebuild the stand-ins, or pin {version[0]}"
 
 
-def test_restrictions_are_in_force_in_each(stack: Stack) -> None:
+def test_restrictions_are_in_force_in_each_container(stack: Stack) -> None:
     for name in stack.services:
         container = stack.name(name)
         status = inside(container, "cat /proc/1/status").stdout
-        if name == "node-exporter":  # its first process is the machine's
+        if name == "node-exporter":  # it shares the machine's processes
             status = inside(container, "cat /proc/self/status").stdout
         assert "\nCapEff:\t0000000000000000\n" in status, name
         assert "\nNoNewPrivs:\t1\n" in status, name
@@ -78,8 +78,8 @@ def test_restrictions_are_in_force_in_each(stack: Stack) -> None:
         assert host["NanoCpus"] > 0, name
 
 
-def test_nothing_listens_but_on_loopback(stack: Stack) -> None:
-    """In the network namespace that stands for the machine."""
+def test_everything_listens_on_loopback_only(stack: Stack) -> None:
+    """Check the network namespace that represents the machine."""
     said = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
     listening = {tuple(line.split()[3].rsplit(":", 1)) for line in said.splitlines()}
     ports = {"8000", "9090", "9093", "9100", "9115", "9187"}
@@ -87,7 +87,7 @@ def test_nothing_listens_but_on_loopback(stack: Stack) -> None:
     assert not {port for address, port in listening if address != "127.0.0.1"} & {*ports, "5432"}
 
 
-def test_the_database_is_reached_by_service_and_exporter_alone(stack: Stack) -> None:
+def test_only_the_service_and_the_exporter_reach_the_database(stack: Stack) -> None:
     script = "python3 -c 'import socket; socket.create_connection((\"{}\", 5432), 3)'"
     address = inspect(stack.name("db"))["NetworkSettings"]["Networks"]["aliaport_database"]
     for name, reaches in (("postgres-exporter", True), ("blackbox-exporter", False)):
@@ -96,7 +96,7 @@ def test_the_database_is_reached_by_service_and_exporter_alone(stack: Stack) -> 
             assert (done.returncode == 0) is reaches, f"{name} to {host}: {done.stderr}"
 
 
-def test_the_service_reaches_what_doctor_asks_and_not_the_machine_s_exporter(stack: Stack) -> None:
+def test_the_service_reaches_what_doctor_checks_but_not_the_node_exporter(stack: Stack) -> None:
     script = "python -c 'import socket; socket.create_connection((\"{}\", {}), 3)'"
     for host, port, reaches in (
         *(("prometheus", 9090, True), ("alertmanager", 9093, True)),
@@ -106,7 +106,7 @@ def test_the_service_reaches_what_doctor_asks_and_not_the_machine_s_exporter(sta
         assert (done.returncode == 0) is reaches, f"{host}: {done.stderr}"
 
 
-def test_the_roles_are_made_with_the_least_rights(stack: Stack) -> None:
+def test_the_roles_have_only_the_rights_that_they_need(stack: Stack) -> None:
     ask = "SELECT rolname, rolsuper, rolcreaterole FROM pg_roles WHERE rolcanlogin ORDER BY 1"
     said = stack.compose("exec", "-T", "db", "psql", "-U", "aliaport", "-Atc", ask)
     assert said.split() == ["aliaport|f|f", "exporter|f|f", "postgres|t|t"]
@@ -116,17 +116,17 @@ def test_the_roles_are_made_with_the_least_rights(stack: Stack) -> None:
     assert PASSWORD not in try_podman("logs", stack.name("db")).stdout
 
 
-def test_slow_statements_stand_in_the_log(stack: Stack) -> None:
+def test_slow_statements_are_logged(stack: Stack) -> None:
     stack.compose("exec", "-T", "db", "psql", "-U", "aliaport", "-c", "SELECT pg_sleep(1.1)")
     said = stack.compose("logs", "--no-log-prefix", "db")
     assert re.search(r"aliaport@aliaport psql .*duration: 1\d{3}\.\d+ ms .*pg_sleep", said)
 
 
-def test_prometheus_sees_everything(stack: Stack) -> None:
+def test_prometheus_scrapes_everything(stack: Stack) -> None:
     wanted = {
         **dict.fromkeys(("aliaport-backend", "prometheus", "alertmanager", "node", "blackbox"), 1),
         **dict.fromkeys(("uptime/health", "uptime/ready", "uptime/status"), 1),
-        # Ten times pg_up, which is of the same job as its exporter's up.
+        # Ten times pg_up, which has the same job as its exporter's up.
         "postgres": 10,
     }
 
@@ -142,7 +142,7 @@ def test_prometheus_sees_everything(stack: Stack) -> None:
         "node_vmstat_oom_kill",
     ):
         found = query(f"count by (job) ({family})")
-        assert found.get("node", 0) >= 1, f"node exporter does not see the machine: no {family}"
+        assert found.get("node", 0) >= 1, f"the node exporter does not see the machine: no {family}"
     rules = json.loads(get(9090, "/api/v1/rules")[1])["data"]["groups"]
     assert sum(len(group["rules"]) for group in rules) > 60
     assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
@@ -151,7 +151,7 @@ def test_prometheus_sees_everything(stack: Stack) -> None:
 def test_an_alert_reaches_alertmanager_with_its_links(stack: Stack) -> None:
     def watchdog() -> list[dict[str, dict[str, str]]]:
         found = json.loads(get(9093, "/api/v2/alerts")[1] or "[]")
-        return [each for each in found if each["labels"]["alertname"] == "Watchdog"]
+        return [alert for alert in found if alert["labels"]["alertname"] == "Watchdog"]
 
     wait_until(lambda: bool(watchdog()), "Watchdog at Alertmanager", seconds=90)
     (alert,) = watchdog()
@@ -178,7 +178,7 @@ def test_logs_are_on_the_volume_and_outlive_the_container(stack: Stack) -> None:
     assert inside(stack.name("backend"), "head -n 1 /app/logs/audit.log").stdout == before
 
 
-def test_without_its_database_it_lives_and_is_not_ready(stack: Stack) -> None:
+def test_without_its_database_it_is_alive_and_not_ready(stack: Stack) -> None:
     stack.compose("stop", "db")
     wait_until(lambda: get(8000, "/ready")[0] == 503, "503 without the database", seconds=30)
     assert get(8000, "/health")[0] == 200
@@ -187,7 +187,7 @@ def test_without_its_database_it_lives_and_is_not_ready(stack: Stack) -> None:
     wait_until(lambda: get(8000, "/ready")[0] == 200, "200 with the database again", seconds=60)
 
 
-def test_a_stop_by_compose_drains_it(stack: Stack) -> None:
+def test_compose_drains_the_service_before_it_stops(stack: Stack) -> None:
     stop = watch_stop(["docker-compose", "stop", "backend"], 8000, stack.folder, stack.environ)
     assert stop.code == 0
     assert [seen[1:] for seen in stop.seen][:2] == [(200, 200), (503, 200)], stop.seen
@@ -195,11 +195,11 @@ def test_a_stop_by_compose_drains_it(stack: Stack) -> None:
     assert inspect(stack.name("backend"))["State"]["ExitCode"] == 0
 
 
-def test_all_of_it_stops_by_itself_and_nothing_is_left(stack: Stack) -> None:
+def test_everything_stops_in_time_and_nothing_is_left(stack: Stack) -> None:
     names = {name: stack.name(name) for name in stack.services}
     stack.compose("stop")
     codes = {name: inspect(container)["State"]["ExitCode"] for name, container in names.items()}
-    # The exporters end by the signal (2 is Go's word for it): they have nothing to finish.
+    # The exporters exit on the signal (with 2, as Go programs do): they have nothing to finish.
     assert {name: code for name, code in codes.items() if code not in (0, 2, 143)} == {}
     assert {codes[name] for name in ("backend", "db", "prometheus", "alertmanager")} == {0}
     stack.compose("down", "--volumes")

@@ -1,4 +1,4 @@
-"""Our own image, alone with a PostgreSQL: read-only, without rights, healthy, ready, drained."""
+"""The image, alone with a PostgreSQL: read-only, unprivileged, healthy, ready, drained."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def secret(file: Path, value: str) -> Path:
 
 @pytest.fixture(scope="module")
 def database(folder: Path) -> Iterator[str]:
-    """Its URL, as the other container sees it."""
+    """Start the database; return its URL for the other container."""
     podman("network", "create", "check-image")
     podman(
         "run", "--detach", "--name=check-db", "--network=check-image", "--user=999:999",
@@ -74,7 +74,7 @@ def test_it_is_ready_and_its_own_health_check_agrees(container: str) -> None:
     assert inspect(container)["State"]["Health"]["Status"] == "healthy"
 
 
-def test_it_runs_without_rights_on_a_root_that_it_cannot_change(container: str) -> None:
+def test_it_runs_unprivileged_on_a_read_only_root(container: str) -> None:
     status = inside(container, "cat /proc/1/status").stdout
     assert "\nUid:\t10001\t10001\t10001\t10001\n" in status
     assert "\nCapEff:\t0000000000000000\n" in status
@@ -91,7 +91,7 @@ def test_nothing_can_be_installed_in_it(container: str) -> None:
     assert inside(container, "/opt/aliaport/bin/python -c 'import pip'").returncode != 0
 
 
-def test_it_holds_no_sources_or_secrets(container: str) -> None:
+def test_it_contains_no_sources_or_secrets(container: str) -> None:
     found = inside(container, "ls -A / /app /build /wheels 2>/dev/null").stdout.split()
     assert not {"tests", "deploy", ".git", "requirements", "secrets", "Dockerfile"} & set(found)
 
@@ -102,7 +102,7 @@ def test_all_bundled_plugins_are_loaded(container: str) -> None:
         assert f'plugin="{plugin}"' in text
 
 
-def test_a_stop_takes_it_out_first_and_ends_it_then(container: str) -> None:
+def test_a_stop_makes_it_not_ready_before_it_exits(container: str) -> None:
     stop = watch_stop(["podman", "stop", container], 8000)
     assert stop.code == 0
     assert [seen[1:] for seen in stop.seen][:2] == [(200, 200), (503, 200)], stop.seen

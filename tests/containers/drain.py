@@ -1,4 +1,4 @@
-"""What callers see while a container is stopped."""
+"""Record what callers see while a container is stopped."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.containers.engine import get
 
 @dataclass
 class Stop:
-    """`seen` has each change of the statuses of /ready and /health, with its second."""
+    """A stopped container; `seen` has each change of the statuses of /ready and /health, with its second."""
 
     seconds: float = 0.0
     code: int | None = None
@@ -30,7 +30,7 @@ def watch_stop(
     folder: Path = Path("/"),
     environ: Mapping[str, str] = os.environ,
 ) -> Stop:
-    """Run `command`, which stops the container that answers at `port`, and watch."""
+    """Run `command`, which stops the container that listens on `port`, and watch."""
     stop = Stop()
     begin = time.monotonic()
     with subprocess.Popen(

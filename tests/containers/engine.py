@@ -1,4 +1,4 @@
-"""podman, as the tests call it."""
+"""Runs podman for the tests."""
 
 import http.client
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def podman(*arguments: str, timeout: float = 120) -> str:
-    """What it says; an error fails the test with all that it said."""
+    """Return podman's output; an error fails the test and shows all output."""
     done = try_podman(*arguments, timeout=timeout)
     assert done.returncode == 0, f"podman {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
@@ -25,7 +25,7 @@ def inspect(container: str) -> dict[str, Any]:
 
 
 def healthy(container: str) -> bool:
-    """Ask once for its health, by the command that the image or the compose file names."""
+    """Run its health check once: the command of the image or the compose file."""
     return try_podman("healthcheck", "run", container, timeout=30).returncode == 0
 
 
@@ -34,12 +34,12 @@ def inside(container: str, script: str) -> "subprocess.CompletedProcess[str]":
 
 
 def get(port: int, path: str, timeout: float = 5.0) -> tuple[int, str]:
-    """Status and body; status 0 where nobody answers."""
+    """Return the status and the body; the status is 0 if nothing responds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
+        response = connection.getresponse()
+        return response.status, response.read().decode()
     except (OSError, http.client.HTTPException):
         return 0, ""
     finally:

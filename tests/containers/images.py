@@ -1,4 +1,4 @@
-"""Says which stand-in bears which public name of the compose files: `images.py ROOT`."""
+"""Prints which stand-in gets which public image name of the compose files: `images.py ROOT`."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import yaml
 
 ABSENT = ("grafana/", "docker.elastic.co/", "${ALIAPORT_IMAGE")
-"""What cannot be had without a registry, and what is built here."""
+"""Images that are only in a registry, and the one that is built here."""
 
 
 def stand_ins(deploy: Path) -> dict[str, str]:
-    """Stage of standins/Dockerfile by the full name of the image."""
+    """Return the stage of standins/Dockerfile by the full name of the image."""
     names: dict[str, str] = {}
     for file in sorted(deploy.glob("docker-compose*.yml")):
         for service in yaml.safe_load(file.read_text())["services"].values():
@@ -18,7 +18,7 @@ def stand_ins(deploy: Path) -> dict[str, str]:
             if image.startswith(ABSENT):
                 continue
             stage = image.rpartition("/")[2].partition(":")[0]
-            # As Docker completes a name.
+            # Complete the name as Docker does.
             if "/" not in image:
                 image = f"library/{image}"
             if "." not in image.partition("/")[0]:

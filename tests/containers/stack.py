@@ -1,4 +1,4 @@
-"""The compose files, started by Docker Compose over podman's socket."""
+"""The compose files, started by Docker Compose through podman's socket."""
 
 import os
 import shutil
@@ -12,11 +12,11 @@ from tests.support.waiting import wait_until
 
 ABSENT = {"grafana"}
 PASSWORD = "p/ss @:%w"
-"""Of the role aliaport: with all that a URL has to encode."""
+"""The password of the role aliaport, with every character that a URL has to encode."""
 
 
 class Nurse(threading.Thread):
-    """Asks all containers for their health, as systemd's timers or Docker would."""
+    """Runs the health checks of all containers, as systemd's timers or Docker would."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -33,13 +33,13 @@ class Nurse(threading.Thread):
 
 
 class Stack:
-    """A copy of deploy/ with secrets, and what is running of it."""
+    """A copy of deploy/ with secrets, and its running services."""
 
     services = sorted(
         {
-            each.name
-            for each in SERVICES
-            if not each.file.startswith("elk/") and each.name not in ABSENT
+            service.name
+            for service in SERVICES
+            if not service.file.startswith("elk/") and service.name not in ABSENT
         }
     )
 
@@ -92,7 +92,7 @@ class Stack:
         self.compose("up", "--detach", "--pull=never", "--no-build", "--wait", *self.services)
 
     def name(self, service: str) -> str:
-        """Of its container."""
+        """Return the name of the service's container."""
         return podman(
             "ps",
             "--all",

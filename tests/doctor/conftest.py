@@ -1,4 +1,4 @@
-"""Stand-ins on loopback that end with the test."""
+"""Stand-ins on loopback that stop with the test."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.doctor.asking import address, started
+from tests.doctor.running import address, started
 
 StandIn = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
 async def stand_in() -> AsyncIterator[StandIn]:
-    """`await stand_in({path: handler or JSON})`: the address of a web server that answers so."""
+    """Yield `await stand_in({path: handler or JSON})`, which starts a web server and returns its address."""
     servers: list[TestServer] = []
 
     async def stand_in(routes: dict[str, Any], **options: Any) -> str:

@@ -1,4 +1,4 @@
-"""Certificates that are good, end soon, have ended, are strange or of another host."""
+"""Certificates that are good, expire soon, have expired, are untrusted or of another host."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -9,8 +9,8 @@ import trustme
 
 from aliaport.doctor.findings import Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.asking import found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found
 from tests.doctor.test_stand_ins import health
 
 
@@ -40,7 +40,7 @@ def authority(tmp_path: Path) -> trustme.CA:
         (90, "elsewhere.test", "IP address mismatch"),
     ],
 )
-async def test_how_long_it_is_good(
+async def test_validity_is_judged_by_the_days_left(
     stand_in: StandIn, authority: trustme.CA, tmp_path: Path, days: float, name: str, said: str
 ) -> None:
     url = await stand_in({"/health": health()}, ssl=tls(authority, days, name))
@@ -54,9 +54,7 @@ async def test_how_long_it_is_good(
         assert "certificate refused: certificate has expired" in refused.seen
 
 
-async def test_an_authority_that_nobody_knows_is_refused(
-    stand_in: StandIn, authority: trustme.CA
-) -> None:
+async def test_an_unknown_authority_is_refused(stand_in: StandIn, authority: trustme.CA) -> None:
     url = await stand_in({"/health": health()}, ssl=tls(authority, 90))
     for check in ("certificates", "service.health"):
         finding = await found(check, Targets(url))
@@ -64,7 +62,7 @@ async def test_an_authority_that_nobody_knows_is_refused(
         assert "unable to get local issuer certificate" in finding.seen
 
 
-async def test_every_https_address_is_looked_at(
+async def test_every_https_address_is_checked(
     stand_in: StandIn, authority: trustme.CA, tmp_path: Path
 ) -> None:
     good = await stand_in({}, ssl=tls(authority, 90))
@@ -78,7 +76,7 @@ async def test_every_https_address_is_looked_at(
     assert none.verdict is Verdict.NOT_CHECKED
 
 
-async def test_what_speaks_no_tls_or_is_closed_is_told(stand_in: StandIn) -> None:
+async def test_a_port_without_tls_and_a_closed_port_fail(stand_in: StandIn) -> None:
     plain = (await stand_in({})).replace("http://", "https://")
     finding = await found("certificates", Targets("http://a", sites=(plain,), timeout=2))
     assert (finding.verdict, ": TLS failed" in finding.seen) == (Verdict.FAIL, True), finding

@@ -1,4 +1,4 @@
-"""What the configuration of this machine says: Sentry, retention, log level."""
+"""Checks of this machine's configuration: Sentry, retention, log level."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,8 @@ from aliaport.doctor.configuration import newest_line
 from aliaport.doctor.findings import Finding, Verdict
 from aliaport.doctor.targets import Targets, own_address, own_internal_address
 from aliaport.settings import LogSettings, Settings
-from tests.doctor.asking import found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found
 
 
 async def _find(check: str, **options: Any) -> Finding:
@@ -23,7 +23,7 @@ async def _find(check: str, **options: Any) -> Finding:
     )
 
 
-async def test_a_missing_dsn_fails_and_a_set_one_is_not_shown() -> None:
+async def test_a_missing_dsn_fails_and_a_dsn_is_never_shown() -> None:
     missing = await _find("sentry")
     assert (missing.verdict, "SENTRY_DSN is not set" in missing.seen) == (Verdict.FAIL, True)
     found = await _find("sentry", sentry_dsn=SecretStr("https://geheim@o1.sentry.test/7"))
@@ -40,14 +40,14 @@ async def test_a_missing_dsn_fails_and_a_set_one_is_not_shown() -> None:
         (30, 89, Verdict.FAIL),
     ],
 )
-async def test_retention(days: int, audit: int, verdict: Verdict) -> None:
+async def test_retention_is_long_enough(days: int, audit: int, verdict: Verdict) -> None:
     log = LogSettings(keep_days=days, keep_audit_days=audit)
     finding = await _find("retention", log=log)
     assert finding.verdict is verdict
     assert f"{days} days, audit {audit} days" in finding.seen
 
 
-async def test_a_quiet_level_is_not_judged(tmp_path: Path) -> None:
+async def test_a_quiet_log_level_is_not_checked(tmp_path: Path) -> None:
     log = LogSettings(folder=tmp_path, level="error")
     line = {"@timestamp": (datetime.now(UTC) - timedelta(seconds=90)).isoformat()}
     (tmp_path / "error.log").write_text(f"{json.dumps(line)}\n{{half a li")
@@ -84,7 +84,7 @@ async def test_a_folder_that_cannot_be_read_fails(tmp_path: Path) -> None:
         ("backend", "http://backend:8000"),
     ],
 )
-def test_the_service_is_found_by_its_configuration(host: str, address: str) -> None:
+def test_the_address_comes_from_the_configuration(host: str, address: str) -> None:
     settings = Settings(host=host, internal_port=8001)
     assert own_address(settings) == address
     assert own_internal_address(settings) == address.replace("8000", "8001")

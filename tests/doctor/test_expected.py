@@ -1,4 +1,4 @@
-"""What doctor expects to be loaded is what deploy/ ships, and every page it names is there."""
+"""Doctor expects what deploy/ ships, and every page that it names exists."""
 
 import ast
 import re
@@ -47,7 +47,7 @@ def test_every_runbook_that_is_named_exists() -> None:
         and isinstance(node.value, str)
         and re.fullmatch(r"([A-Z]+[a-z]+){2,}", node.value)
     }
-    assert "AliaportDown" in named, "the search finds them"
+    assert "AliaportDown" in named, "the search finds runbooks"
     assert named - {delivery.NAME} <= pages
 
 
@@ -62,4 +62,4 @@ def test_every_deploy_file_that_is_named_exists() -> None:
 def test_ids_are_unique_and_stable_in_form() -> None:
     ids = [check.id for check in CHECKS]
     assert len(set(ids)) == len(ids) == 30
-    assert all(each.replace(".", "").replace("_", "").isalpha() for each in ids)
+    assert all(name.replace(".", "").replace("_", "").isalpha() for name in ids)

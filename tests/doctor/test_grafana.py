@@ -1,4 +1,4 @@
-"""Against a stand-in for Grafana, written from the documentation of its HTTP API: none is here."""
+"""Checks against a stand-in for Grafana, written from its HTTP API documentation: no real one is here."""
 
 from pathlib import Path
 from typing import Any
@@ -9,23 +9,23 @@ from aiohttp import web
 from aliaport.doctor.expected import DASHBOARDS, DATA_SOURCE
 from aliaport.doctor.findings import Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.asking import answering, doctor, found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import doctor, found, responding
 
 TOKEN = "glsa_a-token-of-a-service-account"
 SOURCE = f"/api/datasources/uid/{DATA_SOURCE}"
 
 
 def grafana(**other: Any) -> dict[str, Any]:
-    """The routes of one that is well; `other` by path replaces some."""
+    """Return the routes of a healthy Grafana; `other` replaces some by path."""
 
     def guarded(body: Any) -> Any:
-        async def answer(request: web.Request) -> web.Response:
+        async def respond(request: web.Request) -> web.Response:
             if request.headers.get("Authorization") != f"Bearer {TOKEN}":
                 return web.json_response({"message": "Unauthorized"}, status=401)
             return web.json_response(body)
 
-        return answer
+        return respond
 
     boards = {
         f"/api/dashboards/uid/{uid}": guarded(
@@ -54,33 +54,33 @@ async def test_a_provisioned_one_passes(stand_in: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "path", "answer", "said"),
+    ("check", "path", "response", "said"),
     [
-        ("health", "/api/health", answering({"database": "failing"}, 503), "responded 503"),
+        ("health", "/api/health", responding({"database": "failing"}, 503), "responded 503"),
         ("health", "/api/health", {"database": "failing"}, "Grafana's database is 'failing'"),
         (
             "data_source",
             SOURCE,
-            answering({"message": "Data source not found"}, 404),
+            responding({"message": "Data source not found"}, 404),
             "there is no",
         ),
         ("data_source", SOURCE, {"type": "loki"}, "has the type 'loki'"),
         (
             "data_source",
             SOURCE,
-            answering({"message": "no"}, 403),
+            responding({"message": "no"}, 403),
             "the token does not allow reading",
         ),
         (
             "data_source",
             f"{SOURCE}/health",
-            answering({"status": "ERROR", "message": "connect: refused"}, 400),
+            responding({"status": "ERROR", "message": "connect: refused"}, 400),
             "responded 400: connect: refused",
         ),
         (
             "dashboards",
             "/api/dashboards/uid/aliaport-slo",
-            answering({"message": "Dashboard not found"}, 404),
+            responding({"message": "Dashboard not found"}, 404),
             "aliaport-slo is missing",
         ),
         (
@@ -91,15 +91,15 @@ async def test_a_provisioned_one_passes(stand_in: StandIn) -> None:
         ),
     ],
 )
-async def test_what_is_wrong_is_named(
-    stand_in: StandIn, check: str, path: str, answer: Any, said: str
+async def test_faults_are_named(
+    stand_in: StandIn, check: str, path: str, response: Any, said: str
 ) -> None:
-    finding = await found(f"grafana.{check}", targets(await stand_in(grafana(**{path: answer}))))
+    finding = await found(f"grafana.{check}", targets(await stand_in(grafana(**{path: response}))))
     assert (finding.verdict, said in finding.seen) == (Verdict.FAIL, True), finding
     assert finding.todo
 
 
-async def test_a_wrong_token_is_told_and_not_shown(stand_in: StandIn) -> None:
+async def test_a_wrong_token_fails_and_is_not_shown(stand_in: StandIn) -> None:
     here = targets(await stand_in(grafana()), "glsa_wrong-and-secret")
     for check in ("data_source", "dashboards"):
         finding = await found(f"grafana.{check}", here)
@@ -107,7 +107,7 @@ async def test_a_wrong_token_is_told_and_not_shown(stand_in: StandIn) -> None:
         assert "glsa_" not in str(finding)
 
 
-def test_without_a_token_only_its_health_is_asked(tmp_path: Path) -> None:
+def test_without_a_token_only_its_health_is_checked(tmp_path: Path) -> None:
     outcome = doctor(tmp_path, "--json", "--grafana", "http://127.0.0.1:1")
     assert outcome.results("grafana.") == {
         "grafana.health": "fail",

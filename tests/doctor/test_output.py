@@ -1,4 +1,4 @@
-"""What is printed: on a terminal, in a pipe, as JSON."""
+"""The output: on a terminal, in a pipe, as JSON."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.support import commands
 LINES = [
     Line("a.good", "Good", passed("all is well")),
     Line("a.bad", "Bad", Finding(Verdict.FAIL, "it is not", "repair it", "AliaportDown")),
-    Line("a.open", "Open", Finding(Verdict.NOT_CHECKED, "not asked for")),
+    Line("a.open", "Open", Finding(Verdict.NOT_CHECKED, "not named")),
 ]
 
 
@@ -54,7 +54,7 @@ def test_the_shape_of_the_json_is_stable() -> None:
                 "id": "a.open",
                 "title": "Open",
                 "result": "not_checked",
-                "seen": "not asked for",
+                "seen": "not named",
                 "todo": "",
                 "runbook": "",
             },
@@ -65,12 +65,12 @@ def test_the_shape_of_the_json_is_stable() -> None:
     assert not failed([LINES[0], LINES[2]])
 
 
-def test_plain_lines_say_what_to_do() -> None:
+def test_plain_lines_include_the_fix() -> None:
     assert list(plain(LINES)) == [
         "pass        a.good                   Good - all is well",
         "FAIL        a.bad                    Bad - it is not",
         "            → repair it (deploy/runbooks/AliaportDown.md)",
-        "not checked a.open                   Open - not asked for",
+        "not checked a.open                   Open - not named",
         "1 passed, 1 failed, 1 not checked",
     ]
 
@@ -102,17 +102,17 @@ def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
         while chunk := os.read(controller, 65_536):
             shown += chunk
     except OSError:
-        pass  # how a terminal says that its other end is closed
+        pass  # a terminal reports a closed other end like this
     finally:
         os.close(controller)
     text = shown.decode()
     assert process.wait(60) == 1
-    assert "\x1b[" in text, "it has colours"
+    assert "\x1b[" in text, "the output has colours"
     assert "FAIL" in text
     assert "Connection refused" in text.replace("\r\n", "")
 
 
-async def test_a_check_that_breaks_fails_its_line_alone() -> None:
+async def test_a_check_that_raises_fails_only_its_line() -> None:
     async def broken(run: Run) -> Finding:
         raise RuntimeError("with a-long-token in it")
 
@@ -122,7 +122,7 @@ async def test_a_check_that_breaks_fails_its_line_alone() -> None:
     assert line.finding.seen.endswith("RuntimeError: with *** in it")
 
 
-async def test_a_check_that_does_not_end_is_ended() -> None:
+async def test_a_check_that_hangs_is_cancelled() -> None:
     async def endless(run: Run) -> Finding:
         await asyncio.sleep(3600)
         return passed("")
@@ -132,7 +132,7 @@ async def test_a_check_that_does_not_end_is_ended() -> None:
     assert (line.finding.verdict, line.finding.seen) == (Verdict.FAIL, "not finished within 0.12 s")
 
 
-def test_what_servers_answer_is_made_harmless() -> None:
+def test_control_characters_of_responses_are_replaced() -> None:
     text = "a\x1b[2J\tb\nc postgresql://user:geheim@host [bold]"
     assert clean(text, ()) == "a?[2J b c postgresql://user:***@host [bold]"
     assert clean("x" * 2000, ()).endswith("x…")

@@ -1,4 +1,4 @@
-"""Reading Alertmanager's configuration agrees with a real parser of YAML."""
+"""Doctor reads Alertmanager's configuration as a real YAML parser does."""
 
 from typing import Any
 
@@ -49,14 +49,14 @@ def parsed(text: str) -> dict[str, set[str]]:
         names.add(route["receiver"])
         routes += route.get("routes", [])
     return {
-        each["name"]: {k.removesuffix("_configs") for k in each if k.endswith("_configs")}
-        for each in config["receivers"]
-        if each["name"] in names
+        receiver["name"]: {k.removesuffix("_configs") for k in receiver if k.endswith("_configs")}
+        for receiver in config["receivers"]
+        if receiver["name"] in names
     }
 
 
 def indented(text: str) -> str:
-    """As another version of the writer would write it."""
+    """Return the text as another version of the YAML writer would indent it."""
     written = yaml.safe_dump(yaml.safe_load(text), sort_keys=False, indent=2, width=1000)
     return "\n".join(
         f"  {line}" if line.startswith(("-", " ")) and inside else line
@@ -80,5 +80,5 @@ def test_odd_names_and_texts(text: str) -> None:
     assert integrations(text)["a: b"] == {"opsgenie", "msteamsv2"}
 
 
-def test_nothing_is_no_receiver() -> None:
+def test_an_empty_text_has_no_receivers() -> None:
     assert integrations("") == {}

@@ -1,4 +1,4 @@
-"""Against the real service: well, ill, stopped, in production and in development."""
+"""Checks against the real service: healthy, unhealthy, stopped, in production and in development."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from aliaport.doctor.command import doctor as command
 from aliaport.doctor.findings import Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.asking import FAIL, NOT_CHECKED, PASS, Outcome, doctor, found
+from tests.doctor.running import FAIL, NOT_CHECKED, PASS, Outcome, doctor, found
 from tests.support.fixtures import Launch
 from tests.support.service import Service, free_port
 
@@ -33,21 +33,21 @@ def production(folder: Path, **more: str) -> dict[str, str]:
 
 
 def beside(service: Service, *arguments: object, **environ: str) -> Outcome:
-    """Doctor as it is run on the service's machine, with the service's environment."""
+    """Run doctor as on the service's machine, with the service's environment."""
     own = {k: v for k, v in service.environ.items() if k.startswith(("ALIAPORT_", "ENV", "SENTRY"))}
     return doctor(service.folder, *arguments, "--json", **{**own, **environ})
 
 
-def test_a_well_configured_service_passes_everything(launch: Launch, tmp_path: Path) -> None:
+def test_a_well_configured_service_passes_every_check(launch: Launch, tmp_path: Path) -> None:
     service = launch(GOOD, environ=production(tmp_path, SENTRY_DSN=DSN))
     outcome = beside(service)
     own = {**outcome.results("service."), **outcome.results("configuration.")}
     others = {k: v for k, v in outcome.results().items() if k not in own}
-    # How fast a test machine is, is not what is tested: see test_stand_ins.py.
+    # The speed of the test machine is not tested here: see test_stand_ins.py.
     fast = own.pop("service.latency") == PASS
     assert set(own.values()) == {PASS}, outcome.not_passed()
     assert len(own) == 11
-    assert set(others.values()) == {NOT_CHECKED}, "what was not named is never green"
+    assert set(others.values()) == {NOT_CHECKED}, "anything that is not named is never passed"
     assert outcome.code == (0 if fast else 1)
     assert outcome.json["url"] == f"http://127.0.0.1:{service.port}"
     assert outcome.lines["service.ready"]["seen"] == "200, good up"
@@ -57,7 +57,9 @@ def test_a_well_configured_service_passes_everything(launch: Launch, tmp_path: P
         assert secret not in outcome.output + outcome.errors
 
 
-async def test_an_ill_service_says_which_probe_and_plugin(launch: Launch, tmp_path: Path) -> None:
+async def test_an_unhealthy_service_names_its_probes_and_plugins(
+    launch: Launch, tmp_path: Path
+) -> None:
     plugins = {
         **GOOD,
         "bad": "aliaport_rogues.bad_probes:Raising",
@@ -81,13 +83,13 @@ async def test_an_ill_service_says_which_probe_and_plugin(launch: Launch, tmp_pa
     url = f"http://127.0.0.1:{service.port}"
     internal = f"http://127.0.0.1:{service.internal_port}"
     named = {"DOCTOR_URL": url, "DOCTOR_INTERNAL_URL": internal}
-    stranger = doctor(tmp_path, "--json", **named)
-    seen = stranger.lines["service.status"]["seen"]
+    anonymous = doctor(tmp_path, "--json", **named)
+    seen = anonymous.lines["service.status"]["seen"]
     assert "probe rogue_raising is unhealthy: error;" in seen
-    assert "this package is broken" not in stranger.output
-    assert "--status-token-file" in stranger.lines["service.status"]["todo"]
-    assert stranger.lines["service.status_token"]["result"] == NOT_CHECKED
-    assert set(stranger.results("configuration.").values()) == {NOT_CHECKED}
+    assert "this package is broken" not in anonymous.output
+    assert "--status-token-file" in anonymous.lines["service.status"]["todo"]
+    assert anonymous.lines["service.status_token"]["result"] == NOT_CHECKED
+    assert set(anonymous.results("configuration.").values()) == {NOT_CHECKED}
 
     wrong = Targets(url, internal_url=internal, status_token="another-token-than-that-one")
     refused = await found("service.status_token", wrong)
@@ -95,7 +97,7 @@ async def test_an_ill_service_says_which_probe_and_plugin(launch: Launch, tmp_pa
     assert "another-token" not in str(refused)
 
 
-async def test_development_is_no_production(launch: Launch, tmp_path: Path) -> None:
+async def test_the_environment_must_be_production(launch: Launch, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(TOKEN)
     service = launch(GOOD)
@@ -155,7 +157,7 @@ def test_a_dead_service_fails_and_names_the_runbook(tmp_path: Path) -> None:
         (["--strange"], "No such option"),
     ],
 )
-def test_wrong_usage_ends_with_2(
+def test_wrong_usage_exits_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -167,7 +169,7 @@ def test_wrong_usage_ends_with_2(
     assert "geheim" not in outcome.stderr
 
 
-def test_a_wrong_configuration_ends_with_2(tmp_path: Path) -> None:
+def test_a_wrong_configuration_exits_with_2(tmp_path: Path) -> None:
     outcome = doctor(tmp_path, SENTRY_DSN="https://geheim@sentry.example.org/project-id")
     assert (outcome.code, outcome.output) == (2, "")
     assert "SENTRY_DSN" in outcome.errors

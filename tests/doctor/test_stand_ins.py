@@ -1,4 +1,4 @@
-"""Against stand-ins for the service that are slow, strange or hostile, as the real one never is."""
+"""Checks against stand-ins for the service that are slow, odd or hostile, as the real one never is."""
 
 import asyncio
 import time
@@ -12,8 +12,8 @@ from aiohttp import web
 from aliaport.doctor import http
 from aliaport.doctor.findings import Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.asking import answering, found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found, responding
 from tests.support.service import free_port
 
 TOKEN = "a-token-of-the-operators"
@@ -48,7 +48,7 @@ async def test_a_hanging_server_meets_the_deadline(stand_in: StandIn) -> None:
     assert finding.todo
 
 
-async def test_a_server_that_drips_meets_the_deadline(stand_in: StandIn) -> None:
+async def test_a_slow_trickle_meets_the_deadline(stand_in: StandIn) -> None:
     async def drip(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -60,7 +60,7 @@ async def test_a_server_that_drips_meets_the_deadline(stand_in: StandIn) -> None
     assert "no complete response within 0.4 s" in finding.seen
 
 
-async def test_an_endless_answer_is_not_read(
+async def test_an_endless_response_is_not_read(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "MAX_BYTES", 1000)
@@ -70,10 +70,10 @@ async def test_an_endless_answer_is_not_read(
 
 
 async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -> None:
-    asked: list[str] = []
+    tokens: list[str] = []
 
     async def other(request: web.Request) -> web.Response:
-        asked.append(request.headers.get("Authorization", ""))
+        tokens.append(request.headers.get("Authorization", ""))
         return web.json_response(status())
 
     elsewhere = await stand_in({"/status": other})
@@ -86,7 +86,7 @@ async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -
     finding = await found("service.status", Targets(url, status_token=TOKEN))
     assert finding.verdict is Verdict.FAIL
     assert f"redirects to {elsewhere}/status, which was not followed" in finding.seen
-    assert asked == []
+    assert tokens == []
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -
         (["healthy"], "not as Aliaport does"),
     ],
 )
-async def test_another_service_s_health_is_no_pass(stand_in: StandIn, body: Any, said: str) -> None:
+async def test_another_service_s_health_fails(stand_in: StandIn, body: Any, said: str) -> None:
     finding = await found("service.health", Targets(await stand_in({"/health": body})))
     assert (finding.verdict, said in finding.seen) == (Verdict.FAIL, True), finding
 
 
-async def test_what_is_no_json_or_of_another_form_fails_its_line_alone(stand_in: StandIn) -> None:
+async def test_invalid_json_and_unexpected_formats_fail_only_their_line(stand_in: StandIn) -> None:
     url = await stand_in({"/health": lambda _: web.Response(text="<html>\x1b[2J"), "/ready": {}})
     finding = await found("service.health", Targets(url))
     assert finding.seen == f"{url}/health did not respond with JSON: <html>?[2J"
@@ -112,7 +112,7 @@ async def test_what_is_no_json_or_of_another_form_fails_its_line_alone(stand_in:
 
 
 class Latencies:
-    """A stand-in's /health whose answers take these seconds by the clock that doctor reads."""
+    """A stand-in's /health whose responses take these seconds by the clock that doctor reads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
         self._seconds = iter(seconds)
@@ -120,14 +120,14 @@ class Latencies:
         watch = SimpleNamespace(time=time.time, perf_counter=lambda: self._now)
         monkeypatch.setattr(http, "time", watch)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def respond(self, request: web.Request) -> web.Response:
         self._now += next(self._seconds)
         return web.json_response(health())
 
 
 async def test_the_baseline_is_measured(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     latencies = Latencies(monkeypatch, [0.06] * 20 + [0.04] * 20)
-    targets = Targets(await stand_in({"/health": latencies.answer}))
+    targets = Targets(await stand_in({"/health": latencies.respond}))
     finding = await found("service.latency", targets)
     assert finding.verdict is Verdict.FAIL
     assert finding.seen == (
@@ -136,11 +136,11 @@ async def test_the_baseline_is_measured(stand_in: StandIn, monkeypatch: pytest.M
     assert (await found("service.latency", targets)).verdict is Verdict.PASS
 
 
-async def test_one_outlier_of_twenty_is_no_failure(
+async def test_one_outlier_in_twenty_passes(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latencies = Latencies(monkeypatch, [0.4, *[0.0] * 19, 0.4, 0.4, *[0.0] * 18])
-    targets = Targets(await stand_in({"/health": latencies.answer}))
+    targets = Targets(await stand_in({"/health": latencies.respond}))
     assert (await found("service.latency", targets)).verdict is Verdict.PASS
     assert (await found("service.latency", targets)).verdict is Verdict.FAIL
 
@@ -174,7 +174,9 @@ async def test_clocks_are_compared(
         (f'{BUILD}x{{a="b"}} nothing\n', "text/plain; version=0.0.4", "not a sample"),
     ],
 )
-async def test_the_page_of_metrics(stand_in: StandIn, text: str, kind: str, said: str) -> None:
+async def test_the_metrics_page_is_parsed(
+    stand_in: StandIn, text: str, kind: str, said: str
+) -> None:
     def page(request: web.Request) -> web.Response:
         return web.Response(body=text.encode(), headers={"Content-Type": kind})
 
@@ -195,21 +197,21 @@ async def test_the_page_of_metrics(stand_in: StandIn, text: str, kind: str, said
 async def test_a_leak_of_details_is_found(
     stand_in: StandIn, page: Any, verbose: str, said: str
 ) -> None:
-    asked: list[str] = []
+    tokens: list[str] = []
 
-    def strangers(request: web.Request) -> web.Response:
-        asked.append(request.headers.get("Authorization", ""))
+    def anonymous(request: web.Request) -> web.Response:
+        tokens.append(request.headers.get("Authorization", ""))
         return web.json_response(page)
 
-    routes = {"/status": strangers, "/ready": lambda _: web.Response(text=verbose)}
+    routes = {"/status": anonymous, "/ready": lambda _: web.Response(text=verbose)}
     targets = Targets(await stand_in(routes), status_token=TOKEN)
     finding = await found("service.status_hidden", targets)
     assert finding.verdict is (Verdict.FAIL if said else Verdict.PASS), finding
     assert said in finding.seen
-    assert asked == [""], "a stranger brings no token"
+    assert tokens == [""], "the anonymous request has no token"
 
 
-async def test_an_answer_that_shows_the_token_is_not_repeated(stand_in: StandIn) -> None:
+async def test_a_response_that_shows_the_token_is_not_printed(stand_in: StandIn) -> None:
     def echo(request: web.Request) -> web.Response:
         return web.Response(text=f"you sent {request.headers['Authorization']}")
 
@@ -233,7 +235,7 @@ async def test_not_ready_names_the_probe(stand_in: StandIn) -> None:
         "error": {"code": "probe_failed", "message": "database: connection_refused"},
     }
     finding = await found(
-        "service.ready", Targets(await stand_in({"/ready": answering(body, 503)}))
+        "service.ready", Targets(await stand_in({"/ready": responding(body, 503)}))
     )
     assert finding.seen == "503, probe_failed: database: connection_refused"
     assert finding.runbook == "AliaportNotReady"

@@ -1,4 +1,4 @@
-"""Against a stand-in for UptimeRobot's API v3, as other programs spell it: the real one is not here."""
+"""Checks against a stand-in for UptimeRobot's API v3, as other programs use it: the real one is not here."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from aiohttp import web
 
 from aliaport.doctor.findings import Finding, Verdict
 from aliaport.doctor.targets import Targets
-from tests.doctor.asking import found
 from tests.doctor.conftest import StandIn
+from tests.doctor.running import found
 
 KEY = "ur1-read-only-key"
 
@@ -17,7 +17,7 @@ def monitor(name: str, status: str = "UP") -> dict[str, str]:
     return {"friendlyName": name, "url": "https://aliaport.com/ready", "status": status}
 
 
-async def _asked(stand_in: StandIn, pages: list[dict[str, Any]], key: str = KEY) -> Finding:
+async def _checked(stand_in: StandIn, pages: list[dict[str, Any]], key: str = KEY) -> Finding:
     async def monitors(request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             return web.json_response({"message": "Unauthorized"}, status=401)
@@ -39,26 +39,26 @@ async def test_all_pages_are_read_from_the_same_host(stand_in: StandIn) -> None:
         {"data": [monitor("aliaport health")], "nextLink": elsewhere},
         {"data": [monitor("aliaport ready")], "nextLink": None},
     ]
-    finding = await _asked(stand_in, pages)
+    finding = await _checked(stand_in, pages)
     assert (finding.verdict, finding.seen) == (Verdict.PASS, "2 monitors, all up")
 
 
 @pytest.mark.parametrize("status", ["PAUSED", "DOWN", "NOT_CHECKED_YET"])
 async def test_a_monitor_that_is_not_up_fails(stand_in: StandIn, status: str) -> None:
-    finding = await _asked(stand_in, [{"data": [monitor("aliaport health", status)]}])
+    finding = await _checked(stand_in, [{"data": [monitor("aliaport health", status)]}])
     assert (finding.verdict, f"is {status}" in finding.seen) == (Verdict.FAIL, True)
 
 
-async def test_other_people_s_monitors_do_not_count(stand_in: StandIn) -> None:
+async def test_monitors_of_other_services_do_not_count(stand_in: StandIn) -> None:
     other = {"friendlyName": "shop", "url": "https://shop.test", "status": "DOWN"}
-    finding = await _asked(stand_in, [{"data": [other, monitor("health")]}])
+    finding = await _checked(stand_in, [{"data": [other, monitor("health")]}])
     assert finding.verdict is Verdict.PASS
-    alone = await _asked(stand_in, [{"data": [other]}])
+    alone = await _checked(stand_in, [{"data": [other]}])
     assert (alone.verdict, "no monitor has 'Aliaport'" in alone.seen) == (Verdict.FAIL, True)
 
 
-async def test_a_wrong_key_and_a_limit_are_told(stand_in: StandIn) -> None:
-    finding = await _asked(stand_in, [], key="ur1-wrong-and-secret")
+async def test_a_wrong_key_and_a_rate_limit_fail(stand_in: StandIn) -> None:
+    finding = await _checked(stand_in, [], key="ur1-wrong-and-secret")
     assert (finding.verdict, "responded 401" in finding.seen) == (Verdict.FAIL, True)
     assert "ur1-wrong" not in str(finding)
 

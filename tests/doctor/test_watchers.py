@@ -1,4 +1,4 @@
-"""Against the real Prometheus and Alertmanager: as they are shipped, and badly configured."""
+"""Checks against the real Prometheus and Alertmanager: as shipped, and badly configured."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from aliaport.doctor.targets import Targets
 from tests.alerts.receivers import Alertmanager, Receivers
 from tests.alerts.receivers.smtp import PASSWORD
 from tests.alerts.stack.prometheus import Prometheus
-from tests.doctor.asking import FAIL, NOT_CHECKED, PASS, doctor, found
+from tests.doctor.running import FAIL, NOT_CHECKED, PASS, doctor, found
 from tests.doctor.watchers import BarePrometheus, Exporters, shipped_prometheus
 from tests.support.distributions import install
 from tests.support.service import ROGUES, Service, free_port, start
@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.needs("prometheus", "alertmanager")
 
 FACTOR = 100
-"""A group is told after a second, and its news after three."""
+"""A group is notified after one second, and changes after three."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             prometheus.program.wait_ready()
             wait_until(
                 lambda: service.get("/health").status == 200 and _settled(prometheus, alertmanager),
-                "all is scraped and Watchdog came",
+                "everything is scraped and Watchdog has arrived",
                 30,
             )
             yield Watched(service, receivers, alertmanager, prometheus)
@@ -87,7 +87,7 @@ def _settled(prometheus: Prometheus, alertmanager: Alertmanager) -> bool:
         {target["scrapePool"] for target in targets} == prometheus.jobs
         and all(target["health"] == "up" for target in targets)
         and all(rule["health"] == "ok" for rule in rules)
-        and any(each["labels"]["alertname"] == "Watchdog" for each in alertmanager.alerts())
+        and any(alert["labels"]["alertname"] == "Watchdog" for alert in alertmanager.alerts())
         and bool(prometheus.query('rate(aliaport_http_requests_total{endpoint="/health"}[1h]) > 0'))
     )
 
@@ -115,19 +115,19 @@ def test_the_shipped_watchers_pass_and_a_test_alert_arrives(
 
 
 def _came(receivers: Receivers) -> bool:
-    titles = [each["attachments"][0]["title"] for each in receivers.slack.messages]
+    titles = [message["attachments"][0]["title"] for message in receivers.slack.messages]
     subjects = [mail["Subject"] for mail in receivers.smtp.messages]
-    return all(any("AliaportDoctorTest" in each for each in texts) for texts in (titles, subjects))
+    return all(any("AliaportDoctorTest" in text for text in texts) for texts in (titles, subjects))
 
 
 def _is_ended(watched: Watched) -> None:
     def gone() -> bool:
         return all(
-            each["labels"]["alertname"] != "AliaportDoctorTest"
-            for each in watched.alertmanager.alerts()
+            alert["labels"]["alertname"] != "AliaportDoctorTest"
+            for alert in watched.alertmanager.alerts()
         )
 
-    wait_until(gone, "the test alert has ended by itself")
+    wait_until(gone, "the test alert has expired")
 
 
 def test_a_failing_slack_fails_the_test_alert(watched: Watched, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_failing_slack_fails_the_test_alert(watched: Watched, tmp_path: Path) 
     assert (outcome.code, line["result"]) == (1, FAIL), line
     assert line["seen"] == "sent by email; slack failed"
     assert line["runbook"] == "deploy/runbooks/AlertmanagerNotificationsFailing.md"
-    assert outcome.lines["alertmanager.slack"]["result"] == PASS, "it is configured all the same"
+    assert outcome.lines["alertmanager.slack"]["result"] == PASS, "it is configured correctly"
 
 
 async def test_a_route_beyond_its_baseline_fails(
@@ -173,8 +173,8 @@ async def test_silences_are_noticed(watched: Watched) -> None:
         assert delivery.verdict is Verdict.FAIL
         assert delivery.seen == f"the test alert is muted by {ids[1]}"
     finally:
-        for each in ids:
-            url = f"{watched.alertmanager.url}/api/v2/silence/{each}"
+        for silence in ids:
+            url = f"{watched.alertmanager.url}/api/v2/silence/{silence}"
             urlopen(Request(url, method="DELETE"), timeout=10).close()
 
 
@@ -197,8 +197,8 @@ def _silence(watched: Watched, name: str) -> str:
         json.dumps(silence).encode(),
         {"Content-Type": "application/json"},
     )
-    with urlopen(request, timeout=10) as answer:
-        return str(json.load(answer)["silenceID"])
+    with urlopen(request, timeout=10) as response:
+        return str(json.load(response)["silenceID"])
 
 
 async def test_a_prometheus_without_rules_and_alertmanager_fails(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ async def test_a_prometheus_without_rules_and_alertmanager_fails(tmp_path: Path)
     prometheus.start()
     try:
         wait_until(
-            lambda: _ask(prometheus, "up")[1:] and _rule(prometheus) == "err", "the rule fails"
+            lambda: _query(prometheus, "up")[1:] and _rule(prometheus) == "err", "the rule fails"
         )
         outcome = doctor(tmp_path, "--json", "--prometheus", prometheus.url)
         strange = await _scrape(prometheus, "strange")
@@ -237,15 +237,15 @@ async def _scrape(prometheus: BarePrometheus, job: str) -> Finding:
     return await found("prometheus.scrape", Targets("http://a", prometheus=prometheus.url, job=job))
 
 
-def _ask(prometheus: BarePrometheus, query: str) -> list[Any]:
-    with urlopen(f"{prometheus.url}/api/v1/query?query={query}", timeout=10) as answer:
-        result: list[Any] = json.load(answer)["data"]["result"]
+def _query(prometheus: BarePrometheus, query: str) -> list[Any]:
+    with urlopen(f"{prometheus.url}/api/v1/query?query={query}", timeout=10) as response:
+        result: list[Any] = json.load(response)["data"]["result"]
         return result
 
 
 def _rule(prometheus: BarePrometheus) -> str:
-    with urlopen(f"{prometheus.url}/api/v1/rules", timeout=10) as answer:
-        return str(json.load(answer)["data"]["groups"][0]["rules"][0]["health"])
+    with urlopen(f"{prometheus.url}/api/v1/rules", timeout=10) as response:
+        return str(json.load(response)["data"]["groups"][0]["rules"][0]["health"])
 
 
 ONLY_A_WEBHOOK = """
@@ -259,7 +259,7 @@ receivers:
 """
 
 
-def test_an_alertmanager_that_tells_hardly_anybody_fails(tmp_path: Path) -> None:
+def test_an_alertmanager_that_notifies_hardly_anybody_fails(tmp_path: Path) -> None:
     receivers = Receivers(tmp_path / "receivers")
     try:
         config = ONLY_A_WEBHOOK.format(url=receivers.heartbeat.url)
@@ -288,7 +288,7 @@ def test_an_alertmanager_that_tells_hardly_anybody_fails(tmp_path: Path) -> None
     assert receivers.heartbeat.url not in outcome.output
 
 
-def test_watchers_that_are_not_there_fail(tmp_path: Path) -> None:
+def test_missing_watchers_fail(tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     outcome = doctor(tmp_path, "--json", "--prometheus", nowhere, "--alertmanager", nowhere)
     results = {**outcome.results("prometheus."), **outcome.results("alertmanager.")}

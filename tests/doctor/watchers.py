@@ -1,4 +1,4 @@
-"""A real Prometheus and Alertmanager, and one web server in the place of all exporters."""
+"""A real Prometheus and Alertmanager, and one web server in place of all exporters."""
 
 import signal
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ RUNBOOKS = Path(__file__).parents[2] / "deploy/runbooks"
 
 
 class Exporters(StandIn):
-    """Answers every scrape and probe with one good sample."""
+    """Responds to every scrape and probe with one good sample."""
 
     @property
     def address(self) -> str:
@@ -24,19 +24,19 @@ class Exporters(StandIn):
 
 
 def shipped_prometheus(folder: Path, targets: Mapping[str, str], exporters: str) -> Prometheus:
-    """The shipped configuration and rules; all exporters are at one address."""
+    """Return a Prometheus with the shipped configuration and rules; all exporters share one address."""
     names = ("node-exporter:9100", "postgres-exporter:9187", "blackbox-exporter:9115")
     everywhere = dict.fromkeys(names, exporters)
     return Prometheus(folder, {**everywhere, **targets}, RUNBOOKS)
 
 
 class BarePrometheus:
-    """Without the shipped rules and without Alertmanager: one rule that fails, one dead target."""
+    """Prometheus without the shipped rules and Alertmanager: one rule that fails, one dead target."""
 
     def __init__(self, folder: Path, dead: str) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         folder.mkdir()
-        # A graph of both sides many to many cannot be evaluated once both have series.
+        # Many-to-many matching fails as soon as both sides have series.
         (folder / "broken.rules.yml").write_text(
             "groups: [{name: broken, interval: 1s, rules: [{alert: Broken, "
             'expr: \'label_replace(up, "a", "", "", "") '

@@ -1,4 +1,4 @@
-"""Every query of every dashboard, asked of a real Prometheus that watches a service in use."""
+"""Every query of every dashboard, run on a real Prometheus that monitors a service in use."""
 
 import http.client
 import json
@@ -33,36 +33,36 @@ PATIENCE = 60.0
 ABSENT = {
     "Certificate Expires In": "the service of the tests has no certificate",
     "Series Dropped": "nothing is dropped",
-    "CPU Throttled": "the tests have no quota of the processor",
-    "Active Users": "nobody used it a week ago",
+    "CPU Throttled": "the tests have no CPU quota",
+    "Active Users": "nobody used the service a week ago",
 }
-"""Panels with a query whose series cannot be there, each with the reason."""
+"""Panels with a query whose series cannot exist here, each with the reason."""
 
 
 class Users(threading.Thread):
-    """Use each route that has an objective, and one that fails, again and again."""
+    """Calls each route that has an objective, and one that fails, again and again."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(name="users", daemon=True)
         self._stack = stack
         self._ended = threading.Event()
         self._token = ""
-        self.answered: set[tuple[str, str, int]] = set()
+        self.responses: set[tuple[str, str, int]] = set()
 
     def run(self) -> None:
         number = 0
         while not self._ended.wait(0.1):
             number += 1
             account = {"code": f"A-{number}", "title": f"Deneme {number}", "kind": "customer"}
-            made = self._ask("POST", "/api/cari", account)
+            made = self._call("POST", "/api/cari", account)
             for status in ("draft", "planned"):
                 order = {"account_id": made["data"]["id"], "title": "Tahliye", "status": status}
-                self._ask("POST", "/api/work-order", order)
+                self._call("POST", "/api/work-order", order)
             for direction in ("in", "out"):
                 passage = {"direction": direction, "plate": f"34 ABC {number}"}
-                self._ask("POST", "/api/gate-log", passage)
+                self._call("POST", "/api/gate-log", passage)
             for path in ("/api/cari", "/api/work-order", "/api/gate-log", "/health", "/nothing"):
-                self._ask("GET", path)
+                self._call("GET", path)
 
     def sign_in(self) -> None:
         done = self._stack.backend.command(
@@ -71,20 +71,20 @@ class Users(threading.Thread):
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         body = {"username": "clerk", "password": PASSWORD}
-        self._token = self._ask("POST", "/auth/login", body)["data"]["token"]
+        self._token = self._call("POST", "/auth/login", body)["data"]["token"]
 
     def end(self) -> None:
         self._ended.set()
         self.join(30)
 
-    def _ask(self, method: str, path: str, body: Json | None = None) -> Any:
+    def _call(self, method: str, path: str, body: Json | None = None) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self._stack.backend.port, timeout=10)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         try:
             connection.request(method, path, json.dumps(body) if body else None, headers)
-            answer = connection.getresponse()
-            self.answered.add((method, path, answer.status))
-            return json.loads(answer.read())
+            response = connection.getresponse()
+            self.responses.add((method, path, response.status))
+            return json.loads(response.read())
         finally:
             connection.close()
 
@@ -100,34 +100,34 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             yield stack
         finally:
             users.end()
-        refused = {each for each in users.answered if each[2] >= 400}
+        refused = {call for call in users.responses if call[2] >= 400}
         assert refused == {("GET", "/nothing", 404)}
 
 
 def unfiltered(expr: str) -> str:
-    """Without the filters that let a panel be empty in good times: its series must be there."""
+    """Return the query without the filters that hide healthy series, which must exist."""
     return expr.replace(" > 0", "").replace(',alertname!="Watchdog"', "")
 
 
-def test_every_query_of_a_panel_has_an_answer(stack: Stack) -> None:
-    asked = [
+def test_every_query_of_a_panel_has_a_result(stack: Stack) -> None:
+    queries = [
         (f"{uid}, {panel['title']}", panel["title"], unfiltered(substituted(target["expr"], HERE)))
         for uid, board in dashboards().items()
         for panel, target in targets(board)
     ]
-    assert len(asked) > 100
-    waiting = list(asked)
+    assert len(queries) > 100
+    waiting = list(queries)
 
-    def all_answered() -> bool:
-        waiting[:] = [each for each in waiting if not stack.prometheus.query(each[2])]
+    def all_have_results() -> bool:
+        waiting[:] = [query for query in waiting if not stack.prometheus.query(query[2])]
         return {title for _, title, _ in waiting} <= ABSENT.keys()
 
     try:
-        wait_until(all_answered, "every query has an answer", PATIENCE)
+        wait_until(all_have_results, "every query has a result", PATIENCE)
     except AssertionError:
         lines = [f"{where}: {expr}" for where, title, expr in waiting if title not in ABSENT]
-        pytest.fail("\n".join(["no answer to:", *lines]))
-    assert ABSENT.keys() <= {title for _, title, _ in asked}, "an exception of no panel"
+        pytest.fail("\n".join(["no result for:", *lines]))
+    assert ABSENT.keys() <= {title for _, title, _ in queries}, "an exception without a panel"
 
 
 def test_every_variable_has_a_choice(stack: Stack) -> None:
@@ -139,9 +139,9 @@ def test_every_variable_has_a_choice(stack: Stack) -> None:
             assert stack.prometheus.query(substituted(selector, HERE)), f"{uid}: {name}"
 
 
-def test_every_annotation_can_be_asked_for(stack: Stack) -> None:
-    """Nothing is deployed and nothing fires here, so that they may be empty, but not be refused."""
-    asked = [mark for board in dashboards().values() for mark in surroundings(board)]
-    assert asked
-    for _, expr in asked:
+def test_every_annotation_query_is_valid(stack: Stack) -> None:
+    """Run them: nothing is deployed and nothing fires here, so they may be empty, but not refused."""
+    queries = [mark for board in dashboards().values() for mark in surroundings(board)]
+    assert queries
+    for _, expr in queries:
         stack.prometheus.query(expr)

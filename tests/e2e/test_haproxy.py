@@ -22,7 +22,7 @@ defaults
     timeout connect 2s
     timeout client 10s
     timeout server 10s
-    # Without it a check has to end within its interval, which a busy machine does not manage.
+    # Without it a check must complete within its interval, which a busy machine does not manage.
     timeout check 10s
 frontend front
     bind 127.0.0.1:{front}
@@ -79,9 +79,9 @@ def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path, chec
             new.wait_listening()
             new.wait_started()
             served = counts["200"]
-            # HAProxy needs two good checks of 200 ms before it sends anything to the new one.
-            new.wait_for(lambda: _up(tmp_path, folder), "HAProxy sees the new replica")
-            new.wait_for(lambda: counts["200"] > served + 50, "traffic goes on")
+            # HAProxy needs two good checks, 200 ms apart, before it sends anything to the new one.
+            new.wait_for(lambda: _up(tmp_path, folder), "HAProxy has noticed the new replica")
+            new.wait_for(lambda: counts["200"] > served + 50, "traffic continues")
         ended.set()
         for thread in threads:
             thread.join()

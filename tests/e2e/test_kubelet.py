@@ -11,7 +11,7 @@ FAILURES = 3
 
 
 class Kubelet:
-    """Each probe on a new connection, 1 s, at most 10 KiB read, out after three failures."""
+    """Probes on a new connection each time, with 1 s and 10 KiB at most; fails after three failures."""
 
     def __init__(self, service: Service, path: str) -> None:
         self.service = service
@@ -22,9 +22,9 @@ class Kubelet:
         connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=TIMEOUT)
         try:
             connection.request("GET", self.path, headers={"User-Agent": "kube-probe/1.31"})
-            answer = connection.getresponse()
-            body = answer.read(READ_LIMIT)
-            ok = 200 <= answer.status < 400
+            response = connection.getresponse()
+            body = response.read(READ_LIMIT)
+            ok = 200 <= response.status < 400
             assert len(body) < 4_096
         except OSError:
             ok = False
@@ -50,7 +50,7 @@ def test_a_kubelet_keeps_a_pod_whose_plugins_misbehave(launch: Launch) -> None:
         assert alive.probe(), "the pod was killed"
 
 
-def test_a_kubelet_takes_a_pod_out_whose_critical_probe_hangs_and_does_not_kill_it(
+def test_a_hanging_critical_probe_takes_a_pod_out_of_rotation_and_does_not_kill_it(
     launch: Launch,
 ) -> None:
     service = launch(
@@ -62,5 +62,5 @@ def test_a_kubelet_takes_a_pod_out_whose_critical_probe_hangs_and_does_not_kill_
     ready, alive = Kubelet(service, "/ready"), Kubelet(service, "/health")
     verdicts = [(ready.probe(), alive.probe()) for _ in range(FAILURES)]
     assert verdicts == [(True, True), (True, True), (False, True)]
-    answer = service.get("/ready")
-    assert answer.json["error"]["message"] in ("rogue_hanging: timeout", "rogue_hanging: stuck")
+    response = service.get("/ready")
+    assert response.json["error"]["message"] in ("rogue_hanging: timeout", "rogue_hanging: stuck")

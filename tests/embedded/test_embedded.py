@@ -1,4 +1,4 @@
-"""The embedded server: shared, taken over, replaced when frozen, gone with its last user."""
+"""The embedded server: shared, taken over, replaced when frozen, stopped with its last user."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def ask(url: str, statement: str) -> Any:
+async def query(url: str, statement: str) -> Any:
     connection = await asyncpg.connect(url, timeout=10)
     try:
         return await connection.fetchval(statement)
@@ -45,11 +45,11 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", ["a b$(id)c,d'e", "x" * 120])
-async def test_any_name_of_the_folder_will_do(tmp_path: Path, name: str) -> None:
+async def test_any_spelling_of_the_folder_works(tmp_path: Path, name: str) -> None:
     folder = default_folder(tmp_path).parent / f"test-{name}"
     server = EmbeddedPostgres(folder)
     try:
-        assert await ask(server.start(), "SELECT 1") == 1
+        assert await query(server.start(), "SELECT 1") == 1
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -62,14 +62,14 @@ async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path)
     first, second = EmbeddedPostgres(folder), EmbeddedPostgres(folder)
     url = first.start()
     assert second.start() == url
-    await ask(url, "CREATE TABLE kept AS SELECT 7 AS value")
+    await query(url, "CREATE TABLE kept AS SELECT 7 AS value")
     server = leader(folder)
     first.stop()
-    assert await ask(url, "SELECT value FROM kept") == 7
+    assert await query(url, "SELECT value FROM kept") == 7
     second.stop()
     assert not is_alive(server)
     again = EmbeddedPostgres(folder)
-    assert await ask(again.start(), "SELECT value FROM kept") == 7, "data survive a restart"
+    assert await query(again.start(), "SELECT value FROM kept") == 7, "data survive a restart"
     again.stop()
     assert stat.S_IMODE(parent.stat().st_mode) == before, "only its own folder is private"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -77,18 +77,18 @@ async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path)
 
 async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -> None:
     before = EmbeddedPostgres(folder)
-    await ask(before.start(), "CREATE TABLE kept AS SELECT 7 AS value")
+    await query(before.start(), "CREATE TABLE kept AS SELECT 7 AS value")
     old = leader(folder)
     os.kill(old, signal.SIGSTOP)
     after = EmbeddedPostgres(folder)
-    assert await ask(after.start(), "SELECT value FROM kept") == 7
+    assert await query(after.start(), "SELECT value FROM kept") == 7
     assert leader(folder) != old
     assert not is_alive(old)
     before.stop()
     after.stop()
 
 
-async def test_a_killed_initialisation_leaves_nothing_broken(folder: Path) -> None:
+async def test_after_a_killed_initialisation_the_next_one_works(folder: Path) -> None:
     half = folder / "new-half" / "data"
     half.mkdir(parents=True)
     (half / "postgresql.conf").touch()
@@ -96,13 +96,13 @@ async def test_a_killed_initialisation_leaves_nothing_broken(folder: Path) -> No
     for path in (folder, *folder.rglob("*")):
         os.chown(path, owner.uid, owner.gid)
     again = EmbeddedPostgres(folder)
-    assert await ask(again.start(), "SELECT 1") == 1
+    assert await query(again.start(), "SELECT 1") == 1
     again.stop()
     assert not half.parent.exists()
 
 
 @pytest.mark.needs("root")
-def test_a_folder_of_another_user_is_refused_with_the_way_out(folder: Path) -> None:
+def test_a_folder_of_another_user_is_refused_with_the_fix(folder: Path) -> None:
     folder.mkdir(parents=True)
     os.chown(folder, 12345, 12345)
     with pytest.raises(StartupError, match="belongs to another user"):

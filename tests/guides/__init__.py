@@ -1,1 +1,1 @@
-"""Tests that run the guides of docs/how-to."""
+"""Tests that run the commands of the guides in docs/how-to."""

@@ -1,4 +1,4 @@
-"""The commands of the guide, in their order, as they stand there, against a real PostgreSQL."""
+"""The commands of the guide, in order and unchanged, against a real PostgreSQL."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def run(operations: Operations, restored: str, step: str) -> str:
 
 
 def has_all_rates(operations: Operations) -> bool:
-    """Return whether the service has stored what is published: from then on nothing changes."""
+    """Return True once the service has stored all that is published: nothing changes afterwards."""
     newest = operations.sql("SELECT max(day) FROM aliaport_currency_bulletins")
     metrics = operations.service.get("/metrics").text
     return bool(newest) and "\naliaport_currency_sync_missed_bulletins 0" in metrics
@@ -57,11 +57,11 @@ def fill(operations: Operations) -> None:
     )
 
 
-def test_what_was_dumped_is_there_after_the_restore(
+def test_the_restore_brings_back_what_was_dumped(
     server: TcpPostgres, tcmb: Tcmb, tmp_path: Path
 ) -> None:
     today = date.today()
-    # Not today's, which might come between the dump and the comparison.
+    # Leave out today's, which might arrive between the dump and the comparison.
     tcmb.publish(*(today - timedelta(days=back) for back in range(1, 7)))
     options = {
         "ALIAPORT_SELECTION__ALLOW": '["operations", "currency_sync"]',
@@ -72,7 +72,7 @@ def test_what_was_dumped_is_there_after_the_restore(
     with serve(server, tmp_path / "first", **options) as operations:
         fill(operations)
         wait_until(lambda: has_all_rates(operations), "all rates are stored")
-        figures = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)
+        original = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)
         seen = [run(operations, "restored", step) for step in STEPS]
     listed, compared, probed = seen[1], seen[4], seen[5]
     assert "aliaport_operations_gate_logs" in listed
@@ -83,9 +83,9 @@ def test_what_was_dumped_is_there_after_the_restore(
     with replica(
         replace(operations, database="restored"), tmp_path / "second", **options
     ) as operations:
-        answer = operations.sign_in("clerk", PASSWORD)
-        assert answer.status == 200, "who could sign in still can"
-        operations.tokens["clerk"] = answer.json["data"]["token"]
+        response = operations.sign_in("clerk", PASSWORD)
+        assert response.status == 200, "users can still sign in"
+        operations.tokens["clerk"] = response.json["data"]["token"]
         again = operations.data("GET", GATE, role="clerk"), operations.data("GET", ORDER)
-        assert again == figures
-        assert operations.order()["id"] > figures[1]["items"][0]["id"], "numbers go on"
+        assert again == original
+        assert operations.order()["id"] > original[1]["items"][0]["id"], "IDs continue"

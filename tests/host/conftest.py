@@ -1,4 +1,4 @@
-"""A service with bad plugins, made as a test asks."""
+"""A fixture that starts services with the bad plugins that a test names."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +20,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
         started: bool = True,
         **limits: float,
     ) -> Iterator[Service]:
-        """`limits` are those of `[plugin_limits]`."""
-        # A plugin whose loop is held cannot stop: each such service would take the default of 3 s.
+        """Start a service; `limits` are the settings `[plugin_limits]`."""
+        # A plugin whose loop is blocked cannot stop: each such service would take the default of 3 s.
         limits = {"stop_timeout": 1, **limits}
         folder = tmp_path_factory.mktemp("rogues")
         site = folder / "site"

@@ -1,4 +1,4 @@
-"""Services with bad plugins, and what must hold beside them."""
+"""Services with bad plugins, and checks that everything else still works."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ GOOD = {"good": "aliaport_rogues.good:Good"}
 
 
 class Serve(Protocol):
-    """Returns a service with the good plugin and these; it ends well after the block."""
+    """Runs a service with the good plugin and these; it must exit cleanly after the block."""
 
     def __call__(
         self,
@@ -27,21 +27,21 @@ class Serve(Protocol):
 
 
 def end(service: Service) -> None:
-    """Stop the service unless the test has; it ends in time and without an error."""
+    """Stop the service unless the test has; check that it exits in time and without an error."""
     if service.process.poll() is None:
         service.signal()
     assert service.wait_ended(15) == 0, service.output()
 
 
 def assert_unharmed(service: Service) -> None:
-    """The neighbour answers, /health and /ready are 200, and the page of metrics parses."""
+    """Check that the good plugin works, /health and /ready are 200, and the metrics page parses."""
     assert service.get("/health").status == 200
     ready = service.get("/ready")
     assert ready.status == 200, ready.text
     assert ready.json["data"]["good"] == "up"
     status = service.get("/status").json["data"]
     good = next(row for row in status["probes"] if row["name"] == "good")
-    assert (good["status"], good["data"]) == ("healthy", {"answer": 42})
+    assert (good["status"], good["data"]) == ("healthy", {"number": 42})
     page = service.get("/metrics")
     assert page.status == 200
     assert list(text_string_to_metric_families(page.text))

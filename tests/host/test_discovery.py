@@ -1,4 +1,4 @@
-"""Finding plugins among whatever is installed, and telling what is wrong with them."""
+"""Discovery: finding the installed plugins, and reporting what is wrong with them."""
 
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -12,29 +12,35 @@ from tests.support.distributions import install
 
 
 def found(*folders: Path) -> list[PathDistribution]:
-    return [PathDistribution(info) for each in folders for info in sorted(each.glob("*.dist-info"))]
+    return [
+        PathDistribution(info) for folder in folders for info in sorted(folder.glob("*.dist-info"))
+    ]
 
 
-def test_one_distribution_found_twice_is_one(tmp_path: Path) -> None:
+def test_a_distribution_found_twice_is_listed_once(tmp_path: Path) -> None:
     install(tmp_path / "lib", "Aliaport.Twice", {"twice": "a:B"})
     install(tmp_path / "lib64", "aliaport-twice", {"twice": "a:B"})
     (candidate,) = scan(None, (), found(tmp_path / "lib", tmp_path / "lib64"))
     assert (candidate.distribution, candidate.rejection) == ("Aliaport.Twice", None)
 
 
-def test_a_collision_rejects_both_and_broken_metadata_nobody(tmp_path: Path) -> None:
+def test_a_collision_rejects_both_and_broken_metadata_is_ignored(tmp_path: Path) -> None:
     install(tmp_path, "one", {"same": "a:B", "fine": "a:C"})
     install(tmp_path, "two", {"same": "a:B"})
     (tmp_path / "broken-1.dist-info").mkdir()
     candidates = scan(None, (), found(tmp_path))
-    rejected = [each.distribution for each in candidates if each.rejection]
+    rejected = [candidate.distribution for candidate in candidates if candidate.rejection]
     assert sorted(rejected) == ["one", "two"]
-    assert [each.name for each in candidates if not each.rejection] == ["fine"]
+    assert [candidate.name for candidate in candidates if not candidate.rejection] == ["fine"]
 
 
 def test_allow_and_disable_select(tmp_path: Path) -> None:
     install(tmp_path, "one", {"a": "x:A", "b": "x:B", "c": "x:C"})
-    selected = [each.name for each in scan(("a", "b"), ("b",), found(tmp_path)) if each.selected]
+    selected = [
+        candidate.name
+        for candidate in scan(("a", "b"), ("b",), found(tmp_path))
+        if candidate.selected
+    ]
     assert selected == ["a"]
     problems = unknown_names("selection.allow", ("aa",), scan(None, (), found(tmp_path)))
     assert problems == ["selection.allow: no plugin 'aa' is installed; did you mean 'a'?"]
@@ -78,7 +84,7 @@ class Newer(Plugin[Options]):
 @pytest.mark.parametrize(
     ("cls", "model"), [(Through, Options), (Below, Options), (Bare, PluginConfig)]
 )
-def test_the_options_are_found_through_any_bases(
+def test_the_options_are_found_through_all_base_classes(
     tmp_path: Path, cls: type[Plugin[Any]], model: type[PluginConfig]
 ) -> None:
     install(tmp_path, "one", {"a": "x:A"})
@@ -95,7 +101,7 @@ def test_the_options_are_found_through_any_bases(
         (len, "not a subclass"),
     ],
 )
-def test_what_is_no_plugin_of_this_api_is_rejected(
+def test_classes_that_are_not_plugins_of_this_api_are_rejected(
     tmp_path: Path, loaded: object, message: str
 ) -> None:
     install(tmp_path, "one", {"a": "x:A"})

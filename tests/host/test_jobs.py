@@ -1,4 +1,4 @@
-"""Jobs with a schedule: what counts as done, and how work that was not done is reported."""
+"""Jobs with a schedule: which runs count as done, and how missed work is reported."""
 
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -36,7 +36,7 @@ def missed(plugin: RunningPlugin) -> list[str]:
         ("0 0 1 1 *", "UTC", "2026-11-24T00:00:00+00:00", "2026-01-01T00:00+00:00"),
     ],
 )
-def test_when_work_was_last_due(crontab: str, zone: str, now: str, due: str) -> None:
+def test_the_last_due_time_of_a_schedule(crontab: str, zone: str, now: str, due: str) -> None:
     found = Schedule(crontab, zone).last_due(datetime.fromisoformat(now))
     assert found == datetime.fromisoformat(due)
 
@@ -51,7 +51,7 @@ def test_when_work_was_last_due(crontab: str, zone: str, now: str, due: str) -> 
         (("0 0 * * *", "UTC", 0), "margin must be more than 0"),
     ],
 )
-def test_a_wrong_schedule_is_refused(arguments: tuple[Any, ...], message: str) -> None:
+def test_an_invalid_schedule_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(DeclarationError, match=message):
         Schedule(*arguments)
 
@@ -104,7 +104,7 @@ def test_a_service_started_late_gets_the_margin_from_its_start() -> None:
         assert plugin.missed_runs("work") == 1
 
 
-def test_the_kit_names_the_jobs_there_are() -> None:
+def test_the_kit_lists_the_existing_jobs() -> None:
     with (
         scheduled(FakeClock(MORNING)) as plugin,
         pytest.raises(AliaportError, match="no job 'play'; the plugin has: work"),
@@ -126,7 +126,7 @@ def test_the_service_reports_a_hung_job_s_missed_work(launch: Launch) -> None:
     assert f"aliaport_job_last_due_timestamp_seconds{labels} " in page
 
 
-def test_a_gauge_keeps_the_last_value_and_drops_what_does_not_fit() -> None:
+def test_a_gauge_keeps_the_last_value_and_drops_invalid_ones() -> None:
     with run_plugin(Gauged, name="scheduled", jobs=False) as plugin:
         assert "aliaport_scheduled_level{" not in plugin.exposition()
         plugin.job("measure")

@@ -1,4 +1,4 @@
-"""The table that decides, and bodies that hold their promises whatever plugins return."""
+"""The decision table, and response bodies that stay valid whatever plugins return."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ def row(status: Status, critical: bool, name: str = "p", code: str = "x") -> Pro
     )
 
 
-def answer(view: View) -> tuple[int, str]:
+def respond(view: View) -> tuple[int, str]:
     code, _ = report.ready(replace(view, probes=[row for row in view.probes if row.critical]))
     return code, report.overall(view).value
 
@@ -46,11 +46,11 @@ REJECTED = PluginRow("x", "rejected", "d", "1", rejection=Rejection("import", "r
         (View(0, [row(H, True)], starting=True), (503, "healthy")),
     ],
 )
-def test_the_table(view: View, expected: tuple[int, str]) -> None:
-    assert answer(view) == expected
+def test_the_decision_table(view: View, expected: tuple[int, str]) -> None:
+    assert respond(view) == expected
 
 
-def test_the_body_of_a_failure_is_the_specification_s() -> None:
+def test_the_body_of_a_failure_follows_the_specification() -> None:
     probe = Probe(name="database", run=Check.healthy, words=("connected", "disconnected"))
     failing = ProbeRow(probe, "db", True, ProbeResult(U, "connection_refused"))
     assert report.ready(View(1_763_893_800, [failing])) == (
@@ -79,14 +79,14 @@ def test_the_body_of_a_failure_is_the_specification_s() -> None:
         ),
     ],
 )
-def test_why_the_service_is_not_ready(view: View, code: str, message: str) -> None:
+def test_the_reason_why_the_service_is_not_ready(view: View, code: str, message: str) -> None:
     status, body = report.ready(view)
     assert (status, body["success"], body["data"]["status"]) == (503, False, "not_ready")
     assert body["error"]["code"] == code
     assert message in body["error"]["message"]
 
 
-def test_a_message_names_what_fits_and_counts_the_rest() -> None:
+def test_a_long_message_names_some_probes_and_counts_the_rest() -> None:
     failing = [row(U, critical=True, name=f"p{number}", code="c" * 40) for number in range(20)]
     _, body = report.ready(View(0, failing))
     message = body["error"]["message"]
@@ -96,7 +96,7 @@ def test_a_message_names_what_fits_and_counts_the_rest() -> None:
     assert len(message) < 330
 
 
-def test_many_probes_are_counted_where_they_do_not_fit() -> None:
+def test_probes_are_counted_if_they_do_not_fit() -> None:
     found = [row(H, critical=True, name=f"p{number:039d}") for number in range(300)]
     _, body = report.ready(View(0, found))
     named = [name for name in body["data"] if name.startswith("p0")]
@@ -187,7 +187,7 @@ def test_a_status_page_for_operators() -> None:
     assert (rejected["stage"], rejected["reason"], rejected["hint"]) == ("import", "r", "h")
 
 
-def test_a_status_page_for_others() -> None:
+def test_a_status_page_for_anonymous_callers() -> None:
     page = shown(operator=False)
     assert page["orders"] == {}
     assert {"summary", "data", "where"}.isdisjoint(page["probes"][0])
@@ -198,7 +198,7 @@ def test_a_status_page_for_others() -> None:
     ]
 
 
-def test_the_verbose_text_shows_summaries_to_operators_only() -> None:
+def test_the_verbose_text_shows_summaries_only_to_operators() -> None:
     failing = ProbeRow(QUEUE.probe, "orders", critical=True, result=ProbeResult(U, "full", "9"))
     found = [DATABASE, QUEUE, failing]
     assert report.verbose(found, passed=False, name="ready", operator=True) == (
@@ -229,16 +229,16 @@ rows = st.lists(
 
 
 @given(rows)
-def test_ready_is_small_and_agrees_with_the_rows(found: list[ProbeRow]) -> None:
-    gating = [each for each in found if each.critical]
+def test_ready_is_small_and_matches_the_rows(found: list[ProbeRow]) -> None:
+    gating = [row for row in found if row.critical]
     code, body = report.ready(View(0, gating))
     assert len(json.dumps(body)) < 4_096
-    assert (code == 503) == any(not each.works for each in gating)
+    assert (code == 503) == any(not row.works for row in gating)
     named = set(body["data"]) - {"status", "timestamp", "omitted"}
-    healthy_named = {each.probe.name for each in gating if each.works} & named
-    failing = {each.probe.name for each in gating if not each.works}
+    healthy_named = {row.probe.name for row in gating if row.works} & named
+    failing = {row.probe.name for row in gating if not row.works}
     if healthy_named - failing:
-        assert failing <= named, "failing words come first"
+        assert failing <= named, "failing probes come first"
 
 
 @given(rows, st.booleans())
@@ -249,7 +249,7 @@ def test_status_is_json_and_never_better_than_its_worst_critical_probe(
         View(0, found), version="1", environment="test", uptime=1, operator=operator
     )
     json.dumps(body)
-    if any(each.critical and not each.works for each in found):
+    if any(row.critical and not row.works for row in found):
         assert body["status"] == "unhealthy"
     assert set(report.FIXED_SECTIONS) <= set(body)
-    assert all(("summary" in each) == operator for each in body["probes"])
+    assert all(("summary" in row) == operator for row in body["probes"])

@@ -1,4 +1,4 @@
-"""Plugins that cannot be loaded, started or stopped cost only themselves."""
+"""Plugins that cannot be loaded, started or stopped affect only themselves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.service
 
 @pytest.fixture(scope="module")
 def rejecting(serve: Serve) -> Iterator[Service]:
-    """A service with everything that cannot be loaded."""
+    """Start a service with every plugin that cannot be loaded."""
     lives = {kind.lower(): f"{LIVES}:{kind}" for kind in REJECTED}
     with serve(
         {**lives, "broken": "aliaport_rogues.import_fails:X", "twin": f"{PROBES}:Raising"},
@@ -68,7 +68,7 @@ def test_colliding_probe_names_reject_both_and_a_critical_one_gates(serve: Serve
 
 @dataclass
 class Hung:
-    """A service whose plugins hang in every stage, and its first responses."""
+    """A service whose plugins hang at every stage, and its first responses."""
 
     service: Service
     health: Response
@@ -94,12 +94,12 @@ def hung(serve: Serve) -> Iterator[Hung]:
         yield Hung(service, health, ready)
 
 
-def test_a_hung_start_up_leaves_health_alone_and_ready_says_starting(hung: Hung) -> None:
+def test_during_a_hung_start_health_works_and_ready_says_starting(hung: Hung) -> None:
     assert hung.health.status == 200
     assert (hung.ready.status, hung.ready.json["error"]["code"]) == (503, "starting")
 
 
-def test_a_hung_import_costs_only_itself(hung: Hung) -> None:
+def test_a_hung_import_affects_only_its_plugin(hung: Hung) -> None:
     row = plugin_rows(hung.service)["importhangs"]
     assert row["stage"] == "import"
     assert "did not finish within 2 s" in row["reason"]
@@ -115,7 +115,7 @@ def test_a_hung_import_costs_only_itself(hung: Hung) -> None:
         ("StartBlocks", "starting", "did not finish within 1.75 s"),
     ],
 )
-def test_a_life_that_hangs_costs_only_itself(
+def test_a_hung_constructor_or_start_affects_only_its_plugin(
     hung: Hung, kind: str, state: str, reason: str
 ) -> None:
     row = plugin_rows(hung.service)[kind.lower()]
@@ -125,7 +125,7 @@ def test_a_life_that_hangs_costs_only_itself(
     assert_unharmed(hung.service)
 
 
-def test_a_failed_start_is_repeated_until_it_works(serve: Serve) -> None:
+def test_a_failed_start_is_retried_until_it_works(serve: Serve) -> None:
     with serve({"late": f"{LIVES}:StartFails"}) as service:
         ready = service.get("/ready")
         if ready.status == 503:
@@ -140,7 +140,7 @@ def test_a_failed_start_is_repeated_until_it_works(serve: Serve) -> None:
 
 @pytest.fixture(scope="module")
 def stopped(serve: Serve) -> Service:
-    """A service that has ended although two of its plugins do not stop."""
+    """Return a service that has exited although two of its plugins do not stop."""
     kinds = ("StopHangs", "StopBlocks")
     with serve({kind.lower(): f"{LIVES}:{kind}" for kind in kinds}) as service:
         end(service)
@@ -148,7 +148,7 @@ def stopped(serve: Serve) -> Service:
 
 
 @pytest.mark.parametrize("kind", ["StopHangs", "StopBlocks"])
-def test_a_stop_that_hangs_does_not_delay_the_exit(stopped: Service, kind: str) -> None:
+def test_a_hung_stop_does_not_delay_the_exit(stopped: Service, kind: str) -> None:
     (failed,) = [
         event for event in stopped.events("plugin.stop_failed") if event["plugin"] == kind.lower()
     ]

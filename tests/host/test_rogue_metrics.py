@@ -1,4 +1,4 @@
-"""Bad collectors cost only their own families."""
+"""Bad collectors affect only their own families."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.service
 
 @dataclass
 class Flooded:
-    """A service with hostile collectors, and the second page of its metrics."""
+    """A service with hostile collectors, and its second metrics page."""
 
     service: Service
     page: str
@@ -52,7 +52,7 @@ def test_floods_and_hostile_values_leave_a_valid_page(flooded: Flooded) -> None:
 
 
 @pytest.mark.needs("promtool")
-def test_promtool_accepts_the_page_but_for_two_names_of_the_specification(
+def test_promtool_accepts_the_page_except_for_two_specified_names(
     flooded: Flooded,
 ) -> None:
     promtool = str(shutil.which("promtool"))
@@ -68,14 +68,14 @@ def test_promtool_accepts_the_page_but_for_two_names_of_the_specification(
         f'aliaport_currency_sync_{word} counter metrics should have "_total" suffix'
         for word in ("failure", "success")
     }
-    # A page that does not parse is an error of its own, not a complaint.
+    # A page that does not parse is a different error, not a complaint.
     broken = subprocess.run(
         [promtool, "check", "metrics"], input='x{a="}', capture_output=True, text=True, timeout=60
     )
     assert broken.returncode != 0
 
 
-def test_a_hanging_collector_costs_its_own_families_only(serve: Serve) -> None:
+def test_a_hanging_collector_affects_only_its_own_families(serve: Serve) -> None:
     with serve({"hangcollect": "aliaport_rogues.bad_metrics:HangCollect"}) as service:
         headers = {"X-Prometheus-Scrape-Timeout-Seconds": "1"}
         page = service.get("/metrics", headers=headers, timeout=1.0).text

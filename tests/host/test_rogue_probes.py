@@ -1,4 +1,4 @@
-"""Bad probes cost only themselves."""
+"""Bad probes affect only themselves."""
 
 import http.client
 import socket
@@ -52,7 +52,7 @@ def run_faults(serve: Serve, *kinds: str) -> Iterator[Faulty]:
 
 
 def assert_named(faulty: Faulty, kind: str) -> None:
-    """The fault is reported with its code and line, at first and afterwards."""
+    """Check that the fault is reported with its code and line, in the first run and later."""
     code, then, line = FAULTS[kind]
     name = f"rogue_{kind.lower()}"
     item, again = faulty.first[name], faulty.second[name]
@@ -65,19 +65,19 @@ def assert_named(faulty: Faulty, kind: str) -> None:
 
 @pytest.fixture(scope="module")
 def faulty(serve: Serve) -> Iterator[Faulty]:
-    """A service with all faults but the one that would take a processor from all other tests."""
+    """Run a service with all faults except the one that would keep a processor busy."""
     with run_faults(serve, *FAULTS.keys() - {"Spinning"}) as faulty:
         yield faulty
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS.keys() - {"Spinning"}))
-def test_a_bad_probe_is_named_with_its_line_and_harms_nobody(faulty: Faulty, kind: str) -> None:
+def test_a_bad_probe_is_reported_with_its_line_and_harms_nobody(faulty: Faulty, kind: str) -> None:
     assert_named(faulty, kind)
     assert "geheim" not in faulty.service.get("/status").text
     assert_unharmed(faulty.service)
 
 
-def test_a_spinning_and_a_blocking_plugin_are_named_and_leave_the_others_their_answers(
+def test_a_spinning_and_a_blocking_plugin_are_named_and_the_others_still_respond(
     serve: Serve,
 ) -> None:
     with run_faults(serve, "Spinning", "Blocking") as faulty:
@@ -97,11 +97,13 @@ def healing(serve: Serve) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("kind", HEALING)
-def test_a_probe_that_hurts_its_own_loop_or_process_heals(healing: Service, kind: str) -> None:
+def test_a_probe_recovers_from_damage_to_its_own_loop_or_process(
+    healing: Service, kind: str
+) -> None:
     for _ in range(3):
-        answer = healing.get(f"/status/rogue_{kind.lower()}")
-        assert answer.json["data"]["code"] == "ok", (answer.text, healing.output())
-        assert len(answer.text) < 12_000
+        response = healing.get(f"/status/rogue_{kind.lower()}")
+        assert response.json["data"]["code"] == "ok", (response.text, healing.output())
+        assert len(response.text) < 12_000
     assert_unharmed(healing)
     events = [event for event in healing.events() if event.get("plugin") == kind.lower()]
     if kind in ("CallbackExiting", "TaskExiting"):
@@ -121,7 +123,7 @@ def test_tasks_are_counted_and_capped(serve: Serve) -> None:
         assert_unharmed(service)
 
 
-def test_nothing_leaks_over_a_thousand_calls_of_a_stuck_probe(serve: Serve) -> None:
+def test_a_thousand_calls_of_a_stuck_probe_leak_nothing(serve: Serve) -> None:
     with serve(of_probes("Threaded", "Raising")) as service:
         proc = Path(f"/proc/{service.process.pid}")
 
@@ -153,7 +155,7 @@ def test_nothing_leaks_over_a_thousand_calls_of_a_stuck_probe(serve: Serve) -> N
 
 @dataclass
 class Held:
-    """A service with one plugin that closes its loop and one that holds it; the first rows."""
+    """A service with one plugin that closes its loop and one that blocks it, and the first rows."""
 
     service: Service
     first: dict[str, dict[str, Any]]
@@ -171,12 +173,12 @@ def test_a_plugin_that_closes_its_loop_gets_a_new_one(held: Held) -> None:
     assert first["code"] in ("error", "timeout", "stuck"), first
     held.service.wait_for(
         lambda: held.service.get("/status/rogue_closing").json["data"]["code"] == "ok",
-        "a new loop serves",
+        "a new loop runs",
     )
     assert_unharmed(held.service)
 
 
-def test_a_sibling_on_a_held_loop_is_blocked_and_names_the_holder(held: Held) -> None:
+def test_a_probe_on_a_blocked_loop_names_the_call_that_blocks_it(held: Held) -> None:
     rows = held.first
     assert rows["blocker"]["code"] == "timeout"
     assert rows["sibling"]["code"] == "blocked"
@@ -184,12 +186,12 @@ def test_a_sibling_on_a_held_loop_is_blocked_and_names_the_holder(held: Held) ->
     assert_unharmed(held.service)
 
 
-def test_a_forked_child_holds_neither_the_port_nor_a_connection(serve: Serve) -> None:
+def test_a_forked_child_keeps_neither_the_port_nor_a_connection_open(serve: Serve) -> None:
     with serve(of_probes("LongFork")) as service:
         child = service.get("/status/rogue_longfork").json["data"]["data"]["child"]
         assert_unharmed(service)
         end(service)
-        assert Path(f"/proc/{child}").exists(), "the child lives on"
+        assert Path(f"/proc/{child}").exists(), "the child is still alive"
         with socket.socket() as again:
             again.bind(("127.0.0.1", service.port))
             again.listen()

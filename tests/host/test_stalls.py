@@ -1,4 +1,4 @@
-"""Code that holds up the HTTP loop is named by the log, and a pause harms nothing."""
+"""The log names code that stalls the HTTP loop, and a pause of the process harms nothing."""
 
 import signal
 import threading
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.service
 
 
 @pytest.mark.parametrize("kind", ["Gil", "GilAsleep"])
-def test_code_that_holds_the_interpreter_is_named_by_the_log(serve: Serve, kind: str) -> None:
+def test_the_log_names_code_that_holds_the_interpreter(serve: Serve, kind: str) -> None:
     with serve(of_probes(kind), stall_timeout=0.5) as service:
 
         def named() -> list[dict[str, Any]]:
-            # On a busy machine the thread that takes down the lines may come too late once.
+            # On a busy machine the thread that records the lines may be too late once.
             service.get(f"/status/rogue_{kind.lower()}", timeout=60)
             stalls = service.events("http_loop.stalled")
             return [event for event in stalls if "bad_probes.py" in event.get("threads", "")]
@@ -29,7 +29,7 @@ def test_code_that_holds_the_interpreter_is_named_by_the_log(serve: Serve, kind:
         assert_unharmed(service)
 
 
-def test_a_blocked_loop_is_named_while_it_is_blocked(launch: Launch, tmp_path: Path) -> None:
+def test_a_blocked_loop_is_reported_while_it_is_blocked(launch: Launch, tmp_path: Path) -> None:
     service = launch(
         apps={"greeter": "aliaport_rogues.mounted:app"},
         environ={"ALIAPORT_PLUGIN_LIMITS__STALL_TIMEOUT": "0.5"},
@@ -59,10 +59,10 @@ def test_a_blocked_loop_is_named_while_it_is_blocked(launch: Launch, tmp_path: P
 
 def test_a_service_survives_pauses_while_its_threads_run(serve: Serve) -> None:
     with serve(of_probes("Recursing"), stall_timeout=0.5) as service:
-        service.get("/status")  # from here on a thread makes and drops frames
+        service.get("/status")  # from now on a thread creates and drops frames
         for _ in range(20):
             service.signal(signal.SIGSTOP)
-            time.sleep(0.55)  # longer than the stall timeout: that is the case
+            time.sleep(0.55)  # longer than the stall timeout, as in the fault
             service.signal(signal.SIGCONT)
             assert service.get("/health", timeout=60).status == 200, service.output()
         assert service.events("http_loop.stalled"), "no pause was longer than the timeout"

@@ -5,8 +5,12 @@ import re
 import pytest
 import yaml
 from aliaport_currency_sync.config import RatesConfig
+from aliaport_db.config import DbConfig
+from aliaport_db.plugin import DbPlugin
 from aliaport_operations.config import ApiConfig
 
+from aliaport.postgres import ReconnectingConnection
+from aliaport.testing import make_context
 from tests.kubernetes.render import KUBERNETES, Resource, build, one, pod_spec
 from tests.kubernetes.service_side import SECRETS, container
 
@@ -22,11 +26,11 @@ def beside_the_pool(plugin: str) -> int:
 
 
 def connections() -> dict[str, int]:
-    """The most connections of one replica; the plugin db has one for each of its three links."""
-    links = (PLUGINS / "db/src/aliaport_db/plugin.py").read_text()
-    assert "for link in (self._probe, self._statistics, self._size):" in links
+    """Return the maximum number of connections of one replica, by plugin."""
+    context = make_context("db", database_url="postgresql://nobody@127.0.0.1:1/none")
+    held = vars(DbPlugin(DbConfig(), context)).values()
     return {
-        "db": 3,
+        "db": sum(isinstance(value, ReconnectingConnection) for value in held),
         "currency_sync": beside_the_pool("currency-sync") + RatesConfig().pool_size,
         "operations": beside_the_pool("operations") + ApiConfig().pool_size,
     }

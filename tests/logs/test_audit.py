@@ -1,4 +1,4 @@
-"""The audit log: on the disk before it is confirmed, or refused."""
+"""The audit log: an event is on disk before it is confirmed, or it is refused."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from tests.support.ecs import parsed
 from tests.support.logs import audit_of, log_file
 
 
-async def test_an_audit_event_is_on_the_disk_before_it_is_confirmed(tmp_path: Path) -> None:
+async def test_an_audit_event_is_on_disk_before_it_is_confirmed(tmp_path: Path) -> None:
     audit, writer = audit_of(log_file(tmp_path))
     audit.record("user.disabled", user="ayşe", password="geheim")
     text = (tmp_path / "app.log").read_text()
@@ -45,14 +45,14 @@ def test_an_action_that_cannot_be_recorded_is_refused(
         patch.setattr("aliaport.logs.files.os.write", failing)
         with pytest.raises(AuditError, match="No space left on device; free disk space"):
             audit.record("second")
-    assert (tmp_path / "app.log").read_bytes() == before, "half a record is taken back"
+    assert (tmp_path / "app.log").read_bytes() == before, "half a record is removed"
     assert writer.refused == 1
     audit.record("third")
     lines = (tmp_path / "app.log").read_bytes().splitlines(keepends=True)
     assert [parsed(line)["message"] for line in lines] == ["log.opened", "first", "third"]
 
 
-async def test_a_stalled_disk_refuses_in_time(
+async def test_an_event_is_refused_in_time_if_the_disk_stalls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aliaport.logs.audit.RECORD_TIMEOUT", 0.2)
@@ -68,7 +68,7 @@ async def test_a_stalled_disk_refuses_in_time(
     gate.set()
 
 
-def test_a_reopening_that_fails_ends_neither_the_thread_nor_the_log(tmp_path: Path) -> None:
+def test_a_failed_reopening_stops_neither_the_thread_nor_the_log(tmp_path: Path) -> None:
     audit, writer = audit_of(log_file(tmp_path))
 
     def fail() -> None:

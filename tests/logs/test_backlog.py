@@ -1,4 +1,4 @@
-"""What waits for the disk: bounded, the least important dropped first, told afterwards."""
+"""The backlog: bounded, drops the least important events first, and reports them afterwards."""
 
 import threading
 import time
@@ -24,26 +24,26 @@ def test_a_full_backlog_drops_the_least_important_first() -> None:
         backlog.put(entry(number, "warning"))
     assert len(backlog) <= 1_000
     kept = backlog.take(2_000)
-    levels = [each.level for each in kept]
+    levels = [event.level for event in kept]
     assert levels.count("error") == 300
     assert levels.count("warning") == 500
     assert levels.count("debug") == 0
     assert backlog.dropped["error"] == backlog.dropped["warning"] == 0
     assert sum(backlog.dropped.values()) + len(kept) == 3_500
-    order = [each.fields["number"] for each in kept]
-    assert order == sorted(order), "what is kept stays in its order"
+    order = [event.fields["number"] for event in kept]
+    assert order == sorted(order), "the kept events stay in order"
 
 
 def test_long_texts_are_bounded_by_their_weight() -> None:
     backlog = Backlog(lambda: None)
     for number in range(10_000):
-        each = entry(number, text="x" * 8_000)
-        each.weight = 8_000
-        backlog.put(each)
+        event = entry(number, text="x" * 8_000)
+        event.weight = 8_000
+        backlog.put(event)
     assert len(backlog) <= 8_000
 
 
-def test_dropped_events_are_told_afterwards(tmp_path: Path) -> None:
+def test_dropped_events_are_reported_afterwards(tmp_path: Path) -> None:
     file = log_file(tmp_path)
     gate = threading.Event()
     write = file.write
@@ -54,17 +54,17 @@ def test_dropped_events_are_told_afterwards(tmp_path: Path) -> None:
     wait_until(lambda: writer.state.busy_since is not None, "the disk stalls")
     for number in range(1, 1_000):
         writer.put(entry(number))
-    assert writer.state.busy_since is not None, "all were put while the disk stalled"
+    assert writer.state.busy_since is not None, "all events were queued while the disk stalled"
     gate.set()
     assert writer.flush(10)
     lines = [parsed(line) for line in (tmp_path / "app.log").read_bytes().splitlines(keepends=True)]
-    (told,) = [line for line in lines if line["message"] == "log.dropped"]
+    (report,) = [line for line in lines if line["message"] == "log.dropped"]
     dropped = sum(writer.backlog.dropped.values())
-    assert told["aliaport.numbers.dropped"] == dropped > 0
+    assert report["aliaport.numbers.dropped"] == dropped > 0
     assert len(numbers(tmp_path / "app.log")) == 1_000 - dropped
 
 
-async def test_a_stuck_write_and_drops_are_judged(
+async def test_a_stuck_write_and_drops_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aliaport.logs.health.BLOCKED_AFTER", 0.1)
@@ -81,7 +81,7 @@ async def test_a_stuck_write_and_drops_are_judged(
     writer.put(entry(0))
     wait_until(lambda: writer.state.busy_since is not None, "the write has begun")
     since = writer.state.busy_since
-    wait_until(lambda: since is not None and time.monotonic() - since > 0.1, "it takes long")
+    wait_until(lambda: since is not None and time.monotonic() - since > 0.1, "the write takes long")
     check = await health.check()
     assert (check.status, check.code) == ("unhealthy", "blocked")
     assert health.samples()["aliaport_log_failing"] == {("app.log",): 1.0}

@@ -1,4 +1,4 @@
-"""The log files themselves: real files, real disks that fill up, real processes that are killed."""
+"""The log files: real files, real disks that fill up, real processes that are killed."""
 
 import errno
 import fcntl
@@ -24,7 +24,7 @@ from tests.support.tmpfs import run_on_tmpfs
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
-def test_every_file_begins_with_a_line_of_its_own_that_is_longer_than_a_fingerprint(
+def test_every_file_begins_with_a_unique_line_longer_than_a_fingerprint(
     tmp_path: Path,
 ) -> None:
     writer = writer_of(log_file(tmp_path, rotate_bytes=4_000))
@@ -43,18 +43,18 @@ def test_every_file_begins_with_a_line_of_its_own_that_is_longer_than_a_fingerpr
     assert sorted(numbers(*files)) == list(range(40))
 
 
-def test_a_new_day_is_a_new_file(tmp_path: Path) -> None:
+def test_a_new_day_starts_a_new_file(tmp_path: Path) -> None:
     file = log_file(tmp_path)
     file.write(LINES.line(entry(1)))
     file.reopen()
     yesterday = time.time() - 86_400
     os.utime(tmp_path / "app.log", (yesterday, yesterday))
-    assert file.write(LINES.line(entry(2))), "it was rotated"
+    assert file.write(LINES.line(entry(2))), "the file was rotated"
     (old,) = rotated_files(tmp_path)
     assert (numbers(old), numbers(tmp_path / "app.log")) == ([1], [2])
 
 
-def test_a_clock_that_steps_back_rotates_nothing(
+def test_a_clock_that_goes_back_rotates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = log_file(tmp_path)
@@ -67,7 +67,7 @@ def test_a_clock_that_steps_back_rotates_nothing(
     assert numbers(tmp_path / "app.log") == [1, 2, 2, 2]
 
 
-def test_a_restart_goes_on_in_the_same_file_and_mends_a_torn_line(tmp_path: Path) -> None:
+def test_a_restart_continues_the_file_and_ends_a_torn_line(tmp_path: Path) -> None:
     file = log_file(tmp_path)
     file.write(LINES.line(entry(1)))
     with (tmp_path / "app.log").open("ab") as stream:
@@ -75,11 +75,11 @@ def test_a_restart_goes_on_in_the_same_file_and_mends_a_torn_line(tmp_path: Path
     log_file(tmp_path).write(LINES.line(entry(2)))
     lines = (tmp_path / "app.log").read_bytes().splitlines(keepends=True)
     assert len(lines) == 4
-    assert parsed(lines[3])["aliaport.numbers.number"] == 2, "only the torn line is spoilt"
+    assert parsed(lines[3])["aliaport.numbers.number"] == 2, "only the torn line is invalid"
 
 
 @pytest.mark.parametrize("how", ["moved", "deleted", "folder", "replaced"])
-def test_a_file_taken_away_is_made_anew_at_once(tmp_path: Path, how: str) -> None:
+def test_a_removed_file_is_recreated_at_once(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
     file = log_file(folder)
@@ -99,14 +99,14 @@ def test_a_file_taken_away_is_made_anew_at_once(tmp_path: Path, how: str) -> Non
     assert parsed(live.read_bytes().splitlines(keepends=True)[0])["message"] == "log.opened"
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "app.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         log_file(tmp_path).open()
 
 
-def test_an_interrupted_line_is_whole_in_the_next_file(tmp_path: Path) -> None:
-    """The first half is on a file that is then moved away: the whole line stands in the new one."""
+def test_an_interrupted_line_is_complete_in_the_next_file(tmp_path: Path) -> None:
+    """Write half a line, move the file away: the new file must have the whole line."""
     file = log_file(tmp_path)
     file.write(LINES.line(entry(1)))
     real = os.write
@@ -153,7 +153,7 @@ def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
     os.close(lock)
 
 
-def test_a_burst_of_fifty_thousand_events_is_written_whole(tmp_path: Path) -> None:
+def test_a_burst_of_fifty_thousand_events_is_written_completely(tmp_path: Path) -> None:
     writer = writer_of(log_file(tmp_path, rotate_bytes=10_000_000))
     for number in range(50_000):
         writer.put(entry(number))
@@ -163,14 +163,14 @@ def test_a_burst_of_fifty_thousand_events_is_written_whole(tmp_path: Path) -> No
     assert sorted(numbers(*files)) == list(range(50_000))
 
 
-def test_many_threads_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_many_threads_lose_and_repeat_nothing(tmp_path: Path) -> None:
     writer = writer_of(log_file(tmp_path, rotate_bytes=200_000))
 
     def put(thread: int) -> None:
         for number in range(2_000):
             writer.put(entry(thread * 2_000 + number))
 
-    threads = [threading.Thread(target=put, args=(each,)) for each in range(8)]
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -181,21 +181,21 @@ def test_many_threads_lose_and_double_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_full_disk_holds_nobody_and_loses_what_it_must(tmp_path: Path) -> None:
+def test_a_full_disk_blocks_nobody_and_loses_only_what_it_must(tmp_path: Path) -> None:
     story = json.loads(run_on_tmpfs(SUPPORT / "full_disk.py", tmp_path / "small", "16m"))
     assert story["fault"] == errno.ENOSPC
-    assert story["longest_s"] < 10, "a call that logs waited for the disk, which stays full"
+    assert story["max_s"] < 10, "a call that logs waited for the disk, which stays full"
     assert "No space left on device" in story["audit"]
     assert story["audited"] == ["log.opened", "before", "after"]
     assert {"before", "during", "after", "log.opened"} <= set(story["messages"])
-    assert story["during"] == sorted(set(story["during"])), "each line once, in its order"
+    assert story["during"] == sorted(set(story["during"])), "each line once, in order"
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_folder_that_only_reads_is_a_start_up_error_with_the_way_out(tmp_path: Path) -> None:
-    told = run_on_tmpfs(SUPPORT / "read_only.py", tmp_path / "small", "64k")
-    assert "cannot be written: Read-only file system" in told
-    assert "set ALIAPORT_LOG__FOLDER" in told
+def test_a_read_only_folder_is_a_start_up_error_with_the_fix(tmp_path: Path) -> None:
+    output = run_on_tmpfs(SUPPORT / "read_only.py", tmp_path / "small", "64k")
+    assert "cannot be written: Read-only file system" in output
+    assert "set ALIAPORT_LOG__FOLDER" in output
 
 
 SCRIPT = """
@@ -216,7 +216,7 @@ for number in range(3_000):
     ("end", "code"),
     [("sys.exit(3)", 3), ("raise RuntimeError('token=geheim123')", 1), ("pass", 0)],
 )
-def test_nothing_is_lost_however_the_interpreter_ends(tmp_path: Path, end: str, code: int) -> None:
+def test_nothing_is_lost_however_the_interpreter_exits(tmp_path: Path, end: str, code: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT + end, str(tmp_path)],
         capture_output=True, text=True, timeout=60,
@@ -238,7 +238,7 @@ def test_after_sigkill_at_most_the_queue_is_lost(tmp_path: Path) -> None:
     assert set(range(3_000)) <= set(numbers(tmp_path / "app.log"))
 
 
-def test_the_writer_survives_a_fault_of_its_own(
+def test_the_writer_survives_its_own_errors(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     writer = writer_of(log_file(tmp_path))

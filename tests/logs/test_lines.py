@@ -89,14 +89,14 @@ def test_any_event_is_one_valid_line(name: str, fields: dict[str, Any]) -> None:
     assert found["event.dataset"] == "aliaport.app"
 
 
-def test_what_has_no_text_at_all_is_named() -> None:
+def test_a_value_without_any_text_is_named() -> None:
     found = line(alone=HostileTwice(), inside=[HostileTwice()], among={HostileTwice()})
     assert "HostileTwice that cannot be shown" in found["labels.alone"]
     assert "cannot be shown" in found["labels.inside"]
     assert "cannot be shown" in found["labels.among"]
 
 
-def test_numbers_beyond_all_bounds_are_named() -> None:
+def test_numbers_out_of_range_are_named() -> None:
     found = line(huge=10**5000, inside=[10**5000], large=2**70, nan=math.nan)
     assert "integer of 16610 bits" in found["labels.huge"]
     assert found["labels.inside"]
@@ -116,11 +116,11 @@ def test_deep_nesting_and_cycles_are_one_valid_line(depth: int) -> None:
     assert found["labels.cycle"]
 
 
-def test_every_field_of_the_schema_is_there_with_its_type() -> None:
+def test_every_field_of_the_schema_has_its_type() -> None:
     assert {name: ECS[name] for name in ECS_FIELDS} == dict(ECS_FIELDS)
 
 
-def test_names_in_code_become_those_of_the_schema() -> None:
+def test_names_in_code_become_names_of_the_schema() -> None:
     found = line(
         "probe.changed", plugin="db", critical=True, reason="down", running_s=0.25, extra="x", n=7
     )
@@ -131,7 +131,7 @@ def test_names_in_code_become_those_of_the_schema() -> None:
     assert found["labels.extra"] == "x"
 
 
-def test_a_field_of_another_type_than_the_schema_s_stands_elsewhere() -> None:
+def test_a_field_with_another_type_than_in_the_schema_is_stored_elsewhere() -> None:
     found = line(critical="yes", **{"http.response.status_code": "many", "client.ip": "nobody"})
     assert found["labels.critical"] == "yes"
     assert found["labels.http_response_status_code"] == "many"
@@ -149,8 +149,8 @@ def test_times_are_utc_with_microseconds_and_ids_unique() -> None:
     found = [parsed(FORMAT.line(entry)) for _ in range(1000)]
     assert found[0]["@timestamp"] == "2026-11-25T04:26:14.000001Z"
     assert datetime.fromisoformat(found[0]["@timestamp"]).tzinfo is not None
-    assert len({each["event.id"] for each in found}) == 1000
-    assert all(len(each["event.id"]) <= 40 for each in found)
+    assert len({fields["event.id"] for fields in found}) == 1000
+    assert all(len(fields["event.id"]) <= 40 for fields in found)
 
 
 def test_long_texts_and_many_fields_are_bounded() -> None:
@@ -185,7 +185,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("text", SECRETS)
-def test_secrets_are_taken_out_by_their_form(text: str) -> None:
+def test_secrets_are_redacted_by_their_form(text: str) -> None:
     secret = SECRETS[text]
     assert secret not in redact(text)
     for fields in (
@@ -211,11 +211,11 @@ def test_secrets_are_taken_out_by_their_form(text: str) -> None:
         "a/b:c@d",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_other_text_is_not_redacted(text: str) -> None:
     assert redact(text) == text
 
 
-def test_identity_numbers_are_told_by_their_check_digits() -> None:
+def test_identity_numbers_are_recognized_by_their_check_digits() -> None:
     assert is_identity_number("10000000146")
     assert not is_identity_number("10000000145")
     assert not is_identity_number("10000000156")
@@ -225,7 +225,7 @@ def test_identity_numbers_are_told_by_their_check_digits() -> None:
     "name", ["password", "db_password", "passwd", "status_token", "authorization", "cookie",
              "set_cookie", "api_key", "secret", "sentry_dsn", "session_id", "PRIVATE_KEY"]
 )  # fmt: skip
-def test_secrets_are_taken_out_by_the_name_of_their_field(name: str) -> None:
+def test_secrets_are_redacted_by_the_name_of_their_field(name: str) -> None:
     assert is_secret_name(name)
     assert "geheim" not in str(line(**{name: "geheim"}))
 
@@ -233,7 +233,7 @@ def test_secrets_are_taken_out_by_the_name_of_their_field(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["author", "passenger", "compass", "probe", "key_count", "session"]
 )
-def test_other_names_are_no_secrets(name: str) -> None:
+def test_other_field_names_are_not_redacted(name: str) -> None:
     assert not is_secret_name(name)
 
 
@@ -250,7 +250,7 @@ def test_the_terminal_shows_control_characters_and_no_secrets() -> None:
     assert "geheim" not in shown
     assert "\x1b" not in shown
     assert "\x07" not in shown
-    assert shown.count("\n") == 3, "only a traceback has line feeds of its own"
+    assert shown.count("\n") == 3, "only a traceback has line feeds"
     assert "İş" in shown
 
 
@@ -264,7 +264,7 @@ def test_the_terminal_shows_control_characters_and_no_secrets() -> None:
     st.sampled_from(["curl/8", "token=geheim123", ""]) | st.text(),
     st.booleans(),
 )
-def test_a_request_s_short_way_gives_the_same_line(
+def test_the_fast_path_of_requests_writes_the_same_line(
     method: str, path: str, status: int, seconds: float, size: int, client: str, agent: str,
     identified: bool,
 ) -> None:  # fmt: skip
@@ -283,7 +283,7 @@ def test_a_request_s_short_way_gives_the_same_line(
     assert "geheim123" not in str(short)
 
 
-def test_an_entry_that_makes_no_line_is_told_in_its_place() -> None:
+def test_an_entry_without_a_valid_line_is_reported_in_its_place() -> None:
     fields: dict[Any, Any] = {5: "no name is a number"}
     found = parsed(FORMAT.line(Entry(0, "error", Importance.ERROR, "odd.event", fields, None)))
     assert found["message"] == "log.unwritable"

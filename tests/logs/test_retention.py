@@ -1,4 +1,4 @@
-"""What becomes of rotated files."""
+"""Retention: which rotated files are compressed and deleted, and when."""
 
 import gzip
 import os
@@ -22,23 +22,23 @@ def test_retention_by_age_keeps_the_newest_and_the_audit_log_longer() -> None:
         rotated("d", 31, live="audit.log"), rotated("e", 100, live="audit.log"),
         rotated("f", 400, live="api.log"),
     ]  # fmt: skip
-    gone = {str(each.path) for each in expired(files, 0, KEPT, 1e9)}
+    gone = {str(file.path) for file in expired(files, 0, KEPT, 1e9)}
     assert gone == {"a", "b", "e"}
 
 
-def test_retention_by_size_takes_the_oldest_and_the_audit_log_last() -> None:
+def test_retention_by_size_deletes_the_oldest_and_the_audit_log_last() -> None:
     files = [
         *(rotated(f"app{age}", age, 300) for age in (1, 2, 3, 4)),
         *(rotated(f"audit{age}", age, 300, "audit.log") for age in (5, 6)),
     ]
-    gone = [str(each.path) for each in expired(files, 200, KEPT, 1e9)]
+    gone = [str(file.path) for file in expired(files, 200, KEPT, 1e9)]
     assert gone == ["app4", "app3", "app2", "audit6"]
     assert expired(files, 10**9, KEPT, 1e9)[-1].path.name == "audit6", (
         "the newest are never removed"
     )
 
 
-def test_compression_keeps_content_time_and_mode_and_leaves_no_half(tmp_path: Path) -> None:
+def test_compression_keeps_content_time_and_mode_and_leaves_no_partial_file(tmp_path: Path) -> None:
     path = tmp_path / "app.log.20261125T101500Z-0123abcd"
     path.write_bytes(b"line\n" * 10_000)
     path.chmod(0o640)
@@ -71,7 +71,7 @@ def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
-def test_a_thread_does_so_by_itself_and_when_a_file_was_rotated(tmp_path: Path) -> None:
+def test_a_thread_does_so_at_start_and_after_each_rotation(tmp_path: Path) -> None:
     def old(number: int) -> Path:
         path = tmp_path / f"app.log.20260101T101500Z-{number:08x}"
         path.write_bytes(b"line\n")
@@ -81,8 +81,8 @@ def test_a_thread_does_so_by_itself_and_when_a_file_was_rotated(tmp_path: Path) 
     (first, newest) = old(1), old(1_000)
     retention = Retention(tmp_path, Kept({"app.log": 30}, 10**9), ("app.log",))
     packed = newest.with_name(f"{newest.name}.gz")
-    wait_until(lambda: packed.exists() and not first.exists(), "it looks when it begins")
+    wait_until(lambda: packed.exists() and not first.exists(), "it runs at the start")
     second = old(2)
     retention.look()
-    wait_until(lambda: not second.exists(), "it looks when a file was rotated")
+    wait_until(lambda: not second.exists(), "it runs after a rotation")
     assert [path for path in tmp_path.iterdir() if path.suffix == ".gz"] == [packed]

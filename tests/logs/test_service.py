@@ -1,4 +1,4 @@
-"""The log of the whole service: which event stands where, with whose identity, without secrets."""
+"""The log of the whole service: each event in its file, with its identity, without secrets."""
 
 import http.client
 import json
@@ -31,7 +31,7 @@ TOKEN = "a-very-secret-token-of-ours"
 
 
 def lines(service: Service) -> dict[str, list[dict[str, Any]]]:
-    """The lines of each file, each held against the schema, those of other processes too."""
+    """Return the lines of each file, checked against the schema, including those of other processes."""
     folder = service.folder / "logs"
     return {
         name: [parsed(line) for line in (folder / name).read_bytes().splitlines(keepends=True)]
@@ -46,57 +46,59 @@ def ended(service: Service) -> dict[str, list[dict[str, Any]]]:
 
 
 @dataclass(frozen=True)
-class Told:
-    """The log lines and responses of a service that has ended."""
+class Run:
+    """The log lines and responses of a service that has exited."""
 
     lines: dict[str, list[dict[str, Any]]]
-    answers: dict[str, Response]
+    responses: dict[str, Response]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The life of a service with a plugin that logs, a rejected one and an app."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a service with a plugin that logs, a rejected plugin and an app."""
     identity = {"X-Request-ID": "order-4711", "traceparent": PARENT}
     with running(
-        tmp_path_factory.mktemp("told"),
+        tmp_path_factory.mktemp("finished"),
         {**TALKING, "broken": "aliaport_rogues.import_fails:X"},
         {"greeter": "aliaport_rogues.mounted:app"},
         environ={"ALIAPORT_STATUS_TOKEN": TOKEN},
         config=patient("on_loop", "in_thread"),
     ) as service:
         service.get("/greeter/greet/x")
-        answers = {
+        responses = {
             "/status": service.get("/status", headers=identity),
             "/greeter/fail": service.get("/greeter/fail", headers=identity),
             "/nothing": service.get("/nothing"),
         }
         service.wait_events("talking.in_job")
-        return Told(ended(service), answers)
+        return Run(ended(service), responses)
 
 
-def test_every_event_stands_in_one_file_and_fits_the_schema(told: Told) -> None:
-    ids = [line["event.id"] for each in told.lines.values() for line in each]
+def test_every_event_is_in_one_file_and_matches_the_schema(finished: Run) -> None:
+    ids = [line["event.id"] for lines in finished.lines.values() for line in lines]
     assert len(set(ids)) == len(ids)
-    for name, each in told.lines.items():
-        assert {line["event.dataset"] for line in each} == {f"aliaport.{name.removesuffix('.log')}"}
-        assert each[0]["message"] == "log.opened"
-    assert {line["log.level"] for line in told.lines["error.log"][1:]} == {"error"}
-    assert {line["message"] for line in told.lines["error.log"][1:]} == {
+    for name, lines in finished.lines.items():
+        assert {line["event.dataset"] for line in lines} == {
+            f"aliaport.{name.removesuffix('.log')}"
+        }
+        assert lines[0]["message"] == "log.opened"
+    assert {line["log.level"] for line in finished.lines["error.log"][1:]} == {"error"}
+    assert {line["message"] for line in finished.lines["error.log"][1:]} == {
         "plugin.rejected", "request.failed", "talking.failed",
     }  # fmt: skip
-    assert {line["message"] for line in told.lines["api.log"][1:]} == {"request.answered"}
-    assert not {line["log.level"] for line in told.lines["app.log"]} & {"error"}
-    everything = json.dumps(told.lines)
+    assert {line["message"] for line in finished.lines["api.log"][1:]} == {"request.answered"}
+    assert not {line["log.level"] for line in finished.lines["app.log"]} & {"error"}
+    everything = json.dumps(finished.lines)
     assert "geheim123" not in everything
     assert "abcdefghijkl" not in everything
     constant = re.compile(r"[a-z_]+\.[a-z_]+")
-    for each in told.lines.values():
-        for line in each:
-            assert constant.fullmatch(line["message"]), "names are constant"
+    for lines in finished.lines.values():
+        for line in lines:
+            assert constant.fullmatch(line["message"]), "event names are constant"
 
 
-def test_the_audit_log_tells_what_was_loaded_applied_and_drained(told: Told) -> None:
-    found = told.lines["audit.log"]
+def test_the_audit_log_records_loading_configuration_and_drain(finished: Run) -> None:
+    found = finished.lines["audit.log"]
     loads = {
         line["aliaport.plugin"]: line["event.outcome"]
         for line in found
@@ -109,28 +111,30 @@ def test_the_audit_log_tells_what_was_loaded_applied_and_drained(told: Told) -> 
     assert applied["labels.config_environment"] == "development"
     selection = json.loads(applied["labels.config_selection"])
     assert selection["allow"] == ["talking", "broken", "greeter"]
-    assert TOKEN not in json.dumps(told.lines)
+    assert TOKEN not in json.dumps(finished.lines)
     assert [line["message"] for line in found][-1] == "service.drain_started"
     (own,) = [line for line in found if line["message"] == "talking.audited"]
     assert (own["user.name"], own["aliaport.plugin"]) == ("ayşe", "talking")
 
 
-def test_the_identity_of_a_request_is_in_its_lines_answer_and_errors(told: Told) -> None:
-    answer = told.answers["/status"]
-    assert answer.headers["X-Request-ID"] == "order-4711"
-    assert re.fullmatch(rf"00-{TRACE}-[0-9a-f]{{16}}-01", answer.headers["traceparent"])
-    assert answer.headers["traceparent"] != PARENT, "our span is another one"
-    error = told.answers["/greeter/fail"].json["error"]
+def test_the_identity_of_a_request_is_in_its_lines_response_and_errors(finished: Run) -> None:
+    response = finished.responses["/status"]
+    assert response.headers["X-Request-ID"] == "order-4711"
+    assert re.fullmatch(rf"00-{TRACE}-[0-9a-f]{{16}}-01", response.headers["traceparent"])
+    assert response.headers["traceparent"] != PARENT, "the span is a new one"
+    error = finished.responses["/greeter/fail"].json["error"]
     assert (error["request_id"], error["trace_id"]) == ("order-4711", TRACE)
-    unknown = told.answers["/nothing"]
+    unknown = finished.responses["/nothing"]
     assert unknown.json["error"]["request_id"] == unknown.headers["X-Request-ID"]
-    own = [line for each in told.lines.values() for line in each if line.get("trace.id") == TRACE]
+    own = [
+        line for lines in finished.lines.values() for line in lines if line.get("trace.id") == TRACE
+    ]
     assert {line["message"] for line in own} >= {
         *("talking.on_loop", "talking.in_thread", "talking.failed", "talking.audited"),
         *("stdlib.message", "request.failed", "request.answered"),
-    }, "also across a bulkhead, from its loop and from its threads"
+    }, "also from the loop and the threads of a bulkhead"
     assert {line["http.request.id"] for line in own} == {"order-4711"}
-    (job,) = [line for line in told.lines["app.log"] if line["message"] == "talking.in_job"]
+    (job,) = [line for line in finished.lines["app.log"] if line["message"] == "talking.in_job"]
     assert "trace.id" not in job
     assert {line["process.thread.name"] for line in own if "process.thread.name" in line} >= {
         "plugin-talking", "plugin-talking-probe-in_thread", "MainThread",
@@ -139,7 +143,7 @@ def test_the_identity_of_a_request_is_in_its_lines_answer_and_errors(told: Told)
 
 @pytest.fixture(scope="module")
 def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that the tests only read."""
+    """Run a service that the tests only read."""
     with running(tmp_path_factory.mktemp("talking"), TALKING) as service:
         yield service
 
@@ -156,11 +160,11 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         {"traceparent": "nonsense"},
     ],
 )
-def test_insane_identities_are_replaced(talking: Service, headers: dict[str, str]) -> None:
-    answer = talking.get("/health", headers=headers)
-    assert answer.status == 200
-    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", answer.headers["traceparent"])
+def test_invalid_identities_are_replaced(talking: Service, headers: dict[str, str]) -> None:
+    response = talking.get("/health", headers=headers)
+    assert response.status == 200
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-ID"])
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", response.headers["traceparent"])
 
 
 def requests(service: Service) -> list[tuple[str, int]]:
@@ -171,8 +175,8 @@ def requests(service: Service) -> list[tuple[str, int]]:
     ]
 
 
-def test_probes_and_scrapes_are_logged_only_where_there_is_something_to_say(launch: Launch) -> None:
-    # However slow this machine is, no request counts as slow.
+def test_probes_and_scrapes_are_logged_only_if_they_fail_or_are_slow(launch: Launch) -> None:
+    # No request counts as slow, however slow this machine is.
     service = launch(
         GOOD,
         environ={"ALIAPORT_DRAIN_SECONDS": "600", "ALIAPORT_LOG__SLOW_REQUEST_MS": "600000"},
@@ -182,15 +186,17 @@ def test_probes_and_scrapes_are_logged_only_where_there_is_something_to_say(laun
         for path in ("/health", "/ready", "/status", "/status/good", "/metrics", "/"):
             assert service.get(path).status == 200
     service.get("/nothing")
-    service.wait_for(lambda: requests(service) == [("/nothing", 404)], "only that is logged")
+    service.wait_for(
+        lambda: requests(service) == [("/nothing", 404)], "only the failed request is logged"
+    )
     service.signal()
     service.wait_for(lambda: service.get("/ready").status == 503, "it drains")
-    service.wait_for(lambda: ("/ready", 503) in requests(service), "the failed ones are logged")
+    service.wait_for(lambda: ("/ready", 503) in requests(service), "the failed requests are logged")
     service.signal()
     assert service.wait_ended() == 0
 
 
-def test_every_request_is_logged_where_asked(launch: Launch) -> None:
+def test_every_request_is_logged_if_configured(launch: Launch) -> None:
     service = launch(GOOD, environ={"ALIAPORT_LOG__PROBE_REQUESTS": "true"})
     agent = {"User-Agent": "kube-probe/1.31", "X-Forwarded-For": "192.0.2.1"}
     service.get("/health", headers=agent)
@@ -207,8 +213,8 @@ def test_every_request_is_logged_where_asked(launch: Launch) -> None:
     assert line["http.response.body.bytes"] > 50
 
 
-def test_a_caller_cannot_choose_the_address_before_the_proxy_s_line(launch: Launch) -> None:
-    """HAProxy leaves the caller's X-Forwarded-For alone and adds a line of its own."""
+def test_a_caller_cannot_forge_the_address_that_the_proxy_adds(launch: Launch) -> None:
+    """Send two headers: HAProxy keeps the caller's X-Forwarded-For and adds its own."""
     service = launch(GOOD, config='trusted_proxies = ["127.0.0.0/8"]\n')
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
     connection.putrequest("GET", "/nothing")
@@ -218,7 +224,7 @@ def test_a_caller_cannot_choose_the_address_before_the_proxy_s_line(launch: Laun
     assert connection.getresponse().status == 404
     connection.close()
     (line,) = [
-        each for each in ended(service)["api.log"] if each.get("aliaport.endpoint") == "unmatched"
+        line for line in ended(service)["api.log"] if line.get("aliaport.endpoint") == "unmatched"
     ]
     assert line["client.ip"] == "192.0.2.7"
 
@@ -230,7 +236,7 @@ def test_slow_probes_are_logged(launch: Launch) -> None:
         config=patient("good", "counting"),
     )
     service.get("/status")
-    service.wait_for(lambda: ("/status", 200) in requests(service), "the slow one is logged")
+    service.wait_for(lambda: ("/status", 200) in requests(service), "the slow request is logged")
 
 
 def test_the_log_row_of_status_and_the_metrics(talking: Service) -> None:
@@ -244,7 +250,7 @@ def test_the_log_row_of_status_and_the_metrics(talking: Service) -> None:
     assert 'aliaport_probe_status{plugin="aliaport",probe="log"} 2' in page
 
 
-def test_a_plugin_cannot_take_the_log_s_name(launch: Launch) -> None:
+def test_a_plugin_cannot_use_the_name_log(launch: Launch) -> None:
     service = launch({"taker": "aliaport_rogues.bad_lives:NamedLog"})
     (row,) = service.get("/status").json["data"]["plugins"]
     assert (row["state"], row["stage"]) == ("rejected", "collision")
@@ -252,7 +258,7 @@ def test_a_plugin_cannot_take_the_log_s_name(launch: Launch) -> None:
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_full_disk_is_shown_and_the_service_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_service_keeps_running(tmp_path: Path) -> None:
     script = Path(__file__).parents[1] / "support/full_service.py"
     story = json.loads(run_on_tmpfs(script, tmp_path / "small", "8m"))
     assert (story["status"], story["code"]) == ("unhealthy", "disk_full")
@@ -260,7 +266,7 @@ def test_a_full_disk_is_shown_and_the_service_goes_on(tmp_path: Path) -> None:
     assert story["healed"] == "ok"
 
 
-def test_a_second_service_in_the_folder_is_exit_2(launch: Launch, talking: Service) -> None:
+def test_a_second_service_in_the_folder_exits_with_2(launch: Launch, talking: Service) -> None:
     second = launch(wait="", environ={"ALIAPORT_LOG__FOLDER": str(talking.folder / "logs")})
     assert second.wait_ended() == 2
     assert "another service writes its logs" in second.output()
@@ -291,7 +297,7 @@ def serve(tmp_path: Path, *, stdout: int, **environ: str) -> Iterator["subproces
             process.kill()
 
 
-def test_json_on_standard_output_only_where_asked(tmp_path: Path) -> None:
+def test_json_on_standard_output_if_configured(tmp_path: Path) -> None:
     with serve(tmp_path, stdout=subprocess.PIPE, ALIAPORT_LOG__STDOUT="true") as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -305,11 +311,13 @@ def test_json_on_standard_output_only_where_asked(tmp_path: Path) -> None:
     }
 
 
-def test_a_pipe_gets_nothing_where_nobody_asked(tmp_path: Path) -> None:
+def test_a_pipe_gets_nothing_by_default(tmp_path: Path) -> None:
     with serve(tmp_path, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         log = tmp_path / "logs/app.log"
-        wait_until(lambda: '"message":"service.started"' in log.read_text(), "it has started")
+        wait_until(
+            lambda: '"message":"service.started"' in log.read_text(), "the service has started"
+        )
         process.terminate()
         assert process.stdout.read() == b""
 
@@ -327,7 +335,7 @@ def test_a_terminal_gets_readable_lines_with_colours(tmp_path: Path) -> None:
     finally:
         os.close(leader)
     text = shown.decode("utf-8", "replace")
-    assert "\x1b[" in text, "it has colours"
+    assert "\x1b[" in text, "the output has colours"
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert re.search(r"\d\d:\d\d:\d\d\.\d{3} \[info +\] service\.started", plain)
     assert '{"' not in plain

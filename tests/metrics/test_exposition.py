@@ -1,4 +1,4 @@
-"""The page of metrics parses and says what was meant, whatever labels and values are."""
+"""The metrics page parses and has the right values, whatever the labels and values are."""
 
 import math
 
@@ -20,18 +20,18 @@ GAUGE = Metric.gauge("aliaport_x_gauge", 'A "help" with \\ and\na line.', ("a", 
         max_size=20,
     )
 )
-def test_labels_and_values_survive_the_way_to_a_parser(
+def test_a_parser_reads_back_labels_and_values(
     samples: list[tuple[str, str, float]],
 ) -> None:
     collection = freezer([GAUGE])([GAUGE.sample(value, a=a, b=b) for a, b, value in samples])
     assert isinstance(collection, Collection)
-    figures = {series.labels: series.value for series in collection.series}
-    text = render_family(GAUGE, {**figures}) + "\n"
+    expected = {series.labels: series.value for series in collection.series}
+    text = render_family(GAUGE, {**expected}) + "\n"
     (family,) = text_string_to_metric_families(text)
     parsed: dict[tuple[str, ...], float]
     parsed = {(s.labels["a"], s.labels["b"]): s.value for s in family.samples}
-    assert set(parsed) == set(figures)
-    for labels, value in figures.items():
+    assert set(parsed) == set(expected)
+    for labels, value in expected.items():
         assert parsed[labels] == value or (math.isnan(parsed[labels]) and math.isnan(value))
 
 

@@ -1,4 +1,4 @@
-"""deploy/metrics.toml lists what a running service with all bundled plugins exports, and no more."""
+"""deploy/metrics.toml lists exactly what a service with all bundled plugins exports."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ LISTED = metric_lists.own()
 SILENT = {
     "aliaport_plugin_series_dropped_total": "nothing is dropped",
 }
-"""What has no sample in a healthy service, so that its labels are read from its declaration."""
+"""Families without a sample in a healthy service; their labels are read from the declaration."""
 
 UNITS = {
     "_timestamp_seconds": "seconds since the epoch",
@@ -87,7 +87,7 @@ def scraped(launch: Launch, database: str, tcmb: Tcmb) -> Mapping[str, Family]:
     return found
 
 
-def test_the_list_is_what_is_exported(scraped: Mapping[str, Family]) -> None:
+def test_the_list_matches_the_exported_families(scraped: Mapping[str, Family]) -> None:
     assert set(scraped) - set(LISTED) == set(), "exported, but not listed"
     assert set(LISTED) - set(scraped) == set(), "listed, but not exported"
     for name, family in scraped.items():
@@ -98,14 +98,14 @@ def test_the_list_is_what_is_exported(scraped: Mapping[str, Family]) -> None:
             assert family.labels == {tuple(listed["labels"])}, name
 
 
-def test_the_silent_ones_are_listed_as_they_are_declared() -> None:
+def test_families_without_samples_are_listed_as_declared() -> None:
     declared = {**SHARED_FAMILIES, **{metric.name: metric for metric in HOST_FAMILIES}}
     for name in SILENT:
         assert tuple(LISTED[name]["labels"]) == tuple(sorted(declared[name].labels)), name
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_units_are_those_of_the_names(name: str) -> None:
+def test_units_match_the_names(name: str) -> None:
     listed = LISTED[name]
     assert set(listed) <= {"type", "unit", "labels", "buckets", "source", "meaning"}
     assert listed["source"] == "core" or listed["source"] in BUNDLED
@@ -115,4 +115,4 @@ def test_units_are_those_of_the_names(name: str) -> None:
             assert listed["unit"] == unit
             return
     assert listed["unit"]
-    assert listed["unit"] not in ("seconds", "bytes"), "its name has to say so"
+    assert listed["unit"] not in ("seconds", "bytes"), "its name must end in its unit"

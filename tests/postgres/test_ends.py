@@ -1,4 +1,4 @@
-"""Starts, ends and lost servers: what a connection, a pool, a link and a leader leave behind."""
+"""Starts, ends and lost servers: connections, pools and leaders leave nothing behind."""
 
 import asyncio
 from contextlib import suppress
@@ -21,7 +21,7 @@ def sessions(server: TcpPostgres, component: str) -> int:
     return int(found)
 
 
-async def test_a_pool_starts_and_stops_as_often_as_it_is_told(server: TcpPostgres) -> None:
+async def test_a_pool_can_start_and_stop_repeatedly(server: TcpPostgres) -> None:
     pool = Pool(make_context("x", database_url=server.dsn()), component="often", size=2)
     await pool.stop()
     await pool.start()
@@ -47,11 +47,11 @@ async def test_a_pool_does_not_wait_for_a_frozen_server(
         async with pool.acquire():
             pass
     await asyncio.to_thread(
-        wait_until, lambda: sessions(server, "frozen") == 0, "no session is left behind"
+        wait_until, lambda: sessions(server, "frozen") == 0, "no session is left"
     )
 
 
-async def test_a_connection_that_comes_too_late_is_ended(server: TcpPostgres) -> None:
+async def test_a_connection_that_opens_too_late_is_closed(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
     server.freeze()
     try:
@@ -59,12 +59,10 @@ async def test_a_connection_that_comes_too_late_is_ended(server: TcpPostgres) ->
             await postgres.connect(context, component="late", timeout=0.3)
     finally:
         server.thaw()
-    await asyncio.to_thread(
-        wait_until, lambda: sessions(server, "late") == 0, "no session is left behind"
-    )
+    await asyncio.to_thread(wait_until, lambda: sessions(server, "late") == 0, "no session is left")
 
 
-async def test_a_connection_that_comes_in_spite_of_its_cancellation_is_ended(
+async def test_a_connection_that_opens_despite_its_cancellation_is_closed(
     server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect = asyncpg.connect
@@ -85,11 +83,11 @@ async def test_a_connection_that_comes_in_spite_of_its_cancellation_is_ended(
     finally:
         server.thaw()
     await asyncio.to_thread(
-        wait_until, lambda: sessions(server, "insistent") == 0, "no session is left behind"
+        wait_until, lambda: sessions(server, "insistent") == 0, "no session is left"
     )
 
 
-async def test_a_link_replaces_an_old_connection(
+async def test_an_old_connection_is_replaced(
     server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = make_context("x", database_url=server.dsn())
@@ -103,7 +101,7 @@ async def test_a_link_replaces_an_old_connection(
     await link.close()
 
 
-async def test_a_link_that_is_closed_while_it_asks_is_of_use_again(server: TcpPostgres) -> None:
+async def test_a_connection_closed_during_a_query_can_be_used_again(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
     link = ReconnectingConnection(context, component="shut", connect_timeout=30, query_timeout=30)
     await link.fetch("SELECT 1")
@@ -118,7 +116,7 @@ async def test_a_link_that_is_closed_while_it_asks_is_of_use_again(server: TcpPo
     await link.close()
 
 
-async def test_a_leader_that_never_led_has_nothing_to_release(server: TcpPostgres) -> None:
+async def test_a_candidate_that_never_led_releases_nothing(server: TcpPostgres) -> None:
     leader = Leader(make_context("x", database_url=server.dsn()), name="job", component="x")
     await leader.release()
     assert not leader.leads

@@ -1,4 +1,4 @@
-"""Bounded connections, pools, the leader and migrations on a real server over TCP."""
+"""Bounded connections, pools, the leader and migrations, on a real server over TCP."""
 
 import asyncio
 import time
@@ -25,17 +25,17 @@ from tests.support.waiting import eventually, wait_until
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
-    """A server of this file's own, since a test freezes it."""
+    """Return a server that only this file uses, since a test freezes it."""
     return own_server
 
 
 def timed(context: Any) -> int:
-    """How many statements were timed."""
+    """Return the number of statements that were timed."""
     (values,) = context.registry.snapshot()["aliaport_db_query_duration_seconds"].values()
     return int(sum(values.counts))
 
 
-async def test_statements_are_bounded_named_and_timed(server: TcpPostgres) -> None:
+async def test_statements_have_timeouts_a_name_and_a_duration(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
     connection = await postgres.connect(context, component="x", statement_timeout=0.2)
     assert await connection.fetchval("SHOW application_name") == "aliaport-x"
@@ -45,7 +45,7 @@ async def test_statements_are_bounded_named_and_timed(server: TcpPostgres) -> No
     assert timed(context) >= 1
 
 
-async def test_no_url_and_a_frozen_server_have_clear_ends(server: TcpPostgres) -> None:
+async def test_a_missing_url_and_a_frozen_server_fail_clearly(server: TcpPostgres) -> None:
     with pytest.raises(AliaportError, match="set DATABASE_URL"):
         await postgres.connect(make_context("x"), component="x")
     context = make_context("x", database_url=server.dsn())
@@ -64,13 +64,13 @@ async def test_no_url_and_a_frozen_server_have_clear_ends(server: TcpPostgres) -
         server.thaw()
 
 
-async def test_the_pool_is_bounded_and_counted(server: TcpPostgres) -> None:
+async def test_the_pool_is_bounded_and_measured(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
     pool = Pool(context, component="x", size=1)
 
     def gauges() -> list[Any]:
-        figures = context.registry.snapshot()
-        return [figures[f"aliaport_db_pool_{name}"]["x",] for name in ("used", "idle", "max")]
+        samples = context.registry.snapshot()
+        return [samples[f"aliaport_db_pool_{name}"]["x",] for name in ("used", "idle", "max")]
 
     with pytest.raises(RuntimeError, match="not started"):
         async with pool.acquire():
@@ -101,16 +101,18 @@ async def test_there_is_one_leader_and_its_loss_is_noticed(server: TcpPostgres) 
         "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
         "WHERE locktype = 'advisory'"
     )
-    # The server frees the lock of a connection that it ends a moment later.
-    await eventually(second.holds, "another leads after the leader has lost its connection")
+    # The server releases the lock shortly after it closes the connection.
+    await eventually(second.holds, "another replica leads after the leader has lost its connection")
     assert not await first.holds()
     await second.release()
-    await eventually(first.holds, "another leads after the leader has released")
+    await eventually(first.holds, "another replica leads after the leader has released the lock")
     await first.release()
     await other.release()
 
 
-async def test_the_server_ends_a_session_that_vanished_or_froze(server: TcpPostgres) -> None:
+async def test_the_server_closes_the_session_of_a_client_that_vanished_or_froze(
+    server: TcpPostgres,
+) -> None:
     context = make_context("x", database_url=server.dsn())
     connection = await postgres.connect(context, component="x")
     assert await connection.fetchval("SHOW tcp_keepalives_idle") == "10"
@@ -121,9 +123,11 @@ async def test_the_server_ends_a_session_that_vanished_or_froze(server: TcpPostg
         _ = frozen.session
     assert await frozen.holds()
     session = frozen.session
-    # The first asks no more, as a frozen process would; the lock is gone when its lease is over.
-    await eventually(other.holds, "the lock of a leader that asks no more is freed")
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
+    # The leader sends nothing more, like a frozen process; the lock is released when its lease expires.
+    await eventually(other.holds, "the lock of a silent leader is released")
+    # InternalClientError: asyncpg has read a part of the server's farewell when the statement begins.
+    ended = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    with pytest.raises((*ended, ConnectionError)):
         await session.execute("CREATE TABLE written_by_a_past_leader ()")
     assert not await frozen.holds()
     assert not frozen.leads
@@ -131,11 +135,11 @@ async def test_the_server_ends_a_session_that_vanished_or_froze(server: TcpPostg
     await other.release()
 
 
-async def test_a_link_serves_its_callers_one_after_the_other(server: TcpPostgres) -> None:
+async def test_callers_of_one_connection_wait_for_each_other(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
     link = ReconnectingConnection(context, component="linked", connect_timeout=2, query_timeout=1)
-    answers = await asyncio.gather(*(link.fetch("SELECT $1::int AS n", n) for n in range(20)))
-    assert [rows[0]["n"] for rows in answers] == list(range(20))
+    responses = await asyncio.gather(*(link.fetch("SELECT $1::int AS n", n) for n in range(20)))
+    assert [rows[0]["n"] for rows in responses] == list(range(20))
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aliaport-linked'"
     assert server.sql(count) == "1"
     with pytest.raises(QueryTimeout):
@@ -148,7 +152,7 @@ ONE = Migration(1, "table", "CREATE TABLE things (id integer PRIMARY KEY)")
 TWO = Migration(2, "column", "ALTER TABLE things ADD name text")
 
 
-async def test_migrations_run_once_however_many_replicas_migrate(server: TcpPostgres) -> None:
+async def test_migrations_run_once_with_any_number_of_replicas(server: TcpPostgres) -> None:
     context = make_context("x", database_url=server.dsn())
     done = await asyncio.gather(*(migrate(context, "x", [ONE]) for _ in range(4)))
     assert sorted(done) == [0, 0, 0, 1]
@@ -156,7 +160,7 @@ async def test_migrations_run_once_however_many_replicas_migrate(server: TcpPost
     assert server.sql("SELECT count(*) FROM aliaport_migrations WHERE component = 'x'") == "2"
 
 
-async def test_migrations_that_do_not_fit_are_refused(server: TcpPostgres) -> None:
+async def test_inconsistent_migrations_are_refused(server: TcpPostgres) -> None:
     context = make_context("y", database_url=server.dsn())
     good = Migration(1, "table", "CREATE TABLE others (id integer)")
     assert await migrate(context, "y", [good]) == 1

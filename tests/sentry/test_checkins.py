@@ -1,4 +1,4 @@
-"""Check-ins of scheduled jobs: one for what became of each due time."""
+"""Check-ins of scheduled jobs: one result for each due time."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -37,10 +37,10 @@ def watched(
 
 def statuses(stand_in: SentryServer, sentry: Sentry) -> list[str]:
     sentry.flush(5)
-    return [each["status"] for each in stand_in.of("check_in")]
+    return [check_in["status"] for check_in in stand_in.of("check_in")]
 
 
-def test_work_done_is_checked_in_once_for_each_due_time(
+def test_completed_work_is_checked_in_once_per_due_time(
     watched: Any, sentry: Sentry, stand_in: SentryServer
 ) -> None:
     clock = FakeClock(DUE)
@@ -66,7 +66,7 @@ def test_work_done_is_checked_in_once_for_each_due_time(
     }
 
 
-def test_pending_work_checks_in_only_when_it_is_missed(
+def test_pending_work_is_checked_in_only_once_it_is_missed(
     watched: Any, sentry: Sentry, stand_in: SentryServer
 ) -> None:
     clock = FakeClock(MORNING)
@@ -81,7 +81,7 @@ def test_pending_work_checks_in_only_when_it_is_missed(
         assert statuses(stand_in, sentry) == ["error"]
 
 
-def test_a_failure_is_told_once_and_taken_back(
+def test_a_failure_is_reported_once_and_resolved(
     watched: Any, sentry: Sentry, stand_in: SentryServer
 ) -> None:
     clock = FakeClock(DUE)

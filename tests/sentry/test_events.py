@@ -1,4 +1,4 @@
-"""Error tracking: which of the logged events a real server gets from the real SDK, and how."""
+"""Error tracking: which logged events the real SDK sends, and with which fields."""
 
 import logging
 import time
@@ -58,12 +58,12 @@ def test_a_logged_exception_arrives_once(
     assert event["fingerprint"] == ["shelf.lost", "stock", "LookupError", "count"]
     (value,) = event["exception"]["values"]
     assert (value["type"], value["value"]) == ("LookupError", "no such shelf")
-    assert [each["function"] for each in value["stacktrace"]["frames"]][-1] == "fail"
+    assert [frame["function"] for frame in value["stacktrace"]["frames"]][-1] == "fail"
     assert value["stacktrace"]["frames"][-1]["in_app"]
-    assert not any("vars" in each for each in value["stacktrace"]["frames"])
+    assert not any("vars" in frame for frame in value["stacktrace"]["frames"])
 
 
-@pytest.mark.parametrize("form", ["true", "exception", "tuple", "handled no more"])
+@pytest.mark.parametrize("form", ["true", "exception", "tuple", "no longer handled"])
 def test_every_form_of_exc_info(
     form: str, sentry: Sentry, stand_in: SentryServer, log: Any
 ) -> None:
@@ -77,14 +77,14 @@ def test_every_form_of_exc_info(
         log.error("x.failed", exc_info=caught)
     elif form == "tuple":
         log.critical("x.failed", exc_info=(LookupError, caught, caught.__traceback__))
-    elif form == "handled no more":
+    elif form == "no longer handled":
         log.error("x.failed", exc_info=True)
     event = only_event(stand_in, sentry)
-    assert ("exception" in event) == (form != "handled no more")
+    assert ("exception" in event) == (form != "no longer handled")
     assert event["level"] == ("fatal" if form == "tuple" else "error")
 
 
-def test_an_exception_that_came_as_text_has_its_stack_trace(
+def test_an_exception_logged_as_text_keeps_its_stack_trace(
     sentry: Sentry, stand_in: SentryServer, log: Any
 ) -> None:
     try:
@@ -105,7 +105,7 @@ def test_an_exception_that_came_as_text_has_its_stack_trace(
     assert "traceback" not in event["contexts"]["aliaport"]
 
 
-def test_text_without_frames_is_no_traceback() -> None:
+def test_text_without_frames_is_not_a_traceback() -> None:
     assert read_traceback("") is None
     assert read_traceback("ValueError: it is so") is None
     cut = '\n  File "/x/site-packages/aliaport_a/b.py", line 3, in c\n    d()\na.b.Err: e: f\ng'
@@ -119,7 +119,7 @@ def test_text_without_frames_is_no_traceback() -> None:
     assert (read_traceback(grouped) or {})["type"] == "ValueError"
 
 
-def test_what_is_no_error_is_not_sent(sentry: Sentry, stand_in: SentryServer, log: Any) -> None:
+def test_only_errors_are_sent(sentry: Sentry, stand_in: SentryServer, log: Any) -> None:
     log.info("shelf.counted")
     log.warning("shelf.slow", exc_info=ValueError("known"))
     log.error("configuration.applied", audit=True)
@@ -137,7 +137,7 @@ def test_libraries_errors_are_grouped_by_sentry(
     assert event["fingerprint"] == ["{{ default }}", "stock", ""]
 
 
-def test_each_change_of_a_probe_for_the_worse_is_sent_once(
+def test_a_probe_that_gets_worse_is_reported_once(
     sentry: Sentry, stand_in: SentryServer, log: Any
 ) -> None:
     fields = {"probe": "shelf", "critical": True, "summary": "9 left"}
@@ -167,7 +167,7 @@ def test_a_request_s_ids_are_tags(sentry: Sentry, stand_in: SentryServer, log: A
     assert (tags["request_id"], tags["trace_id"]) == ("order-17", identity.trace_id)
 
 
-def test_a_storm_of_one_error_is_cut(
+def test_a_flood_of_one_error_is_limited(
     sentry: Sentry, stand_in: SentryServer, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(MAX_PER_PERIOD + 30):
@@ -187,9 +187,7 @@ class Hostile:
         raise RuntimeError("not this one")
 
 
-def test_nothing_that_is_logged_makes_the_processor_raise(
-    sentry: Sentry, stand_in: SentryServer, log: Any
-) -> None:
+def test_the_processor_never_raises(sentry: Sentry, stand_in: SentryServer, log: Any) -> None:
     log.error("x.failed", value=Hostile())
     log.error("x.failed", exc_info=("no", "exception"))
     log.error("x.failed", exc_info=(None,), big=10**400, odd="\ud800", code=Hostile())

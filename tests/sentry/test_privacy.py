@@ -1,4 +1,4 @@
-"""What never leaves for Sentry: secrets, personal data and the traces that nobody wants."""
+"""Data that is never sent to Sentry: secrets, personal data and unwanted traces."""
 
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -35,7 +35,7 @@ def fail(text: str) -> NoReturn:
     raise LookupError(text or secret_local)
 
 
-async def test_secrets_and_personal_data_stay_here(
+async def test_secrets_and_personal_data_are_not_sent(
     sentry: Sentry, stand_in: SentryServer, log: Any
 ) -> None:
     async def order(request: web.Request) -> web.Response:
@@ -61,7 +61,7 @@ async def test_secrets_and_personal_data_stay_here(
     app = web.Application()
     app.router.add_post("/orders/{number}", order)
     async with TestClient(TestServer(app)) as client:
-        answer = await client.post(
+        response = await client.post(
             f"/orders/7?token={PLANTED['query']}&name={PLANTED['query']}",
             data=PLANTED["body"],
             headers={
@@ -72,7 +72,7 @@ async def test_secrets_and_personal_data_stay_here(
                 "X-Whatever": PLANTED["header"],
             },
         )
-        assert answer.status == 500
+        assert response.status == 500
     sentry.flush(5)
     (event,) = stand_in.of("event")
     (transaction,) = stand_in.of("transaction")
@@ -87,7 +87,9 @@ async def test_secrets_and_personal_data_stay_here(
     assert "user" not in event
     assert "data" not in event["request"]
     assert stand_in.of("sessions"), "release health needs no personal data"
-    assert all(set(each["attrs"]) == {"release", "environment"} for each in stand_in.of("sessions"))
+    assert all(
+        set(session["attrs"]) == {"release", "environment"} for session in stand_in.of("sessions")
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,15 +99,15 @@ async def test_secrets_and_personal_data_stay_here(
         *((path, True) for path in ("/", "/status", "/status/disk", "/health/x", "/healthy")),
     ],
 )
-def test_which_requests_are_traced(path: str, traced: bool) -> None:
+def test_only_some_requests_are_traced(path: str, traced: bool) -> None:
     sample = make_sampler(0.25)
     context = {"aiohttp_request": SimpleNamespace(path=path), "parent_sampled": True}
     assert sample(context) == (0.25 if traced else 0.0)
 
 
-def test_the_usual_rates() -> None:
+def test_the_default_rates() -> None:
     environments = ("development", "test", "staging", "production")
-    assert [default_rate(each) for each in environments] == [1.0, 0.1, 0.1, 0.1]
+    assert [default_rate(environment) for environment in environments] == [1.0, 0.1, 0.1, 0.1]
     assert make_sampler(0.5)({}) == 0.5
 
 
@@ -123,8 +125,8 @@ async def test_traces_name_routes_and_leave_out_health(
 
     async def calls(_request: web.Request) -> web.Response:
         url = client.make_url(f"/status?name={PLANTED['query']}")
-        async with client.session.get(url) as answer:
-            return web.Response(text=await answer.text())
+        async with client.session.get(url) as response:
+            return web.Response(text=await response.text())
 
     app = web.Application()
     app.router.add_get("/shelves/{number}", one)
@@ -134,16 +136,16 @@ async def test_traces_name_routes_and_leave_out_health(
     async with TestClient(TestServer(app)) as client:
         for path in ("/health", "/ready/"):
             await client.get(path, headers={"sentry-trace": f"{'a' * 32}-{'b' * 16}-1"})
-        answer = await client.get("/calls")
-        assert await answer.text() == "[]", "strangers learn of no trace"
+        response = await client.get("/calls")
+        assert await response.text() == "[]", "other servers get no trace headers"
         await client.get("/shelves/3")
         await client.get("/nowhere")
     sentry.flush(5)
-    found = {each["transaction"]: each for each in stand_in.of("transaction")}
+    found = {transaction["transaction"]: transaction for transaction in stand_in.of("transaction")}
     assert set(found) == {"GET /status", "GET /calls", "GET /shelves/{number}", "GET unmatched"}
     spans = found["GET /shelves/{number}"]["spans"]
-    assert "SELECT $1::text" in [each["description"] for each in spans]
-    assert [each["op"] for each in found["GET /calls"]["spans"]] == ["http.client"]
+    assert "SELECT $1::text" in [span["description"] for span in spans]
+    assert [span["op"] for span in found["GET /calls"]["spans"]] == ["http.client"]
     for secret in (PLANTED["field"], PLANTED["query"]):
         assert secret.encode() not in stand_in.everything
 

@@ -1,4 +1,4 @@
-"""The service with a DSN: what Sentry gets of it, and that it costs no time to leave."""
+"""The service with a DSN: what Sentry receives, and that the exit does not wait for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +38,8 @@ def test_a_failing_job_becomes_one_issue_and_one_check_in(
         service.get(path)
     service.signal()
     service.wait_ended()
-    transactions = {each["transaction"] for each in stand_in.of("transaction")}
-    assert transactions <= {"GET /status"}, "development traces all but the probes"
+    transactions = {transaction["transaction"] for transaction in stand_in.of("transaction")}
+    assert transactions <= {"GET /status"}, "development traces everything except the probes"
     assert stand_in.of("sessions")
 
 
@@ -54,21 +54,21 @@ def test_a_probe_that_stays_bad_is_one_event(launch: Launch, stand_in: SentrySer
     stand_in.wait("event")
     service.signal()
     service.wait_ended()
-    changed = [each for each in stand_in.of("event") if each["tags"]["event"] == "probe.changed"]
-    assert [each["tags"]["probe"] for each in changed] == ["disk_root"]
+    changed = [event for event in stand_in.of("event") if event["tags"]["event"] == "probe.changed"]
+    assert [event["tags"]["probe"] for event in changed] == ["disk_root"]
 
 
-def test_a_dead_sentry_holds_neither_answers_nor_the_exit(launch: Launch) -> None:
+def test_a_dead_sentry_delays_neither_responses_nor_the_exit(launch: Launch) -> None:
     with black_hole() as dsn:
         service = launch(SCHEDULED, config=FAILING, environ=environ(dsn))
         for _ in range(20):
             assert service.get("/health").status == 200
         service.signal()
-        assert service.wait_ended(12) == 0, "the exit does not wait for what is queued"
+        assert service.wait_ended(12) == 0, "the exit does not wait for queued events"
 
 
 @pytest.mark.parametrize("variable", ["SENTRY_DSN", "ALIAPORT_SENTRY_DSN"])
-def test_a_bad_dsn_ends_the_start(tmp_path: Path, variable: str) -> None:
+def test_the_service_does_not_start_with_an_invalid_dsn(tmp_path: Path, variable: str) -> None:
     dsn = {variable: "https://Kal3m@sentry.example/project-id"}
     done = commands.aliaport(tmp_path, "serve", environ=dsn)
     assert (done.code, done.out) == (2, "")

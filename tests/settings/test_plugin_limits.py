@@ -1,4 +1,4 @@
-"""The limits of plugins: bounded, in order, and named where they are not."""
+"""The limits of plugins: bounded and consistent, and named in the error if they are not."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def limits(**values: str) -> PluginLimits:
     return core_settings(read_sources(variables)).plugin_limits
 
 
-def test_limits_can_be_set_alone_and_be_equal_to_their_bounds() -> None:
+def test_limits_can_be_set_alone_and_be_equal_to_each_other() -> None:
     assert limits(start_timeout="30") == PluginLimits(start_timeout=30)
     equal = {"first_retry": 90.0, "max_retry": 90.0, "stop_timeout": 8.0, "stop_all_timeout": 8.0}
     given = limits(**{name: str(seconds) for name, seconds in equal.items()})

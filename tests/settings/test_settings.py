@@ -1,4 +1,4 @@
-"""Where settings come from, which wins, and how problems are told."""
+"""Sources of settings, their precedence, and how problems are reported."""
 
 from pathlib import Path
 
@@ -128,14 +128,14 @@ def test_plugin_options_with_nesting_secrets_and_files(tmp_path: Path) -> None:
     assert "did you mean 'limit'?" in str(raised.value)
 
 
-def test_unknown_names_are_found_wherever_they_stand(tmp_path: Path) -> None:
+def test_unknown_names_are_found_in_all_sources(tmp_path: Path) -> None:
     toml = tmp_path / "a.toml"
     toml.write_text("[plugins.dsk]\n[apps.x]\n[probes.y]\n")
     sources = read_sources({"ALIAPORT_PLUGINS__CPUU__A": "1", "ALIAPORT_DRAIN_SECOND": "1"}, toml)
     found = unknown_tables(sources, ["disk", "cpu"], [])
-    assert any("did you mean 'disk'?" in each for each in found)
-    assert any("ALIAPORT_PLUGINS__CPUU__A" in each and "'cpu'?" in each for each in found)
-    assert any("[apps.x]" in each for each in found)
+    assert any("did you mean 'disk'?" in problem for problem in found)
+    assert any("ALIAPORT_PLUGINS__CPUU__A" in problem and "'cpu'?" in problem for problem in found)
+    assert any("[apps.x]" in problem for problem in found)
     assert unknown_probes(sources, ["z"]) == [
         f"{toml}: [probes.y]: there is no probe 'y'; there are: z"
     ]
@@ -144,7 +144,7 @@ def test_unknown_names_are_found_wherever_they_stand(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_installed_may_be_configured(tmp_path: Path) -> None:
+def test_everything_installed_may_be_configured(tmp_path: Path) -> None:
     toml = tmp_path / "a.toml"
     toml.write_text("[plugins.disk]\n[apps.greeter]\n[probes.good]\n")
     environ = {"ALIAPORT_PLUGINS__DISK__MOUNTS": "/", "ALIAPORT_PROBES__GOOD__TIMEOUT": "1"}
@@ -168,7 +168,7 @@ def test_an_unknown_option_of_a_probe_has_a_hint(tmp_path: Path) -> None:
     assert hint in problems({}, toml)
 
 
-def test_a_validator_of_the_whole_model_names_the_plugin() -> None:
+def test_an_error_of_a_model_validator_names_the_plugin() -> None:
     class Ordered(PluginConfig):
         low: int = 2
         high: int = 1
@@ -217,7 +217,7 @@ def test_a_variable_with_the_prefix_wins_over_the_usual_name() -> None:
         ("postgresql://user:geheim@[db/name", "is not a valid URL"),
     ],
 )
-def test_urls_that_are_no_database_s(url: str, said: str) -> None:
+def test_invalid_database_urls(url: str, said: str) -> None:
     message = problems({"DATABASE_URL": url})
     assert f"DATABASE_URL: database_url: {said}" in message
     assert "geheim" not in message
@@ -234,11 +234,13 @@ def test_a_dsn_of_sentry_is_checked_and_not_shown() -> None:
     ("environment", "open_to_all"),
     [("development", True), ("test", True), ("staging", False), ("production", False)],
 )
-def test_where_everything_is_shown_to_everybody(environment: str, *, open_to_all: bool) -> None:
+def test_only_development_and_test_show_everything_to_everybody(
+    environment: str, *, open_to_all: bool
+) -> None:
     assert settings({"ENVIRONMENT": environment}).open is open_to_all
 
 
-def test_settings_are_a_table() -> None:
+def test_settings_must_be_a_table() -> None:
     with pytest.raises(ValidationError, match="valid dictionary or instance of Settings"):
         Settings.model_validate(["port", 8000])
 
@@ -249,7 +251,7 @@ def test_every_option_is_described() -> None:
     assert all(row.description.endswith(".") for row in rows)
 
 
-def test_shown_settings_hold_no_secret() -> None:
+def test_shown_settings_contain_no_secret() -> None:
     found = settings(
         {
             "DATABASE_URL": "postgres://user:geheim@host:1/name?password=geheim2",

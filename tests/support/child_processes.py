@@ -1,4 +1,4 @@
-"""The marker `service`: set by fixtures that start child processes, and held against the facts.
+"""The marker `service`: set for fixtures that start child processes, and checked against the facts.
 
 A test counts as starting a child when it, or a fixture set up or torn down for it, does.
 """
@@ -17,7 +17,7 @@ FIXTURES = {
     for name in ("launch", "server", "own_server", "embedded_folder")
 }
 NO_PROGRAMS = {"root", "fuse"}
-"""Needs that are not programs; all others start a child process."""
+"""Needs that are not programs; all other needs start a child process."""
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
 _started: list[str] = []
@@ -30,7 +30,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def pytest_configure() -> None:
-    """Watch every start of a child process from here on; an audit hook cannot be removed."""
+    """Watch every start of a child process from now on; an audit hook cannot be removed."""
     sys.addaudithook(_watch)
     _watch_multiprocessing()
     if "COVERAGE_PROCESS_CONFIG" in os.environ:
@@ -49,7 +49,7 @@ def _watch_multiprocessing() -> None:
 
 
 def _measure_children_with_own_environment() -> None:
-    """Pass coverage's setting to children whose environment a test writes from nothing."""
+    """Pass coverage's setting to children for which a test sets the whole environment."""
     original = subprocess.Popen.__init__
 
     def init(self: "subprocess.Popen[Any]", *arguments: Any, **options: Any) -> None:
@@ -98,8 +98,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     """Fail the teardown of an unmarked test that starts a child process.
 
-    The last test of a module or session also tears down what marked tests set up, so this holds
-    only where none ran before, as with `-m "not service"`.
+    The last test of a module or session also tears down the fixtures of marked tests. Therefore
+    this applies only if no marked test ran before, as with `-m "not service"`.
     """
     yield
     if not _marked_ran:

@@ -1,4 +1,4 @@
-"""Command lines: run in this process, which takes milliseconds, or as the installed programs."""
+"""Command lines: run in this process, which takes milliseconds, or as installed programs."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ Finished = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Done:
-    """How a run ended, and what it wrote."""
+    """The exit code and the output of a run."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ class Done:
 
 
 def captured(call: Callable[[], int | None], typed: str | None = None) -> Done:
-    """Call what a program calls; return its exit code and its output."""
+    """Call the main function of a program; return its exit code and its output."""
     with CliRunner().isolation(input=typed) as (stdout, stderr, _):
         try:
             code = call() or 0
@@ -49,8 +49,8 @@ def invoke(
 ) -> Finished:
     """Run an entry point in this process, in `folder` and with these variables only.
 
-    It changes the state of the whole process while it runs, so use it in one thread only and beside
-    no event loop.
+    It changes the state of the whole process while it runs, so use it in one thread only and not
+    beside an event loop.
     """
     with (
         contextlib.chdir(folder),
@@ -72,9 +72,9 @@ def aliaport(
     path: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run `aliaport` in this process, in `folder`, with nothing but `environ` in its environment.
+    """Run `aliaport` in this process, in `folder`, with only `environ` in its environment.
 
-    `path` is where to find more distributions. It runs in a thread of its own, since a test may
+    `path` lists folders with more distributions. It runs in a separate thread, since a test may
     have an event loop in this one.
     """
 
@@ -101,7 +101,7 @@ def aliaport_process(
     path: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run `aliaport` as the function of that name does, in a process of its own."""
+    """Run `aliaport` like the function of that name, in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "aliaport", *arguments],
         cwd=folder,

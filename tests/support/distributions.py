@@ -1,4 +1,4 @@
-"""Installs distributions into a folder the way an installer does, without an installer's time."""
+"""Installs distributions into a folder as an installer does, but faster."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Holds a line against the Elastic Common Schema: names, types, order."""
+"""Checks a line against the Elastic Common Schema: names, types, order."""
 
 import ipaddress
 import json
@@ -16,12 +16,12 @@ _FREE = re.compile(r'[^.*\\"\s]+')
 
 
 def parsed(line: bytes) -> dict[str, Any]:
-    """The line's fields. Raises AssertionError where it breaks a rule of the schema."""
+    """Return the line's fields. Raises AssertionError if the line breaks a rule of the schema."""
     assert line.endswith(b"\n"), line[-80:]
     assert b"\n" not in line[:-1], "one event, one line"
     pairs = json.loads(line.decode("utf-8"), object_pairs_hook=list)
     names = [name for name, _ in pairs]
-    assert len(set(names)) == len(names), f"a field stands twice: {names}"
+    assert len(set(names)) == len(names), f"duplicate field: {names}"
     first = sorted((n for n in SPEC if "index" in SPEC[n]), key=lambda n: SPEC[n]["index"])
     assert names[: len(first)] == first
     fields: dict[str, Any] = dict(pairs)
@@ -44,7 +44,7 @@ def _fits(name: str, value: Any) -> bool:
         case "keyword" | "wildcard" | "match_only_text":
             return isinstance(value, str)
         case "keyword[]":
-            return isinstance(value, list) and all(isinstance(each, str) for each in value)
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
         case "long":
             return type(value) is int and -(2**63) <= value < 2**63
         case "boolean":

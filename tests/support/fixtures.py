@@ -1,4 +1,4 @@
-"""Starts services for a test and makes sure that none outlives it."""
+"""Fixtures that start services for a test and stop all of them after it."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ Rows = Callable[[str], list[str]]
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
-    """`launch(plugins=…, apps=…, …)`: a service with these rogues, listening."""
+    """Yield `launch(plugins=…, apps=…, …)`, which starts a service with these rogues."""
     services: list[Service] = []
 
     def launch(
@@ -52,7 +52,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 
 def _remove_database(folder: Path) -> None:
-    """For root the data lie outside of the test's own folder."""
+    """Stop the server and remove its data, which are outside of the test's folder for root."""
     leader = folder / "data" / "postmaster.pid"
     if leader.exists():
         os.kill(int(leader.read_text().split()[0]), signal.SIGQUIT)
@@ -61,7 +61,7 @@ def _remove_database(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[TcpPostgres]:
-    """The real PostgreSQL that all tests of a run share; each takes databases of its own."""
+    """Start the real PostgreSQL that all tests of a run share; each creates its own databases."""
     server = TcpPostgres(max_connections="100")
     yield server
     server.remove()
@@ -69,7 +69,7 @@ def server() -> Iterator[TcpPostgres]:
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[TcpPostgres]:
-    """A real PostgreSQL for the tests of one module, which stop, freeze or configure it."""
+    """Start a real PostgreSQL for the tests of one module, which stop, freeze or configure it."""
     server = TcpPostgres(max_connections="20", superuser_reserved_connections="1")
     yield server
     server.remove()
@@ -77,13 +77,13 @@ def own_server() -> Iterator[TcpPostgres]:
 
 @pytest.fixture
 def database(server: TcpPostgres) -> str:
-    """The URL of a fresh database."""
+    """Return the URL of a fresh database."""
     return server.dsn(database=server.new_database("fresh"))
 
 
 @pytest.fixture
 def tcmb() -> Iterator[Tcmb]:
-    """A stand-in for the central bank's web server, without any bulletin."""
+    """Start a stand-in for the central bank's web server, without any bulletin."""
     tcmb = Tcmb()
     yield tcmb
     tcmb.stop()
@@ -91,14 +91,14 @@ def tcmb() -> Iterator[Tcmb]:
 
 @pytest.fixture
 def rows(server: TcpPostgres, database: str) -> Rows:
-    """`rows(statement)`: what psql would print for the test's fresh database, by line."""
+    """Return `rows(statement)`: the lines that psql would print for the test's database."""
     name = database.rpartition("/")[2]
     return lambda statement: server.sql(statement, database=name).splitlines()
 
 
 @pytest.fixture
 def embedded_folder(tmp_path: Path) -> Iterator[Path]:
-    """A working folder whose embedded database is removed after the test."""
+    """Create a working folder whose embedded database is removed after the test."""
     folder = tmp_path / "embedded"
     folder.mkdir()
     yield folder

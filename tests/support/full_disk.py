@@ -1,4 +1,4 @@
-"""Fills the disk under the log, frees it, and tells what became of the lines (run on a tmpfs)."""
+"""Fills the disk under the log, frees it, and prints what happened to the lines (run on a tmpfs)."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         began = time.monotonic()
         log.info("during", number=number, text="x" * 200)
         longest = max(longest, time.monotonic() - began)
-    story["longest_s"] = longest
+    story["max_s"] = longest
     writer = logs.writers["app.log"]
     wait_until(lambda: writer.state.fault is not None, "the full disk is noticed")
     story["fault"] = writer.state.fault
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
         story["audit"] = str(error)
     filler.unlink()
     log.info("after", number=1)
-    wait_until(lambda: logs.flush(1), "the log is written out once there is room")
+    wait_until(lambda: logs.flush(1), "the log is flushed once there is room")
     audit.record("after")
     lines = [json.loads(line) for line in (folder / "logs" / "app.log").read_text().splitlines()]
     story["during"] = [

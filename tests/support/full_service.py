@@ -1,4 +1,4 @@
-"""Runs the service with its log on a small disk, fills it, and tells what callers see."""
+"""Runs the service with its log on a small disk, fills it, and prints what callers see."""
 
 import json
 import sys
@@ -29,12 +29,12 @@ def main(folder: Path) -> None:
             found: dict[str, str] = service.get("/status/log").json["data"]
             return found
 
-        service.wait_for(lambda: row()["code"] == "disk_full", "the row says so")
+        service.wait_for(lambda: row()["code"] == "disk_full", "the row reports the full disk")
         story: dict[str, object] = dict(row())
-        # Each file fails only once its own last block is full.
+        # A file fails only once its own last block is full.
         failing = 'aliaport_log_failing{file="api.log"} 1'
         service.wait_for(
-            lambda: row() and failing in service.get("/metrics").text, "so does its figure"
+            lambda: row() and failing in service.get("/metrics").text, "so does its metric"
         )
         story["health"] = service.get("/health").status
         story["ready"] = service.get("/ready").status

@@ -1,4 +1,4 @@
-"""Makes entries and log files, and reads back what was written."""
+"""Creates entries and log files, and reads back what was written."""
 
 import gzip
 import time
@@ -23,7 +23,7 @@ def entry(number: int, level: str = "info", text: str = "") -> Entry:
 
 
 def numbers(*paths: Path) -> list[int]:
-    """Return the numbers of the entries in these files; test_lines.py judges whole lines."""
+    """Return the numbers of the entries in these files; test_lines.py checks whole lines."""
     found = []
     for path in paths:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

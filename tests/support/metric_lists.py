@@ -1,4 +1,4 @@
-"""The lists of metrics below deploy/: what Aliaport exports, and what other programs do."""
+"""The lists of metrics below deploy/: those of Aliaport and those of other programs."""
 
 import functools
 import tomllib
@@ -14,13 +14,13 @@ DASHBOARDS_ONLY = DEPLOY / "grafana/metrics-foreign.toml"
 
 @functools.cache
 def own() -> dict[str, dict[str, Any]]:
-    """Return Aliaport's metrics by name, each with `type`, `labels` and, of a histogram, `buckets`."""
+    """Return Aliaport's metrics by name, with `type`, `labels` and, for histograms, `buckets`."""
     return tomllib.loads((DEPLOY / "metrics.toml").read_text())
 
 
 @functools.cache
 def own_series() -> dict[str, dict[str, Any]]:
-    """Return the names of Aliaport's series, each with the metric that it is of."""
+    """Return the names of Aliaport's series, each with its metric."""
     return {
         name + ending: metric
         for name, metric in own().items()

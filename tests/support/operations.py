@@ -1,4 +1,4 @@
-"""The operations API as its callers have it: a real service with a user of each role."""
+"""The operations API as callers use it: a real service with a user of each role."""
 
 import http.client
 import json
@@ -28,12 +28,12 @@ PATIENT = {
     "ALIAPORT_APPS__OPERATIONS__ACQUIRE_TIMEOUT": "10",
     "ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "30",
 }
-"""For tests that let requests wait for locks, or that send many at once to a busy machine."""
+"""Settings for tests whose requests wait for locks, or that send many at once to a busy machine."""
 
 
 @dataclass
 class Operations:
-    """One service; `tokens` are those of its users, who are called by their roles."""
+    """One service; `tokens` are the tokens of its users, who are named after their roles."""
 
     service: Service
     server: TcpPostgres
@@ -55,7 +55,7 @@ class Operations:
         timeout: float = 30.0,
         **query: Any,
     ) -> Response:
-        """One request; `body` is sent as JSON unless it is bytes already."""
+        """Send one request; `body` is sent as JSON unless it is bytes already."""
         sent = dict(headers or {})
         if role is not None:
             sent.setdefault("Authorization", f"Bearer {self.tokens[role]}")
@@ -69,8 +69,8 @@ class Operations:
         connection = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=timeout)
         try:
             connection.request(method, path, body=data, headers=sent)
-            answer = connection.getresponse()
-            return Response(answer.status, dict(answer.getheaders()), answer.read().decode())
+            response = connection.getresponse()
+            return Response(response.status, dict(response.getheaders()), response.read().decode())
         finally:
             connection.close()
 
@@ -78,17 +78,17 @@ class Operations:
         return self.call("GET", path, role=role, **query)
 
     def data(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """The data of a request that must succeed."""
-        answer = self.call(method, path, body, **options)
-        assert answer.status in (200, 201), answer.text
-        return answer.json["data"]
+        """Send a request that must succeed; return its data."""
+        response = self.call(method, path, body, **options)
+        assert response.status in (200, 201), response.text
+        return response.json["data"]
 
     def refused(self, status: int, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """The error of a request that must be refused with this status."""
-        answer = self.call(method, path, body, **options)
-        assert answer.status == status, answer.text
-        assert answer.json["success"] is False
-        return answer.json["error"]
+        """Send a request that must be refused with this status; return its error."""
+        response = self.call(method, path, body, **options)
+        assert response.status == status, response.text
+        assert response.json["success"] is False
+        return response.json["error"]
 
     def sql(self, statement: str) -> str:
         return self.server.sql(statement, self.database)
@@ -106,39 +106,39 @@ class Operations:
         return self.call("POST", "/auth/login", body, role=None, **options)
 
     def token(self, name: str) -> str:
-        answer = self.sign_in(name)
-        assert answer.status == 200, answer.text
-        token: str = answer.json["data"]["token"]
+        response = self.sign_in(name)
+        assert response.status == 200, response.text
+        token: str = response.json["data"]["token"]
         return token
 
     def account(self, **fields: Any) -> Any:
-        """A new account."""
+        """Create an account."""
         code = f"T-{uuid.uuid4().hex[:10].upper()}"
         body = {"code": code, "title": f"Deneme {code}", "kind": "customer"} | fields
         return self.data("POST", CARI, body)
 
     def order(self, **fields: Any) -> Any:
-        """A new work order, of a new account unless told."""
+        """Create a work order, for a new account unless `account_id` is given."""
         account_id = fields.pop("account_id", None) or self.account()["id"]
         return self.data("POST", ORDER, {"account_id": account_id, "title": "Tahliye"} | fields)
 
     def events(self) -> list[dict[str, Any]]:
-        """All log lines so far: those of a request that is sent now are among them."""
+        """Return all log lines so far, including those of the last request."""
         last = self.get("/auth/me", role=None).headers["X-Request-ID"]
 
         def logged() -> list[dict[str, Any]]:
             events = self.service.events()
-            found = [each for each in events if each.get("http.request.id") == last]
+            found = [event for event in events if event.get("http.request.id") == last]
             return events if found else []
 
         return self.service.wait_for(logged, "the last request is logged")
 
     def failures(self) -> list[dict[str, Any]]:
-        """The log lines of requests that failed by a fault of ours."""
-        return [each for each in self.events() if each["message"] == "request.failed"]
+        """Return the log lines of requests that failed with a server error."""
+        return [event for event in self.events() if event["message"] == "request.failed"]
 
     def metric(self, series: str) -> float:
-        """The value of one series such as `aliaport_gate_logs_total{direction="in"}`."""
+        """Return the value of one series such as `aliaport_gate_logs_total{direction="in"}`."""
         for line in self.service.get("/metrics").text.splitlines():
             name, _, value = line.rpartition(" ")
             if name == series:
@@ -147,7 +147,7 @@ class Operations:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables with which a command finds this database."""
+        """Return the variables with which a command finds this database."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.service.folder),
@@ -200,7 +200,7 @@ def replica(
 def begin(
     server: TcpPostgres, database: str, folder: Path, config: str = "", **environ: str
 ) -> Service:
-    """Start the service and do not wait for it."""
+    """Start the service without waiting for it."""
     return start(
         folder,
         allow=["operations"],
@@ -214,9 +214,9 @@ def begin(
 
 
 def wait_serving(service: Service) -> None:
-    """Wait until the service has started and its application answers."""
+    """Wait until the service has started and its application responds."""
     service.wait_started()
-    service.wait_for(lambda: service.get("/auth/me").status == 401, "the application answers")
+    service.wait_for(lambda: service.get("/auth/me").status == 401, "the application responds")
 
 
 @contextmanager

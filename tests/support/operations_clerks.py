@@ -1,4 +1,4 @@
-"""Clerks who write without a pause, and what the database must hold whatever happened to them."""
+"""Clerks who write without a pause, and what the database must contain whatever happens."""
 
 import http.client
 import random
@@ -18,10 +18,10 @@ from tests.support.service import PATIENCE, Response
 from tests.support.waiting import wait_until
 
 LOST = (OSError, http.client.HTTPException)
-"""No answer came."""
+"""Errors of a request without a response."""
 
 GIVES_UP = 0.2
-"""How likely it is that a clerk does not repeat a creation that got no answer."""
+"""The probability that a clerk does not repeat a creation without a response."""
 
 BROKEN_HISTORIES = """
 SELECT o.id, o.version, o.first_status, o.status, h.froms, h.tos
@@ -32,17 +32,17 @@ FROM aliaport_operations_work_orders o CROSS JOIN LATERAL (
     FROM aliaport_operations_work_order_changes WHERE work_order_id = o.id) h
 WHERE concat_ws(' ', h.froms, o.status) <> concat_ws(' ', o.first_status, h.tos)
    OR o.version < 1 + h.n OR o.version < h.newest"""
-"""Orders whose changes do not lead from the first status to that of now."""
+"""Orders whose changes do not lead from the first status to the current one."""
 
 _KEYS_WITHOUT_ROWS = """
-WITH answered AS (
+WITH stored AS (
     SELECT answer -> 'headers' ->> 'Location' AS place, status, count(*) AS n
     FROM aliaport_operations_idempotency_keys GROUP BY 1, 2),
 made AS (
     SELECT '/api/work-order/' || id AS place FROM aliaport_operations_work_orders
     UNION ALL SELECT '/api/gate-log/' || id FROM aliaport_operations_gate_logs)
-SELECT answered.*, made.* FROM answered FULL JOIN made ON answered.place = made.place
-WHERE answered.place IS NULL OR made.place IS NULL OR status <> 201 OR n <> 1"""
+SELECT stored.*, made.* FROM stored FULL JOIN made ON stored.place = made.place
+WHERE stored.place IS NULL OR made.place IS NULL OR status <> 201 OR n <> 1"""
 _DOUBLES = """
 SELECT title FROM aliaport_operations_work_orders GROUP BY 1 HAVING count(*) > 1
 UNION ALL SELECT driver FROM aliaport_operations_gate_logs GROUP BY 1 HAVING count(*) > 1"""
@@ -55,7 +55,7 @@ _GATE_LOGS = "SELECT id, driver FROM aliaport_operations_gate_logs"
 
 @dataclass
 class KeptOrder:
-    """An order as its clerk was told that it is."""
+    """An order as its clerk knows it from the responses."""
 
     id: int
     title: str
@@ -67,11 +67,11 @@ class KeptOrder:
 
 @dataclass
 class Clerks:
-    """Threads that ask any of `replicas`; each has orders of its own.
+    """Threads that call any of `replicas`; each has its own orders.
 
-    What got no answer, or 503, is asked again: with the same key where there is one. `answered` are
-    the first answers that each process gave, by the series that counts them; a process is known by
-    its port, since the kernel gives the number of a killed one to another.
+    A request without a response, or with 503, is repeated: with the same key if it has one.
+    `responded` are the first responses of each process, by the series that counts them. A process
+    is identified by its port, since the kernel reuses the PID of a killed one.
     """
 
     seed: int
@@ -79,12 +79,12 @@ class Clerks:
     replicas: Sequence[Operations]
     orders: dict[int, KeptOrder] = field(default_factory=dict)
     gate_logs: dict[int, str] = field(default_factory=dict)
-    answered: dict[int, "Counter[str]"] = field(default_factory=dict)
+    responded: dict[int, "Counter[str]"] = field(default_factory=dict)
     lost: int = 0
     shed: int = 0
     replayed: int = 0
     given_up: int = 0
-    answers: int = 0
+    responses: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _dismissed: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -92,11 +92,11 @@ class Clerks:
 
     @contextmanager
     def at_work(self, number: int = 4) -> Iterator[None]:
-        """Let them write within the block, which ends with `finish`."""
+        """Let the clerks write within the block, which ends with `finish`."""
         with ThreadPoolExecutor(number) as threads:
             self._work = [
-                threads.submit(self._write, random.Random(f"{self.seed} {each}"))
-                for each in range(number)
+                threads.submit(self._write, random.Random(f"{self.seed} {clerk}"))
+                for clerk in range(number)
             ]
             try:
                 yield
@@ -105,27 +105,27 @@ class Clerks:
                 self._dismissed.set()
 
     def finish(self) -> None:
-        """Let each get the answer that it waits for, and no further one."""
+        """Let each clerk receive the response that it waits for, and send nothing more."""
         self._stop.set()
-        for each in self._work:
-            each.result(PATIENCE)
+        for work in self._work:
+            work.result(PATIENCE)
 
     def wait_for_responses(self, number: int) -> None:
-        """Until they have got so many more answers."""
-        wanted = self.answers + number
+        """Wait until the clerks have received this many more responses."""
+        wanted = self.responses + number
 
         def reached() -> bool:
-            for each in self._work:
-                if each.done():
-                    each.result()
-            return self.answers >= wanted
+            for work in self._work:
+                if work.done():
+                    work.result()
+            return self.responses >= wanted
 
-        wait_until(reached, f"{number} more answers")
+        wait_until(reached, f"{number} more responses")
 
     def first_responses(self, api: Operations) -> "Counter[str]":
-        """How many first answers this process gave, by the series that counts them."""
+        """Return the number of first responses of this process, by the series that counts them."""
         with self._lock:
-            return Counter(self.answered.get(api.service.port, Counter()))
+            return Counter(self.responded.get(api.service.port, Counter()))
 
     def _write(self, chance: random.Random) -> None:
         corrects: int | None = None
@@ -135,7 +135,7 @@ class Clerks:
                 if order is not None:
                     self._go_on(chance, order)
             made = self._create_gate_log(chance, order, corrects)
-            # An entry can be corrected once only, and it is not known whether a given up one was.
+            # An entry can be corrected only once, and whether an abandoned correction was made is unknown.
             corrects = made if chance.random() < 0.3 else None
 
     def _create_order(self, chance: random.Random) -> KeptOrder | None:
@@ -170,15 +170,15 @@ class Clerks:
     def _create(self, chance: random.Random, path: str, body: Any, series: str) -> Any:
         headers = {"Idempotency-Key": _unique(chance)}
         while True:
-            found = self._ask("POST", path, body, headers)
+            found = self._call("POST", path, body, headers)
             if found is not None:
-                answer, process = found
-                assert answer.status == 201, answer.text
-                if "Idempotent-Replayed" in answer.headers:
+                response, process = found
+                assert response.status == 201, response.text
+                if "Idempotent-Replayed" in response.headers:
                     self.replayed += 1
                 else:
                     self._count(process, series)
-                return answer.json["data"]
+                return response.json["data"]
             if chance.random() < GIVES_UP:
                 self.given_up += 1
                 return None
@@ -205,51 +205,51 @@ class Clerks:
         self, method: str, path: str, order: KeptOrder, body: Any, series: str = ""
     ) -> None:
         repeated = False
-        while (found := self._ask(method, path, {**body, "version": order.version})) is None:
+        while (found := self._call(method, path, {**body, "version": order.version})) is None:
             repeated = True
-        answer, process = found
+        response, process = found
         order.version += 1
-        if answer.status == 409 and repeated:
-            # The one without an answer was done.
-            error = answer.json["error"]
+        if response.status == 409 and repeated:
+            # The request without a response was carried out.
+            error = response.json["error"]
             assert (error["code"], error["version"]) == ("version_conflict", order.version), error
             return
-        assert answer.status == 200, answer.text
-        assert answer.json["data"]["version"] == order.version, answer.text
+        assert response.status == 200, response.text
+        assert response.json["data"]["version"] == order.version, response.text
         if series:
             self._count(process, series)
 
-    def _ask(
+    def _call(
         self, method: str, path: str, body: Any, headers: dict[str, str] | None = None
     ) -> tuple[Response, int] | None:
-        """An answer that says what was done, and the process that gave it."""
+        """Return a response that says what was done, and the process that sent it."""
         while True:
             replica = random.choice(self.replicas)
             try:
-                answer = replica.call(method, path, body, headers=headers)
+                response = replica.call(method, path, body, headers=headers)
                 break
-            except ConnectionRefusedError:  # nobody has heard of it
+            except ConnectionRefusedError:  # no process has received it
                 self._pause()
             except LOST:
                 self.lost += 1
                 return None
-        self.answers += 1
-        if answer.status == 503:
+        self.responses += 1
+        if response.status == 503:
             self.shed += 1
             self._pause()
             return None
-        return answer, replica.service.port
+        return response, replica.service.port
 
     def _pause(self) -> None:
         if self._dismissed.wait(0.02):
-            raise RuntimeError("the test has ended before this clerk had its answer")
+            raise RuntimeError("the test has ended before this clerk received its response")
 
     def _count(self, process: int, series: str) -> None:
         with self._lock:
-            self.answered.setdefault(process, Counter())[series] += 1
+            self.responded.setdefault(process, Counter())[series] += 1
 
     def check(self, api: Operations) -> None:
-        """What they were told is in the database, once, and nothing is half there."""
+        """Check that everything confirmed is in the database, once, and nothing is incomplete."""
         for statement in (BROKEN_HISTORIES, _KEYS_WITHOUT_ROWS, _DOUBLES):
             assert api.sql(statement) == "", statement
         rows = {row[0]: row for row in _rows(api, _ORDERS)}
@@ -260,12 +260,12 @@ class Clerks:
         for _, _, _, _, version, moves in rows.values():
             assert (version, moves) == ("1", "0"), "nobody has changed this order"
         drivers = {int(number): driver for number, driver in _rows(api, _GATE_LOGS)}
-        assert drivers | self.gate_logs == drivers, "answered, but not in the database"
+        assert drivers | self.gate_logs == drivers, "confirmed, but not in the database"
         check_gauges(api)
 
 
 def check_gauges(api: Operations) -> None:
-    """The gauges say what SQL counts."""
+    """Check that the gauges have the values that SQL counts."""
     for family, table, label, column in (
         ("work_orders", "work_orders", "status", "status"),
         ("work_orders_created", "work_orders", "status", "first_status"),
@@ -279,14 +279,14 @@ def check_gauges(api: Operations) -> None:
 
 
 def series_of(api: Operations, *families: str) -> dict[str, float]:
-    """All series of these families, from one scrape."""
+    """Return all series of these families, from one scrape."""
     lines = api.service.get("/metrics").text.splitlines()
     pairs = (line.rpartition(" ")[::2] for line in lines if not line.startswith("#"))
     return {name: float(n) for name, n in pairs if name.partition("{")[0] in families}
 
 
 def committed_since(api: Operations, moment: str) -> "Counter[str]":
-    """The rows since a moment of the database's clock, by the series that counts them."""
+    """Return the rows since a moment of the database's clock, by the series that counts them."""
     series = {
         "aliaport_work_orders_total": (
             "SELECT first_status, count(*) FROM aliaport_operations_work_orders "

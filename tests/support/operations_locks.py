@@ -1,4 +1,4 @@
-"""Holds requests in the middle of their transaction: a lock of the test's lets them wait."""
+"""Stops requests in the middle of their transaction: they wait for a lock of the test."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support.waiting import wait_until
 
 
 class Transaction:
-    """A transaction of the test, rolled back at the end unless it was committed."""
+    """A transaction of the test, rolled back at the end unless it is committed."""
 
     def __init__(self, runner: asyncio.Runner, dsn: str) -> None:
         self._runner = runner
@@ -58,5 +58,5 @@ def blocked(api: Operations) -> int:
 
 
 def wait_for_blocked(api: Operations, number: int) -> None:
-    """Wait until so many statements wait for a lock."""
+    """Wait until this many statements wait for a lock."""
     wait_until(lambda: blocked(api) == number, f"{number} statements wait for a lock")

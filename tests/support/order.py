@@ -1,6 +1,6 @@
-"""The order of test files: the longest first, so that parallel workers end together.
+"""The order of test files: the slowest first, so that parallel workers finish together.
 
-The seconds of a test are those of its last run on this machine. Before the first one, a test that
+The seconds of a test are from its last run on this machine. Before the first one, a test that
 starts child processes counts as much as 40 others.
 """
 
@@ -44,7 +44,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Keep the seconds for the next run, those of tests that did not run too."""
+    """Keep the seconds for the next run, including those of tests that did not run."""
     config = session.config
     if _measured and hasattr(config, "cache") and not hasattr(config, "workerinput"):
         assert config.cache is not None

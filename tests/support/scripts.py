@@ -9,13 +9,13 @@ from unittest.mock import patch
 
 
 def script(file: Path) -> ModuleType:
-    """Load a script, whose file has no ending, under its name and that of its folder."""
+    """Load a script without a file extension under its name and that of its folder."""
     name = f"{file.parent.name}_{file.name}"
     loader = SourceFileLoader(name, str(file))
     spec = spec_from_loader(name, loader)
     assert spec is not None
     module = module_from_spec(spec)
-    # No compiled copy may lie beside the script, and its folders may not stay on the path.
+    # Leave no compiled copy beside the script, and none of its folders on the path.
     with patch.object(sys, "dont_write_bytecode", True), patch.object(sys, "path", [*sys.path]):
         loader.exec_module(module)
     return module

@@ -1,4 +1,4 @@
-"""A stand-in for Sentry on loopback: takes envelopes as the real one does and keeps them."""
+"""A stand-in for Sentry on loopback: accepts envelopes as the real one does and keeps them."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.stand_in import Reply, Request, StandIn
 
 PATIENCE = 20.0
-"""Seconds after which what should arrive is taken never to arrive."""
+"""Seconds to wait for something that should arrive."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Item:
 
 
 class SentryServer(StandIn):
-    """`raw` are the uncompressed envelopes as they came, `items` what was in them."""
+    """The server; `raw` are the uncompressed envelopes as received, `items` their contents."""
 
     keep_alive = True
 
@@ -45,12 +45,12 @@ class SentryServer(StandIn):
             return b"\n".join(self.raw)
 
     def of(self, kind: str) -> list[Any]:
-        """The payloads of one type: event, transaction, check_in, sessions, client_report."""
+        """Return the payloads of one type: event, transaction, check_in, sessions, client_report."""
         with self._news:
             return [item.payload for item in self.items if item.type == kind]
 
     def wait(self, kind: str, count: int = 1, patience: float = PATIENCE) -> list[Any]:
-        """Wait until so many payloads of a type are there, and return all of them."""
+        """Wait until there are this many payloads of a type; return all of them."""
         with self._news:
             arrived = self._news.wait_for(lambda: len(self.of(kind)) >= count, patience)
         found = self.of(kind)
@@ -71,7 +71,7 @@ class SentryServer(StandIn):
 
 
 def parse_envelope(body: bytes) -> list[Item]:
-    """A line of JSON for the envelope, then for each item a line of JSON and its payload."""
+    """Parse an envelope: a line of JSON, then for each item a line of JSON and its payload."""
     head, _, rest = body.partition(b"\n")
     json.loads(head)
     items = []
@@ -88,20 +88,20 @@ def parse_envelope(body: bytes) -> list[Item]:
 
 @contextmanager
 def black_hole() -> Iterator[str]:
-    """The DSN of a server that accepts connections and never answers."""
+    """Yield the DSN of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         yield f"http://key@127.0.0.1:{listener.getsockname()[1]}/1"
 
 
 def refused() -> str:
-    """The DSN of a port on which nobody listens."""
+    """Return the DSN of a port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     return f"http://key@127.0.0.1:{port}/1"
 
 
 def took(call: Callable[[], Any]) -> float:
-    """The seconds that a call takes."""
+    """Return the seconds that a call takes."""
     began = time.monotonic()
     call()
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Error tracking that sends to the stand-in, and a logger that feeds it."""
+"""Fixtures: error tracking that sends to the stand-in, and a logger that feeds it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +30,7 @@ def sentry(stand_in: SentryServer) -> Iterator[Sentry]:
 
 @pytest.fixture
 def log(sentry: Sentry) -> Any:
-    """A logger of the plugin `stock`, with the processor where the log pipeline has it."""
+    """Return a logger of the plugin `stock`, with the processor in its place in the pipeline."""
 
     def end(_logger: Any, _method: str, _event: Any) -> Any:
         raise structlog.DropEvent

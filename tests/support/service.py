@@ -1,4 +1,4 @@
-"""The real service as a real process, asked over real sockets."""
+"""The real service as a real process, called over real sockets."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ ResultT = TypeVar("ResultT")
 ROGUES = Path(__file__).parents[1] / "rogues"
 
 INTERRUPTIBLE = ("env", "--default-signal=INT")
-"""Begins a command that reacts to SIGINT even if this process was started to ignore it."""
+"""The start of a command that reacts to SIGINT even if this process was started to ignore it."""
 
 LOG_FILES = ("app.log", "api.log", "error.log", "audit.log")
 
@@ -60,16 +60,16 @@ class Service:
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout)
         try:
             connection.request(method, path, headers=headers or {})
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            return Response(answer.status, dict(answer.getheaders()), text)
+            response = connection.getresponse()
+            text = response.read().decode()
+            return Response(response.status, dict(response.getheaders()), text)
         finally:
             connection.close()
 
     def wait_for(
         self, happened: Callable[[], ResultT], what: str, patience: float = PATIENCE
     ) -> ResultT:
-        """Wait as `wait_until` does; a service that ends meanwhile ends the wait."""
+        """Wait like `wait_until`, but stop waiting if the service exits."""
 
         def look() -> ResultT:
             try:
@@ -78,7 +78,7 @@ class Service:
                 if self.process.poll() is not None:
                     code = self.process.returncode
                     raise AssertionError(
-                        f"the service ended with {code} instead of: {what}"
+                        f"the service exited with {code} instead of: {what}"
                     ) from error
                 raise
 
@@ -88,7 +88,7 @@ class Service:
             raise AssertionError(f"{error}; log:\n{self.output()}") from error
 
     def wait_listening(self) -> None:
-        self.wait_for(lambda: self.get("/health").status == 200, "/health answers 200")
+        self.wait_for(lambda: self.get("/health").status == 200, "/health returns 200")
 
     def wait_started(self) -> None:
         self.wait_events("service.started")
@@ -101,9 +101,9 @@ class Service:
         return found
 
     def events(self, message: str | None = None) -> list[dict[str, Any]]:
-        """Return the service's log lines, after a moment where there are none.
+        """Return the service's log lines; if there are none yet, wait a moment for them.
 
-        Where there must be some, `wait_events` is right: threads of the service write them.
+        If there must be some, use `wait_events`: threads of the service write them.
         """
         deadline = time.monotonic() + 1.0
         while not (found := self._read(message)) and time.monotonic() < deadline:
@@ -115,7 +115,7 @@ class Service:
             json.loads(line)
             for name in LOG_FILES
             if (log := self.folder / "logs" / name).exists()
-            for line in log.read_text().split("\n")[:-1]  # others than these cut at U+2028 too
+            for line in log.read_text().split("\n")[:-1]  # splitlines() would also split at U+2028
         ]
         own = [line for line in lines if line["process.pid"] == self.process.pid]
         own.sort(key=lambda line: line["@timestamp"])
@@ -134,9 +134,9 @@ class Service:
             raise AssertionError(f"the service still runs; log:\n{self.output()}") from None
 
     def kill(self) -> None:
-        """End the service if it still runs.
+        """Stop the service if it still runs.
 
-        SIGKILL is fastest. Where coverage is measured, it would lose the data of the service.
+        SIGKILL is fastest, but would lose the service's data if coverage is measured.
         """
         if "COVERAGE_PROCESS_CONFIG" in os.environ:
             self.process.terminate()
@@ -147,7 +147,7 @@ class Service:
 
 
 def _short(line: dict[str, Any]) -> dict[str, Any]:
-    """The line with the names that its fields have in code beside those that they have on disk."""
+    """Return the line with the names of its fields in code beside their names on disk."""
     short = {short: line[long] for short, long in NAMES.items() if long in line}
     for prefix in (LABELS, NUMBERS):
         short |= {k.removeprefix(prefix): v for k, v in line.items() if k.startswith(prefix)}
@@ -163,7 +163,7 @@ def start(
     config: str = "",
     arguments: Sequence[str] = (),
 ) -> Service:
-    """Start the service in `folder`; `allow` are its plugins, `path` where to find more of them."""
+    """Start the service in `folder`; `allow` are its plugins, `path` has further ones."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     variables = {
@@ -211,7 +211,7 @@ def running(
 ) -> Iterator[Service]:
     """Run a service with these rogues, and with the plugins `allow`, until the block ends.
 
-    Meant for fixtures of a wider scope than one test, whose tests change nothing of it.
+    For fixtures of a module or session, whose tests do not change the service.
     """
     install(folder / "site", "aliaport-rogues", plugins, apps)
     names = (*allow, *(plugins or {}), *(apps or {}))

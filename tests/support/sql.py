@@ -1,4 +1,4 @@
-"""Statements on a real PostgreSQL without a process for each, printed as psql prints them."""
+"""Statements on a real PostgreSQL without a process each, printed as psql prints them."""
 
 import asyncio
 import threading
@@ -8,15 +8,15 @@ from typing import Any
 import asyncpg
 
 SECONDS = 60.0
-"""For connecting, and for each statement."""
+"""Timeout of connecting, and of each statement."""
 
 
 def run_sql(dsn: str, statement: str) -> str:
     """Run one or several statements; return the rows of a single one as `psql -At` prints them.
 
-    Several at once are one transaction, as with `psql -c`. Each call has a connection of its own,
-    so none is left open when a test stops the server or drops the database. Usable in any thread,
-    also beside a running event loop. Raises asyncpg.PostgresError.
+    Several at once are one transaction, as with `psql -c`. Each call has its own connection,
+    so none is open when a test stops the server or drops the database. Works in any thread,
+    even beside a running event loop. Raises asyncpg.PostgresError.
     """
     return asyncio.run_coroutine_threadsafe(_run(dsn, statement), _loop()).result()
 

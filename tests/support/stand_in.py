@@ -1,6 +1,6 @@
-"""A recording HTTP server on loopback with scripted responses, for what cannot be had in a test.
+"""A recording HTTP server on loopback with scripted responses, for services that tests cannot use.
 
-It is no aiohttp server: Sentry's SDK traces every aiohttp application of its process.
+It does not use aiohttp, since Sentry's SDK traces every aiohttp application of its process.
 """
 
 import json
@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came; `target` is its path with its query."""
+    """A request as received; `target` is its path with its query."""
 
     method: str
     target: str
@@ -48,10 +48,10 @@ class Reply:
 
 
 class StandIn:
-    """Listens from its making on until `stop`, which a `with` block calls at its end.
+    """A server that listens until `stop`, which a `with` block calls at its end.
 
-    It keeps what came in `requests`. The replies in `script` come first, one a request, in their
-    order; after them `reply_to` decides, which subclasses define.
+    It records `requests`. The replies in `script` are sent first, one per request and in order;
+    after them, `reply_to` decides, which subclasses override.
     """
 
     keep_alive: ClassVar[bool] = False
@@ -64,14 +64,14 @@ class StandIn:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port = int(self._server.server_address[1])
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
-        # A stop is noticed at the next turn of the loop.
+        # A stop is noticed after at most this many seconds.
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         )
         self._thread.start()
 
     def reply_to(self, request: Request) -> Reply:
-        """Return the response to a request that no script answers."""
+        """Return the response to a request without a scripted one."""
         return Reply()
 
     def handle(self, request: Request) -> Reply:
@@ -93,11 +93,11 @@ class StandIn:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # A client that keeps its connection would hold the end of the test.
+    # A client that keeps its connection would delay the end of the test.
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Show what went wrong, but for clients that did not wait for their response."""
+        """Show the error, except for clients that did not wait for their response."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 

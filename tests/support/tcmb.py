@@ -21,7 +21,7 @@ CURRENCIES: Mapping[str, tuple[int, str, str, str]] = {
     "JPY": (100, "JAPON YENİ", "JAPENESE YEN", "27.7421"),
     "IRR": (100, "İRAN RİYALİ", "IRANIAN RIAL", "0.0995"),
 }
-"""Unit, names and forex buying rate of what `document` puts into a bulletin, beside the XDR."""
+"""Unit, names and forex buying rate of the currencies that `document` lists, besides the XDR."""
 
 _ERROR_PAGE = (
     "<!DOCTYPE html><html><head><title>404</title></head><body>Sayfa bulunamadı</body></html>"
@@ -31,7 +31,7 @@ _ERROR_PAGE = (
 def document(
     day: date, *, percent: float = 0.0, number: str = "", only: tuple[str, ...] = ()
 ) -> bytes:
-    """A bulletin of the documented structure; `percent` moves all its rates."""
+    """Return a bulletin of the documented structure; `percent` moves all its rates."""
     factor = 1 + Decimal(str(percent)) / 100
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -74,7 +74,7 @@ def document(
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request that came in."""
+    """A request that the server received."""
 
     path: str
     agent: str
@@ -87,7 +87,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Tcmb:
-    """The server. `bulletins` is its archive; `behave` replaces the answer of one path."""
+    """The server. `bulletins` is its archive; `behave` replaces the response of one path."""
 
     bulletins: dict[date, bytes] = field(default_factory=dict)
     requests: list[ReceivedRequest] = field(default_factory=list)
@@ -110,18 +110,18 @@ class Tcmb:
         for day in days:
             self.bulletins[day] = document(day, percent=percent)
 
-    def behave(self, path: str, answer: Handler | None) -> None:
-        """Answer `path` (`*` is every path) in another way; None ends that."""
-        if answer is None:
+    def behave(self, path: str, handler: Handler | None) -> None:
+        """Handle `path` (`*` is every path) differently; None restores the default."""
+        if handler is None:
             self._faults.pop(path, None)
         else:
-            self._faults[path] = answer
+            self._faults[path] = handler
 
     def paths(self) -> list[str]:
-        return [each.path for each in self.requests]
+        return [request.path for request in self.requests]
 
     def in_its_loop(self, act: Callable[[], object]) -> None:
-        """Call something in the thread that answers, such as the `set` of an asyncio.Event."""
+        """Call something in the server's thread, such as the `set` of an asyncio.Event."""
         self._loop.call_soon_threadsafe(act)
 
     def stop(self) -> None:
@@ -132,7 +132,7 @@ class Tcmb:
 
     async def _start(self) -> None:
         app = web.Application()
-        app.router.add_get("/kurlar/{path:.*}", self._answer)
+        app.router.add_get("/kurlar/{path:.*}", self._respond)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -146,7 +146,7 @@ class Tcmb:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
         assert request.transport is not None
         peer = request.transport.get_extra_info("peername")
@@ -175,23 +175,23 @@ def archive_path(day: date) -> str:
 
 
 def respond_with(body: bytes, status: int = 200, content_type: str = "application/xml") -> Handler:
-    """Always this answer."""
+    """Return a handler that always sends this response."""
 
-    async def answer(_request: web.Request) -> web.StreamResponse:
+    async def respond(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=body, status=status, content_type=content_type)
 
-    return answer
+    return respond
 
 
 def error_page(status: int = 200) -> Handler:
-    """HTML where XML should be."""
+    """Return a handler that sends HTML instead of XML."""
     return respond_with(_ERROR_PAGE.encode(), status, "text/html")
 
 
 def cut_off(body: bytes) -> Handler:
-    """Announces the whole body and closes the connection in the middle."""
+    """Return a handler that announces the whole body and closes the connection half-way."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(body))})
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
@@ -199,32 +199,32 @@ def cut_off(body: bytes) -> Handler:
         request.transport.close()
         return response
 
-    return answer
+    return respond
 
 
 def slow(body: bytes) -> Handler:
-    """Sends the beginning, and the rest never comes."""
+    """Return a handler that sends the beginning and never the rest."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(body))})
         await response.prepare(request)
         await response.write(body[:100])
         await asyncio.Event().wait()
         return response
 
-    return answer
+    return respond
 
 
 def endless() -> Handler:
-    """Sends for ever."""
+    """Return a handler that never stops sending."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         while True:
             await response.write(b"<!-- -->" * 8192)
 
-    return answer
+    return respond
 
 
 def _xml(body: bytes) -> web.Response:
@@ -232,5 +232,5 @@ def _xml(body: bytes) -> web.Response:
 
 
 def istanbul(text: str) -> datetime:
-    """An Istanbul time such as `2026-11-24 15:30`."""
+    """Return an Istanbul time such as `2026-11-24 15:30`."""
     return datetime.fromisoformat(f"{text}+03:00")

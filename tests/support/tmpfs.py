@@ -1,4 +1,4 @@
-"""A file system of a few kilobytes, to be filled up; needs root and a mount namespace of its own."""
+"""A file system of a few kilobytes to fill up; needs root and its own mount namespace."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def fill(folder: Path) -> Path:
 
 
 def run_on_tmpfs(script: Path, folder: Path, size: str, *arguments: str) -> str:
-    """Run a Python script with a tmpfs of `size` mounted on `folder`, which nobody else sees."""
+    """Run a Python script with a private tmpfs of `size` mounted on `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     mount = f'mount -t tmpfs -o size={size} tmpfs {folder} && exec "$@"'
     done = subprocess.run(

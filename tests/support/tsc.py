@@ -1,4 +1,4 @@
-"""JSON as literals of a library's types, judged by the TypeScript compiler."""
+"""JSON as literals of a library's types, checked by the TypeScript compiler."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _COMPLAINT = re.compile(r"([\w.-]+)\.ts\(\d+,\d+\): error (.+)")
 
 
 def compiled(folder: Path, modules: Path, sources: Mapping[str, str]) -> dict[str, list[str]]:
-    """The compiler's complaints, by source file; `modules` is the folder node_modules."""
+    """Return the compiler's errors by source file; `modules` is the folder node_modules."""
     (folder / "node_modules").symlink_to(modules)
     (folder / "tsconfig.json").write_text(json.dumps(_SETTINGS))
     for name, text in sources.items():

@@ -1,4 +1,4 @@
-"""Wait for what no event announces: the state of another process, a row, a file."""
+"""Waits for a state that no event announces: of another process, a row, a file."""
 
 import asyncio
 import http.client
@@ -9,13 +9,13 @@ from typing import NoReturn, TypeVar
 ResultT = TypeVar("ResultT")
 
 PATIENCE = 60.0
-"""Seconds after which something that should happen is taken never to happen."""
+"""Seconds to wait for something that should happen."""
 
 NOT_YET: tuple[type[Exception], ...] = (OSError, http.client.HTTPException)
 """The exceptions of a server that is not up yet or is restarting."""
 
 PAUSE = 0.02
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 class NeverHappenedError(AssertionError):
@@ -23,13 +23,13 @@ class NeverHappenedError(AssertionError):
 
 
 class _Attempts:
-    """The outcome of the last look, and the time that is left."""
+    """The result of the last check, and the time that is left."""
 
     def __init__(self, what: str, seconds: float) -> None:
         self._what = what
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
-        self.last = "it was never looked at"
+        self.last = "never checked"
 
     def left(self) -> bool:
         return time.monotonic() < self._deadline
@@ -54,7 +54,7 @@ def wait_until(
     """
     attempts = _Attempts(what, seconds)
     while True:
-        # Read before the look: a machine that stalls within it must not lose the last one.
+        # Read before the check: a machine that stalls during it must still get a last one.
         was_in_time = attempts.left()
         try:
             value = condition()
@@ -72,7 +72,7 @@ def wait_until(
 async def eventually(
     condition: Callable[[], Awaitable[ResultT]], what: str, seconds: float = PATIENCE
 ) -> ResultT:
-    """Await `condition` until its value is true, as `wait_until` does, without holding the loop."""
+    """Await `condition` until its value is true, like `wait_until`, without blocking the loop."""
     attempts = _Attempts(what, seconds)
     while True:
         was_in_time = attempts.left()

@@ -1,4 +1,4 @@
-"""Author code against the public API: the type checker passes good code and refuses misuse."""
+"""Authors' code against the public API: the type checker accepts good code and refuses misuse."""
 
 import os
 import re
@@ -22,7 +22,7 @@ MISUSES = {
         "class Other(PluginConfig):\n    pass\n"
         "ShelvesPlugin(Other(), make_context())  # error: arg-type"
     ),
-    "a base that is no model of options": (
+    "a base class that is not an options model": (
         "class P(Plugin[int]):  # error: type-var\n    api = (1, 0)"
     ),
     "an option that does not exist": (
@@ -30,11 +30,11 @@ MISUSES = {
         "    def go(self) -> object:\n"
         "        return self.config.limit  # error: attr-defined"
     ),
-    "a version of the contract that is a text": (
+    "a version of the contract that is a string": (
         "class P(Plugin[PluginConfig]):\n    api = '1.0'  # error: assignment"
     ),
     "options that change": ("config = ShelvesConfig()\nconfig.min_free = 3  # error: misc"),
-    "probes that are no sequence": (
+    "probes that are not a sequence": (
         "class P(Plugin[PluginConfig]):\n"
         "    def probes(self) -> Probe:  # error: override\n"
         "        raise NotImplementedError"
@@ -44,23 +44,23 @@ MISUSES = {
         "    def start(self) -> None:  # error: override\n"
         "        pass"
     ),
-    "a probe that returns a text": (
+    "a probe that returns a string": (
         "def run() -> str:\n    return 'fine'\nProbe(name='x', run=run)  # error: arg-type"
     ),
     "a probe without a name": "Probe(run=Check.healthy)  # error: call-arg",
     "a probe with one word": (
         "Probe(name='x', run=Check.healthy, words=('up',))  # error: arg-type"
     ),
-    "data that is no scalar": "Check.healthy(rows=[1, 2])  # error: arg-type",
-    "a status that is a text": "Check('healthy')  # error: arg-type",
+    "data that is not a scalar": "Check.healthy(rows=[1, 2])  # error: arg-type",
+    "a status that is a string": "Check('healthy')  # error: arg-type",
     "a result that changes": "Check.healthy().summary = 'x'  # error: misc",
-    "a collector that returns figures": (
+    "a collector that returns numbers": (
         "def run() -> list[float]:\n    return [1.0]\nCollector((GAUGE,), run)  # error: arg-type"
     ),
-    "a sample that is a text": "GAUGE.sample('full')  # error: arg-type",
+    "a sample that is a string": "GAUGE.sample('full')  # error: arg-type",
     "a label that is a number": "GAUGE.sample(1, hall=7)  # error: arg-type",
     "a job without a pause": ("Job(name='x', run=print, timeout=1)  # error: call-arg"),
-    "a schedule that is a text": (
+    "a schedule that is a string": (
         "def run() -> None:\n    pass\n"
         "Job(name='x', run=run, every=1, timeout=1, schedule='0 0 * * *')  # error: arg-type"
     ),
@@ -73,7 +73,7 @@ MISUSES = {
         "App(prefix='/x', create=create)  # error: arg-type"
     ),
     "a refusal without a message": "raise Refusal(404, 'gone')  # error: call-arg",
-    "a refusal whose status is a text": (
+    "a refusal whose status is a string": (
         "raise Refusal('404', 'gone', 'it is gone')  # error: arg-type"
     ),
     "a pool without a name": "Pool(make_context())  # error: call-arg",
@@ -88,7 +88,7 @@ MISUSES = {
         "class Half:\n    def now(self) -> datetime:\n        return datetime.now()\n"
         "make_context(clock=Half())  # error: arg-type"
     ),
-    "a command whose options are no model": (
+    "a command whose options are not a model": (
         "with plugin_context('x', dict):  # error: type-var\n    pass"
     ),
 }
@@ -106,7 +106,7 @@ COUNTER = Metric.counter("aliaport_x_total", "Counted.")
 
 
 def mypy(*files: Path, found_in: Path = ROOT) -> list[str]:
-    """Return what mypy, configured as for this project, says of the files."""
+    """Return mypy's output for the files, configured as for this project."""
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--no-error-summary", *map(str, files)],
         cwd=ROOT,
@@ -126,7 +126,7 @@ def test_good_code_of_an_author_passes() -> None:
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """The type checker's errors, by misuse, as `line: code`."""
+    """Return the type checker's errors, by misuse, as `line: code`."""
     folder = tmp_path_factory.mktemp("misuses")
     files = {f"misuse_{number}": name for number, name in enumerate(MISUSES)}
     for module, name in files.items():
@@ -151,7 +151,7 @@ def test_misuse_is_refused(name: str, refused: dict[str, list[str]]) -> None:
     assert refused[name] == expected
 
 
-def test_what_the_kit_gives_fits_the_protocols() -> None:
+def test_the_kit_s_objects_match_the_protocols() -> None:
     context: Context = make_context("shelves")
     log: Logger = context.log
     audit: Audit = context.audit

@@ -1,4 +1,4 @@
-"""Applications mounted beside the core's routes, asked over real sockets of the real process."""
+"""Applications mounted beside the core's routes, called over real sockets of the real process."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.fixtures import Launch
 GOOD = {"good": "aliaport_rogues.good:Good"}
 
 
-def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch) -> None:
+def test_mounted_applications_share_errors_metrics_and_retries(launch: Launch) -> None:
     service = launch(
         GOOD,
         apps={"greeter": "aliaport_rogues.mounted:app", "broken": "aliaport_rogues.good:Good"},
@@ -34,13 +34,13 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     assert event["http.request.id"] == failed.headers["X-Request-ID"]
     headers = {"X-Request-ID": "abc-123", "X-Forwarded-For": "192.0.2.7"}
     assert service.get("/greeter/greet/y", headers=headers).headers["X-Request-ID"] == "abc-123"
-    answered = service.wait_for(
+    logged = service.wait_for(
         lambda: [e for e in service.events("request.answered") if e["url.path"].endswith("/y")],
         "the request is logged",
     )[0]
-    assert (answered["http.request.id"], answered["http.response.status_code"]) == ("abc-123", 200)
-    assert answered["aliaport.endpoint"] == "/greeter/greet/{name}"
-    assert answered["client.ip"] == "192.0.2.7", "the proxy on loopback is trusted"
+    assert (logged["http.request.id"], logged["http.response.status_code"]) == ("abc-123", 200)
+    assert logged["aliaport.endpoint"] == "/greeter/greet/{name}"
+    assert logged["client.ip"] == "192.0.2.7", "the proxy on loopback is trusted"
     assert "abcdefghijkl" not in json.dumps(event)
     refused = service.get("/greeter/refuse")
     assert (refused.status, refused.headers["Retry-After"]) == (409, "7")
@@ -69,7 +69,7 @@ def test_mounted_applications_share_errors_metrics_and_the_retry(launch: Launch)
     assert (rows["broken"]["state"], rows["broken"]["stage"]) == ("rejected", "type")
 
 
-def test_a_start_that_hangs_is_retried_and_a_stop_that_hangs_does_not_delay_the_exit(
+def test_a_hung_start_is_retried_and_a_hung_stop_does_not_delay_the_exit(
     launch: Launch,
 ) -> None:
     limits = {"START_TIMEOUT": "1", "STOP_TIMEOUT": "0.5", "FIRST_RETRY": "0.1"}
@@ -93,7 +93,7 @@ def test_a_start_that_hangs_is_retried_and_a_stop_that_hangs_does_not_delay_the_
     assert stopped["reason"] == "did not finish within 0.5 s"
 
 
-def test_an_application_answers_under_several_paths(launch: Launch) -> None:
+def test_an_application_can_have_several_paths(launch: Launch) -> None:
     service = launch(
         GOOD,
         apps={"greeter": "aliaport_rogues.mounted:app", "places": "aliaport_rogues.mounted:places"},
@@ -101,8 +101,8 @@ def test_an_application_answers_under_several_paths(launch: Launch) -> None:
     )
     headers = {"X-Forwarded-For": "198.51.100.9, 192.0.2.7"}
     for path in ("/here/address", "/far/away/x", "/far/list.json"):
-        answer = service.get(path, headers=headers)
-        assert (answer.status, answer.json["data"]) == (200, "192.0.2.7"), path
+        response = service.get(path, headers=headers)
+        assert (response.status, response.json["data"]) == (200, "192.0.2.7"), path
     assert service.get("/far/other").status == 404
     assert service.get("/greeter/greet/x").status == 200
     refused = service.get("/far/away/x", method="PUT")
@@ -123,6 +123,6 @@ def test_an_application_answers_under_several_paths(launch: Launch) -> None:
         ({"paths": ("/a", "/health/x")}, "reserved for the service"),
     ],
 )
-def test_places_that_an_application_cannot_have(places: dict[str, Any], message: str) -> None:
+def test_paths_that_an_application_cannot_have(places: dict[str, Any], message: str) -> None:
     with pytest.raises(DeclarationError, match=message):
         App(create=lambda context, options: web.Application(), **places)

@@ -1,4 +1,4 @@
-"""What callers see, asked over real sockets of the real process."""
+"""The endpoints as callers see them, over real sockets of the real process."""
 
 import json
 import re
@@ -24,7 +24,7 @@ SYSTEM = ("cpu", "disk", "memory")
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that the tests of this module only read."""
+    """Run a service that the tests of this module only read."""
     with running(
         tmp_path_factory.mktemp("read"),
         GOOD,
@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-def answered(service: Service, labels: str) -> float:
+def counted(service: Service, labels: str) -> float:
     """Return the number of requests that the service has counted under these labels."""
     page = service.get("/metrics").text
     found = re.search(
@@ -67,7 +67,7 @@ def test_the_bodies_have_the_shapes_of_the_specification(service: Service) -> No
     assert 0 <= probe["duration_ms"] < 5_000
 
 
-def test_every_path_answers_head_options_trailing_slashes_and_says_no_store(
+def test_every_path_allows_head_options_and_trailing_slashes_and_sends_no_store(
     service: Service,
 ) -> None:
     for path in ("/", "/health", "/ready", "/status", "/status/good", "/metrics"):
@@ -80,14 +80,14 @@ def test_every_path_answers_head_options_trailing_slashes_and_says_no_store(
             assert (options.status, options.headers["Allow"]) == (200, "GET, HEAD, OPTIONS")
 
 
-def test_http_1_0_without_host_is_answered(service: Service) -> None:
+def test_http_1_0_without_host_is_accepted(service: Service) -> None:
     for request in (b"OPTIONS / HTTP/1.0\r\n\r\n", b"GET /ready HTTP/1.0\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
             connection.sendall(request)
-            answer = b""
+            response = b""
             while chunk := connection.recv(4096):
-                answer += chunk
-        assert b" 200 " in answer.splitlines()[0]
+                response += chunk
+        assert b" 200 " in response.splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_http_1_0_without_host_is_answered(service: Service) -> None:
         ("GET", "/status?exclude=goood", 400, "unknown_probe"),
     ],
 )
-def test_errors_have_one_shape(
+def test_all_errors_have_the_same_shape(
     service: Service, method: str, path: str, status: int, code: str
 ) -> None:
-    answer = service.get(path, method=method)
-    assert answer.status == status
-    assert answer.headers["Cache-Control"] == "no-store"
-    body = answer.json
+    response = service.get(path, method=method)
+    assert response.status == status
+    assert response.headers["Cache-Control"] == "no-store"
+    body = response.json
     assert set(body) == {"success", "error"}
     assert (body["success"], body["error"]["code"]) == (False, code)
     if "goood" in path:
@@ -126,9 +126,7 @@ def test_include_and_exclude_select(service: Service) -> None:
     assert text == "[+]good ok (all is well)\nready check passed\n"
 
 
-def test_production_shows_details_to_the_bearer_of_a_token_only(
-    launch: Launch, tmp_path: Path
-) -> None:
+def test_production_shows_details_only_with_a_token(launch: Launch, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("another-token-of-a-file\n")
     service = launch(
@@ -161,13 +159,13 @@ def test_production_shows_details_to_the_bearer_of_a_token_only(
     )
 
 
-def test_no_caller_can_make_series(service: Service) -> None:
+def test_callers_cannot_create_series(service: Service) -> None:
     unmatched = [
         'endpoint="unmatched",method="GET",status="404"',
         'endpoint="unmatched",method="OTHER",status="405"',
         'endpoint="unmatched",method="OTHER",status="400"',
     ]
-    before = [answered(service, labels) for labels in unmatched]
+    before = [counted(service, labels) for labels in unmatched]
     for number in range(20):
         service.get(f"/made-up-{number}")
         assert service.get("/health", method="PROPFIND").status == 405
@@ -175,26 +173,26 @@ def test_no_caller_can_make_series(service: Service) -> None:
         connection.sendall(b"\x00 nonsense\r\n\r\n")
         connection.recv(4096)
     page = service.get("/metrics").text
-    after = [answered(service, labels) for labels in unmatched]
+    after = [counted(service, labels) for labels in unmatched]
     assert [new - old for new, old in zip(after, before, strict=True)] == [20, 20, 1]
     assert "made-up" not in page
     assert "PROPFIND" not in page
 
 
-def test_a_caller_that_goes_away_is_counted_and_changes_nothing(service: Service) -> None:
+def test_a_caller_that_disconnects_is_counted_and_changes_nothing(service: Service) -> None:
     labels = 'endpoint="/status",method="GET",status="200"'
-    before = answered(service, labels)
+    before = counted(service, labels)
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
             connection.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
     service.wait_for(
-        lambda: answered(service, labels) == before + 3,
-        "requests of callers that left are counted",
+        lambda: counted(service, labels) == before + 3,
+        "requests of callers that disconnected are counted",
     )
     assert service.get("/status/good").json["data"]["status"] == "healthy"
 
 
-def test_a_thousand_callers_cost_one_run(launch: Launch) -> None:
+def test_a_thousand_callers_share_one_run(launch: Launch) -> None:
     # A thousand connections, here and in the service, which inherits the limit.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4_096)), hard))
@@ -215,7 +213,7 @@ def test_a_thousand_callers_cost_one_run(launch: Launch) -> None:
         assert json.loads(body)["data"]["data"] == {"runs": 1}
 
 
-def test_a_storm_gets_no_false_alarm(service: Service) -> None:
+def test_a_flood_of_requests_causes_no_false_alarm(service: Service) -> None:
     start = threading.Barrier(50)
 
     def call(number: int) -> int:
@@ -227,7 +225,7 @@ def test_a_storm_gets_no_false_alarm(service: Service) -> None:
         assert set(pool.map(call, range(1_000))) == {200}
 
 
-def test_the_second_listener_takes_status_and_metrics_off_the_public_one(launch: Launch) -> None:
+def test_a_second_listener_removes_status_and_metrics_from_the_public_one(launch: Launch) -> None:
     service = launch(
         GOOD, environ={"ALIAPORT_INTERNAL_PORT": str(free_port())}, config=patient("good")
     )

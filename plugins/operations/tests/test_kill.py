@@ -62,7 +62,7 @@ def wait_for_a_random_moment(rng: random.Random, clerks: Clerks, api: Operations
 
 def summary(clerks: Clerks) -> str:
     return (
-        f"seed {SEED}: {clerks.answers} responses, {clerks.lost} lost, {clerks.shed} refused, "
+        f"seed {SEED}: {clerks.responses} responses, {clerks.lost} lost, {clerks.shed} refused, "
         f"{clerks.replayed} replayed, {clerks.given_up} given up, {len(clerks.orders)} orders, "
         f"{len(clerks.gate_logs)} gate logs"
     )

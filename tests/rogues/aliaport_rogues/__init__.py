@@ -1,1 +1,1 @@
-"""Plugins that misbehave, each in a module of its own."""
+"""Plugins that misbehave, by kind of fault."""

@@ -1,4 +1,4 @@
-"""Probes that hang, block, spin, swallow cancellation, raise and answer nonsense."""
+"""Probes that hang, block, spin, swallow cancellation, raise and return nonsense."""
 
 import asyncio
 import ctypes
@@ -21,7 +21,7 @@ class Rogue(Plugin[PluginConfig]):
 
 
 class Healing(Rogue):
-    """Answers in the end, on a busy machine too."""
+    """Returns a result in the end, on a busy machine too."""
 
     timeout = 2.0
 
@@ -48,7 +48,7 @@ class Spinning(Rogue):
 
 
 class Recursing(Rogue):
-    """Makes and drops frames all the time."""
+    """Creates and drops frames all the time."""
 
     async def check(self) -> Check:
         async def descend(depth: int) -> None:
@@ -150,7 +150,7 @@ class Unprintable(Healing):
 
 
 class Closing(Healing):
-    """Closes what its loop waits with, once."""
+    """Closes the selector of its loop, once."""
 
     async def check(self) -> Check:
         if not hasattr(self, "closed"):
@@ -183,7 +183,9 @@ class Gil(Rogue):
 
     async def check(self) -> Check:
         size, seconds = 20, 0.0
-        while seconds < 0.7:  # on a machine of any speed: each is twice as slow as the one before
+        while (
+            seconds < 0.7
+        ):  # on a machine of any speed: each round takes twice as long as the one before
             size, began = size + 1, time.monotonic()
             re.match(r"(a+)+$", "a" * size + "b")
             seconds = time.monotonic() - began
@@ -191,7 +193,7 @@ class Gil(Rogue):
 
 
 class GilAsleep(Rogue):
-    """Holds the interpreter's lock for most of a second and computes nothing."""
+    """Holds the interpreter's lock for most of a second without computing."""
 
     async def check(self) -> Check:
         ctypes.PyDLL(None).usleep(700_000)
@@ -199,7 +201,7 @@ class GilAsleep(Rogue):
 
 
 class LongFork(Healing):
-    """Forks a child that lives on."""
+    """Forks a child that keeps running."""
 
     async def check(self) -> Check:
         child = os.fork()

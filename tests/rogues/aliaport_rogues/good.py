@@ -7,7 +7,7 @@ RUNS = Metric.gauge("aliaport_good_runs", "Runs of the slow probe.")
 
 
 class Good(Plugin[PluginConfig]):
-    """A well-behaved neighbour: one instant probe, and one that counts its runs of 300 ms."""
+    """A well-behaved plugin: one instant probe, and one that takes 300 ms and counts its runs."""
 
     api = (1, 0)
     runs = 0
@@ -22,7 +22,7 @@ class Good(Plugin[PluginConfig]):
         return [Collector((RUNS,), self.collect)]
 
     async def check(self) -> Check:
-        return Check.healthy("all is well", answer=42)
+        return Check.healthy("all is well", number=42)
 
     async def count(self) -> Check:
         self.runs += 1
@@ -34,7 +34,7 @@ class Good(Plugin[PluginConfig]):
 
 
 class Gated(Plugin[PluginConfig]):
-    """Its probe ends when the file `open` appears in the working folder, and counts its runs."""
+    """A plugin whose probe returns when the file `open` appears in the working folder, and counts its runs."""
 
     api = (1, 0)
     runs = 0

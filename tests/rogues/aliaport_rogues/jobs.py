@@ -16,7 +16,7 @@ class ScheduledConfig(PluginConfig):
 
 
 class Scheduled(Plugin[ScheduledConfig]):
-    """Its job does what its options say."""
+    """A plugin whose job does what the options say."""
 
     api = (1, 0)
 

@@ -1,1 +1,1 @@
-"""A plugin, an application and a command as a strict author writes them; mypy must be content."""
+"""A plugin, an application and a command with strict types; mypy must find no error."""

@@ -1,4 +1,4 @@
-"""A command of the plugin's own."""
+"""A command of the plugin."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.typing.aliaport_shelves.plugin import ShelvesConfig
 @config_option
 @env_file_option
 @click.option("--fail", is_flag=True, help="Fail, to show how.")
-@click.option("--abort", is_flag=True, help="Stop half way, as somebody does by Ctrl-C.")
+@click.option("--abort", is_flag=True, help="Stop half-way, as Ctrl-C does.")
 def shelves(config: Path | None, env_file: Path | None, *, fail: bool, abort: bool) -> None:
     """Print the halls that are configured."""
     with plugin_context("shelves", ShelvesConfig, config=config, env_file=env_file) as given:

@@ -139,7 +139,7 @@ class StoredShelvesPlugin(ShelvesPlugin):
         await self._pool.stop()
 
     async def stored(self) -> int | None:
-        """Return the number of stored shelves, or None where the database has a fault."""
+        """Return the number of stored shelves, or None if the database has a fault."""
         try:
             async with self._pool.acquire() as connection:
                 count: int = await connection.fetchval("SELECT count(*) FROM shelves")

@@ -1,4 +1,4 @@
-"""Runs doctor: as the command, or one line of it against a stand-in."""
+"""Runs doctor: the whole command, or one check against a stand-in."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ PASS, FAIL, NOT_CHECKED = "pass", "fail", "not_checked"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the command did; `lines` are those of its JSON by their ids."""
+    """The result of the command; `lines` are the lines of its JSON by ID."""
 
     code: int
     output: str
@@ -37,7 +37,7 @@ class Outcome:
         return {line["id"]: line for line in self.json["lines"]}
 
     def not_passed(self) -> list[str]:
-        """What a failing test has to show."""
+        """Return the lines that a failing test shows."""
         return [f"{i}: {line['seen']}" for i, line in self.lines.items() if line["result"] == FAIL]
 
     def results(self, prefix: str = "") -> dict[str, str]:
@@ -45,14 +45,14 @@ class Outcome:
 
 
 def doctor(folder: Path, *arguments: object, **environ: str) -> Outcome:
-    """Run `aliaport doctor` in `folder` with nothing else in its environment."""
+    """Run `aliaport doctor` in `folder` with only `environ` in its environment."""
     done = commands.aliaport(folder, "doctor", *map(str, arguments), environ=environ)
     assert "Traceback" not in done.err, done.err
     return Outcome(done.code, done.out, done.err)
 
 
 async def found(check_id: str, targets: Targets) -> Finding:
-    """What one check finds."""
+    """Return the finding of one check."""
     (check,) = (check for check in CHECKS if check.id == check_id)
     context = tls_context(targets.ca_file)
     async with open_session(context, targets.timeout) as session:
@@ -60,33 +60,33 @@ async def found(check_id: str, targets: Targets) -> Finding:
 
 
 async def started(routes: dict[str, Any], **options: Any) -> TestServer:
-    """A web server on loopback: for each path a handler, or the JSON that it answers."""
+    """Start a web server on loopback; `routes` has a handler or a JSON response for each path."""
     app = web.Application()
-    for path, answer in routes.items():
-        app.router.add_route("*", path, _handler(answer))
+    for path, response in routes.items():
+        app.router.add_route("*", path, _handler(response))
     server = TestServer(app, host="127.0.0.1")
     await server.start_server(**options)
     return server
 
 
-def _handler(answer: Any) -> Any:
-    if not callable(answer):
-        return answering(answer)
-    if asyncio.iscoroutinefunction(answer):
-        return answer
+def _handler(response: Any) -> Any:
+    if not callable(response):
+        return responding(response)
+    if asyncio.iscoroutinefunction(response):
+        return response
 
     async def called(request: web.Request) -> web.StreamResponse:
-        response: web.StreamResponse = answer(request)
-        return response
+        result: web.StreamResponse = response(request)
+        return result
 
     return called
 
 
-def answering(body: Any, status: int = 200) -> Any:
-    async def answer(request: web.Request) -> web.Response:
+def responding(body: Any, status: int = 200) -> Any:
+    async def respond(request: web.Request) -> web.Response:
         return web.json_response(body, status=status)
 
-    return answer
+    return respond
 
 
 def address(server: TestServer) -> str:

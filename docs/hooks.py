@@ -28,7 +28,7 @@ FENCE_TITLES = {"changes": "Changes something", "docker": "Needs Docker Compose"
 """The titles of fences whose language is followed by one of these words."""
 
 THEMED = "[data-md-color-scheme="
-"""What a picture has that knows the colours of the site."""
+"""The part of a picture's style that follows the colours of the site."""
 
 _LINK = re.compile(r"(`+).+?\1|(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 _FENCE = re.compile(r" *(`{3,}|~{3,})(.*)")

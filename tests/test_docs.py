@@ -135,7 +135,7 @@ def test_the_operations_readme_names_every_route_and_audit_event() -> None:
 
 
 def prose(text: str) -> str:
-    """Return the text without its code, in which brackets are no links and # is no heading."""
+    """Return the text without code: there, brackets and # have other meanings."""
     text = re.sub(r"^( *)(```+|~~~+).*?^ *\2 *$", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
 

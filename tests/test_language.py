@@ -55,6 +55,7 @@ KEPT = {
     "status, answer": "the column of a table",
     "answer = $": "the column of a table",
     "answer json": "the column of a table",
+    "the answer is to be the same one": "the text of a migration, fixed by its checksum",
     'row["answer"]': "the column of a table",
     "currency_sync.asked": "the name of an event in the log",
     "request.answered": "the name of an event in the log",

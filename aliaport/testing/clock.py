@@ -14,7 +14,7 @@ class FakeClock:
         return self._now
 
     def monotonic(self) -> float:
-        """Return the seconds by which the clock was advanced."""
+        """Return how far the clock was advanced, in seconds."""
         return (self._now - self._began).total_seconds()
 
     def advance(self, seconds: float) -> None:

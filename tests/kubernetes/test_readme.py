@@ -21,7 +21,7 @@ ENVIRONMENTS = ("staging", "production")
 
 def beside_the_pool(plugin: str) -> int:
     text = (PLUGINS / plugin / "README.md").read_text()
-    (number,) = re.findall(r"holds at most (\d+) database connections, and the pool's", text)
+    (number,) = re.findall(r"holds at most (\d+) database connections in addition", text)
     return int(number)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.report import PluginRow
 from aliaport.isolation.bulkhead import Bulkhead
+from aliaport.isolation.failures import at_position
 from aliaport.plugin import Logger
 from aliaport.settings import PluginLimits
 
@@ -102,7 +103,7 @@ class Component:
         if isinstance(run.value, Rejection):
             self.reject(run.value)
         elif not run.completed:
-            reason = f"did not finish within {timeout:g} s (at {run.expired_where})"
+            reason = f"did not finish within {timeout:g} s{at_position(run.expired_where)}"
             self.reject(Rejection(stage, reason, hint))
         elif run.failure is not None:
             self.reject(Rejection(stage, str(run.failure), hint))

@@ -13,7 +13,7 @@ from aliaport.host.jobs import JobObserver, JobRunner
 from aliaport.host.lifecycle import Component, State
 from aliaport.host.probes import ProbeResult, ProbeRunner
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import Failure
+from aliaport.isolation.failures import Failure, at_position
 from aliaport.isolation.run import Run
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
@@ -198,7 +198,7 @@ class PluginInstance(Component):
             problem = str(run.failure)
         else:
             limit = self.limits.start_timeout
-            problem = f"start() did not finish within {limit:g} s (at {where})"
+            problem = f"start() did not finish within {limit:g} s{at_position(where)}"
         self._report_failed_start(
             problem,
             where=where,

@@ -31,7 +31,7 @@ class Failure:
 
     def __str__(self) -> str:
         """Return text like `OSError: no such file (at disk/plugin.py:42 in check: statvfs(p))`."""
-        at = f" (at {self.where})" if self.where else ""
+        at = at_position(self.where)
         return f"{self.type}: {self.message}{at}" if self.message else f"{self.type}{at}"
 
 
@@ -50,6 +50,11 @@ def describe(error: BaseException, package: str) -> Failure:
             redact("".join(traceback.format_exception(error, limit=20))[-_TRACEBACK_LIMIT:])
         ),
     )
+
+
+def at_position(where: str) -> str:
+    """Return ` (at file:line …)`, or '' if the position is unknown."""
+    return f" (at {where})" if where else ""
 
 
 def plain_text(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aliaport.contract.declarations import Collector
 from aliaport.isolation.bulkhead import Bulkhead
+from aliaport.isolation.failures import at_position
 from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
 from aliaport.metrics.samples import Collection, freezer
@@ -53,7 +54,8 @@ class CollectorRunner:
             self._problem = ""
             return run.value
         self.stats.success = False
-        problem = str(run.failure) if run.failure else f"did not finish in time (at {run.where()})"
+        late = f"did not finish in time{at_position(run.where())}"
+        problem = str(run.failure) if run.failure else late
         if problem != self._problem:
             self._problem = problem
             traceback = run.failure.traceback if run.failure else ""

@@ -128,6 +128,7 @@ def _validated(
     sources: Sources,
     problems: list[str],
 ) -> ModelT:
+    given = tuple(variables)
     secrets = _secret_files(model, variables, prefix, sources, problems)
     wrapper = create_model("Wrapper", __base__=BaseSettings, value=(model, ...))
     nested = _Variables(wrapper, variables)().get("value", {}) if variables else {}
@@ -137,7 +138,7 @@ def _validated(
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         for detail in details:
-            problems.append(_problem(detail, model, variables, prefix, path, sources))
+            problems.append(_problem(detail, model, given, prefix, path, sources))
     if problems:
         raise ConfigError(problems)
     return value
@@ -189,7 +190,7 @@ def _secret_fields(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tu
 def _problem(
     error: Any,
     model: type[BaseModel],
-    variables: Mapping[str, str],
+    variables: Collection[str],
     prefix: str,
     path: tuple[str, ...],
     sources: Sources,
@@ -202,8 +203,9 @@ def _problem(
         where = f"{', '.join(sources.name_of(prefix + name) for name in named)}: "
     for length in range(len(location), 0, -1):
         variable = "__".join(location[:length]).upper()
-        if variable in variables or f"{variable}_FILE" in variables:
-            where = f"{sources.name_of(prefix + variable)}: "
+        used = [name for name in (variable, f"{variable}_FILE") if name in variables]
+        if used:
+            where = f"{sources.name_of(prefix + used[0])}: "
             break
     key = ".".join((*path, *location))
     if error["type"] == "extra_forbidden":
@@ -213,7 +215,7 @@ def _problem(
 
 
 def _named_variables(
-    message: str, location: tuple[str, ...], variables: Mapping[str, str]
+    message: str, location: tuple[str, ...], variables: Collection[str]
 ) -> list[str]:
     """Return the variables of the options below `location` that `message` names.
 

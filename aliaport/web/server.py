@@ -20,6 +20,7 @@ BACKLOG = 1024
 
 def open_socket(host: str, port: int, setting: str) -> socket.socket:
     """Return a bound socket; `setting` configures its port. Raises StartupError with the fix."""
+    opened = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -28,6 +29,8 @@ def open_socket(host: str, port: int, setting: str) -> socket.socket:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
     except OSError as error:
+        if opened is not None:
+            opened.close()
         raise StartupError(
             f"cannot listen on {host} port {port}: {error.strerror}; {_remedy(error, setting)}"
         ) from None

@@ -26,7 +26,7 @@ def test_the_log_names_code_that_holds_the_interpreter(serve: Serve, kind: str) 
 
         stalls = service.wait_for(named, "the stall is logged with the line")
         assert stalls[0]["lag_s"] >= 0.5
-        assert_unharmed(service)
+        assert service.get("/health", timeout=60).status == 200
 
 
 def test_a_blocked_loop_is_reported_while_it_is_blocked(launch: Launch, tmp_path: Path) -> None:

@@ -279,3 +279,11 @@ def test_any_environment_gives_settings_or_one_configuration_error(environ: dict
         settings({key: value.replace("\0", "") for key, value in environ.items()})
     except ConfigError as error:
         assert error.problems
+
+
+def test_a_bad_secret_from_a_file_names_the_variable_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("mysql://user:geheim123@db/x")
+    (problem,) = problems({"DATABASE_URL_FILE": str(file)}).splitlines()[1:]
+    assert problem.strip().startswith("- DATABASE_URL_FILE: database_url: ")
+    assert "geheim123" not in problem

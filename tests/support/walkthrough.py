@@ -186,15 +186,14 @@ class Walkthrough:
         raise AssertionError(f"the shell ended at: {command}\n{''.join(lines)}")
 
     def start_service(self, command: str) -> None:
-        """Start the service as a reader does in a terminal of its own, in the shell's folder."""
+        """Start the service as a reader does in a terminal of its own, in the checkout."""
         self.stop_service()
-        _, folder = self.run("pwd")
         log = self.checkout / "logs" / "app.log"
         before = _starts(log)
         with (self.checkout.parent / "service.txt").open("ab") as output:
             self._service = subprocess.Popen(
                 [*INTERRUPTIBLE, "bash", "-c", command],
-                cwd=folder,
+                cwd=self.checkout,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -10,7 +10,7 @@ from aliaport import __version__
 from aliaport.settings import describe
 from tests.support.plugins import FOLDERS, ROOT
 from tests.support.tcmb import Tcmb
-from tests.support.walkthrough import Block, Walkthrough, blocks, make_checkout
+from tests.support.walkthrough import Block, Walkthrough, agree, blocks, make_checkout
 
 README = ROOT / "README.md"
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -112,3 +112,28 @@ def test_contributing_names_files_that_exist() -> None:
 def test_security_supports_this_minor_version() -> None:
     minor = __version__.rpartition(".")[0]
     assert f"| the latest minor version ({minor}) |" in (ROOT / "SECURITY.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shown", "actual", "expected"),
+    [
+        (
+            '{"code":"ok","at":"2026-11-30T03:08:11Z"}',
+            '{"code":"ok","at":"2027-01-01T00:00:00Z"}',
+            1,
+        ),
+        ("PostgreSQL 16.14, primary, 0.54 ms", "PostgreSQL 17.2, primary, 12 ms", 1),
+        ("[error    ] plugin.rejected …", "[error    ] plugin.rejected   reason=x", 1),
+        ("503", "200", 0),
+        ("2 files wait", "3 files wait", 0),
+        ("[+]database ok", "[+]database ok\n[-]disk_root failed", 0),
+    ],
+)
+def test_outputs_agree_but_for_times_and_versions(shown: str, actual: str, expected: int) -> None:
+    assert agree(shown, actual) == bool(expected)
+
+
+def test_only_files_are_written() -> None:
+    pages = [README, *TUTORIALS.glob("*.md")]
+    names = {block.name for page in pages for block in blocks(page)}
+    assert names == {"", "pyproject.toml", "aliaport_inbox.py", "test_inbox.py"}

@@ -2,7 +2,7 @@
 
 How a code block is read:
 
-- A block after a line that ends in a name and a colon (`plugin.py`:) is written to that file.
+- A block below a line that is only a name and a colon (`plugin.py`:) is written to that file.
 - `console`: lines that begin with `$ ` are commands, run one after the other. The other lines are
   their output. `…` matches anything; times, durations, versions and percentages are not compared.
   `curl` and `grep` are repeated for a while until they agree, since a service writes its log later.
@@ -39,7 +39,7 @@ LATE = 10.0
 """Seconds in which a page of the service or a log must show what the document shows."""
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_NAME = re.compile(r"`([^`]+)`:\n\n\Z")
+_NAME = re.compile(r"^`([\w./-]+)`:\n\n\Z", re.MULTILINE)
 _DONE = "walkthrough-command-ended"
 
 MASKS = {

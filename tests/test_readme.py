@@ -36,7 +36,7 @@ def walkthrough(tmp_path: Path, tcmb: Tcmb) -> Iterator[Walkthrough]:
     walkthrough.close()
 
 
-@pytest.mark.service
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("name", ["first-day", "first-plugin"])
 def test_a_tutorial_works_as_pasted(walkthrough: Walkthrough, name: str) -> None:
     walkthrough.walk(TUTORIALS / f"{name}.md")
@@ -50,7 +50,7 @@ def from_wheels(block: Block) -> bool:
     return "make packages" in block.text
 
 
-@pytest.mark.service
+@pytest.mark.needs("curl")
 def test_the_readme_works_as_pasted(walkthrough: Walkthrough) -> None:
     walkthrough.walk(
         README,
@@ -59,7 +59,7 @@ def test_the_readme_works_as_pasted(walkthrough: Walkthrough) -> None:
     )
 
 
-@pytest.mark.service
+@pytest.mark.needs("curl")
 def test_the_wheels_of_the_readme_serve(walkthrough: Walkthrough, database: str) -> None:
     """The packages that a reader's pip downloads are borrowed."""
     borrowed = walkthrough.borrowed

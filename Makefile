@@ -108,7 +108,7 @@ coverage: setup  ## Measure the branch coverage of the tests, child processes in
 system-deps:  ## Install the programs that some tests need (Debian, as root)
 	apt-get -q update
 	DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-		e2fsprogs fuse3 haproxy iproute2 openssl postgresql prometheus prometheus-alertmanager \
+		curl e2fsprogs fuse3 haproxy iproute2 openssl postgresql prometheus prometheus-alertmanager \
 		prometheus-blackbox-exporter prometheus-node-exporter prometheus-postgres-exporter util-linux
 	command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends nodejs npm
 	npm ci --prefix tests/elk/types --no-audit --no-fund

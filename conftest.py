@@ -23,6 +23,7 @@ def _has(*programs: str) -> bool:
 NEEDS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "fuse": lambda: Path("/dev/fuse").exists(),
+    "curl": lambda: shutil.which("curl") is not None,
     "haproxy": lambda: shutil.which("haproxy") is not None,
     "promtool": lambda: shutil.which("promtool") is not None,
     "unshare": lambda: shutil.which("unshare") is not None,

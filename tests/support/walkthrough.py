@@ -43,6 +43,7 @@ _NAME = re.compile(r"^`([\w./-]+)`:\n\n\Z", re.MULTILINE)
 _DONE = "walkthrough-command-ended"
 
 MASKS = {
+    r" +│": " │",  # a table is as wide as its widest row
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "TIME",
     r"\d+(\.\d+)? (ms|s|%|MiB|GiB)(?!\w)": r"N \2",
     r'("\w+_(ms|mb|gb|percent)": ?)[\d.]+': r"\1N",

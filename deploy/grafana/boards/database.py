@@ -128,7 +128,7 @@ SERVER = Section(
         ),
         graph(
             "Connections by Database",
-            "Do the connections belong to the service or other programs? According to the exporter.",
+            "Are the connections ours or other programs'? According to the exporter.",
             "short",
             Query(
                 f"sum by (datname) ({of('pg_stat_activity_count', REAL)})",

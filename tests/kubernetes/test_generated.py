@@ -37,7 +37,7 @@ def test_the_rules_are_those_of_prometheus(overlay: str) -> None:
         file.name.removesuffix(".rules.yml"): yaml.safe_load(file.read_text()) for file in FILES
     }
     assert len(given) >= 8
-    found = {each["metadata"]["name"].removeprefix("aliaport-"): each["spec"] for each in rules}
+    found = {rule["metadata"]["name"].removeprefix("aliaport-"): rule["spec"] for rule in rules}
     assert found == given
 
 

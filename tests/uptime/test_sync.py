@@ -81,7 +81,9 @@ def test_the_first_run_creates_all_and_the_second_changes_nothing(robot: Robot, 
 
 def test_what_a_monitor_looks_like(robot: Robot, key: Path) -> None:
     sync(robot, key)
-    (api,) = [each for each in robot.monitors.values() if each["url"].endswith("/api/cari")]
+    (api,) = [
+        monitor for monitor in robot.monitors.values() if monitor["url"].endswith("/api/cari")
+    ]
     assert api == {
         "id": api["id"],
         "status": "UP",

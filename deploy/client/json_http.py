@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 
 class ScriptError(Exception):
-    """Stops the script with one line that says what is wrong, where, and what to do."""
+    """An error that stops the script, with one line: what is wrong, where, and how to fix it."""
 
 
 class UsageError(ScriptError):
-    """The command itself is wrong."""
+    """The command is wrong."""
 
 
 class Response(NamedTuple):
@@ -38,9 +38,9 @@ class Advice:
 
 @dataclass(frozen=True)
 class JsonClient:
-    """Sends requests to the paths below `url`; none waits longer than `timeout` seconds.
+    """A client for the paths below `url`; no request waits longer than `timeout` seconds.
 
-    `name` is what problems call the server.
+    `name` is the server's name in error messages.
     """
 
     name: str
@@ -52,7 +52,7 @@ class JsonClient:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def exchange(self, method: str, path: str, body: Any = None, form: str = "") -> Response:
-        """Send `body` as JSON, or as it is where `form` names its type. Raises ScriptError."""
+        """Send `body` as JSON, or unchanged if `form` names its type. Raises ScriptError."""
         headers = {"Authorization": self.authorization, **self.headers}
         data = None
         if body is not None:
@@ -71,7 +71,7 @@ class JsonClient:
             ) from error
         except TimeoutError as error:
             raise ScriptError(
-                f"{self.name}: no answer to {method} {path} within {self.timeout:g} s; "
+                f"{self.name}: no response to {method} {path} within {self.timeout:g} s; "
                 f"{self.advice.timeout}"
             ) from error
         except (OSError, http.client.HTTPException) as error:
@@ -93,19 +93,19 @@ class JsonClient:
 
 
 def reason(body: bytes) -> str:
-    """Return what the server says is wrong, on one line."""
+    """Return the server's error message, on one line."""
     try:
-        answer = json.loads(body)
-        error = answer.get("error")
+        parsed = json.loads(body)
+        error = parsed.get("error")
         detail = error.get("reason") if isinstance(error, dict) else None
-        text = detail or answer.get("message") or error or answer
+        text = detail or parsed.get("message") or error or parsed
     except (ValueError, AttributeError):
         text = body.decode(errors="replace")
     return " ".join(str(text).split())[:300]
 
 
 def secret(file: Path, what: str) -> str:
-    """Return the one line of a file that holds `what` alone. Raises UsageError."""
+    """Return `what` from a file that contains nothing else. Raises UsageError."""
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -113,5 +113,5 @@ def secret(file: Path, what: str) -> str:
             f"{file}: cannot be read ({getattr(error, 'strerror', 'no text')})"
         ) from error
     if not text or len(text.split()) > 1:
-        raise UsageError(f"{file}: has to hold {what} alone, on one line")
+        raise UsageError(f"{file}: must contain only {what}, on one line")
     return text

@@ -1,4 +1,4 @@
-"""Whether what a server holds is what our files say, in spite of the server's own spelling."""
+"""Compares objects on a server with our files, ignoring differences that the server introduces."""
 
 import json
 from typing import Any
@@ -17,12 +17,12 @@ BY_SERVER = {
 
 
 def left_out(key: str, value: Any) -> bool:
-    """Whether a key that stands on one side only means nothing: a default or the server's own."""
+    """Return whether a key on one side only is insignificant: a default or added by the server."""
     return key in BY_SERVER or value in (None, False, "", []) or (key, value) == ("enabled", True)
 
 
 def same(ours: Any, theirs: Any) -> bool:
-    """Whether both say the same, however the server spells numbers and defaults."""
+    """Return whether both are equal, however the server writes numbers and defaults."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return all(
             same(ours[key], theirs[key])
@@ -31,14 +31,14 @@ def same(ours: Any, theirs: Any) -> bool:
             for key in ours.keys() | theirs.keys()
         )
     if isinstance(ours, list) and isinstance(theirs, list):
-        if any(isinstance(each, dict | list) for each in ours + theirs):
+        if any(isinstance(item, dict | list) for item in ours + theirs):
             return len(ours) == len(theirs) and all(map(same, ours, theirs))
         return sorted(map(str, ours)) == sorted(map(str, theirs))
     return str(ours).lower() == str(theirs).lower()
 
 
 def decoded(value: Any) -> Any:
-    """A value of a saved object; Kibana keeps some objects as JSON in a text."""
+    """Decode a value of a saved object; Kibana stores some objects as JSON strings."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return json.loads(value)
@@ -48,7 +48,7 @@ def decoded(value: Any) -> Any:
 
 
 def holds(ours: Any, theirs: Any) -> bool:
-    """Whether all of ours is in theirs: Kibana adds keys of its own when it stores an object."""
+    """Return whether `theirs` contains all of `ours`; Kibana adds keys when it stores an object."""
     ours, theirs = decoded(ours), decoded(theirs)
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return all(key in theirs and holds(value, theirs[key]) for key, value in ours.items())

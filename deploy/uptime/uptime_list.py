@@ -11,7 +11,7 @@ from json_http import ScriptError
 
 @dataclass(frozen=True)
 class Monitor:
-    """One page that is asked for; the file says what its fields mean."""
+    """One page to check; monitors.toml explains the fields."""
 
     name: str
     url: str
@@ -25,17 +25,17 @@ class Monitor:
 
     @property
     def inside(self) -> bool:
-        """Whether blackbox exporter asks."""
+        """Return whether blackbox exporter checks the page."""
         return bool(self.module)
 
     @property
     def outside(self) -> bool:
-        """Whether UptimeRobot asks."""
+        """Return whether UptimeRobot checks the page."""
         return self.interval > 0
 
 
 def read(file: Path) -> list[Monitor]:
-    """The monitors. Raises ScriptError."""
+    """Read the monitors from a file. Raises ScriptError."""
     try:
         rows = tomllib.loads(file.read_text(encoding="utf-8")).get("monitors", [])
     except (OSError, ValueError) as error:
@@ -44,10 +44,10 @@ def read(file: Path) -> list[Monitor]:
     if not monitors:
         raise ScriptError(f"{file}: has no [[monitors]]")
     for key in ("name", "monitor"):
-        values = [value for each in monitors if (value := getattr(each, key))]
+        values = [value for monitor in monitors if (value := getattr(monitor, key))]
         for value in values:
             if values.count(value) > 1:
-                raise ScriptError(f"{file}: {key} {value!r} stands twice; give each its own")
+                raise ScriptError(f"{file}: {key} {value!r} is used twice; make it unique")
     return monitors
 
 
@@ -56,13 +56,14 @@ def _monitor(file: Path, number: int, row: dict[str, Any]) -> Monitor:
     known = {field.name: field for field in fields(Monitor)}
     for key, value in row.items():
         if key not in known:
-            raise ScriptError(f"{where}: {key} is unknown; there are {', '.join(known)}")
-        wanted = type(getattr(Monitor, key, ""))
-        if not isinstance(value, list if wanted is tuple else wanted) or isinstance(value, bool):
-            raise ScriptError(f"{where}: {key} has the wrong kind of value: {value!r}")
+            raise ScriptError(f"{where}: {key} is unknown; use one of {', '.join(known)}")
+        expected = type(getattr(Monitor, key, ""))
+        kind = list if expected is tuple else expected
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ScriptError(f"{where}: {key} has a value of the wrong type: {value!r}")
     try:
         monitor = Monitor(
-            **{key: tuple(each) if isinstance(each, list) else each for key, each in row.items()}
+            **{key: tuple(item) if isinstance(item, list) else item for key, item in row.items()}
         )
     except TypeError:
         raise ScriptError(f"{where}: needs a name and a url") from None
@@ -70,11 +71,11 @@ def _monitor(file: Path, number: int, row: dict[str, Any]) -> Monitor:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise ScriptError(f"{where}: write the url as https://host/path, without a password")
     if bool(monitor.module) != bool(monitor.monitor):
-        raise ScriptError(f"{where}: monitor and module belong together")
+        raise ScriptError(f"{where}: set both monitor and module, or neither")
     if not (monitor.inside or monitor.outside):
-        raise ScriptError(f"{where}: nobody asks for it; give it a module or an interval")
+        raise ScriptError(f"{where}: nothing checks it; set a module or an interval")
     if monitor.outside and not 30 <= monitor.interval <= 86_400:
-        raise ScriptError(f"{where}: interval is from 30 to 86400 seconds")
+        raise ScriptError(f"{where}: interval must be from 30 to 86400 seconds")
     if monitor.outside and not 1 <= monitor.timeout <= 60:
-        raise ScriptError(f"{where}: timeout is from 1 to 60 seconds")
+        raise ScriptError(f"{where}: timeout must be from 1 to 60 seconds")
     return monitor

@@ -122,8 +122,8 @@ def ranges(expression: str) -> set[timedelta]:
 
     promql_parser.walk(promql_parser.parse(expression), visit)
     return found | {
-        promql_parser.parse_duration(each)
-        for each in re.findall(r":error_ratio:rate(\d+[mhd])\b", expression)
+        promql_parser.parse_duration(window)
+        for window in re.findall(r":error_ratio:rate(\d+[mhd])\b", expression)
     }
 
 

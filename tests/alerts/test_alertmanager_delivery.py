@@ -103,7 +103,9 @@ def test_slack_tells_of_a_new_alert(office: Office) -> None:
     title = "🔴 CRITICAL: HighErrorRate (production)"
     office.slack(title)
     payload = next(
-        each for each in office.receivers.slack.messages if each["attachments"][0]["title"] == title
+        message
+        for message in office.receivers.slack.messages
+        if message["attachments"][0]["title"] == title
     )
     assert payload["channel"] == "#aliaport-alerts"
     assert payload["username"] == "Aliaport alerts"
@@ -209,7 +211,7 @@ def test_an_sms_tells_of_a_critical_alert_of_production_once(over: Office) -> No
     for name in ("DiskAlmostFull", "AuditLogRefusing"):
         over.sms(name)
     assert len(over.receivers.sns.messages) == 3, over.receivers.sns.messages
-    assert {each.number for each in over.receivers.sns.messages} == {PHONE}
+    assert {message.number for message in over.receivers.sns.messages} == {PHONE}
 
 
 def test_an_sms_stays_a_single_one(office: Office) -> None:

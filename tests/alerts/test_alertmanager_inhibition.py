@@ -186,13 +186,13 @@ def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
     # As slow as it is shipped, so that nothing of this is sent.
     alertmanager = Alertmanager(folder / "alertmanager", receivers)
     try:
-        alertmanager.post(*(each for case in CASES for each in case.alerts()))
+        alertmanager.post(*(posted for case in CASES for posted in case.alerts()))
 
         def read() -> set[str]:
             return {
-                each["labels"]["env"]
-                for each in alertmanager.alerts()
-                if each["labels"]["role"] == "target" and each["status"]["inhibitedBy"]
+                entry["labels"]["env"]
+                for entry in alertmanager.alerts()
+                if entry["labels"]["role"] == "target" and entry["status"]["inhibitedBy"]
             }
 
         wanted = {case.env for case in CASES if case.muted}

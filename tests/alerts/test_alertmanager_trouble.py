@@ -38,7 +38,7 @@ def test_outside_of_office_hours_only_what_cannot_wait_is_told(tmp_path: Path) -
             "three are held back",
         )
         assert {
-            each["attachments"][0]["title"] for each in office.receivers.slack.messages
+            message["attachments"][0]["title"] for message in office.receivers.slack.messages
         } == titles
 
 

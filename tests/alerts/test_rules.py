@@ -63,7 +63,7 @@ def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() 
 def test_absent_data_is_tested_for_each_alert() -> None:
     document = yaml.safe_load((Path(__file__).parent / "rules" / ABSENT).read_text())
     (group,) = document["tests"]
-    assert {Path(each).name for each in document["rule_files"]} == {f.name for f in RULE_FILES}
+    assert {Path(name).name for name in document["rule_files"]} == {f.name for f in RULE_FILES}
     expected = {c["alertname"]: bool(c["exp_alerts"]) for c in group["alert_rule_test"]}
     assert expected == {rule.name: rule.name in ALWAYS for rule in alerts()}
 

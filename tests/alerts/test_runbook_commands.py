@@ -96,6 +96,6 @@ def test_what_changes_something_works_where_no_container_is_needed(
         if "silence add" in command:
             environ["SILENCE"] = done.stdout.strip()
     kept = {
-        each.name for each in (installation.folder / "evidence").iterdir() if each.stat().st_size
+        file.name for file in (installation.folder / "evidence").iterdir() if file.stat().st_size
     }
     assert kept >= {"status.json", "metrics.txt", "activity.txt", "threads.txt", "error.log"}

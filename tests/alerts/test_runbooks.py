@@ -39,7 +39,7 @@ KNOWN = known_metrics()
 
 def test_each_alert_has_a_runbook_and_nothing_else_has() -> None:
     assert set(PAGES) - {"README"} == set(ALERTS)
-    others = {each.name for each in RUNBOOKS.iterdir()} - {f"{name}.md" for name in PAGES}
+    others = {file.name for file in RUNBOOKS.iterdir()} - {f"{name}.md" for name in PAGES}
     assert not others
 
 
@@ -128,7 +128,7 @@ def test_each_block_is_of_a_known_kind() -> None:
 @pytest.mark.parametrize("block", distinct("promql").values(), ids=str)
 def test_its_query_uses_only_known_metrics(block: Block) -> None:
     for selector in selectors(block.text):
-        matchers = {each.name: each.value for each in selector.matchers.matchers}
+        matchers = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
         if selector.name is not None:
             assert selector.name in KNOWN, selector.name
         elif "__name__" in matchers:

@@ -38,7 +38,7 @@ class Filestream:
         fingerprint_length: int = 1024,
         clean_removed: bool = False,
     ) -> None:
-        self.globs = [str(each) for each in globs]
+        self.globs = [str(pattern) for pattern in globs]
         self.fingerprint_length = fingerprint_length
         self.states = {key: State(**state) for key, state in json.loads(registry or "{}").items()}
         self.truncated: list[str] = []

@@ -50,5 +50,5 @@ def compress(path: Path) -> Path:
 
 def messages(lines: list[bytes]) -> list[str]:
     """What the events among the lines are called."""
-    found = [json.loads(each)["message"] for each in lines]
-    return [each for each in found if each != "log.opened"]
+    found = [json.loads(raw)["message"] for raw in lines]
+    return [message for message in found if message != "log.opened"]

@@ -50,7 +50,7 @@ def spelled(body: Any) -> Any:
         if "names" in told:
             told["allow_restricted_indices"] = False
         return told
-    return [spelled(each) for each in body] if isinstance(body, list) else body
+    return [spelled(item) for item in body] if isinstance(body, list) else body
 
 
 class StandIn(stand_in.StandIn):
@@ -96,7 +96,7 @@ class StandIn(stand_in.StandIn):
     def changes(self) -> list[str]:
         """The requests that could have changed something."""
         told = [f"{request.method} {request.target}" for request in self.requests]
-        return [each for each in told if not each.startswith("GET ") and "_export" not in each]
+        return [entry for entry in told if not entry.startswith("GET ") and "_export" not in entry]
 
     def reply_to(self, request: Request) -> Reply:
         if self.hanging:

@@ -21,8 +21,8 @@ class Kibana:
 
     def export_objects(self, request: Request) -> Reply:
         types = request.json()["type"]
-        found = [each for each in self.saved.values() if each["type"] in types]
-        body = "\n".join(json.dumps(each) for each in found).encode()
+        found = [item for item in self.saved.values() if item["type"] in types]
+        body = "\n".join(json.dumps(item) for item in found).encode()
         return Reply(body=body, headers={"Content-Type": "application/ndjson"})
 
     def import_objects(self, request: Request) -> Reply:
@@ -31,21 +31,21 @@ class Kibana:
         if self.answer is not None:
             return Reply.json(self.answer)
         objects = [json.loads(line) for line in _uploaded(request).splitlines() if line]
-        known = {*self.saved, *((each["type"], each["id"]) for each in objects)}
+        known = {*self.saved, *((item["type"], item["id"]) for item in objects)}
         overwrite = parse_qs(request.url.query).get("overwrite") == ["true"]
         errors = [
-            {"type": each["type"], "id": each["id"], "error": {"type": "conflict"}}
-            for each in objects
-            if (each["type"], each["id"]) in self.saved and not overwrite
+            {"type": item["type"], "id": item["id"], "error": {"type": "conflict"}}
+            for item in objects
+            if (item["type"], item["id"]) in self.saved and not overwrite
         ] or [
-            {"type": each["type"], "id": each["id"], "error": {"type": "missing_references"}}
-            for each in objects
-            if any((to["type"], to["id"]) not in known for to in each["references"])
+            {"type": item["type"], "id": item["id"], "error": {"type": "missing_references"}}
+            for item in objects
+            if any((to["type"], to["id"]) not in known for to in item["references"])
         ]
         if not errors:
-            for each in objects:
-                attributes = {**each["attributes"], "addedByKibana": ["something"]}
-                self.saved[each["type"], each["id"]] = {**each, "attributes": attributes}
+            for item in objects:
+                attributes = {**item["attributes"], "addedByKibana": ["something"]}
+                self.saved[item["type"], item["id"]] = {**item, "attributes": attributes}
         count = len(objects) - len(errors)
         answer = {"success": not errors, "successCount": count, "warnings": []}
         return Reply.json({**answer, **({"errors": errors} if errors else {})})
@@ -55,7 +55,7 @@ def _uploaded(request: Request) -> bytes:
     """Return the file that a form of type multipart/form-data holds."""
     head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n"
     form = BytesParser().parsebytes(head.encode() + request.body)
-    (part,) = (each for each in form.walk() if not each.is_multipart())
+    (part,) = (node for node in form.walk() if not node.is_multipart())
     assert part.get_param("name", header="Content-Disposition") == "file"
     content = part.get_payload(decode=True)
     assert isinstance(content, bytes)

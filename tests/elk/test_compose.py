@@ -18,14 +18,14 @@ LASTING = ("elasticsearch", "kibana", "filebeat")
 def volumes(service: str) -> dict[str, str]:
     """What is mounted, by its place in the container."""
     found = {}
-    for each in SERVICES[service].get("volumes", []):
-        source, target = re.fullmatch(r"(\$\{[^}]*\}|[^:]+):([^:]+)(?::ro)?", each).groups()  # type: ignore[union-attr]
+    for mount in SERVICES[service].get("volumes", []):
+        source, target = re.fullmatch(r"(\$\{[^}]*\}|[^:]+):([^:]+)(?::ro)?", mount).groups()  # type: ignore[union-attr]
         found[target] = source
     return found
 
 
 def test_e6_the_images_are_of_one_pinned_version_9() -> None:
-    versions = {each["image"].rpartition(":")[2] for each in SERVICES.values()}
+    versions = {service["image"].rpartition(":")[2] for service in SERVICES.values()}
     assert len(versions) == 1, f"different versions: {versions}"
     major, minor, _patch = map(int, versions.pop().split("."))
     assert (major, minor) >= (9, 3)
@@ -89,7 +89,9 @@ def test_e12_what_is_named_is_declared() -> None:
     named = {re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", source) for source in sources if source[0] != "."}
     assert named == set(COMPOSE["volumes"])
     assert "elasticsearch_data" in named
-    assert {net for each in SERVICES.values() for net in each["networks"]} == {"aliaport-network"}
+    assert {net for service in SERVICES.values() for net in service["networks"]} == {
+        "aliaport-network"
+    }
     assert set(COMPOSE["networks"]) == {"aliaport-network"}
     assert set(SERVICES["filebeat"]["secrets"]) == set(COMPOSE["secrets"])
     for service in SERVICES.values():
@@ -97,7 +99,7 @@ def test_e12_what_is_named_is_declared() -> None:
 
 
 def test_nothing_is_published_beyond_this_machine() -> None:
-    ports = [port for each in SERVICES.values() for port in each.get("ports", [])]
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
@@ -112,7 +114,7 @@ def test_the_shells_get_their_variables_and_compose_does_not() -> None:
 
 @pytest.mark.service
 def test_the_shells_scripts_are_whole() -> None:
-    scripts = [each["command"][-1] for each in SERVICES.values() if "command" in each]
+    scripts = [service["command"][-1] for service in SERVICES.values() if "command" in service]
     assert len(scripts) == 3
     for script in scripts:
         done = subprocess.run(

@@ -33,7 +33,7 @@ async def test_what_is_sent_twice_stands_there_once(
     assert await ship(lines, "audit", server.url, key) == {409: 4}
     ids = {json.loads(line)["event.id"] for line in log.read_bytes().splitlines()}
     assert set(server.documents[STREAM]) == ids
-    assert {each["event"]["id"] for each in server.documents[STREAM].values()} == ids
+    assert {document["event"]["id"] for document in server.documents[STREAM].values()} == ids
 
 
 async def test_the_padding_of_the_opening_line_is_not_kept(

@@ -21,11 +21,11 @@ def body(path: str) -> dict[str, Any]:
 
 def leaves(properties: dict[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for name, each in properties.items():
-        if "properties" in each:
-            found |= leaves(each["properties"], f"{prefix}{name}.")
+    for name, mapping in properties.items():
+        if "properties" in mapping:
+            found |= leaves(mapping["properties"], f"{prefix}{name}.")
         else:
-            found[prefix + name] = each
+            found[prefix + name] = mapping
     return found
 
 
@@ -42,14 +42,14 @@ def test_the_mappings_are_those_of_the_registry() -> None:
 
 
 def test_every_field_of_the_registry_has_its_type() -> None:
-    found = {name: each["type"] for name, each in leaves(MAPPINGS["properties"]).items()}
+    found = {name: mapping["type"] for name, mapping in leaves(MAPPINGS["properties"]).items()}
     assert found == {n: k.removesuffix("[]") for n, k in {**ECS_FIELDS, **OWN_FIELDS}.items()}
 
 
 def test_every_keyword_ends_somewhere_and_the_padding_is_not_searched() -> None:
-    for name, each in leaves(MAPPINGS["properties"]).items():
-        if each["type"] == "keyword" and name != "aliaport.padding":
-            assert each["ignore_above"] == 1024, name
+    for name, mapping in leaves(MAPPINGS["properties"]).items():
+        if mapping["type"] == "keyword" and name != "aliaport.padding":
+            assert mapping["ignore_above"] == 1024, name
     assert leaves(MAPPINGS["properties"])["aliaport.padding"] == {
         "type": "keyword",
         "index": False,
@@ -105,12 +105,16 @@ def test_the_pipeline_is_used_and_loses_no_document() -> None:
     kinds = {kind for step in pipeline["processors"] for kind in step}
     assert not kinds & {"drop", "fail", "reroute"}
     assert pipeline["on_failure"], "a failing step would refuse the document"
-    steps = {each["tag"]: each for step in pipeline["processors"] for each in step.values()}
+    steps = {
+        options["tag"]: options for step in pipeline["processors"] for options in step.values()
+    }
     assert steps["ingested"]["value"] == "{{{_ingest.timestamp}}}"
     assert steps["padding"]["field"] == "aliaport.padding"
     assert steps["padding"]["ignore_missing"] is True
     assert "error?.type == 'json'" in steps["unparsable"]["if"]
-    assert "message" not in [each["field"] for each in steps.values()], "the text of the line stays"
+    assert "message" not in [options["field"] for options in steps.values()], (
+        "the text of the line stays"
+    )
 
 
 def test_filebeat_may_write_its_four_streams_and_nothing_else() -> None:
@@ -130,9 +134,9 @@ def test_filebeats_key_has_the_rights_of_its_role() -> None:
 
 def test_a_reader_can_only_read() -> None:
     role = body("role/aliaport-reader")
-    rights = {right for each in role["indices"] for right in each["privileges"]}
+    rights = {right for entry in role["indices"] for right in entry["privileges"]}
     assert rights == {"read", "read_failure_store", "view_index_metadata"}
     assert role["cluster"] == []
     assert all(
-        right.endswith(".read") for each in role["applications"] for right in each["privileges"]
+        right.endswith(".read") for entry in role["applications"] for right in entry["privileges"]
     )

@@ -56,11 +56,11 @@ def parsed(text: str) -> Config:
 
 
 def inputs(config: Config) -> list[Config]:
-    return [dict(flat(each)) for each in config["filebeat.inputs"]]
+    return [dict(flat(entry)) for entry in config["filebeat.inputs"]]
 
 
-def ndjson(each: Config) -> Config:
-    found = [parser["ndjson"] for parser in each.get("parsers", []) if "ndjson" in parser]
+def ndjson(entry: Config) -> Config:
+    found = [parser["ndjson"] for parser in entry.get("parsers", []) if "ndjson" in parser]
     return found[0] if found else {}
 
 
@@ -77,16 +77,17 @@ OURS = parsed((ELK / "filebeat.yml").read_text())
 
 
 def e1_the_input_is_filestream_with_an_id(config: Config) -> bool:
-    ids = [each.get("id") for each in inputs(config)]
-    fixed = all(each and "$" not in each and "%" not in each for each in ids)
-    return all(each["type"] == "filestream" for each in inputs(config)) and fixed
+    ids = [entry.get("id") for entry in inputs(config)]
+    fixed = all(entry and "$" not in entry and "%" not in entry for entry in ids)
+    return all(entry["type"] == "filestream" for entry in inputs(config)) and fixed
 
 
 def e2_lines_are_parsed_by_ndjson_and_their_own_time_wins(config: Config) -> bool:
     wanted = {"target": "", "overwrite_keys": True, "expand_keys": True, "add_error_key": True}
     return all(
-        wanted.items() <= ndjson(each).items() and not any(key.startswith("json.") for key in each)
-        for each in inputs(config)
+        wanted.items() <= ndjson(entry).items()
+        and not any(key.startswith("json.") for key in entry)
+        for entry in inputs(config)
     )
 
 
@@ -105,15 +106,15 @@ def e5_the_connection_is_secured_and_the_key_comes_from_outside(config: Config) 
 
 
 def e9_rotated_files_are_read_too(config: Config) -> bool:
-    paths = [path for each in inputs(config) for path in each["paths"]]
+    paths = [path for entry in inputs(config) for path in entry["paths"]]
     return all(matched(paths, name) for name in FOLDER if not name.startswith("audit"))
 
 
 def e10_the_audit_file_has_a_stream_of_its_own(config: Config) -> bool:
     return any(
-        each["paths"] == ["/app/logs/audit.log*"]
-        and each["fields"]["data_stream"]["dataset"] == "aliaport.audit"
-        for each in inputs(config)
+        entry["paths"] == ["/app/logs/audit.log*"]
+        and entry["fields"]["data_stream"]["dataset"] == "aliaport.audit"
+        for entry in inputs(config)
     )
 
 
@@ -135,9 +136,9 @@ def test_the_fault_is_gone(check: Callable[[Config], bool]) -> None:
 
 def undocumented(config: Config) -> set[str]:
     found = set(config) - options.GENERAL
-    for each in inputs(config):
-        found |= {f"filestream: {key}" for key in set(each) - options.FILESTREAM}
-        found |= {f"ndjson: {key}" for key in set(ndjson(each)) - options.NDJSON}
+    for entry in inputs(config):
+        found |= {f"filestream: {key}" for key in set(entry) - options.FILESTREAM}
+        found |= {f"ndjson: {key}" for key in set(ndjson(entry)) - options.NDJSON}
     return found
 
 
@@ -149,80 +150,80 @@ def test_every_option_is_documented_and_none_deprecated() -> None:
 
 
 def test_the_ids_are_those_that_the_registries_of_all_installations_know() -> None:
-    assert [each["id"] for each in inputs(OURS)] == [f"aliaport-{name}" for name in NAMES]
+    assert [entry["id"] for entry in inputs(OURS)] == [f"aliaport-{name}" for name in NAMES]
 
 
-@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
-def test_an_input_reads_its_own_files_and_no_others(each: Config) -> None:
-    name = each["id"].removeprefix("aliaport-")
-    read = [file for file in FOLDER if matched(each["paths"], file)]
+@pytest.mark.parametrize("entry", inputs(OURS), ids=lambda entry: entry["id"])
+def test_an_input_reads_its_own_files_and_no_others(entry: Config) -> None:
+    name = entry["id"].removeprefix("aliaport-")
+    read = [file for file in FOLDER if matched(entry["paths"], file)]
     assert read == [file for file in FOLDER if file.startswith(f"{name}.log")]
-    assert not [file for file in HIDDEN if matched(each["paths"], file)]
-    assert {str(PurePosixPath(path).parent) for path in each["paths"]} == {"/app/logs"}
+    assert not [file for file in HIDDEN if matched(entry["paths"], file)]
+    assert {str(PurePosixPath(path).parent) for path in entry["paths"]} == {"/app/logs"}
 
 
-@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
-def test_an_input_knows_its_files_by_their_first_bytes(each: Config) -> None:
-    assert "file_identity.fingerprint" in each
-    assert each["prospector.scanner.fingerprint.offset"] == 0
-    assert each["prospector.scanner.fingerprint.length"] == 1024
-    assert each["compression"] == "auto"
+@pytest.mark.parametrize("entry", inputs(OURS), ids=lambda entry: entry["id"])
+def test_an_input_knows_its_files_by_their_first_bytes(entry: Config) -> None:
+    assert "file_identity.fingerprint" in entry
+    assert entry["prospector.scanner.fingerprint.offset"] == 0
+    assert entry["prospector.scanner.fingerprint.length"] == 1024
+    assert entry["compression"] == "auto"
     # Filebeat skips to an offset in a .gz file by reads of this size, and takes each for a full one.
     # That is true of the default, which divides the 32 KiB window of gzip.
-    assert "buffer_size" not in each
+    assert "buffer_size" not in entry
 
 
-@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
-def test_a_state_outlives_its_file(each: Config) -> None:
-    scan = duration(each["prospector.scanner.check_interval"])
-    ignored = duration(each["ignore_older"])
-    assert duration(each["clean_inactive"]) > ignored + scan, "Filebeat would not start"
-    assert ignored > duration(each["close.on_state_change.inactive"])
-    name = each["id"].removeprefix("aliaport-")
+@pytest.mark.parametrize("entry", inputs(OURS), ids=lambda entry: entry["id"])
+def test_a_state_outlives_its_file(entry: Config) -> None:
+    scan = duration(entry["prospector.scanner.check_interval"])
+    ignored = duration(entry["ignore_older"])
+    assert duration(entry["clean_inactive"]) > ignored + scan, "Filebeat would not start"
+    assert ignored > duration(entry["close.on_state_change.inactive"])
+    name = entry["id"].removeprefix("aliaport-")
     body = json.loads((ELK / f"elasticsearch/index_template/aliaport-{name}.json").read_text())
     kept = timedelta(days=int(body["template"]["lifecycle"]["data_retention"].removesuffix("d")))
     assert ignored >= kept, "a file that is still to be kept would be passed over"
-    assert each["clean_removed"] is False, (
+    assert entry["clean_removed"] is False, (
         "compressing a file while Filebeat is down sends it again"
     )
-    assert each["close.on_state_change.removed"] is False
+    assert entry["close.on_state_change.removed"] is False
 
 
 def test_the_quiet_audit_file_stays_open_for_a_day() -> None:
-    (audit,) = (each for each in inputs(OURS) if each["id"] == "aliaport-audit")
+    (audit,) = (entry for entry in inputs(OURS) if entry["id"] == "aliaport-audit")
     assert duration(audit["close.on_state_change.inactive"]) >= timedelta(days=1)
 
 
-@pytest.mark.parametrize("each", inputs(OURS), ids=lambda each: each["id"])
-def test_each_stream_has_its_template(each: Config) -> None:
-    stream = each["fields"]["data_stream"]
+@pytest.mark.parametrize("entry", inputs(OURS), ids=lambda entry: entry["id"])
+def test_each_stream_has_its_template(entry: Config) -> None:
+    stream = entry["fields"]["data_stream"]
     index = OURS["output.elasticsearch.index"]
     for key, value in stream.items():
         index = index.replace(f"%{{[data_stream.{key}]}}", value)
-    name = each["id"].removeprefix("aliaport-")
+    name = entry["id"].removeprefix("aliaport-")
     assert index == f"logs-aliaport.{name}-default"
-    assert each["fields_under_root"] is True
+    assert entry["fields_under_root"] is True
     body = json.loads((ELK / f"elasticsearch/index_template/aliaport-{name}.json").read_text())
     assert any(fnmatchcase(index, pattern) for pattern in body["index_patterns"])
 
 
 def test_filebeat_adds_nothing_that_the_lines_say_themselves() -> None:
     assert "processors" not in OURS
-    for each in inputs(OURS):
-        assert "processors" not in each
-        assert each["publisher_pipeline.disable_host"] is True
+    for entry in inputs(OURS):
+        assert "processors" not in entry
+        assert entry["publisher_pipeline.disable_host"] is True
     assert OURS["timestamp.precision"] == "microsecond"
     assert OURS["setup.template.enabled"] is False
 
 
 def test_a_line_has_one_id_and_keeps_it() -> None:
-    assert {ndjson(each)["document_id"] for each in inputs(OURS)} == {"event.id"}
+    assert {ndjson(entry)["document_id"] for entry in inputs(OURS)} == {"event.id"}
     pipeline = json.loads((ELK / "elasticsearch/ingest_pipeline/aliaport-logs.json").read_text())
     restored = [
         step["set"]
         for step in pipeline["processors"]
         if step.get("set", {}).get("field") == "event.id"
     ]
-    assert [each["value"] for each in restored] == ["{{{_id}}}"], (
+    assert [processor["value"] for processor in restored] == ["{{{_id}}}"], (
         "document_id takes event.id out of the document: the pipeline has to put it back"
     )

@@ -11,18 +11,18 @@ from aliaport.logs.fields import ECS_FIELDS, OWN_FIELDS
 
 FILE = Path(__file__).parents[2] / "deploy/elk/kibana/aliaport.ndjson"
 OBJECTS: list[dict[str, Any]] = [json.loads(line) for line in FILE.read_text().splitlines()]
-BY_KEY = {(each["type"], each["id"]): each for each in OBJECTS}
-SEARCHES = [each for each in OBJECTS if each["type"] == "search"]
-LENSES = [each for each in OBJECTS if each["type"] == "lens"]
+BY_KEY = {(saved["type"], saved["id"]): saved for saved in OBJECTS}
+SEARCHES = [saved for saved in OBJECTS if saved["type"] == "search"]
+LENSES = [saved for saved in OBJECTS if saved["type"] == "lens"]
 FIELDS = {**ECS_FIELDS, **OWN_FIELDS}
 DASHBOARD = BY_KEY["dashboard", "aliaport"]["attributes"]
 PANELS: list[dict[str, Any]] = json.loads(DASHBOARD["panelsJSON"])
 
 
-def query(each: dict[str, Any]) -> str:
-    if each["type"] == "lens":
-        return each["attributes"]["state"]["query"]["query"]  # type: ignore[no-any-return]
-    source = json.loads(each["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
+def query(saved: dict[str, Any]) -> str:
+    if saved["type"] == "lens":
+        return saved["attributes"]["state"]["query"]["query"]  # type: ignore[no-any-return]
+    source = json.loads(saved["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
     return source["query"]["query"]  # type: ignore[no-any-return]
 
 
@@ -40,13 +40,15 @@ def test_the_ids_are_those_that_links_and_later_imports_name() -> None:
 
 
 def test_every_reference_is_in_the_file() -> None:
-    for each in OBJECTS:
-        for reference in each["references"]:
-            assert (reference["type"], reference["id"]) in BY_KEY, f"{each['id']}: {reference}"
+    for saved in OBJECTS:
+        for reference in saved["references"]:
+            assert (reference["type"], reference["id"]) in BY_KEY, f"{saved['id']}: {reference}"
 
 
 def test_the_data_views_are_about_the_aliases_of_the_streams() -> None:
-    views = {each["id"]: each["attributes"] for each in OBJECTS if each["type"] == "index-pattern"}
+    views = {
+        saved["id"]: saved["attributes"] for saved in OBJECTS if saved["type"] == "index-pattern"
+    }
     assert views.pop("aliaport-all")["title"] == "aliaport-*"
     for id_, view in views.items():
         body = json.loads(
@@ -64,7 +66,7 @@ def test_every_panel_shows_an_object_by_reference() -> None:
         (panel["type"], references[f"{panel['panelIndex']}:{panel['panelRefName']}"][1])
         for panel in PANELS
     }
-    assert shown == {(each["type"], each["id"]) for each in SEARCHES + LENSES}
+    assert shown == {(saved["type"], saved["id"]) for saved in SEARCHES + LENSES}
     assert len(references) == len(PANELS)
     for panel in PANELS:
         type_, _ = references[f"{panel['panelIndex']}:{panel['panelRefName']}"]
@@ -88,27 +90,27 @@ def test_the_panels_lie_side_by_side_on_48_columns() -> None:
     assert len(taken) == width * height == 48 * height, "a hole in the dashboard"
 
 
-@pytest.mark.parametrize("each", SEARCHES + LENSES, ids=lambda each: each["id"])
-def test_queries_are_about_fields_of_the_lines(each: dict[str, Any]) -> None:
-    fields = set(re.findall(r"([a-z_@][\w.]*) (?:: |>=)", query(each)))
+@pytest.mark.parametrize("saved", SEARCHES + LENSES, ids=lambda saved: saved["id"])
+def test_queries_are_about_fields_of_the_lines(saved: dict[str, Any]) -> None:
+    fields = set(re.findall(r"([a-z_@][\w.]*) (?:: |>=)", query(saved)))
     assert fields
     assert fields <= FIELDS.keys()
 
 
-@pytest.mark.parametrize("each", SEARCHES, ids=lambda each: each["id"])
-def test_the_columns_of_a_search_are_fields_of_the_lines(each: dict[str, Any]) -> None:
-    assert set(each["attributes"]["columns"]) <= FIELDS.keys()
-    assert {field for field, _ in each["attributes"]["sort"]} <= FIELDS.keys()
-    (reference,) = each["references"]
-    source = json.loads(each["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
+@pytest.mark.parametrize("saved", SEARCHES, ids=lambda saved: saved["id"])
+def test_the_columns_of_a_search_are_fields_of_the_lines(saved: dict[str, Any]) -> None:
+    assert set(saved["attributes"]["columns"]) <= FIELDS.keys()
+    assert {field for field, _ in saved["attributes"]["sort"]} <= FIELDS.keys()
+    (reference,) = saved["references"]
+    source = json.loads(saved["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])
     assert source["indexRefName"] == reference["name"]
 
 
-@pytest.mark.parametrize("each", LENSES, ids=lambda each: each["id"])
-def test_a_lens_draws_the_columns_that_it_has(each: dict[str, Any]) -> None:
-    state = each["attributes"]["state"]
+@pytest.mark.parametrize("saved", LENSES, ids=lambda saved: saved["id"])
+def test_a_lens_draws_the_columns_that_it_has(saved: dict[str, Any]) -> None:
+    state = saved["attributes"]["state"]
     ((layer_id, layer),) = state["datasourceStates"]["formBased"]["layers"].items()
-    (reference,) = each["references"]
+    (reference,) = saved["references"]
     assert reference["name"] == f"indexpattern-datasource-layer-{layer_id}"
     columns = layer["columns"]
     assert layer["columnOrder"] == list(columns)
@@ -122,15 +124,15 @@ def test_a_lens_draws_the_columns_that_it_has(each: dict[str, Any]) -> None:
             assert column["params"]["orderBy"]["columnId"] in columns
     drawing = state["visualization"]
     layers = drawing.get("layers", [drawing])
-    assert {each["layerId"] for each in layers} == {layer_id}
+    assert {part["layerId"] for part in layers} == {layer_id}
     drawn = {
         name
-        for each in layers
+        for part in layers
         for name in (
-            each.get("xAccessor"),
-            each.get("splitAccessor"),
-            *each.get("accessors", []),
-            *(column["columnId"] for column in each.get("columns", [])),
+            part.get("xAccessor"),
+            part.get("splitAccessor"),
+            *part.get("accessors", []),
+            *(column["columnId"] for column in part.get("columns", [])),
         )
         if name
     }

@@ -31,7 +31,7 @@ def test_a_process_of_its_own_needs_no_packages_and_ends_with_the_right_code(
     assert "upgrade it to 9.3 or later" in refused.problem()
     wrong = run_process(*servers(server, password), "--ca", "/nowhere")
     assert (wrong.code, wrong.out) == (2, "")
-    assert "is no file of certificates" in wrong.problem()
+    assert "is not a PEM file of certificates" in wrong.problem()
 
 
 def test_the_first_run_creates_all_and_the_second_changes_nothing(
@@ -155,7 +155,7 @@ def test_filebeats_key_goes_into_a_file_of_its_owner_only(
     assert server.keys[name] == secret
     again = run_on(server, elk, password, "--create-filebeat-key", key)
     assert again.code == 2
-    assert "has to be a new file" in again.problem()
+    assert "must be a new file" in again.problem()
 
 
 @pytest.mark.parametrize("encoded", [False, True])

@@ -32,7 +32,7 @@ def test_a_wrong_password(server: StandIn, elk: Path, password: Path) -> None:
     done = run_on(server, elk, password)
     assert done.code == 1
     assert f"Elasticsearch at {server.url}: 401" in done.problem()
-    assert "is the user, the password or the API key right?" in done.err
+    assert "check the user, the password or the API key" in done.err
 
 
 def test_a_user_who_may_not(server: StandIn, elk: Path, password: Path) -> None:
@@ -57,11 +57,11 @@ def test_a_hanging_server(server: StandIn, elk: Path, password: Path) -> None:
     server.hanging = True
     done = run_on(server, elk, password, "--timeout", 0.5)
     assert done.code == 1
-    assert "no answer to GET  within 0.5 s" in done.problem()
+    assert "no response to GET  within 0.5 s" in done.problem()
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("9.2.9", "upgrade it to 9.3 or later"), ("", "tells no version")]
+    ("version", "told"), [("9.2.9", "upgrade it to 9.3 or later"), ("", "reports no version")]
 )
 def test_a_wrong_version(
     server: StandIn, elk: Path, password: Path, version: str, told: str
@@ -116,14 +116,14 @@ def test_a_dashboard_whose_reference_is_missing(server: StandIn, elk: Path, pass
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--elasticsearch", "http://elastic:never-show-this@127.0.0.1"), "put no password"),
+        (("--elasticsearch", "http://elastic:never-show-this@127.0.0.1"), "do not put a password"),
         (("--elasticsearch", "127.0.0.1:9200"), "write the address as https://host:port"),
         (("--kibana", "http://127.0.0.1:port"), "write the address as https://host:port"),
         (("--password-file", "/nowhere"), "/nowhere: cannot be read (No such file or directory)"),
-        (("--ca", "/nowhere"), "/nowhere: is no file of certificates"),
+        (("--ca", "/nowhere"), "/nowhere: is not a PEM file of certificates"),
         (
             ("--create-filebeat-key", "/nowhere/key"),
-            "has to be a new file in a folder that is there",
+            "must be a new file in an existing folder",
         ),
     ],
 )

@@ -63,5 +63,5 @@ def surroundings(dashboard: Json) -> list[tuple[str, str]]:
 
 def variable(dashboard: Json, name: str) -> Json | None:
     """One of its variables."""
-    found = [each for each in dashboard["templating"]["list"] if each["name"] == name]
+    found = [entry for entry in dashboard["templating"]["list"] if entry["name"] == name]
     return found[0] if found else None

@@ -40,7 +40,7 @@ def recorded() -> dict[str, frozenset[str]]:
     for rule in rules():
         if name := rule.get("record"):
             summed = re.findall(r"\bby \(([^)]*)\)", rule["expr"])
-            labels = {label.strip() for each in summed for label in each.split(",")}
+            labels = {label.strip() for group in summed for label in group.split(",")}
             found[name] = found.get(name, frozenset()) | labels | set(rule.get("labels", {}))
     return found
 

@@ -53,14 +53,14 @@ def source_of(thing: Json) -> object:
 
 
 def template_datasource(dashboard: Json) -> Told:
-    found = [each for each in dashboard["templating"]["list"] if each["type"] == "datasource"]
-    if [each["query"] for each in found] != ["prometheus"]:
+    found = [entry for entry in dashboard["templating"]["list"] if entry["type"] == "datasource"]
+    if [entry["query"] for entry in found] != ["prometheus"]:
         yield "there must be one variable for the data source, of Prometheus"
-    for each in found:
-        if each["name"] not in ("datasource", "prometheus_datasource"):
-            yield f"the data source is called {each['name']}"
-        if each["label"] not in ("Data source", "Prometheus data source"):
-            yield f"the data source is labelled {each['label']}"
+    for entry in found:
+        if entry["name"] not in ("datasource", "prometheus_datasource"):
+            yield f"the data source is called {entry['name']}"
+        if entry["label"] not in ("Data source", "Prometheus data source"):
+            yield f"the data source is labelled {entry['label']}"
 
 
 def template(dashboard: Json, name: str) -> Told:
@@ -77,20 +77,20 @@ def template(dashboard: Json, name: str) -> Told:
 
 
 def template_label_promql(dashboard: Json) -> Told:
-    for each in dashboard["templating"]["list"]:
-        if each["type"] != "query":
+    for entry in dashboard["templating"]["list"]:
+        if entry["type"] != "query":
             continue
-        asked = re.fullmatch(r"(\w+)\((?:(.+), *)?(\w+)\)", each["query"])
+        asked = re.fullmatch(r"(\w+)\((?:(.+), *)?(\w+)\)", entry["query"])
         if asked is None or asked[1] not in FUNCTIONS:
-            yield f"the variable {each['name']} has no such query: {each['query']}"
+            yield f"the variable {entry['name']} has no such query: {entry['query']}"
         elif asked[2] and read(asked[2]) is None:
-            yield f"the variable {each['name']} has bad PromQL: {asked[2]}"
+            yield f"the variable {entry['name']} has bad PromQL: {asked[2]}"
 
 
 def template_on_time_change_reload(dashboard: Json) -> Told:
-    for each in dashboard["templating"]["list"]:
-        if each["type"] == "query" and each.get("refresh") != 2:
-            yield f"the variable {each['name']} is not read anew when the time changes"
+    for entry in dashboard["templating"]["list"]:
+        if entry["type"] == "query" and entry.get("refresh") != 2:
+            yield f"the variable {entry['name']} is not read anew when the time changes"
 
 
 def panel_datasource(dashboard: Json) -> Told:
@@ -162,14 +162,14 @@ def target_label(dashboard: Json, label: str) -> Told:
         ):
             name = selector.name or ""
             if any(
-                name == each or (each.endswith(":") and name.startswith(each))
-                for each in EXEMPT[label]
+                name == prefix or (prefix.endswith(":") and name.startswith(prefix))
+                for prefix in EXEMPT[label]
             ):
                 continue
             if name == OUTSIDE and dashboard["uid"] != "aliaport-monitoring":
                 continue
             if (label, promql.MatchOp.Re, f"${label}") not in [
-                (each, op, value) for each, op, value in tree.matchers(selector)
+                (entry, op, value) for entry, op, value in tree.matchers(selector)
             ]:
                 yield f'{panel["title"]}: {name} has no {label}=~"${label}"'
 

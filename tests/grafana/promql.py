@@ -46,4 +46,4 @@ def selectors(expr: str) -> Iterator[tuple[promql.VectorSelector, Path]]:
 
 def matchers(selector: promql.VectorSelector) -> list[tuple[str, promql.MatchOp, str]]:
     """What a selector demands of labels."""
-    return [(each.name, each.op, each.value) for each in selector.matchers.matchers]
+    return [(matcher.name, matcher.op, matcher.value) for matcher in selector.matchers.matchers]

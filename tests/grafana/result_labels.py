@@ -33,7 +33,7 @@ def result_labels(node: promql.Expr) -> Labels:
     match node:
         case promql.VectorSelector():
             labels = of_selector(node.name or "")
-            checked([each.name for each in node.matchers.matchers], labels)
+            checked([matcher.name for matcher in node.matchers.matchers], labels)
             return labels
         case promql.MatrixSelector():
             return result_labels(node.vector_selector)
@@ -61,10 +61,12 @@ def of_aggregate(node: promql.AggregateExpr) -> Labels:
 def of_call(node: promql.Call) -> Labels:
     """Functions keep the labels of their series; a quantile is one of all its buckets."""
     if node.func.name in ("scalar", "time", "vector"):
-        for each in node.args:
-            result_labels(each)
+        for argument in node.args:
+            result_labels(argument)
         return frozenset()
-    labels = [result_labels(each) for each in node.args][-1 if "quantile" in node.func.name else 0]
+    labels = [result_labels(argument) for argument in node.args][
+        -1 if "quantile" in node.func.name else 0
+    ]
     if node.func.name == "histogram_quantile":
         return None if labels is None else labels - {"le"}
     return labels

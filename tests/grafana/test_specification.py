@@ -95,7 +95,10 @@ def test_no_error_is_no_gap() -> None:
 def test_routes_and_bounds_are_those_of_the_objectives() -> None:
     """The rules have them, too: in the generator of slo.rules.yml."""
     rules = generator()
-    boards = {(each.endpoint, each.method): float(each.bound) for each in rules.OBJECTIVES}
+    boards = {
+        (objective.endpoint, objective.method): float(objective.bound)
+        for objective in rules.OBJECTIVES
+    }
     shown = {
         (title.split()[1], title.split()[0]): limits[0]
         for (uid, title), limits in LIMITS.items()
@@ -103,7 +106,7 @@ def test_routes_and_bounds_are_those_of_the_objectives() -> None:
     }
     assert shown == boards
     assert rules.AVAILABILITY == 0.99
-    assert {each.objective for each in rules.OBJECTIVES} == {0.95}
+    assert {objective.objective for objective in rules.OBJECTIVES} == {0.95}
 
 
 def test_every_window_of_the_objectives_is_shown() -> None:

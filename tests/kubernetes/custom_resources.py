@@ -106,4 +106,4 @@ def problems(resource: dict[str, Any]) -> list[str]:
         spec=SPECS[resource["kind"]],
     )
     found = jsonschema.Draft202012Validator(schema).iter_errors(resource)
-    return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in found]
+    return [f"{'.'.join(map(str, error.path))}: {error.message}" for error in found]

@@ -23,7 +23,10 @@ def volume_kind(volume: Spec) -> str:
 
 def restricted(spec: Spec) -> list[str]:
     """What the profile would refuse."""
-    return [*_of_pod(spec), *(line for each in containers(spec) for line in _of_one(spec, each))]
+    return [
+        *_of_pod(spec),
+        *(line for container in containers(spec) for line in _of_one(spec, container)),
+    ]
 
 
 def _of_pod(spec: Spec) -> Iterator[str]:
@@ -71,16 +74,16 @@ def ours(spec: Spec) -> list[str]:
         for key in ("enableServiceLinks", "automountServiceAccountToken")
         if spec.get(key) is not False
     ]
-    for each in containers(spec):
-        if each.get("securityContext", {}).get("readOnlyRootFilesystem") is not True:
-            found.append(f"{each['name']}: readOnlyRootFilesystem")
-        tag = each["image"].rpartition("/")[2].partition(":")[2]
+    for container in containers(spec):
+        if container.get("securityContext", {}).get("readOnlyRootFilesystem") is not True:
+            found.append(f"{container['name']}: readOnlyRootFilesystem")
+        tag = container["image"].rpartition("/")[2].partition(":")[2]
         if tag in ("", "latest"):
-            found.append(f"{each['name']}: an image without a version")
+            found.append(f"{container['name']}: an image without a version")
         for kind in ("requests", "limits"):
-            given = each.get("resources", {}).get(kind, {})
+            given = container.get("resources", {}).get(kind, {})
             found += [
-                f"{each['name']}: no {kind} of {key}"
+                f"{container['name']}: no {kind} of {key}"
                 for key in ("cpu", "memory")
                 if key not in given
             ]

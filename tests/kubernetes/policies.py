@@ -24,17 +24,17 @@ def allowed(
 ) -> bool:
     """Whether `own` gets connections from (Ingress) or makes them to (Egress) the peer."""
     applying = [
-        each["spec"]
-        for each in policies
-        if direction in each["spec"]["policyTypes"]
-        and _selects(each["spec"]["podSelector"], own.labels)
+        policy["spec"]
+        for policy in policies
+        if direction in policy["spec"]["policyTypes"]
+        and _selects(policy["spec"]["podSelector"], own.labels)
     ]
     if not applying:
         return True
     key = "from" if direction == "Ingress" else "to"
     return any(
         _ports_match(rule, own, port, protocol)
-        and (key not in rule or any(_peer_matches(each, own, peer) for each in rule[key]))
+        and (key not in rule or any(_peer_matches(entry, own, peer) for entry in rule[key]))
         for spec in applying
         for rule in spec.get(direction.lower(), [])
     )
@@ -42,8 +42,8 @@ def allowed(
 
 def _ports_match(rule: Policy, own: Pod, port: int, protocol: str) -> bool:
     return "ports" not in rule or any(
-        own.ports.get(each["port"], each["port"]) == port and each["protocol"] == protocol
-        for each in rule["ports"]
+        own.ports.get(entry["port"], entry["port"]) == port and entry["protocol"] == protocol
+        for entry in rule["ports"]
     )
 
 
@@ -53,7 +53,7 @@ def _peer_matches(entry: Policy, own: Pod, peer: Peer) -> bool:
             return False  # whether a pod's address counts is the plugin's affair
         block, address = entry["ipBlock"], ip_address(peer)
         return address in ip_network(block["cidr"]) and not any(
-            address in ip_network(each) for each in block.get("except", [])
+            address in ip_network(cidr) for cidr in block.get("except", [])
         )
     if not isinstance(peer, Pod):
         return False
@@ -67,6 +67,6 @@ def _peer_matches(entry: Policy, own: Pod, peer: Peer) -> bool:
 
 def _selects(selector: Policy, labels: dict[str, str]) -> bool:
     return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
-        for each in selector.get("matchExpressions", [])
+        expression["operator"] == "In" and labels.get(expression["key"]) in expression["values"]
+        for expression in selector.get("matchExpressions", [])
     )

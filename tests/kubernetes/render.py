@@ -48,9 +48,9 @@ def _build(overlay: str) -> tuple[Resource, ...]:
     )  # fmt: skip
     assert done.returncode == 0, f"kustomize build {overlay}: {done.stderr}"
     real = list(yaml.safe_load_all(done.stdout))
-    assert {identity(each): each for each in own} == {identity(each): each for each in real}, (
-        f"{overlay}: Kustomize builds something else than render.py"
-    )
+    assert {identity(resource): resource for resource in own} == {
+        identity(resource): resource for resource in real
+    }, f"{overlay}: Kustomize builds something else than render.py"
     return tuple(real)
 
 
@@ -61,16 +61,16 @@ def build(overlay: str) -> list[Resource]:
 
 def one(resources: list[Resource], kind: str, name: str | None = None) -> Resource:
     found = [
-        each
-        for each in resources
-        if each["kind"] == kind and name in (None, each["metadata"]["name"])
+        resource
+        for resource in resources
+        if resource["kind"] == kind and name in (None, resource["metadata"]["name"])
     ]
     assert len(found) == 1, f"{len(found)} of {kind} {name or ''}"
     return found[0]
 
 
 def of_kind(resources: list[Resource], *kinds: str) -> list[Resource]:
-    return [each for each in resources if each["kind"] in kinds]
+    return [resource for resource in resources if resource["kind"] in kinds]
 
 
 def pod_spec(resource: Resource) -> Resource:
@@ -99,10 +99,10 @@ def read(folder: Path) -> list[Resource]:
     for entry in plan.get("images", []):
         _tag(resources, entry)
     if namespace := plan.get("namespace"):
-        for each in resources:
-            if each["kind"] != "Namespace":
-                each["metadata"]["namespace"] = namespace
-    identities = [identity(each) for each in resources]
+        for resource in resources:
+            if resource["kind"] != "Namespace":
+                resource["metadata"]["namespace"] = namespace
+    identities = [identity(resource) for resource in resources]
     assert len(identities) == len(set(identities)), f"{folder.name}: something is there twice"
     return resources
 
@@ -115,7 +115,7 @@ def merge(target: Resource, patch: Resource) -> None:
             merge(old, value)
         elif value is None or (isinstance(value, list) and "$patch" in str(value)):
             raise UnsupportedError(f"a patch that removes {key}")
-        elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             if key in MERGED and isinstance(old, list):
                 _merge_list(old, value, MERGED[key])
             elif key in REPLACED:
@@ -128,7 +128,7 @@ def merge(target: Resource, patch: Resource) -> None:
 
 def _merge_list(target: list[Resource], patch: list[Resource], key: str) -> None:
     for item in patch:
-        same = [each for each in target if each[key] == item[key]]
+        same = [entry for entry in target if entry[key] == item[key]]
         if not same:
             raise UnsupportedError(f"a patch that adds {item[key]}")
         merge(same[0], item)
@@ -142,8 +142,8 @@ def _generate(resources: list[Resource], entry: Resource, folder: Path) -> None:
     resources.append(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
     )
-    for each in of_kind(resources, "Deployment", "DaemonSet"):
-        for volume in pod_spec(each)["volumes"]:
+    for workload in of_kind(resources, "Deployment", "DaemonSet"):
+        for volume in pod_spec(workload)["volumes"]:
             if volume.get("configMap", {}).get("name") == entry["name"]:
                 volume["configMap"]["name"] = name
 
@@ -162,7 +162,7 @@ def content_hash(data: dict[str, str]) -> str:
 def _tag(resources: list[Resource], entry: Resource) -> None:
     if set(entry) != {"name", "newTag"}:
         raise UnsupportedError(f"an image with {', '.join(sorted(entry))}")
-    for each in of_kind(resources, "Deployment", "DaemonSet"):
-        for container in pod_spec(each)["containers"]:
+    for workload in of_kind(resources, "Deployment", "DaemonSet"):
+        for container in pod_spec(workload)["containers"]:
             if container["image"].partition(":")[0] == entry["name"]:
                 container["image"] = f"{entry['name']}:{entry['newTag']}"

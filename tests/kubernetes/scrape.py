@@ -41,8 +41,8 @@ def target(monitor: Resource, service: Resource, folder: Path) -> dict[str, str]
     selector = monitor["spec"]["selector"]["matchLabels"]
     assert selector.items() <= service["metadata"]["labels"].items(), "it finds no such Service"
     own = [
-        {NAMES.get(key, key): value for key, value in each.items()}
-        for each in endpoint["relabelings"]
+        {NAMES.get(key, key): value for key, value in relabeling.items()}
+        for relabeling in endpoint["relabelings"]
     ]
     job = {
         "job_name": "monitor",

@@ -38,7 +38,7 @@ class Mounted:
         self.container = container(overlay)
         self.secrets = SECRETS | secrets
         self.places: dict[str, Path] = {}
-        by_name = {each["name"]: each for each in spec["volumes"]}
+        by_name = {volume["name"]: volume for volume in spec["volumes"]}
         for mount in self.container["volumeMounts"]:
             volume = by_name[mount["name"]]
             place = folder / "volumes" / mount["name"]
@@ -65,7 +65,7 @@ class Mounted:
     def environment(self) -> dict[str, str]:
         """The variables of the container, with the paths of this machine."""
         given = image_environment()
-        given |= {each["name"]: each["value"] for each in self.container["env"]}
+        given |= {variable["name"]: variable["value"] for variable in self.container["env"]}
         return {
             name: str(self.of(value)) if value.startswith("/") else value
             for name, value in given.items()

@@ -101,9 +101,9 @@ def test_logs_fit_their_volume_and_the_volume_its_limit(overlay: str, tmp_path: 
     given = settings(overlay, tmp_path)
     spec = pod_spec(one(build(overlay), "Deployment"))
     sizes = {
-        each["name"]: quantity(each["emptyDir"]["sizeLimit"])
-        for each in spec["volumes"]
-        if "emptyDir" in each
+        volume["name"]: quantity(volume["emptyDir"]["sizeLimit"])
+        for volume in spec["volumes"]
+        if "emptyDir" in volume
     }
     # Files are removed once a minute: in between all four may have grown by a whole file.
     most = (given.log.max_total_mb + 4 * given.log.rotate_mb) * 1e6

@@ -38,7 +38,7 @@ def test_the_configuration_is_valid(overlay: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 def test_the_pod_gets_what_it_is_meant_to_get(overlay: str, tmp_path: Path) -> None:
     given = settings(overlay, tmp_path)
-    ports = {each["name"]: each["containerPort"] for each in container(overlay)["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container(overlay)["ports"]}
     assert given.environment == overlay
     assert {"http": given.port, "internal": given.internal_port} == ports
     assert (given.host, given.internal_host) == ("0.0.0.0", "0.0.0.0")
@@ -58,9 +58,9 @@ def test_the_disk_that_is_watched_is_one_that_can_be_written() -> None:
     """The root is read-only, which the disk plugin would take for a broken disk."""
     pods = tomllib.loads((KUBERNETES / "base/aliaport.toml").read_text())
     mounts = {
-        each["mountPath"]
-        for each in container("production")["volumeMounts"]
-        if not each.get("readOnly")
+        mount["mountPath"]
+        for mount in container("production")["volumeMounts"]
+        if not mount.get("readOnly")
     }
     assert set(pods["plugins"]["disk"]["mounts"]) <= mounts
     assert container("production")["securityContext"]["readOnlyRootFilesystem"]
@@ -119,7 +119,7 @@ def test_the_pods_command_serves_drains_and_leaves_its_logs_to_filebeat(
     names = {file.name for file in mounted.of("/app/logs").iterdir()}
     assert {"app.log", "api.log", "error.log", "audit.log"} <= names
     config = yaml.safe_load(one(build("logging"), "ConfigMap")["data"]["filebeat.yml"])
-    paths = [path for each in config["filebeat.inputs"] for path in each["paths"]]
+    paths = [path for entry in config["filebeat.inputs"] for path in entry["paths"]]
     here = [path.replace("/var/log/aliaport-pods", str(tmp_path / "pods")) for path in paths]
     shipped = {
         file.name

@@ -37,7 +37,7 @@ def test_the_rules_are_those_of_prometheus(overlay: str) -> None:
         file.name.removesuffix(".rules.yml"): yaml.safe_load(file.read_text()) for file in FILES
     }
     assert len(given) >= 8
-    found = {each["metadata"]["name"].removeprefix("aliaport-"): each["spec"] for each in rules}
+    found = {rule["metadata"]["name"].removeprefix("aliaport-"): rule["spec"] for rule in rules}
     assert found == given
 
 
@@ -67,7 +67,7 @@ def test_a_change_at_the_source_is_noticed(
     source.write_text(source.read_text().replace(old, new, 1))
     done = generate(copied, "--check")
     assert done.returncode == 1
-    assert done.stderr == f"{stale} is not what generate writes\n"
+    assert done.stderr == f"{stale} is out of date: run generate\n"
     assert generate(copied).returncode == 0
     assert new in (copied / "kubernetes" / stale).read_text()
     assert generate(copied, "--check").returncode == 0

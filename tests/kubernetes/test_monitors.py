@@ -15,7 +15,7 @@ DEPLOY = KUBERNETES.parent
 ENVIRONMENTS = ("staging", "production")
 MODULES = yaml.safe_load((DEPLOY / "prometheus/blackbox.yml").read_text())["modules"]
 CONFIG = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
-JOBS = {each["job_name"] for each in CONFIG["scrape_configs"]}
+JOBS = {job["job_name"] for job in CONFIG["scrape_configs"]}
 EXTERNAL = set(CONFIG["global"]["external_labels"])
 
 
@@ -93,17 +93,17 @@ def probes(overlay: str) -> list[Resource]:
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 def test_the_public_pages_are_asked_as_users_reach_them(overlay: str) -> None:
     (rule,) = one(build(overlay), "Ingress")["spec"]["rules"]
-    asked = {each["spec"]["targets"]["staticConfig"]["static"][0] for each in probes(overlay)}
+    asked = {probe["spec"]["targets"]["staticConfig"]["static"][0] for probe in probes(overlay)}
     assert asked == {f"https://{rule['host']}/health", f"https://{rule['host']}/ready"}
-    for each in probes(overlay):
-        (url,) = each["spec"]["targets"]["staticConfig"]["static"]
-        assert each["spec"]["module"] == f"aliaport_{url.rpartition('/')[2]}"
+    for probe in probes(overlay):
+        (url,) = probe["spec"]["targets"]["staticConfig"]["static"]
+        assert probe["spec"]["module"] == f"aliaport_{url.rpartition('/')[2]}"
 
 
 @pytest.mark.parametrize("overlay", [*ENVIRONMENTS, "logging"])
 def test_modules_jobs_and_times_are_those_of_prometheus(overlay: str) -> None:
-    for each in of_kind(build(overlay), "ServiceMonitor", "Probe"):
-        spec = each["spec"]
+    for monitor in of_kind(build(overlay), "ServiceMonitor", "Probe"):
+        spec = monitor["spec"]
         for asked in spec.get("endpoints", [spec]):
             module = asked.get("module") or asked.get("params", {}).get("module", [None])[0]
             assert module is None or module in MODULES

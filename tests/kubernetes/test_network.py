@@ -19,7 +19,7 @@ def pod(overlay: str, kind: str) -> tuple[list[Policy], Pod]:
     resources = build(overlay)
     workload = one(resources, kind)
     (container,) = pod_spec(workload)["containers"]
-    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     labels = workload["spec"]["template"]["metadata"]["labels"]
     namespace = workload["metadata"]["namespace"]
     return of_kind(resources, "NetworkPolicy"), Pod(namespace, labels, ports)

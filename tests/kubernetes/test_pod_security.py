@@ -9,9 +9,11 @@ from tests.kubernetes.pods import Spec, ours, restricted
 from tests.kubernetes.render import OVERLAYS, build, of_kind, one, pod_spec
 
 PODS = [
-    pytest.param(pod_spec(each), id=f"{overlay}-{each['metadata']['name']}")
+    pytest.param(pod_spec(resource), id=f"{overlay}-{resource['metadata']['name']}")
     for overlay in OVERLAYS
-    for each in of_kind(build(overlay), "Deployment", "DaemonSet", "StatefulSet", "Job", "CronJob")
+    for resource in of_kind(
+        build(overlay), "Deployment", "DaemonSet", "StatefulSet", "Job", "CronJob"
+    )
 ]
 
 
@@ -26,7 +28,7 @@ def test_the_service_fits_the_restricted_profile_and_its_namespace_enforces_it(
 ) -> None:
     resources = build(overlay)
     deployments = of_kind(resources, "Deployment", "DaemonSet")
-    assert [each["metadata"]["name"] for each in deployments] == ["backend"]
+    assert [deployment["metadata"]["name"] for deployment in deployments] == ["backend"]
     assert not restricted(pod_spec(deployments[0]))
     labels = one(resources, "Namespace")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -42,7 +44,7 @@ def test_filebeat_differs_from_the_profile_in_what_it_needs_and_in_no_more() -> 
         "volume registry: hostPath",
     ]
     (container,) = spec["containers"]
-    writable = {each["name"] for each in container["volumeMounts"] if not each.get("readOnly")}
+    writable = {mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
     assert writable == {"registry"}, "Filebeat may write its own registry and nothing else"
 
 

@@ -44,13 +44,13 @@ def most_replicas(overlay: str) -> int:
 
 
 def test_postgresql_has_connections_for_every_replica() -> None:
-    each = connections()
-    total = sum(each.values())
+    counts = connections()
+    total = sum(counts.values())
     (limit,) = re.findall(r"max_connections = (\d+)", TEXT)
     sums = {overlay: total * most_replicas(overlay) for overlay in ENVIRONMENTS}
     # Exporter, psql and backups want some too.
     assert max(sums.values()) + 20 <= int(limit)
-    parts = ", ".join(f"{name} {number}" for name, number in each.items())
+    parts = ", ".join(f"{name} {number}" for name, number in counts.items())
     assert f"up to {total} connections ({parts})" in TEXT
     assert f"{sums['production']} in production, {sums['staging']} in staging" in TEXT
     assert (

@@ -16,7 +16,7 @@ def test_the_hash_is_kustomizes() -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_is_built_whole(overlay: str) -> None:
     resources = build(overlay)
-    named = {each["kind"] for each in resources}
+    named = {resource["kind"] for resource in resources}
     expected = {"logging": {"DaemonSet", "ServiceAccount", "ServiceMonitor", "ConfigMap"}}.get(
         overlay,
         {
@@ -26,16 +26,16 @@ def test_an_overlay_is_built_whole(overlay: str) -> None:
         },
     )  # fmt: skip
     assert expected <= named, f"missing: {expected - named}"
-    for each in resources:
-        namespace = each["metadata"].get("namespace") or each["metadata"]["name"]
-        assert namespace == f"aliaport-{overlay}", each["metadata"]["name"]
+    for resource in resources:
+        namespace = resource["metadata"].get("namespace") or resource["metadata"]["name"]
+        assert namespace == f"aliaport-{overlay}", resource["metadata"]["name"]
 
 
 def test_a_base_names_no_namespace_and_no_host() -> None:
-    for each in read(Path(__file__).parents[2] / "deploy/kubernetes/base"):
-        assert "namespace" not in each["metadata"], each["metadata"]["name"]
-        if each["kind"] == "Ingress":
-            assert "host" not in str(each["spec"])
+    for resource in read(Path(__file__).parents[2] / "deploy/kubernetes/base"):
+        assert "namespace" not in resource["metadata"], resource["metadata"]["name"]
+        if resource["kind"] == "Ingress":
+            assert "host" not in str(resource["spec"])
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def invalid(resource: Resource, version: str) -> str:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kubernetes_resources_are_valid(overlay: str, version: str) -> None:
-    own = [each for each in build(overlay) if each["kind"] not in SPECS]
+    own = [resource for resource in build(overlay) if resource["kind"] not in SPECS]
     assert len(own) > 5
-    found = [problem for each in own if (problem := invalid(each, version))]
+    found = [problem for resource in own if (problem := invalid(resource, version))]
     assert not found, "\n".join(found)
 
 
@@ -36,7 +36,7 @@ def test_kubernetes_resources_are_valid(overlay: str, version: str) -> None:
 def test_custom_resources_are_valid(overlay: str) -> None:
     custom = of_kind(build(overlay), *SPECS)
     assert custom
-    found = [problem for each in custom for problem in problems(each)]
+    found = [problem for resource in custom for problem in problems(resource)]
     assert not found, "\n".join(found)
 
 

@@ -21,26 +21,26 @@ def workloads(resources: list[Resource]) -> list[Resource]:
 def selected(resources: list[Resource], selector: dict[str, str]) -> list[Resource]:
     """The workloads whose pods have these labels."""
     return [
-        each
-        for each in workloads(resources)
-        if selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+        workload
+        for workload in workloads(resources)
+        if selector.items() <= workload["spec"]["template"]["metadata"]["labels"].items()
     ]
 
 
 def port_names(workload: Resource) -> dict[str, int]:
     return {
         port["name"]: port["containerPort"]
-        for each in containers(pod_spec(workload))
-        for port in each["ports"]
+        for container in containers(pod_spec(workload))
+        for port in container["ports"]
     }
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_workload_selects_its_own_pods(overlay: str) -> None:
-    for each in workloads(build(overlay)):
-        labels = each["spec"]["template"]["metadata"]["labels"]
-        assert each["spec"]["selector"]["matchLabels"].items() <= labels.items()
-        for spread in pod_spec(each).get("topologySpreadConstraints", []):
+    for workload in workloads(build(overlay)):
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        for spread in pod_spec(workload).get("topologySpreadConstraints", []):
             assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
 
 
@@ -57,25 +57,29 @@ def test_a_service_leads_to_one_workload_and_to_ports_that_it_has(overlay: str) 
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_probe_asks_a_port_that_the_container_has(overlay: str) -> None:
+def test_probes_use_ports_that_the_container_has(overlay: str) -> None:
     for workload in workloads(build(overlay)):
-        for each in containers(pod_spec(workload)):
-            asked = [each[key]["httpGet"]["port"] for key in each if key.endswith("Probe")]
-            assert asked
-            assert set(asked) <= {port["name"] for port in each["ports"]}
+        for spec in containers(pod_spec(workload)):
+            probed = [spec[key]["httpGet"]["port"] for key in spec if key.endswith("Probe")]
+            assert probed
+            assert set(probed) <= {port["name"] for port in spec["ports"]}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_volumes_and_what_they_hold_are_there(overlay: str) -> None:
     resources = build(overlay)
-    maps = {each["metadata"]["name"] for each in of_kind(resources, "ConfigMap")}
-    accounts = {each["metadata"]["name"] for each in of_kind(resources, "ServiceAccount")}
+    maps = {resource["metadata"]["name"] for resource in of_kind(resources, "ConfigMap")}
+    accounts = {resource["metadata"]["name"] for resource in of_kind(resources, "ServiceAccount")}
     for workload in workloads(resources):
         spec = pod_spec(workload)
-        volumes = {each["name"]: each for each in spec["volumes"]}
-        mounted = [mount["name"] for each in containers(spec) for mount in each["volumeMounts"]]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounted = [
+            mount["name"] for container in containers(spec) for mount in container["volumeMounts"]
+        ]
         assert sorted(mounted) == sorted(volumes), "each volume is mounted, once"
-        named = [each["configMap"]["name"] for each in volumes.values() if "configMap" in each]
+        named = [
+            volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume
+        ]
         assert named
         assert set(named) <= maps
         assert spec["serviceAccountName"] in accounts
@@ -84,11 +88,11 @@ def test_volumes_and_what_they_hold_are_there(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 def test_each_secret_is_read_from_its_file(overlay: str) -> None:
     spec = pod_spec(one(build(overlay), "Deployment"))
-    (volume,) = [each for each in spec["volumes"] if "secret" in each]
+    (volume,) = [volume for volume in spec["volumes"] if "secret" in volume]
     (mount,) = [e for e in container(overlay)["volumeMounts"] if e["name"] == volume["name"]]
     assert {item["key"] for item in volume["secret"]["items"]} == set(SECRETS)
     mounted = {f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]}
-    variables = {each["name"]: each["value"] for each in container(overlay)["env"]}
+    variables = {variable["name"]: variable["value"] for variable in container(overlay)["env"]}
     named = {value for name, value in variables.items() if name.endswith("_FILE")}
     assert named == mounted
     assert not {"DATABASE_URL", "SENTRY_DSN", "ALIAPORT_STATUS_TOKEN"} & set(variables)
@@ -163,24 +167,27 @@ def test_the_ingress_leads_to_the_public_port_of_a_host_of_its_own(overlay: str)
     (rule,) = spec["rules"]
     expected = {"staging": "staging.aliaport.com", "production": "aliaport.com"}[overlay]
     assert rule["host"] == expected
-    assert [each["hosts"] for each in spec["tls"]] == [[rule["host"]]]
+    assert [entry["hosts"] for entry in spec["tls"]] == [[rule["host"]]]
     (path,) = rule["http"]["paths"]
     service = one(resources, "Service", path["backend"]["service"]["name"])
-    ports = {each["name"]: each["port"] for each in service["spec"]["ports"]}
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
     assert ports == {"http": 8000}, "what the public reaches must not have /status and /metrics"
     assert path["backend"]["service"]["port"]["name"] in ports
 
 
 def test_both_environments_are_alike_but_for_what_is_meant_to_differ() -> None:
     one_side, other = (
-        {(each["kind"], each["metadata"]["name"].replace(name, "")): each for each in build(name)}
+        {
+            (resource["kind"], resource["metadata"]["name"].replace(name, "")): resource
+            for resource in build(name)
+        }
         for name in ENVIRONMENTS
     )
     assert one_side.keys() == other.keys()
     differing = {
         kind
-        for (kind, name), each in one_side.items()
-        if each["kind"] != "Namespace" and each.get("spec") != other[kind, name].get("spec")
+        for (kind, name), resource in one_side.items()
+        if resource["kind"] != "Namespace" and resource.get("spec") != other[kind, name].get("spec")
     }
     assert differing == {"Deployment", "HorizontalPodAutoscaler", "Ingress", "Probe"}
 
@@ -190,23 +197,23 @@ def test_filebeat_reads_the_volume_that_the_service_writes() -> None:
     config = yaml.safe_load(one(resources, "ConfigMap")["data"]["filebeat.yml"])
     spec = pod_spec(one(resources, "DaemonSet"))
     (own,) = spec["containers"]
-    paths = [path for each in config["filebeat.inputs"] for path in each["paths"]]
+    paths = [path for entry in config["filebeat.inputs"] for path in entry["paths"]]
     folders = {path.rpartition("/")[0] for path in paths}
     for overlay in ENVIRONMENTS:
         pod = pod_spec(one(build(overlay), "Deployment"))
-        variables = {each["name"]: each["value"] for each in container(overlay)["env"]}
+        variables = {variable["name"]: variable["value"] for variable in container(overlay)["env"]}
         written = variables["ALIAPORT_LOG__FOLDER"]
         (mount,) = [e for e in container(overlay)["volumeMounts"] if e["mountPath"] == written]
-        (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
         assert "medium" not in volume["emptyDir"], "memory is not below the kubelet's folder"
-        (host,) = [each for each in spec["volumes"] if each["name"] == "pods"]
+        (host,) = [volume for volume in spec["volumes"] if volume["name"] == "pods"]
         assert host["hostPath"]["path"] == "/var/lib/kubelet/pods"
-        (pods,) = [each["mountPath"] for each in own["volumeMounts"] if each["name"] == "pods"]
+        (pods,) = [mount["mountPath"] for mount in own["volumeMounts"] if mount["name"] == "pods"]
         assert folders == {f"{pods}/*/volumes/kubernetes.io~empty-dir/{mount['name']}"}
     assert config["http"]["port"] == port_names(one(resources, "DaemonSet"))["stats"]
     seconds = int(config["filebeat.shutdown_timeout"].removesuffix("s"))
     assert spec["terminationGracePeriodSeconds"] >= seconds + 10
-    given = {each["name"] for each in own["env"]}
+    given = {variable["name"] for variable in own["env"]}
     text = one(resources, "ConfigMap")["data"]["filebeat.yml"]
     assert set(re.findall(r"\$\{(\w+)", text)) == given, "variables that it reads and that it gets"
 
@@ -215,7 +222,9 @@ def test_every_file_is_used() -> None:
     for folder in (*OVERLAYS, "base"):
         plan = yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text())
         named = {entry.partition("/")[0] for entry in plan["resources"]} - {".."}
-        named |= {each["path"] for each in plan.get("patches", [])}
-        named |= {file for each in plan.get("configMapGenerator", []) for file in each["files"]}
-        present = {each.name for each in (KUBERNETES / folder).iterdir()}
+        named |= {patch["path"] for patch in plan.get("patches", [])}
+        named |= {
+            file for generator in plan.get("configMapGenerator", []) for file in generator["files"]
+        }
+        present = {file.name for file in (KUBERNETES / folder).iterdir()}
         assert named == present - {"kustomization.yaml"}, folder

@@ -67,7 +67,7 @@ def test_a_process_of_its_own_needs_no_packages_and_ends_with_the_right_code(
     assert refused.stderr.startswith("sync: ")
     wrong = sync_process("--per-minute", "0")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "have to be more than 0" in wrong.stderr
+    assert "must be more than 0" in wrong.stderr
 
 
 def test_the_first_run_creates_all_and_the_second_changes_nothing(robot: Robot, key: Path) -> None:
@@ -81,7 +81,9 @@ def test_the_first_run_creates_all_and_the_second_changes_nothing(robot: Robot, 
 
 def test_what_a_monitor_looks_like(robot: Robot, key: Path) -> None:
     sync(robot, key)
-    (api,) = [each for each in robot.monitors.values() if each["url"].endswith("/api/cari")]
+    (api,) = [
+        monitor for monitor in robot.monitors.values() if monitor["url"].endswith("/api/cari")
+    ]
     assert api == {
         "id": api["id"],
         "status": "UP",
@@ -151,12 +153,12 @@ def test_the_servers_limit_is_waited_for(robot: Robot) -> None:
 
 def test_too_long_a_limit_is_told(robot: Robot, key: Path) -> None:
     robot.script.append(refusal(429, **{"Retry-After": "3600"}))
-    assert "wants 3600 s of patience; run this again later" in sync(robot, key, code=1).err
+    assert "requires a wait of 3600 s; run this again later" in sync(robot, key, code=1).err
 
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [(403, "403 to GET user/alert-contacts: not now; the key may only read"), (500, "500 to GET")],
+    [(403, "403 to GET user/alert-contacts: not now; the key is read-only"), (500, "500 to GET")],
 )
 def test_a_refusal_is_one_line(robot: Robot, key: Path, status: int, told: str) -> None:
     robot.script.append(refusal(status))
@@ -175,7 +177,7 @@ def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
         "UptimeRobot has no contact 'Pager'; it has: Operators, #aliaport-alerts, SMS" in done.err
     )
     robot.next_link = "https://elsewhere.example.com/v3/monitors?cursor=1"
-    assert "its next page is at another place" in sync(robot, key, code=1).err
+    assert "its next page is on another server" in sync(robot, key, code=1).err
     key.write_text("another-key")
     assert "401 to GET user/alert-contacts" in sync(robot, key, code=1).err
 
@@ -183,13 +185,13 @@ def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("interval = 600", "interval = 5", "interval is from 30 to 86400 seconds"),
+        ("interval = 600", "interval = 5", "interval must be from 30 to 86400 seconds"),
         ("interval = 600", "intervall = 600", "intervall is unknown"),
-        ("interval = 600", 'interval = "600"', "interval has the wrong kind of value: '600'"),
-        ("interval = 600\n", "", "nobody asks for it"),
-        ('"Staging Health"', '"Production API"', "name 'Production API' stands twice"),
+        ("interval = 600", 'interval = "600"', "interval has a value of the wrong type: '600'"),
+        ("interval = 600\n", "", "nothing checks it"),
+        ('"Staging Health"', '"Production API"', "name 'Production API' is used twice"),
         ("https://staging.", "staging.", "write the url as https://host/path"),
-        ('monitor = "ready"\n', "", "monitor and module belong together"),
+        ('monitor = "ready"\n', "", "set both monitor and module, or neither"),
         ("[[monitors]]", "[[monitors]", "cannot be read"),
     ],
 )
@@ -206,5 +208,5 @@ def test_a_wrong_list_is_told_before_anything_is_asked(
 
 def test_wrong_commands(robot: Robot, key: Path, tmp_path: Path) -> None:
     key.write_text("two words")
-    assert "has to hold the API key alone" in sync(robot, key, code=2).err
+    assert "must contain only the API key" in sync(robot, key, code=2).err
     assert "cannot be read" in sync(robot, tmp_path / "absent", code=2).err

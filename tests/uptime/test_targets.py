@@ -35,27 +35,29 @@ def test_the_targets_are_generated(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert written.read_text() == shipped, "run deploy/uptime/generate and commit what it wrote"
-    listed = [each["targets"] for each in yaml.safe_load(shipped)]
-    assert listed == [[each.url] for each in MONITORS if each.inside]
+    listed = [row["targets"] for row in yaml.safe_load(shipped)]
+    assert listed == [[monitor.url] for monitor in MONITORS if monitor.inside]
 
 
 def test_their_modules_are_blackbox_exporters() -> None:
     modules = yaml.safe_load((DEPLOY / "prometheus/blackbox.yml").read_text())["modules"]
-    assert {each.module for each in MONITORS if each.inside} <= modules.keys()
+    assert {monitor.module for monitor in MONITORS if monitor.inside} <= modules.keys()
 
 
 @pytest.mark.parametrize("name", SPECIFIED)
 def test_the_monitors_of_the_specification(name: str) -> None:
-    (found,) = [each for each in MONITORS if each.name == name]
+    (found,) = [monitor for monitor in MONITORS if monitor.name == name]
     assert (found.url, found.interval) == SPECIFIED[name]
 
 
 def test_text_messages_are_for_production_only() -> None:
-    for each in MONITORS:
-        assert ("SMS" in each.contacts) == (each.outside and "staging" not in each.url), each.name
+    for monitor in MONITORS:
+        assert ("SMS" in monitor.contacts) == (monitor.outside and "staging" not in monitor.url), (
+            monitor.name
+        )
 
 
 def test_outside_is_only_asked_what_can_be_reached_there() -> None:
-    for each in MONITORS:
-        if each.outside:
-            assert urlsplit(each.url).scheme == "https"
+    for monitor in MONITORS:
+        if monitor.outside:
+            assert urlsplit(monitor.url).scheme == "https"

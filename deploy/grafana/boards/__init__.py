@@ -1,4 +1,4 @@
-"""The dashboards of Aliaport, as Python: `../generate` writes them as Grafana's JSON."""
+"""The dashboards of Aliaport in Python; `../generate` writes them as Grafana JSON."""
 
 from .board import text
 from .business import BUSINESS

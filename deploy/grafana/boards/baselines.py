@@ -1,6 +1,6 @@
 """The performance baselines of the specification, as limits that panels draw.
 
-The first colour from below is what is well; each pair then says from where the next one holds.
+The first colour is for the lowest values. Each further pair is a value and its colour from there.
 """
 
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ Limits = tuple[tuple[float | None, str], ...]
 
 
 def above(*steps: tuple[float, str]) -> Limits:
-    """Green, until the value reaches a step."""
+    """Return limits that are green until the value reaches a step."""
     return ((None, "green"), *steps)
 
 
 def below(*steps: tuple[float, str]) -> Limits:
-    """The other way round: red at first, green from the last step on."""
+    """Return limits for the opposite case: red below the first step, green from the last on."""
     colours = ("red", *(colour for _, colour in steps))
     return ((None, colours[0]), *((value, colours[i + 1]) for i, (value, _) in enumerate(steps)))
 
 
 ANY = above((1, "red"))
-"""For what should not happen at all."""
+"""For events that should never happen."""
 
 SOME = above((1, "orange"))
 
@@ -29,7 +29,7 @@ SERVER_ERRORS = above((0.01, "orange"), (0.05, "red"))
 
 CLIENT_ERRORS = above((0.05, "orange"))
 RESPONSE_TIME = above((0.4, "orange"), (1, "red"))
-"""Baseline of the slowest route; the alert HighResponseTime at 1s."""
+"""The baseline of the slowest route; the alert HighResponseTime at 1s."""
 
 CPU = above((0.6, "orange"), (0.8, "red"))
 MEMORY = above((0.75, "orange"), (0.85, "red"))
@@ -49,17 +49,17 @@ class Route:
 
     @property
     def name(self) -> str:
-        """As the specification writes it."""
+        """Return the name as the specification writes it."""
         return f"{self.method} {self.endpoint}"
 
     @property
     def matchers(self) -> tuple[str, str]:
-        """For a selector."""
+        """Return the matchers for a selector."""
         return f'method="{self.method}"', f'endpoint="{self.endpoint}"'
 
     @property
     def limits(self) -> Limits:
-        """Orange from the baseline on, red from twice as much."""
+        """Return limits: orange from the baseline on, red from twice the baseline on."""
         return above((self.bound, "orange"), (2 * self.bound, "red"))
 
 

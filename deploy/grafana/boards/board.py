@@ -1,4 +1,4 @@
-"""A dashboard: what surrounds its panels, and where they stand."""
+"""Dashboards: their variables, annotations and links, and the layout of their panels."""
 
 import json
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from .panels import SOURCE, Panel
 from .queries import of
 
 SCHEMA = 41
-"""That of Grafana 11.6; newer ones migrate it when they load it."""
+"""The schema of Grafana 11.6; newer versions migrate it when they load a dashboard."""
 
 WIDTH = 24
 
 
 @dataclass(frozen=True)
 class Section:
-    """Panels under one heading, set from left to right like words in lines."""
+    """Panels under one heading, placed from left to right, line by line."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -24,7 +24,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Board:
-    """One dashboard. `targets` selects the series whose job and instance can be chosen."""
+    """One dashboard. `targets` selects the series whose job and instance users can choose."""
 
     uid: str
     title: str
@@ -35,12 +35,12 @@ class Board:
 
 
 def text(board: Board, prometheus: str) -> str:
-    """The file of a dashboard."""
+    """Return the file of a dashboard."""
     return json.dumps(dashboard(board, prometheus), indent=2, ensure_ascii=False) + "\n"
 
 
 def dashboard(board: Board, prometheus: str) -> dict[str, Any]:
-    """A dashboard as Grafana reads it."""
+    """Return a dashboard in Grafana's format."""
     return {
         "uid": board.uid,
         "title": board.title,
@@ -65,8 +65,8 @@ def dashboard(board: Board, prometheus: str) -> dict[str, Any]:
 
 
 def variables(board: Board, prometheus: str) -> list[dict[str, Any]]:
-    """What can be chosen. There is none for `env`: Prometheus adds that label to alerts only, so
-    that each environment is a data source of its own."""
+    """Return the variables. There is none for `env`, because Prometheus adds that label only to
+    alerts: each environment is a separate data source."""
     chosen = board.targets
     return [
         {
@@ -89,7 +89,7 @@ def variables(board: Board, prometheus: str) -> list[dict[str, Any]]:
             "type": "textbox",
             "name": "prometheus",
             "label": "Address of Prometheus",
-            "description": "Where links to runbooks and alerts lead.",
+            "description": "The address in links to runbooks and alerts.",
             "query": prometheus,
             "current": {"text": prometheus, "value": prometheus},
             "hide": 2,
@@ -126,7 +126,7 @@ def _choice(name: str, query: str) -> dict[str, Any]:
 
 
 def annotations() -> list[dict[str, Any]]:
-    """Marks in all graphs: the program was started, an alert fired."""
+    """Return the marks in all graphs: starts of the program and firing alerts."""
     started = (
         f"1000 * {of('aliaport_start_timestamp_seconds')}"
         f" * on (job, instance) group_left (version) {of('aliaport_build_info')}"
@@ -170,7 +170,7 @@ def _mark(name: str, expr: str, colour: str) -> dict[str, Any]:
 
 
 def placed(sections: tuple[Section, ...]) -> list[dict[str, Any]]:
-    """All panels with their numbers and places."""
+    """Return all panels with their IDs and positions."""
     panels: list[dict[str, Any]] = []
     top = 0
     for section in sections:

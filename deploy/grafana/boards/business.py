@@ -1,4 +1,4 @@
-"""Are the exchange rates there, and does work go on?"""
+"""The dashboard Aliaport Business: exchange rates, work orders, gate logs and users."""
 
 from . import baselines
 from .baselines import above
@@ -11,12 +11,12 @@ ROLE: Words = {0: ("Follower", "gray"), 1: ("Leader", "green")}
 
 
 def newest(name: str) -> str:
-    """A date in milliseconds, as whichever replica knows it best."""
+    """Return the newest date that a replica reports, in milliseconds."""
     return f"1000 * max({of(f'{SYNC}_{name}_timestamp_seconds')})"
 
 
 def by(name: str, label: str) -> Query:
-    """By how much a total in the database grew in an hour."""
+    """Return a query for the growth of a total in the database within an hour."""
     return Query(added(name, label, over="1h"), f"{{{{{label}}}}}")
 
 
@@ -25,8 +25,8 @@ RATES = Section(
     (
         stat(
             "Missed Bulletins",
-            "Are rates missing? Business days whose bulletin should be stored and is not. One can"
-            " wait until the morning, two cannot.",
+            "Are rates missing? Business days whose bulletin should be stored but is not. One can"
+            " wait until the morning; two cannot.",
             "short",
             Query(f"max({of(f'{SYNC}_missed_bulletins')})", ""),
             limits=above((1, "orange"), (2, "red")),
@@ -34,7 +34,7 @@ RATES = Section(
         ),
         stat(
             "Newest Bulletin",
-            "Of which day are the rates that users get?",
+            "For which day are the rates that users get?",
             "dateTimeAsLocalNoDateIfToday",
             Query(newest("newest_bulletin"), ""),
             no_value="None stored",
@@ -42,14 +42,14 @@ RATES = Section(
         ),
         stat(
             "Expected Bulletin",
-            "Of which day should they be by now, weekends and holidays considered?",
+            "For which day should they be by now, considering weekends and holidays?",
             "dateTimeAsLocalNoDateIfToday",
             Query(newest("expected_bulletin"), ""),
             size=(5, 5),
         ),
         stat(
             "Last Success",
-            "When was a bulletin last stored, by whichever replica?",
+            "When did a replica last store a bulletin?",
             "dateTimeFromNow",
             Query(newest("last_success"), ""),
             no_value="Never",
@@ -57,7 +57,7 @@ RATES = Section(
         ),
         stat(
             "Jumped Rates",
-            "Is a stored rate plausible? Currencies that changed by more than is usual: a mistake"
+            "Are the stored rates plausible? Currencies that changed by more than usual: a mistake"
             " of the source, or a crisis.",
             "short",
             Query(f"max({of(f'{SYNC}_jumped_rates')})", ""),
@@ -68,8 +68,8 @@ RATES = Section(
         ),
         states(
             "Leader",
-            "Does exactly one replica fetch bulletins? None: nobody does; two: one of them has"
-            " lost the database.",
+            "Does exactly one replica fetch bulletins? If there are two leaders, one of them has"
+            " lost its database connection.",
             ROLE,
             Query(of(f"{SYNC}_leader"), "{{instance}}"),
             size=(12, 7),
@@ -77,8 +77,8 @@ RATES = Section(
         ),
         graph(
             "Failures by Reason",
-            "Why does fetching fail? unreachable and source_timeout are the source or the"
-            " network; html_page, not_xml and the like are what it sent; database is ours.",
+            "Why does fetching fail? unreachable and source_timeout: the source or the network;"
+            " html_page, not_xml and similar: bad data from the source; database: our database.",
             "short",
             Query(f"sum by (reason) ({grown(f'{SYNC}_failures_total', over='1h')})", "{{reason}}"),
             size=(12, 7),
@@ -87,7 +87,7 @@ RATES = Section(
         ),
         graph(
             "Attempts",
-            "Does anybody try to fetch bulletins, and with which result? Within an hour each.",
+            "Does a replica try to fetch bulletins, and with which result? Per hour.",
             "short",
             Query(f"sum({grown(f'{SYNC}_success', over='1h')})", "succeeded"),
             Query(f"sum({grown(f'{SYNC}_failure', over='1h')})", "failed"),
@@ -95,14 +95,14 @@ RATES = Section(
         ),
         heatmap(
             "Duration of Runs",
-            "Is the source slow? Runs that asked it, by how long they took.",
+            "Is the source slow? Runs that requested it, by duration.",
             "s",
             Query(f"sum by (le) ({rate(f'{SYNC}_run_duration_seconds_bucket')})", "{{le}}"),
             size=(12, 7),
         ),
         graph(
             "Cache Hit Rate",
-            "Do questions for rates reach the database? A day of rates is read once and kept.",
+            "Do requests for rates reach the database? A day's rates are read once and cached.",
             "percentunit",
             Query(
                 share(
@@ -113,11 +113,11 @@ RATES = Section(
             ),
             high=1,
             size=(12, 7),
-            no_value="No questions",
+            no_value="No requests",
         ),
         graph(
             "Rates Stored",
-            "How many currencies came with the last bulletins? Far fewer than usual: the source"
+            "How many currencies did the last bulletins have? If far fewer than usual, the source"
             " left some out.",
             "short",
             Query(f"sum({grown(f'{SYNC}_rates_stored_total', over='1h')})", "rates"),
@@ -131,7 +131,7 @@ OPERATIONS = Section(
     (
         graph(
             "Active Users",
-            "Is anybody there? Compare with the same hour of other days before calling it odd.",
+            "Is anybody using the service? Compare with the same hour a week ago.",
             "short",
             Query(f"max({of('aliaport_active_users')})", "users"),
             Query(f"max({of('aliaport_active_users')} offset 1w)", "a week ago"),
@@ -140,7 +140,7 @@ OPERATIONS = Section(
         ),
         graph(
             "Work Orders per Hour",
-            "Is work going on? Work orders created within an hour, by their first status.",
+            "Is work going on? Work orders created per hour, by their first status.",
             "short",
             by("aliaport_operations_work_orders_created", "status"),
             size=(8, 8),
@@ -149,7 +149,7 @@ OPERATIONS = Section(
         ),
         graph(
             "Gate Logs per Hour",
-            "Is the gate in use? In without out, or the other way round, is a broken reader.",
+            "Is the gate in use? If only one direction is recorded, a reader is broken.",
             "short",
             by("aliaport_operations_gate_logs", "direction"),
             size=(8, 8),
@@ -157,7 +157,7 @@ OPERATIONS = Section(
         ),
         graph(
             "Work Orders Now",
-            "Does work pile up? Those that wait or are in progress, by their status now.",
+            "Does work pile up? Work orders that wait or are in progress, by status.",
             "short",
             Query(
                 "max by (status) ("
@@ -171,8 +171,8 @@ OPERATIONS = Section(
         ),
         graph(
             "Sign-ins per Hour",
-            "Does somebody guess passwords, or can nobody get in? Failed and throttled ones should"
-            " be few beside those that succeeded.",
+            "Does somebody guess passwords, or can nobody sign in? Failed and throttled sign-ins"
+            " should be few compared with successful ones.",
             "short",
             Query(
                 f"sum by (result) ({grown('aliaport_operations_sign_ins_total', over='1h')})",
@@ -183,9 +183,9 @@ OPERATIONS = Section(
             no_value="Not measured",
         ),
         graph(
-            "Refused for Want of Capacity",
-            "Do users get 503 because the service protects itself? By what was short: database"
-            " connections (pool) or threads that check passwords (hashing).",
+            "Refused for Lack of Capacity",
+            "Do users get 503 because the service is at its limit? By the resource that ran out:"
+            " database connections (pool) or threads that check passwords (hashing).",
             "reqps",
             Query(
                 f"sum by (reason) ({rate('aliaport_operations_shed_total')})",
@@ -200,7 +200,7 @@ OPERATIONS = Section(
 BUSINESS = Board(
     uid="aliaport-business",
     title="Aliaport Business",
-    description="Are the exchange rates there, and does work go on?",
+    description="Are the exchange rates up to date, and is work going on?",
     targets="aliaport_build_info",
     sections=(RATES, OPERATIONS),
     since="now-24h",

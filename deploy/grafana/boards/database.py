@@ -1,4 +1,4 @@
-"""Is it the database?"""
+"""The dashboard Aliaport Database: PostgreSQL, its connections and the service's statements."""
 
 from . import baselines
 from .baselines import above, below
@@ -9,11 +9,11 @@ from .queries import WITHIN_A_SECOND, Query, grown, of, quantile, rate
 STATEMENTS = "aliaport_db_query_duration_seconds"
 CACHE = 'cache="postgresql"'
 REAL = 'datname!~"template.*|"'
-"""Databases that people use; without a name are figures of the server as a whole."""
+"""Databases in use; series without a name are about the server as a whole."""
 
 
 def total(name: str, *matchers: str, by: str = "component", over: str = "$__rate_interval") -> str:
-    """By how much counters grew together."""
+    """Return the summed growth of counters."""
     return f"sum by ({by}) ({grown(name, *matchers, over=over)})"
 
 
@@ -21,9 +21,9 @@ NOW = Section(
     "Now",
     (
         stat(
-            "PostgreSQL Answers",
-            "Can the database be used? Asked by its exporter and by the service's own probe: if"
-            " they differ, it is the network or a password.",
+            "PostgreSQL Up",
+            "Can the database be used? Checked by its exporter and by the service's own probe. If"
+            " they differ, the cause is the network or a password.",
             "none",
             Query(of("pg_up"), "exporter"),
             Query(of("aliaport_probe_success", 'probe="database"'), "{{instance}}"),
@@ -33,8 +33,8 @@ NOW = Section(
         ),
         stat(
             "Latency of the Probe",
-            "How long does the simplest statement take? Slow here is slow everywhere: the server"
-            " or the network, not a query.",
+            "How long does the simplest statement take? If it is slow, the cause is the server or"
+            " the network, not a query.",
             "s",
             Query(of("aliaport_db_latency_seconds"), "{{instance}}"),
             limits=baselines.QUERY_TIME,
@@ -42,8 +42,8 @@ NOW = Section(
         ),
         stat(
             "Connections Used",
-            "Is PostgreSQL running out of connections? Of max_connections; when all are taken,"
-            " nobody can connect.",
+            "Is PostgreSQL running out of connections? The share of max_connections; when all are"
+            " in use, nobody can connect.",
             "percentunit",
             Query(
                 f"sum by (instance) ({of('aliaport_db_connections')})"
@@ -69,7 +69,7 @@ STATEMENTS_SECTION = Section(
     (
         graph(
             "Query Duration (p95)",
-            "Are statements slow, and whose? Baseline: 95th percentile below 100ms.",
+            "Are statements slow, and of which component? Baseline: 95th percentile below 100ms.",
             "s",
             Query(quantile(0.95, STATEMENTS, by="component"), "{{component}}"),
             limits=baselines.QUERY_TIME,
@@ -78,7 +78,7 @@ STATEMENTS_SECTION = Section(
         ),
         graph(
             "Slow Queries (>1s)",
-            "How many statements take more than a second? Baseline: below 0.1% of them.",
+            "How many statements take more than a second? Baseline: below 0.1%.",
             "percentunit",
             Query(
                 f"1 - {total(f'{STATEMENTS}_bucket', WITHIN_A_SECOND, over='1h')}"
@@ -91,15 +91,16 @@ STATEMENTS_SECTION = Section(
         ),
         graph(
             "Statements",
-            "Who asks the database, and how much? A sudden rise is a loop or a cache that fails.",
+            "Which component queries the database, and how often? A sudden rise is a loop or a"
+            " cache that fails.",
             "ops",
             Query(f"sum by (component) ({rate(f'{STATEMENTS}_count')})", "{{component}}"),
             stacked=True,
         ),
         graph(
             "Connection Pool Used",
-            "Do requests wait for a connection of their pool? Baseline below 80%; at 100% they"
-            " wait and are refused.",
+            "Do requests wait for a connection from their pool? Baseline: below 80%. At 100% they"
+            " wait and are then refused.",
             "percentunit",
             Query(
                 f"{of('aliaport_db_pool_used')} / {of('aliaport_db_pool_max')}",
@@ -117,8 +118,8 @@ SERVER = Section(
     (
         graph(
             "Connections by State",
-            "What do connections do? Those idle in a transaction hold locks and keep space from"
-            " being freed. The dashed line is what the server allows.",
+            "What do the connections do? Those idle in a transaction hold locks and prevent"
+            " cleanup. The dashed line is the server's limit.",
             "short",
             Query(f"max by (state) ({of('aliaport_db_connections')})", "{{state}}"),
             Query(f"max({of('aliaport_db_max_connections')})", "allowed"),
@@ -127,7 +128,7 @@ SERVER = Section(
         ),
         graph(
             "Connections by Database",
-            "Whose connections are they, ours or another program's? As the exporter sees them.",
+            "Are the connections ours or other programs'? According to the exporter.",
             "short",
             Query(
                 f"sum by (datname) ({of('pg_stat_activity_count', REAL)})",
@@ -137,7 +138,7 @@ SERVER = Section(
         ),
         graph(
             "Longest Transaction",
-            "Does a transaction run for ever? It blocks others and the cleaning of tables.",
+            "Does a transaction run forever? It blocks others and the cleanup of tables.",
             "s",
             Query(
                 f"max by (datname) ({of('pg_stat_activity_max_tx_duration', REAL)})",
@@ -147,22 +148,22 @@ SERVER = Section(
         ),
         graph(
             "Deadlocks",
-            "Do transactions lock each other out? Each one here failed for a user.",
+            "Do transactions lock each other? Each deadlock failed a transaction.",
             "short",
             Query(f"sum by (datname) ({grown('pg_stat_database_deadlocks', REAL)})", "{{datname}}"),
             limits=baselines.ANY,
         ),
         graph(
             "Transactions",
-            "Does the server work, and how much of it is undone? Many rollbacks are errors.",
+            "How many transactions run, and how many are undone? Many rollbacks mean errors.",
             "ops",
             Query(f"sum({rate('pg_stat_database_xact_commit', REAL)})", "committed"),
             Query(f"sum({rate('pg_stat_database_xact_rollback', REAL)})", "rolled back"),
         ),
         graph(
             "Cache Hit Rate",
-            "Does the server read from memory or from disk? Far below 90% it has too little"
-            " memory for the tables in use, or somebody reads whole tables.",
+            "Does the server read from memory or from disk? Far below 90%, it has too little"
+            " memory for the tables in use, or queries read whole tables.",
             "percent",
             Query(
                 f"min by (instance) ({of('aliaport_cache_hit_rate', CACHE)})",
@@ -173,13 +174,13 @@ SERVER = Section(
         ),
         graph(
             "Locks",
-            "Is something locked? Exclusive locks of tables stop everybody else.",
+            "Is something locked? Exclusive table locks block everybody else.",
             "short",
             Query(f"sum by (mode) ({of('pg_locks_count', REAL)})", "{{mode}}"),
         ),
         graph(
             "Size by Database",
-            "What grows? Compare with Disk Usage in System Metrics.",
+            "Which database grows? Compare with Disk Usage in System Metrics.",
             "bytes",
             Query(
                 f"max by (datname) ({of('pg_database_size_bytes', REAL)})",

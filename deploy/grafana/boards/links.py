@@ -1,4 +1,4 @@
-"""Links from dashboards. Prometheus serves the runbooks, at the address in a hidden variable."""
+"""Links from dashboards. Prometheus serves the runbooks at the address in a hidden variable."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ TAG = "aliaport"
 
 
 def link(title: str, url: str, icon: str = "external link", tooltip: str = "") -> dict[str, Any]:
-    """A link to a page outside of Grafana."""
+    """Return a link to a page outside of Grafana."""
     return {
         "type": "link",
         "title": title,
@@ -23,12 +23,12 @@ def link(title: str, url: str, icon: str = "external link", tooltip: str = "") -
 
 
 def runbook(alert: str) -> dict[str, Any]:
-    """A panel's link to what to do when an alert on it fires."""
+    """Return a panel's link to the runbook of an alert."""
     return link(f"Runbook: {alert}", f"{RUNBOOKS}{alert}.md", icon="doc")
 
 
 def dashboard_links() -> list[dict[str, Any]]:
-    """To the other dashboards, with their data source and time kept, and to what to do."""
+    """Return links to the other dashboards, keeping data source and time, and to the runbooks."""
     others = {
         **link("Aliaport", ""),
         "type": "dashboards",
@@ -40,6 +40,6 @@ def dashboard_links() -> list[dict[str, Any]]:
     }
     return [
         others,
-        link("Runbooks", RUNBOOKS, "doc", "One page an alert: what it means and what to do"),
-        link("Alerts", "${prometheus:raw}/alerts", "bolt", "Prometheus: what fires and what may"),
+        link("Runbooks", RUNBOOKS, "doc", "One page for each alert: its meaning and what to do"),
+        link("Alerts", "${prometheus:raw}/alerts", "bolt", "Prometheus: firing and pending alerts"),
     ]

@@ -1,4 +1,4 @@
-"""Would we know? The watchers, watched."""
+"""The dashboard Aliaport Monitoring: Prometheus, Alertmanager and the exporters themselves."""
 
 from . import baselines
 from .baselines import above, below
@@ -13,8 +13,8 @@ MISSED = "prometheus_rule_group_iterations_missed_total"
 DAY = 86400
 
 
-def troubles(*names: str) -> tuple[Query, ...]:
-    """Counters that should stand still, each under the last words of its name."""
+def failures(*names: str) -> tuple[Query, ...]:
+    """Return queries of counters that should not grow, each with its short name as legend."""
     return tuple(
         Query(f"sum({grown(name)})", name.removeprefix("prometheus_").removesuffix("_total"))
         for name in names
@@ -26,8 +26,8 @@ ALERTING = Section(
     (
         stat(
             "Watchdog",
-            "Does Prometheus evaluate its rules at all? This alert always fires; where it stays"
-            " away, so does every other.",
+            "Does Prometheus evaluate its rules? This alert always fires; if it does not, no"
+            " other alert fires either.",
             "none",
             Query('count(ALERTS{alertname="Watchdog",alertstate="firing"}) or vector(0)', ""),
             words={0: ("Silent", "red"), 1: ("Fires", "green")},
@@ -36,7 +36,7 @@ ALERTING = Section(
         ),
         stat(
             "Alertmanagers Known",
-            "Does Prometheus know where to send alerts to?",
+            "Does Prometheus have an Alertmanager to send alerts to?",
             "short",
             Query(of("prometheus_notifications_alertmanagers_discovered"), "{{instance}}"),
             limits=below((1, "green")),
@@ -45,8 +45,8 @@ ALERTING = Section(
         ),
         stat(
             "Configuration Accepted",
-            "Was the last change of the configuration taken? If not, the old one runs on, until a"
-            " restart finds the error.",
+            "Was the last configuration change loaded? If not, the old configuration still"
+            " applies, and the next restart will fail.",
             "none",
             Query(of("prometheus_config_last_reload_successful"), "Prometheus"),
             Query(of("alertmanager_config_last_reload_successful"), "Alertmanager"),
@@ -56,8 +56,8 @@ ALERTING = Section(
         ),
         graph(
             "Notifications Failed",
-            "Which channel is broken? The share that did not arrive; from 1% on somebody is told,"
-            " by another channel.",
+            "Which channel is broken? The share that was not delivered; from 1% on, an alert fires"
+            " and arrives through another channel.",
             "percentunit",
             Query(
                 f"sum by (integration) ({rate(f'{SENT}_failed_total')})"
@@ -72,7 +72,7 @@ ALERTING = Section(
         ),
         graph(
             "Notifications Sent",
-            "Does anything go out at all, and by which channel? Watchdog alone should be regular.",
+            "Are notifications sent, and through which channel? Watchdog alone is sent regularly.",
             "short",
             Query(f"sum by (integration) ({grown(f'{SENT}_total')}) > 0", "{{integration}}"),
             size=(8, 7),
@@ -80,9 +80,9 @@ ALERTING = Section(
         ),
         graph(
             "Prometheus to Alertmanager",
-            "Do alerts get lost on their way? Errors are tried again, dropped ones are gone.",
+            "Do alerts get lost on their way? Errors are retried; dropped alerts are gone.",
             "short",
-            *troubles(
+            *failures(
                 "prometheus_notifications_errors_total", "prometheus_notifications_dropped_total"
             ),
             limits=baselines.ANY,
@@ -91,7 +91,7 @@ ALERTING = Section(
         ),
         graph(
             "Alerts in Alertmanager",
-            "How many are told, and how many are held back by a silence or a worse alert?",
+            "How many alerts are sent, and how many are held back by a silence or another alert?",
             "short",
             Query(f"sum by (state) ({of('alertmanager_alerts')})", "{{state}}"),
             size=(8, 7),
@@ -101,11 +101,11 @@ ALERTING = Section(
 )
 
 SCRAPING = Section(
-    "Is everything watched?",
+    "Is everything monitored?",
     (
         states(
             "Targets",
-            "What does Prometheus not reach? A job that is missing here has no target at all.",
+            "What can Prometheus not reach? A job that is missing here has no targets.",
             DOWN_UP,
             UP,
             size=(12, 9),
@@ -113,8 +113,8 @@ SCRAPING = Section(
         ),
         states(
             "Probes From Outside",
-            "What does blackbox exporter not reach? Filebeat's statistics are asked so, too: down"
-            " there means that logs are not shipped.",
+            "What can blackbox exporter not reach? It also probes Filebeat's statistics: if those"
+            " are down, logs are not shipped.",
             DOWN_UP,
             Query(of("probe_success"), "{{job}} {{instance}}"),
             size=(12, 9),
@@ -122,8 +122,8 @@ SCRAPING = Section(
         ),
         stat(
             "Certificate Expires In",
-            "When will nobody be able to connect any more? Renewal should have happened at 21"
-            " days.",
+            "When will clients refuse to connect? The certificate should be renewed before 21 days"
+            " are left.",
             "s",
             Query(f"{of('probe_ssl_earliest_cert_expiry')} - time()", "{{instance}}"),
             limits=below((7 * DAY, "orange"), (21 * DAY, "green")),
@@ -132,17 +132,17 @@ SCRAPING = Section(
             no_value="No certificate",
         ),
         stat(
-            "PostgreSQL's Exporter",
+            "PostgreSQL Exporter",
             "Could it read all statistics of PostgreSQL?",
             "none",
             Query(of("pg_exporter_last_scrape_error"), ""),
-            words={0: ("Well", "green"), 1: ("Failed", "red")},
+            words={0: ("OK", "green"), 1: ("Failed", "red")},
             size=(6, 7),
             runbooks=("PostgresExporterFailing",),
         ),
         graph(
             "Scrape Duration",
-            "Which target answers slowly? At 10s a scrape is given up.",
+            "Which target responds slowly? After 10s, Prometheus gives up.",
             "s",
             Query(of("scrape_duration_seconds"), "{{job}} {{instance}}"),
             limits=above((5, "orange"), (10, "red")),
@@ -156,9 +156,9 @@ STORAGE = Section(
     (
         graph(
             "Rules Failing",
-            "Are rules evaluated? Those that fail or come too late raise no alert.",
+            "Are rules evaluated? Rules that fail or are skipped raise no alert.",
             "short",
-            *troubles(FAILED, MISSED),
+            *failures(FAILED, MISSED),
             Query(f"sum by (rule_group) ({grown(FAILED)}) > 0", "failed {{rule_group}}"),
             Query(f"sum by (rule_group) ({grown(MISSED)}) > 0", "missed {{rule_group}}"),
             limits=baselines.ANY,
@@ -166,10 +166,10 @@ STORAGE = Section(
             runbooks=("PrometheusRulesFailing",),
         ),
         graph(
-            "Storage Troubles",
-            "Is its disk full or broken?",
+            "Storage Failures",
+            "Is Prometheus' disk full or broken?",
             "short",
-            *troubles(
+            *failures(
                 "prometheus_tsdb_compactions_failed_total",
                 "prometheus_tsdb_wal_corruptions_total",
                 "prometheus_tsdb_reloads_failures_total",
@@ -180,9 +180,9 @@ STORAGE = Section(
         ),
         graph(
             "Samples Rejected",
-            "Does a target send rubbish? Duplicates, wrong order, or too many.",
+            "Does a target send bad samples? Duplicates, out of order, or too many.",
             "short",
-            *troubles(
+            *failures(
                 "prometheus_target_scrapes_sample_duplicate_timestamp_total",
                 "prometheus_target_scrapes_sample_out_of_order_total",
                 "prometheus_target_scrapes_exceeded_sample_limit_total",
@@ -193,21 +193,22 @@ STORAGE = Section(
         ),
         graph(
             "Series",
-            "Does a label explode? A sudden rise is an identifier that became a label.",
+            "Does a label have too many values? A sudden rise usually means that an ID became a"
+            " label.",
             "short",
             Query(of("prometheus_tsdb_head_series"), "all"),
             size=(8, 8),
         ),
         graph(
             "Samples by Target",
-            "Which target sends so much?",
+            "Which target sends the most samples?",
             "short",
             Query(of("scrape_samples_scraped"), "{{job}} {{instance}}"),
             size=(8, 8),
         ),
         graph(
             "Storage",
-            "How much of the disk does Prometheus take?",
+            "How much disk space does Prometheus use?",
             "bytes",
             Query(of("prometheus_tsdb_storage_blocks_bytes"), "{{instance}}"),
             size=(8, 8),
@@ -218,7 +219,7 @@ STORAGE = Section(
 MONITORING = Board(
     uid="aliaport-monitoring",
     title="Aliaport Monitoring",
-    description="Would we know? The watchers, watched.",
+    description="Does the monitoring itself work?",
     targets="up",
     sections=(ALERTING, SCRAPING, STORAGE),
 )

@@ -1,4 +1,4 @@
-"""Is all well, and if not, where to look next?"""
+"""The dashboard Aliaport Overview: state, alerts, requests and users."""
 
 from . import baselines
 from .baselines import above, below
@@ -19,17 +19,17 @@ REFUSED = 'status=~"4.."'
 REQUESTS = "aliaport_http_requests_total"
 
 SERVICE = 'job="aliaport-backend"'
-"""Everything that Prometheus scrapes has an `up`, and "All" chooses everything."""
+"""Every target of Prometheus has an `up`, and "All" chooses all of them."""
 
 
 def firing(severity: str) -> Query:
-    """How many alerts of a severity fire."""
+    """Return a query for the number of firing alerts of a severity."""
     selector = f'ALERTS{{alertstate="firing",severity="{severity}"}}'
     return Query(f"count({selector}) or vector(0)", severity)
 
 
 def last_day(name: str, label: str) -> Query:
-    """By how much a total in the database grew in a day."""
+    """Return a query for the growth of a total in the database within a day."""
     return Query(added(name, label, over="24h"), f"{{{{{label}}}}}")
 
 
@@ -38,7 +38,7 @@ NOW = Section(
     (
         stat(
             "Service Up",
-            "Does every replica answer Prometheus? Down means dead, frozen or cut off.",
+            "Does every replica respond to Prometheus? Down means dead, frozen or unreachable.",
             "none",
             Query(of("up", SERVICE), "{{instance}}"),
             words=DOWN_UP,
@@ -47,7 +47,7 @@ NOW = Section(
         ),
         stat(
             "Ready",
-            "Does /ready let users in? It does while every critical probe is at least degraded.",
+            "Does /ready let users in? It does while no critical probe is unhealthy.",
             "none",
             Query(
                 f"min by (job, instance) ({of('aliaport_probe_success')}"
@@ -60,8 +60,8 @@ NOW = Section(
         ),
         stat(
             "Seen From Outside",
-            "Does the service give the right answers to blackbox exporter, the public name"
-            " included? If not while it is up here: name service, certificate, proxy, network.",
+            "Does blackbox exporter get the expected responses, also from the public address? If"
+            " not, but the service is up: DNS, certificate, proxy or network.",
             "none",
             Query('probe_success{job="uptime"}', "{{monitor}}"),
             words=DOWN_UP,
@@ -69,7 +69,7 @@ NOW = Section(
         ),
         stat(
             "Alerts by Severity",
-            "How bad is it? What Alertmanager mutes as a mere symptom counts, too.",
+            "How serious is it? Includes the symptoms that Alertmanager mutes.",
             "none",
             firing("critical"),
             firing("warning"),
@@ -83,8 +83,8 @@ NOW = Section(
         ),
         stat(
             "Uptime",
-            "Which version runs, and since when? A few minutes only: somebody deploys, or it"
-            " dies and comes back.",
+            "Which version runs, and since when? Only a few minutes: a deployment, or the process"
+            " keeps dying.",
             "dtdurations",
             Query(
                 f"(time() - {of('aliaport_start_timestamp_seconds')}) * on (job, instance)"
@@ -97,7 +97,7 @@ NOW = Section(
         ),
         alerts(
             "Firing Alerts",
-            "What is wrong, since when, and what is there to do? Each name leads to its runbook.",
+            "What is wrong, since when, and what can I do? Each name links to its runbook.",
             (),
             size=(24, 7),
         ),
@@ -109,22 +109,22 @@ TRAFFIC = Section(
     (
         graph(
             "Request Rate",
-            "Is there traffic, and is it the usual one? What no user asked for is one line apart:"
-            " health checks, scrapes, and paths that do not exist. So silence of users shows.",
+            "Is the traffic as usual? Health checks, scrapes and paths that do not exist are a"
+            " separate line, so that missing users are visible.",
             "reqps",
             Query(
                 f"sum by (method, endpoint) ({rate(REQUESTS, USERS)})", "{{method}} {{endpoint}}"
             ),
             Query(
                 f"sum by (job) ({rate(REQUESTS, USERS.replace('!~', '=~'))})",
-                "not of users",
+                "not from users",
             ),
             stacked=True,
         ),
         graph(
             "Response Time (p95)",
-            "How long do users wait? One request in twenty takes longer. Orange from the baseline"
-            " of the slowest route (400ms), red from where HighResponseTime fires (1s).",
+            "How long do users wait? One request in twenty takes longer. Orange: the baseline of"
+            " the slowest route (400ms). Red: HighResponseTime fires (1s).",
             "s",
             Query(quantile(0.95, "aliaport_http_request_duration_seconds", USERS), "all"),
             Query(
@@ -139,8 +139,8 @@ TRAFFIC = Section(
         ),
         graph(
             "Error Rate",
-            "Which share of requests fails by our fault (5xx)? Baseline below 1%; HighErrorRate"
-            " fires from 5% on. Health checks and scrapes are left out.",
+            "Which share of requests fails on our side (5xx)? Baseline: below 1%. HighErrorRate"
+            " fires above 5%. Health checks and scrapes are excluded.",
             "percentunit",
             Query(share(rate(REQUESTS, USERS, FAILED), rate(REQUESTS, USERS)), "all"),
             Query(
@@ -158,7 +158,7 @@ TRAFFIC = Section(
         ),
         graph(
             "Client Error Rate",
-            "Which share of requests is refused (4xx)? Baseline below 5%. More: a client's"
+            "Which share of requests is refused (4xx)? Baseline: below 5%. More: a client's"
             " mistake, an attack, or a release that broke a contract.",
             "percentunit",
             Query(share(rate(REQUESTS, USERS, REFUSED), rate(REQUESTS, USERS)), "all"),
@@ -168,16 +168,16 @@ TRAFFIC = Section(
         ),
         graph(
             "HTTP Loop Lag",
-            "Is the program itself held up? The worst wait between two scrapes. From 250ms on:"
-            " something blocks, or there is no CPU to be had.",
+            "Is the program itself blocked? The longest wait between two scrapes. From 250ms on,"
+            " code blocks or CPU is short.",
             "s",
             Query(of("aliaport_http_loop_lag_seconds"), "{{instance}}"),
             limits=above((0.25, "orange")),
             runbooks=("HttpLoopLagging",),
         ),
         graph(
-            "Answers by Status",
-            "What do users get, success or which error? Shows which code the errors have.",
+            "Responses by Status",
+            "What do users get, success or errors? By HTTP status code.",
             "reqps",
             Query(f"sum by (status) ({rate(REQUESTS, USERS)})", "{{status}}"),
             stacked=True,
@@ -191,7 +191,8 @@ OPERATIONS = Section(
     (
         graph(
             "Active Users",
-            "Whom does it hurt? Users with a request in the last 15 minutes, at any replica.",
+            "How many users are affected? Users with a request in the last 15 minutes, on any"
+            " replica.",
             "short",
             Query(f"max by (job) ({of('aliaport_active_users')})", "users"),
             size=(8, 7),
@@ -199,7 +200,7 @@ OPERATIONS = Section(
         ),
         graph(
             "Database Connections",
-            "Is the database running out of connections? The dashed line is what it allows.",
+            "Is the database running out of connections? The dashed line is its limit.",
             "short",
             Query(f"max by (state) ({of('aliaport_db_connections')})", "{{state}}"),
             Query(f"max({of('aliaport_db_max_connections')})", "allowed"),
@@ -209,8 +210,8 @@ OPERATIONS = Section(
         ),
         stat(
             "Currency Sync Success Rate",
-            "Do attempts to fetch the exchange rates succeed? Of those of the last 24 hours."
-            " Failures before a success are no harm; see Business whether rates are missing.",
+            "Do attempts to fetch the exchange rates succeed? Over the last 24 hours. Failures"
+            " before a success do no harm; Aliaport Business shows whether rates are missing.",
             "percent",
             Query(
                 "100 * "
@@ -247,7 +248,7 @@ OPERATIONS = Section(
 OVERVIEW = Board(
     uid="aliaport-overview",
     title="Aliaport Overview",
-    description="Is all well, and if not, where to look next?",
+    description="Does everything work, and if not, where do I look next?",
     targets="aliaport_build_info",
     sections=(NOW, TRAFFIC, OPERATIONS),
 )

@@ -1,4 +1,4 @@
-"""The kinds of panels, each with the options that Grafana would save for it."""
+"""The panel types, each with the options that Grafana would save for it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,21 +9,21 @@ from .queries import Query
 
 Panel = dict[str, Any]
 Words = dict[int, tuple[str, str]]
-"""What a value means, and in which colour it is told."""
+"""The text and colour that a value is shown with."""
 
 VERSION = "11.6.0"
-"""The Grafana that would have saved these options; newer ones migrate them."""
+"""The Grafana version that would have saved these options; newer versions migrate them."""
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 PLAIN: Limits = ((None, "text"),)
 
 DOWN_UP: Words = {0: ("Down", "red"), 1: ("Up", "green")}
 NO_YES: Words = {0: ("No", "red"), 1: ("Yes", "green")}
-FAILED_WELL: Words = {0: ("Failed", "red"), 1: ("Well", "green")}
+FAILED_OK: Words = {0: ("Failed", "red"), 1: ("OK", "green")}
 
 
 def targets(queries: Sequence[Query], **more: Any) -> list[dict[str, Any]]:
-    """The queries as Grafana keeps them."""
+    """Return the queries in Grafana's format."""
     return [
         {
             "datasource": SOURCE,
@@ -38,7 +38,7 @@ def targets(queries: Sequence[Query], **more: Any) -> list[dict[str, Any]]:
 
 
 def mappings(words: Words | None) -> list[dict[str, Any]]:
-    """Words and colours instead of numbers."""
+    """Return mappings that show words and colours instead of numbers."""
     if not words:
         return []
     options = {
@@ -49,13 +49,13 @@ def mappings(words: Words | None) -> list[dict[str, Any]]:
 
 
 def steps(limits: Limits) -> dict[str, Any]:
-    """Limits as Grafana keeps them."""
+    """Return limits in Grafana's format."""
     listed = [{"value": value, "color": colour} for value, colour in limits]
     return {"mode": "absolute", "steps": listed}
 
 
 def panel(kind: str, title: str, description: str, **more: Any) -> Panel:
-    """What all kinds have in common. The runbooks named are those of alerts on the same thing."""
+    """Return the parts that all panel types share. `runbooks` names alerts on the same subject."""
     size = more.pop("size")
     runbooks: tuple[str, ...] = more.pop("runbooks")
     return {
@@ -84,7 +84,7 @@ def graph(
     overrides: Sequence[dict[str, Any]] = (),
     no_value: str = "No data",
 ) -> Panel:
-    """Values over time."""
+    """Return a graph of values over time."""
     custom: dict[str, Any] = {
         "drawStyle": "line",
         "lineWidth": 1,
@@ -138,7 +138,7 @@ def stat(
     overrides: Sequence[dict[str, Any]] = (),
     no_value: str = "No data",
 ) -> Panel:
-    """The value of this moment: asked for as such, so that what has vanished is not shown on."""
+    """Return a panel with the current value; an instant query leaves out series that are gone."""
     defaults: dict[str, Any] = {
         "unit": unit,
         "color": {"mode": "thresholds"},
@@ -177,7 +177,7 @@ def states(
     size: tuple[int, int] = (12, 8),
     runbooks: tuple[str, ...] = (),
 ) -> Panel:
-    """Which state each thing was in, over time."""
+    """Return a timeline of the states of each series."""
     defaults = {
         "unit": "none",
         "color": {"mode": "thresholds"},
@@ -218,7 +218,7 @@ def heatmap(
     size: tuple[int, int] = (12, 8),
     runbooks: tuple[str, ...] = (),
 ) -> Panel:
-    """A histogram over time; its query must be summed by le."""
+    """Return a histogram over time; its query must sum by le."""
     options = {
         "calculate": False,
         "cellGap": 1,
@@ -256,18 +256,18 @@ def heatmap(
 
 
 def overridden(name: str, **properties: Any) -> dict[str, Any]:
-    """How the series or column of this name differs from the others."""
+    """Return an override for the series or column of this name."""
     listed = [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()]
     return {"matcher": {"id": "byName", "options": name}, "properties": listed}
 
 
 def limits_of(name: str, limits: Limits) -> dict[str, Any]:
-    """Limits for one series alone."""
+    """Return limits for a single series."""
     return overridden(name, thresholds=steps(limits))
 
 
 def dashed(name: str) -> dict[str, Any]:
-    """A series that is a bound of the others, and so not stacked upon them."""
+    """Return an override for a series that is a limit of the others, so it is not stacked."""
     return overridden(
         name,
         custom__stacking={"mode": "none", "group": "A"},

@@ -1,15 +1,15 @@
-"""Which part of the service is ill, and does it still watch itself?"""
+"""The dashboard Aliaport Probes and Plugins: probes, plugins, jobs and logs."""
 
 from . import baselines
 from .baselines import above
 from .board import Board, Section
-from .panels import FAILED_WELL, Words, graph, stat, states
+from .panels import FAILED_OK, Words, graph, stat, states
 from .queries import Query, grown, of, rate
 
 PROBE = "{{plugin}} {{probe}} {{instance}}"
 PLUGIN = "{{plugin}} {{instance}}"
 JOB = "{{plugin}} {{name}} {{instance}}"
-ILL = 'status!="healthy"'
+UNHEALTHY = 'status!="healthy"'
 FAILED = 'outcome=~"failed|timed_out"'
 COMPLAINTS = ('file="app.log"', 'level=~"warning|error"')
 STATUS: Words = {0: ("Unhealthy", "red"), 1: ("Degraded", "orange"), 2: ("Healthy", "green")}
@@ -22,7 +22,7 @@ PHASE: Words = {
 
 
 def phase(name: str, label: str) -> str:
-    """The number of the state that something is in: one line a thing, not one a state."""
+    """Return an expression for the state as a number: one series per plugin, not per state."""
     numbered = []
     for number, (state, _) in PHASE.items():
         selector = of(name, f'state="{state.lower()}"')
@@ -35,7 +35,7 @@ READY = Section(
     (
         states(
             "Critical Probes",
-            "Which probe keeps users out? /ready refuses while one of these is unhealthy.",
+            "Which probe keeps users out? /ready returns 503 while one of these is unhealthy.",
             STATUS,
             Query(
                 f"{of('aliaport_probe_status')} and on (job, instance, plugin, probe)"
@@ -46,7 +46,7 @@ READY = Section(
         ),
         states(
             "Other Probes",
-            "What else is ill? These do not keep users out, but somebody should look.",
+            "What else is unhealthy? These probes do not keep users out, but need attention.",
             STATUS,
             Query(
                 f"{of('aliaport_probe_status')} and on (job, instance, plugin, probe)"
@@ -63,14 +63,14 @@ PROBES_SECTION = Section(
     (
         graph(
             "Probe Duration",
-            "Which probe becomes slow? Often seen before it fails.",
+            "Which probe gets slow? It often does before it fails.",
             "s",
             Query(of("aliaport_probe_duration_seconds"), PROBE),
             size=(8, 8),
         ),
         graph(
             "Time Since Success",
-            "For how long has a probe not succeeded? Also grows if nobody runs it.",
+            "How long ago did a probe last succeed? Also grows if nothing runs it.",
             "s",
             Query(f"time() - {of('aliaport_probe_last_success_timestamp_seconds')}", PROBE),
             limits=above((600, "orange")),
@@ -79,7 +79,7 @@ PROBES_SECTION = Section(
         ),
         graph(
             "Runs in Flight",
-            "Does a probe hang? One that stays at 1 for minutes never came back.",
+            "Does a probe hang? A run that stays at 1 for minutes has not returned.",
             "short",
             Query(of("aliaport_probe_in_flight"), PROBE),
             size=(8, 8),
@@ -87,25 +87,25 @@ PROBES_SECTION = Section(
         ),
         graph(
             "Timeouts",
-            "Which probes do not answer in time? Within each step of the graph.",
+            "Which probes do not finish in time? Per step of the graph.",
             "short",
             Query(grown("aliaport_probe_timeouts_total"), PROBE),
             size=(8, 8),
         ),
         graph(
-            "Answers Other Than Healthy",
-            "How often does a probe complain? A few now and then are flapping.",
+            "Results Other Than Healthy",
+            "How often is a probe not healthy? A few now and then mean flapping.",
             "short",
             Query(
-                f"sum by (plugin, probe, status) ({grown('aliaport_probe_runs_total', ILL)})",
+                f"sum by (plugin, probe, status) ({grown('aliaport_probe_runs_total', UNHEALTHY)})",
                 "{{plugin}} {{probe}} {{status}}",
             ),
             size=(8, 8),
         ),
         graph(
             "Callers per Run",
-            "Do many ask at once? Callers that joined another's run, a second: the service is"
-            " asked faster than it can probe.",
+            "Do many callers request a probe at once? Callers per second that joined a run in"
+            " progress: requests come faster than the service can probe.",
             "reqps",
             Query(rate("aliaport_probe_joined_total"), PROBE),
             size=(8, 8),
@@ -118,28 +118,27 @@ PLUGINS = Section(
     (
         states(
             "Plugin State",
-            "Is every plugin at work? The reason for any other state is in its row in /status.",
+            "Does every plugin run? The reason for any other state is in its row in /status.",
             PHASE,
             Query(phase("aliaport_plugin_state", "plugin"), PLUGIN),
             runbooks=("PluginRejected", "PluginNotStarted"),
         ),
         states(
             "Mounted Applications",
-            "Are the applications that plugins bring reachable? Until they run, their routes"
-            " answer 503.",
+            "Are the mounted applications reachable? Until they run, their routes return 503.",
             PHASE,
             Query(phase("aliaport_app_state", "app"), "{{app}} {{instance}}"),
         ),
         states(
             "Collectors",
-            "Are the figures of the plugins fresh? A collector that failed leaves graphs empty.",
-            FAILED_WELL,
+            "Are the plugins' metrics current? A failed collector leaves graphs empty.",
+            FAILED_OK,
             Query(of("aliaport_collector_success"), "{{plugin}} {{collector}} {{instance}}"),
             runbooks=("CollectorFailing",),
         ),
         graph(
             "Collector Duration",
-            "Why are scrapes slow? Each collector is waited for.",
+            "Why are scrapes slow? A scrape waits for every collector.",
             "s",
             Query(
                 of("aliaport_collector_duration_seconds"), "{{plugin}} {{collector}} {{instance}}"
@@ -147,7 +146,7 @@ PLUGINS = Section(
         ),
         graph(
             "Series Dropped",
-            "Are figures left out? Samples that a plugin should not have given, and why.",
+            "Are samples dropped? Invalid or excessive samples of a plugin, by reason.",
             "short",
             Query(
                 f"sum by (plugin, reason) ({grown('aliaport_plugin_series_dropped_total')})",
@@ -158,7 +157,7 @@ PLUGINS = Section(
         ),
         graph(
             "Tasks",
-            "Does a plugin leak tasks? A line that only rises.",
+            "Does a plugin leak tasks? Then its line only rises.",
             "short",
             Query(of("aliaport_plugin_tasks"), PLUGIN),
         ),
@@ -170,14 +169,14 @@ JOBS = Section(
     (
         graph(
             "Time Since Success of Jobs",
-            "Has a job not succeeded for longer than it should take? Compare with its schedule.",
+            "Is a job overdue? Compare the time since its last success with its schedule.",
             "s",
             Query(f"time() - {of('aliaport_job_last_success_timestamp_seconds')}", JOB),
             size=(8, 8),
         ),
         graph(
             "Failed Runs",
-            "Which jobs fail? Within an hour each; pending is no failure, only too early.",
+            "Which jobs fail? Per hour. A pending run does not count as failed: it was too early.",
             "short",
             Query(
                 "sum by (plugin, name, outcome)"
@@ -189,7 +188,7 @@ JOBS = Section(
         ),
         stat(
             "Missed Runs (24h)",
-            "Was scheduled work left undone? Times at which it was not done within its margin.",
+            "Was scheduled work not done in time? The number of missed runs.",
             "short",
             Query(
                 f"sum by (plugin, name) ({grown('aliaport_job_missed_runs_total', over='24h')})",
@@ -208,14 +207,14 @@ LOGS = Section(
     (
         states(
             "Log Files Written",
-            "Does the log reach the disk? Not while it is full, read-only or stuck.",
-            {0: ("Well", "green"), 1: ("Failing", "red")},
+            "Does the log reach the disk? It does not while the disk is full, read-only or stuck.",
+            {0: ("OK", "green"), 1: ("Failing", "red")},
             Query(of("aliaport_log_failing"), "{{file}} {{instance}}"),
             runbooks=("LogWriteFailing",),
         ),
         graph(
             "Log Events Dropped",
-            "Is the log incomplete? What the disk did not keep up with is counted here only.",
+            "Is the log incomplete? Events that were dropped because the disk did not keep up.",
             "short",
             Query(
                 f"sum by (file, instance) ({grown('aliaport_log_events_dropped_total')})",
@@ -229,7 +228,7 @@ LOGS = Section(
         ),
         stat(
             "Audit Actions Refused (24h)",
-            "Were actions refused since nothing could be recorded of them?",
+            "Were actions refused because they could not be recorded?",
             "short",
             Query(
                 f"sum by (instance) ({grown('aliaport_log_audit_refused_total', over='24h')})",
@@ -241,14 +240,14 @@ LOGS = Section(
         ),
         graph(
             "Log Events Waiting",
-            "Does the disk keep up? A line that rises ends in dropped events.",
+            "Does the disk keep up? If the line keeps rising, events will be dropped.",
             "short",
             Query(of("aliaport_log_events_waiting"), "{{file}} {{instance}}"),
             size=(9, 8),
         ),
         graph(
             "Errors and Warnings Logged",
-            "Since when does the program complain? The text is in Kibana, or in error.log.",
+            "Since when are there errors? The texts are in Kibana, or in error.log.",
             "short",
             Query(
                 f"sum by (level) ({grown('aliaport_log_events_written_total', *COMPLAINTS)})",
@@ -262,7 +261,7 @@ LOGS = Section(
 PROBES = Board(
     uid="aliaport-probes",
     title="Aliaport Probes and Plugins",
-    description="Which part of the service is ill, and does it still watch itself?",
+    description="Which part of the service is unhealthy, and does it still monitor itself?",
     targets="aliaport_build_info",
     sections=(READY, PROBES_SECTION, PLUGINS, JOBS, LOGS),
 )

@@ -6,64 +6,64 @@ JOB = 'job=~"$job"'
 INSTANCE = 'instance=~"$instance"'
 
 USERS = 'endpoint!~"/(health|ready|status.*|metrics)?|unmatched"'
-"""Requests of users. /ready answers 503 by design, probes and scrapes would dilute, and scanners of
-the internet ask for paths that do not exist. The rules leave out the same ones."""
+"""User requests. /ready returns 503 by design, probes and scrapes would dilute the ratios, and
+internet scanners request paths that do not exist. The rules exclude the same requests."""
 
 DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|iso9660|fuse.*"'
-"""File systems that can fill up; as in the rules."""
+"""File systems that can fill up; the same as in the rules."""
 
 WITHIN_A_SECOND = 'le=~"1([.]0)?"'
-"""The bucket of one second, which Prometheus 3 writes as 1.0 whatever the program wrote."""
+"""The bucket of one second; Prometheus 3 always writes it as 1.0."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """One question to Prometheus, and how its answers are called."""
+    """One Prometheus query, and the legend of its results."""
 
     expr: str
     legend: str
 
 
 def of(name: str, *matchers: str) -> str:
-    """A selector of the chosen targets' series."""
+    """Return a selector of the chosen targets' series."""
     return f"{name}{{{','.join((JOB, INSTANCE, *matchers))}}}"
 
 
 def recorded(name: str, *matchers: str) -> str:
-    """A selector of a recorded series: it is of a job, no longer of an instance."""
+    """Return a selector of a recorded series, which has a job but no instance."""
     return f"{name}{{{','.join((JOB, *matchers))}}}"
 
 
 def rate(name: str, *matchers: str) -> str:
-    """A counter's speed over what Grafana finds enough for the zoom at hand."""
+    """Return a counter's rate over the interval that Grafana chooses for the zoom level."""
     return f"rate({of(name, *matchers)}[$__rate_interval])"
 
 
 def grown(name: str, *matchers: str, over: str = "$__rate_interval") -> str:
-    """By how much a counter grew."""
+    """Return the increase of a counter."""
     return f"increase({of(name, *matchers)}[{over}])"
 
 
 def added(name: str, label: str, *, over: str) -> str:
-    """By how much a total in the database grew.
+    """Return the growth of a total in the database.
 
-    Every replica reads the same total, which never falls: its least value within the time is that
-    of the beginning, whichever replica was there then. Restarts do not matter, and no fractions
-    come out, as they do from the counters of the processes.
+    Every replica reads the same total, which never falls: its minimum within the range is the value
+    at the start, whichever replica was running then. Unlike with the counters of the processes,
+    restarts do not matter and the results are no fractions.
     """
     return f"max by ({label}) ({of(name)}) - min by ({label}) (min_over_time({of(name)}[{over}]))"
 
 
 def share(part: str, whole: str, by: str = "job") -> str:
-    """A ratio of sums that is 0, not missing, while no series of the part exists yet.
+    """Return a ratio of sums that is 0, not missing, while the part has no series yet.
 
-    While the whole stands still there is none: 0 of 0 requests is neither good nor bad.
+    While the whole does not grow, the ratio is missing: 0 of 0 requests is neither good nor bad.
     """
     total = f"sum by ({by}) ({whole})"
     return f"(sum by ({by}) ({part}) or 0 * {total}) / ({total} > 0)"
 
 
 def quantile(share_below: float, name: str, *matchers: str, by: str = "job") -> str:
-    """A quantile of a histogram over all chosen instances together."""
+    """Return a quantile of a histogram over all chosen instances together."""
     buckets = rate(f"{name}_bucket", *matchers)
     return f"histogram_quantile({share_below}, sum by ({by}, le) ({buckets}))"

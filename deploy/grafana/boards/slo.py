@@ -1,4 +1,4 @@
-"""Do users get what was promised, and how fast is the rest of the month's allowance used up?"""
+"""The dashboard Aliaport Objectives: availability, latency and the error budget."""
 
 from .baselines import ROUTES, Route, above, below
 from .board import Board, Section
@@ -10,25 +10,25 @@ FAILED = 'status=~"5.."'
 AVAILABLE = 'slo="availability"'
 LATENCY = 'slo="latency"'
 BURNING = above((1, "yellow"), (3, "orange"), (14.4, "red"))
-"""How many times faster than allowed. 14.4 is gone in two days and rings at once; 3 makes a ticket
-within a day; at 1 it lasts exactly for the month."""
+"""How many times faster than allowed the budget is spent. At 14.4 it is gone in two days, which
+pages at once; 3 opens a ticket within a day; at 1 it lasts exactly for the month."""
 
 ALLOWED = f"(1 - scalar(max(slo:objective:ratio{{{AVAILABLE}}})))"
 
 
 def failed(over: str) -> str:
-    """The share of users' requests that failed."""
+    """Return the share of user requests that failed."""
     return share(grown(REQUESTS, USERS, FAILED, over=over), grown(REQUESTS, USERS, over=over))
 
 
 def burn(window: str) -> Query:
-    """How fast the availability's budget burns, seen over a window."""
+    """Return a query for the burn rate of the availability budget over a window."""
     errors = recorded(f"slo:error_ratio:rate{window}", AVAILABLE)
     return Query(f"{errors} / {ALLOWED}", window)
 
 
 def route_burn(window: str) -> Query:
-    """How fast the routes' budgets burn."""
+    """Return a query for the burn rates of the routes' budgets over a window."""
     errors = recorded(f"slo:error_ratio:rate{window}", LATENCY)
     allowed = f"(1 - slo:objective:ratio{{{LATENCY}}})"
     return Query(
@@ -38,17 +38,17 @@ def route_burn(window: str) -> Query:
 
 
 def p95(route: Route) -> Query:
-    """A route's 95th percentile."""
+    """Return a query for a route's 95th percentile."""
     name = "aliaport_http_request_duration_seconds"
     return Query(quantile(0.95, name, *route.matchers), "")
 
 
 AVAILABILITY = Section(
-    "Availability: 99% of users' requests do not fail",
+    "Availability: 99% of user requests succeed",
     (
         stat(
             "Availability",
-            "Which share of requests did not fail, over the time chosen above?",
+            "Which share of requests succeeded, over the time range chosen above?",
             "percentunit",
             Query(f"1 - {failed('$__range')}", ""),
             limits=below((0.99, "green")),
@@ -57,8 +57,8 @@ AVAILABILITY = Section(
         ),
         stat(
             "Error Budget Left",
-            "How much may still fail? Of the 1% of requests that may, over the time chosen above."
-            " Below nothing, the promise is broken.",
+            "How much of the error budget (1% of requests) is left, over the time range chosen"
+            " above? Below 0, the objective is missed.",
             "percentunit",
             Query(f"1 - {failed('$__range')} / {ALLOWED}", ""),
             limits=below((0, "orange"), (0.5, "green")),
@@ -67,8 +67,8 @@ AVAILABILITY = Section(
         ),
         graph(
             "Burn Rate",
-            "How many times faster than allowed do requests fail? Alerts want a long window and"
-            " a short one above the same line: 14.4 and 6 ring, 3 and 1 make a ticket.",
+            "How many times faster than allowed do requests fail? An alert needs a long and a short"
+            " window above the same line: 14.4 and 6 page, 3 and 1 open a ticket.",
             "none",
             *(burn(window) for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d")),
             limits=BURNING,
@@ -78,7 +78,7 @@ AVAILABILITY = Section(
         ),
         graph(
             "Failed by Route",
-            "Which route spends the budget? Requests with 5xx, within an hour each.",
+            "Which route spends the budget? Requests with 5xx per hour.",
             "short",
             Query(
                 f"sum({grown(REQUESTS, USERS, FAILED, over='1h')})"
@@ -92,8 +92,7 @@ AVAILABILITY = Section(
         ),
         graph(
             "Requests in an Hour",
-            "Are there enough requests for a ratio to mean something? From 20 an hour on, alerts"
-            " judge.",
+            "Are there enough requests for a meaningful ratio? Alerts need more than 20 an hour.",
             "short",
             Query(recorded("slo:requests:increase1h", AVAILABLE), "all"),
             limits=below((20, "green")),
@@ -119,7 +118,7 @@ ROUTES_NOW = Section(
         ),
         stat(
             "Worst Route Now",
-            "Which route has the most requests beyond its bound? 5% may be.",
+            "Which route has the largest share of requests over its bound? 5% is allowed.",
             "percentunit",
             Query(
                 f"topk(1, {recorded('slo:error_ratio:rate5m', LATENCY)})",
@@ -133,11 +132,11 @@ ROUTES_NOW = Section(
 )
 
 LATENCIES = Section(
-    "Latency: 95% of a route's requests are answered within its bound",
+    "Latency: 95% of a route's requests end within its bound",
     (
         graph(
             "Too Slow by Route",
-            "Which share of a route's requests takes longer than its baseline? 5% may.",
+            "Which share of a route's requests takes longer than its baseline? 5% is allowed.",
             "percentunit",
             Query(
                 recorded("slo:error_ratio:rate30m", LATENCY),
@@ -149,8 +148,8 @@ LATENCIES = Section(
         ),
         graph(
             "Burn Rate by Route",
-            "How many times faster than allowed are requests too slow? By an hour, which wakes"
-            " the alert, and by a day.",
+            "How many times faster than allowed is the latency budget spent? Over an hour and over"
+            " a day.",
             "none",
             route_burn("1h"),
             route_burn("1d"),
@@ -160,7 +159,7 @@ LATENCIES = Section(
         ),
         graph(
             "Requests in an Hour by Route",
-            "Are there enough requests of a route to judge it? From 20 an hour on.",
+            "Does a route have enough requests to judge it? Alerts need more than 20 an hour.",
             "short",
             Query(
                 f"{recorded('slo:requests:increase1h', LATENCY)} and on (method, endpoint)"
@@ -171,7 +170,7 @@ LATENCIES = Section(
         ),
         graph(
             "Mean Response Time",
-            "Is a route slow for all, or for one in twenty? Compare with the 95th percentile.",
+            "Are all requests of a route slow, or only some? Compare with the 95th percentile.",
             "s",
             Query(
                 "sum by (method, endpoint)"
@@ -188,7 +187,7 @@ LATENCIES = Section(
 SLO = Board(
     uid="aliaport-slo",
     title="Aliaport Objectives",
-    description="Do users get what was promised, and how fast is the error budget used up?",
+    description="Do we meet our objectives, and how fast is the error budget used up?",
     targets="aliaport_build_info",
     sections=(AVAILABILITY, ROUTES_NOW, LATENCIES),
     since="now-7d",

@@ -1,4 +1,4 @@
-"""Does the machine hold the service back?"""
+"""The dashboard System Metrics: the machine, and the service's share of it."""
 
 from . import baselines
 from .baselines import above
@@ -13,12 +13,12 @@ PROCESSORS = f"count by (job, instance) (rate({IDLE}[$__rate_interval]))"
 
 
 def busy(over: str) -> str:
-    """The share of a machine's processors that is not idle; stolen time counts, too."""
+    """Return the share of time in which a machine's CPUs are not idle, including stolen time."""
     return f"1 - sum by (instance) ({over.format(IDLE)}) / sum by (instance) ({over.format(ANY)})"
 
 
 def used(avail: str, size: str, *matchers: str) -> str:
-    """The share that is taken of what there is."""
+    """Return the share that is in use."""
     return f"1 - {of(avail, *matchers)} / {of(size, *matchers)}"
 
 
@@ -27,8 +27,8 @@ BASELINES = Section(
     (
         graph(
             "CPU Usage",
-            "Are the processors busy? Of the whole machine, and of the service's own limit if it"
-            " has one. Orange from 60% (baseline on average), red from 80% (peak).",
+            "Are the CPUs busy? For the whole machine, and relative to the service's own limit if"
+            " it has one. Orange from 60% (average baseline), red from 80% (peak baseline).",
             "percentunit",
             Query(
                 f"1 - avg by (instance) (rate({IDLE}[$__rate_interval]))", "machine {{instance}}"
@@ -40,8 +40,8 @@ BASELINES = Section(
         ),
         graph(
             "Memory Usage",
-            "Is memory running out? Of the whole machine, and of the service's own limit if it"
-            " has one. Orange from 75% (baseline on average), red from 85% (peak).",
+            "Is memory running out? For the whole machine, and relative to the service's own limit"
+            " if it has one. Orange from 75% (average baseline), red from 85% (peak baseline).",
             "percentunit",
             Query(
                 used("node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"),
@@ -54,8 +54,8 @@ BASELINES = Section(
         ),
         graph(
             "Disk Usage",
-            "Is a disk running full? Every file system of the machine, and those that the service"
-            " watches. Orange from 80% (baseline), red from 95% on.",
+            "Is a disk filling up? All file systems of the machine, and those that the service"
+            " monitors. Orange from 80% (baseline), red from 95%.",
             "percentunit",
             Query(
                 used("node_filesystem_avail_bytes", "node_filesystem_size_bytes", DISKS),
@@ -68,8 +68,8 @@ BASELINES = Section(
         ),
         heatmap(
             "Request Duration Heatmap",
-            "Is everything slow, or only some requests? A second band above the usual one is a"
-            " slow route or a lock; a band that moves up as a whole is the machine.",
+            "Is everything slow, or only some requests? A second band above the usual one: a slow"
+            " route or a lock. The whole band moves up: the machine.",
             "s",
             Query(f"sum by (le) ({rate(f'{DURATION}_bucket')})", "{{le}}"),
         ),
@@ -81,7 +81,7 @@ AVERAGES = Section(
     (
         graph(
             "CPU Average (1h)",
-            "Is the machine too small for its work? The baseline is below 60% on average.",
+            "Is the machine too small for its load? Baseline: below 60% on average.",
             "percentunit",
             Query(busy("increase({}[1h])"), "{{instance}}"),
             limits=above((0.6, "orange")),
@@ -91,7 +91,7 @@ AVERAGES = Section(
         ),
         graph(
             "Memory Average (1h)",
-            "Is there too little memory for the work? The baseline is below 75% on average.",
+            "Does the machine have too little memory? Baseline: below 75% on average.",
             "percentunit",
             Query(
                 f"1 - avg_over_time({of('node_memory_MemAvailable_bytes')}[1h])"
@@ -105,8 +105,8 @@ AVERAGES = Section(
         ),
         graph(
             "Disk Left in 4 Hours",
-            "Will a disk be full before the morning? What would be free in four hours if it goes"
-            " on as in the last six. Below nothing: it will.",
+            "Will a disk be full soon? The free space in four hours at the rate of the last six"
+            " hours. Below 0: it will be full.",
             "bytes",
             Query(
                 f"predict_linear({of('node_filesystem_avail_bytes', DISKS)}[6h], 4 * 3600)",
@@ -125,8 +125,8 @@ SERVICE = Section(
     (
         graph(
             "CPU Throttled",
-            "Does a quota make the service wait? The share of periods in which it was used up;"
-            " from 25% on answers come late however idle the machine is.",
+            "Does a CPU quota make the service wait? The share of periods in which it was used up;"
+            " from 25% on, responses are late even if the machine is idle.",
             "percentunit",
             Query(
                 f"{rate('aliaport_cpu_throttled_periods_total')}"
@@ -141,15 +141,15 @@ SERVICE = Section(
         ),
         graph(
             "Memory Left to the Service",
-            "How much may it still take before the kernel kills it?",
+            "How much memory can the service still use before the kernel kills it?",
             "bytes",
             Query(of("aliaport_memory_available_bytes"), "{{instance}}"),
             size=(8, 7),
         ),
         stat(
             "Out of Memory Kills (24h)",
-            "Did the kernel kill programs for want of memory? On the machine, and within the"
-            " limit of the service.",
+            "Did the kernel kill processes because memory ran out? On the machine, and within the"
+            " service's limit.",
             "short",
             Query(f"sum({grown('node_vmstat_oom_kill', over='24h')})", "machine"),
             Query(f"max({grown('aliaport_memory_oom_kills_total', over='24h')})", "service"),
@@ -159,15 +159,15 @@ SERVICE = Section(
         ),
         graph(
             "Threads",
-            "Does the service leak threads? A plugin that hangs again and again leaves some.",
+            "Does the service leak threads? A plugin that keeps hanging leaves threads behind.",
             "short",
             Query(of("aliaport_threads"), "{{instance}}"),
             size=(8, 7),
         ),
         graph(
             "Inodes Used",
-            "Is a disk full though it has space? Every file takes an inode; log files by the"
-            " thousand can use them all.",
+            "Is a disk full although it has space? Every file needs an inode; thousands of small"
+            " files can use them all.",
             "percentunit",
             Query(
                 f"1 - {of('aliaport_disk_inodes_free')} / ({of('aliaport_disk_inodes')} > 0)",
@@ -179,8 +179,7 @@ SERVICE = Section(
         ),
         graph(
             "Response Time (p95)",
-            "Did answers become slow when the machine became busy? The same line as in the"
-            " overview, next to what may explain it.",
+            "Did responses get slow when the machine got busy? The same line as in the overview.",
             "s",
             Query(quantile(0.95, DURATION), "all"),
             limits=baselines.RESPONSE_TIME,
@@ -195,8 +194,7 @@ MACHINE = Section(
     (
         graph(
             "Load per Processor",
-            "Do more programs want to run than can? Above 1 for long, they queue for processors"
-            " or for disks.",
+            "Is the machine overloaded? If it stays above 1, processes queue for CPUs or disks.",
             "short",
             Query(f"{of('node_load5')} / on (job, instance) {PROCESSORS}", "{{instance}}"),
             limits=above((1, "orange"), (2, "red")),
@@ -204,7 +202,7 @@ MACHINE = Section(
         ),
         graph(
             "Disks Busy",
-            "Do disks hold everything up? The share of time in which a disk had work.",
+            "Are disks the bottleneck? The share of time in which a disk was busy.",
             "percentunit",
             Query(rate("node_disk_io_time_seconds_total"), "{{instance}} {{device}}"),
             limits=above((0.8, "orange"), (0.95, "red")),
@@ -213,7 +211,8 @@ MACHINE = Section(
         ),
         graph(
             "Clock Offset",
-            "Is the clock wrong? From 50ms on, times in logs, tokens and schedules go astray.",
+            "Is the clock wrong? From 50ms on, log times are unreliable; with minutes, tokens and"
+            " schedules too.",
             "s",
             Query(of("node_timex_offset_seconds"), "{{instance}}"),
             limits=above((0.05, "orange")),
@@ -223,7 +222,7 @@ MACHINE = Section(
         ),
         graph(
             "Clock Error Bound",
-            "Does anything set the clock? The kernel lets this grow to 16s while nothing does.",
+            "Is the clock synchronized? If not, the kernel lets this value grow to 16s.",
             "s",
             Query(of("node_timex_maxerror_seconds"), "{{instance}}"),
             limits=above((16, "orange")),
@@ -236,7 +235,7 @@ MACHINE = Section(
 SYSTEM = Board(
     uid="aliaport-system",
     title="System Metrics",
-    description="Does the machine hold the service back?",
+    description="Does the machine slow down the service?",
     targets='{__name__=~"aliaport_build_info|node_uname_info"}',
     sections=(BASELINES, AVERAGES, SERVICE, MACHINE),
 )

@@ -1,4 +1,4 @@
-"""Tables: lists of things of this moment."""
+"""Tables of current values."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ SEVERITIES = {"critical": "red", "warning": "orange", "info": "blue"}
 
 
 def alerts(title: str, description: str, runbooks: tuple[str, ...], size: tuple[int, int]) -> Panel:
-    """What fires now, since when, and what to do: each name leads to its runbook.
+    """Return a table of the firing alerts and their start; each name links to its runbook.
 
-    ALERTS itself does not say since when, the series of the alerts' own state does.
+    ALERTS does not have the start; ALERTS_FOR_STATE does.
     """
     expr = (
         "1000 * (ALERTS_FOR_STATE and ignoring (alertstate)"
@@ -48,7 +48,7 @@ def alerts(title: str, description: str, runbooks: tuple[str, ...], size: tuple[
                 "color": {"mode": "thresholds"},
                 "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False},
                 "mappings": [],
-                "noValue": "Nothing fires",
+                "noValue": "No alert fires",
                 "thresholds": steps(PLAIN),
             },
             "overrides": [

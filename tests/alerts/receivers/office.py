@@ -44,7 +44,7 @@ class Office:
         return self._wait(f"an SMS tells of {name}", lambda: self.texts(name))
 
     def texts(self, name: str) -> list[str]:
-        return [each.text for each in self.receivers.sns.messages if f" {name} " in each.text]
+        return [sms.text for sms in self.receivers.sns.messages if f" {name} " in sms.text]
 
     def metric(self, pattern: str) -> float:
         """The sum of Alertmanager's own series whose name and labels begin like this."""
@@ -55,7 +55,9 @@ class Office:
         try:
             return wait_until(find, what)[0]
         except AssertionError as error:
-            titles = [each["attachments"][0]["title"] for each in self.receivers.slack.messages]
+            titles = [
+                message["attachments"][0]["title"] for message in self.receivers.slack.messages
+            ]
             subjects = [mail["Subject"] for mail in self.receivers.smtp.messages]
             told = f"Slack: {titles}\nmails: {subjects}\nSMS: {self.receivers.sns.messages}"
             raise AssertionError(f"{error}\n{told}\n{self.alertmanager.tail()}") from None

@@ -35,7 +35,9 @@ class Sns:
         with urlopen(f"{self.url}/moto-api/data.json", timeout=10) as answer:
             data = json.load(answer)
         texts = data.get("sns", {}).get("SMS", [])
-        return [Sms(each["phone_number"], each["message"]) for each in texts[self._before :]]
+        return [
+            Sms(message["phone_number"], message["message"]) for message in texts[self._before :]
+        ]
 
     def stop(self) -> None:
         self._server.stop()

@@ -60,8 +60,8 @@ def istanbul_today() -> date:
 
 def weekdays(last: date, days: int = _DAYS) -> list[date]:
     """The weekdays of the `days` days up to `last`, the oldest first."""
-    each = (last - timedelta(days=ago) for ago in range(days, -1, -1))
-    return [day for day in each if day.weekday() < 5]
+    past = (last - timedelta(days=ago) for ago in range(days, -1, -1))
+    return [day for day in past if day.weekday() < 5]
 
 
 class Backend:

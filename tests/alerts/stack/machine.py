@@ -40,8 +40,8 @@ class Machine:
         self._proc = folder / "proc"
         self._root = folder / "root"
         texts = folder / "texts"
-        for each in (self._proc / "1", self._proc / "self", self._root, texts):
-            each.mkdir(parents=True)
+        for path in (self._proc / "1", self._proc / "self", self._root, texts):
+            path.mkdir(parents=True)
         for place in ("1", "self"):
             (self._proc / place / "mounts").write_text("/dev/vda / ext4 rw,relatime 0 0\n")
             shutil.copy("/proc/self/mountinfo", self._proc / place / "mountinfo")

@@ -26,7 +26,7 @@ def shorten(text: str) -> str:
 
 
 def _short(found: re.Match[str]) -> str:
-    before, duration = (each for each in found.groups() if each is not None)
+    before, duration = (group for group in found.groups() if group is not None)
     parts = re.findall(r"(\d+)(ms|[smhdwy])", duration)
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts) / FACTOR
     least = LEAST_RANGE if found["range"] else LEAST

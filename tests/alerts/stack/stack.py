@@ -132,7 +132,7 @@ class Stack:
         """Whether Prometheus has scraped every target of every job: seconds after the start."""
         targets = self.prometheus.targets()
         jobs = {target["scrapePool"] for target in targets}
-        return jobs == self.prometheus.jobs and all(each["health"] == "up" for each in targets)
+        return jobs == self.prometheus.jobs and all(target["health"] == "up" for target in targets)
 
     def describe(self) -> str:
         """What a failing test has to show."""

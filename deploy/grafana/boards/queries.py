@@ -49,7 +49,7 @@ def added(name: str, label: str, *, over: str) -> str:
 
     Every replica reads the same total, which never falls: its minimum within the range is the value
     at the start, whichever replica was running then. Unlike with the counters of the processes,
-    restarts do not matter and the results are no fractions.
+    restarts do not matter and the results are whole numbers.
     """
     return f"max by ({label}) ({of(name)}) - min by ({label}) (min_over_time({of(name)}[{over}]))"
 

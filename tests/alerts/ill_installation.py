@@ -1,4 +1,4 @@
-"""The whole stack after a bad night, so that every command of the runbooks has something to show."""
+"""The whole stack after an incident, so that every command of the runbooks has something to show."""
 
 import os
 import shlex
@@ -87,7 +87,7 @@ def ill_installation(folder: Path) -> Iterator[IllInstallation]:
 
 
 def _suffer(stack: Stack) -> None:
-    """Requests fail, a probe hangs and holds the interpreter, the database goes and comes back."""
+    """Let requests fail, let a probe hang and hold the interpreter, and restart the database."""
     backend = stack.backend
 
     def logged(file: str, *texts: str) -> bool:
@@ -105,7 +105,7 @@ def _suffer(stack: Stack) -> None:
             and logged("error.log", '"request.failed"', '"http_loop.stalled"', '"job.failed"')
             and logged("app.log", '"probe.slow"', '"connection_refused"', '"collector.failed"')
         ),
-        "the log tells of it all",
+        "the log records everything",
         seconds=90,
     )
     stack.database.start()

@@ -25,10 +25,10 @@ Text = dict[str, Any]
 
 
 def mutants(rule: Text) -> Iterator[tuple[str, Text]]:
-    """Each mutant of a rule, with what was changed.
+    """Yield each mutant of a rule, with a description of the change.
 
-    Changed are every comparison, every threshold, every range and every duration. Left alone are
-    factors of 0, which only make a vector, and strings.
+    Every comparison, threshold, range and duration is changed. Factors of 0, which only make a
+    vector, and strings are left alone.
     """
     expression = rule["expr"]
     for match in _outside_strings(_COMPARISON, expression):
@@ -45,7 +45,7 @@ def mutants(rule: Text) -> Iterator[tuple[str, Text]]:
     for key in _HOLDS:
         if key in rule:
             duration = _DURATION.fullmatch(rule[key])
-            assert duration is not None, f"{rule[key]!r} is no simple duration"
+            assert duration is not None, f"{rule[key]!r} is not a simple duration"
             for factor in (0.5, 2):
                 yield _with(rule, key, duration, _scaled(duration[1], duration[2], factor))
     if "alert" in rule and "for" not in rule:
@@ -53,7 +53,7 @@ def mutants(rule: Text) -> Iterator[tuple[str, Text]]:
 
 
 def _others(expression: str, match: re.Match[str]) -> tuple[str, ...]:
-    """Return what may be in the place of an operator: a label's matcher knows `=`, not `==`."""
+    """Return the replacements of an operator: a label matcher uses `=`, not `==`."""
     before = _STRING.sub("", expression[: match.start()])
     in_selector = before.count("{") > before.count("}")
     return ("=",) if in_selector else _OTHERS[match[1]]

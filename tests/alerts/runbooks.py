@@ -1,4 +1,4 @@
-"""Reads the runbooks and the alerts that they are about."""
+"""Reads the runbooks and their alerts."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ GUIDES = ("backup-and-restore", "capacity-planning", "key-rotation", "log-archiv
 """The pages of docs/how-to whose commands are run like those of the runbooks."""
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 KINDS = {"promql", "sh", "sh changes", "sh docker"}
-"""Of blocks: queries, commands that only look, that change something, that need Docker."""
+"""The kinds of blocks: queries, commands that only read, that change something, that need Docker."""
 
 COMPARISONS = {"==", "!=", ">", "<", ">=", "<="}
 SET_OPERATORS = {"and", "or", "unless"}
@@ -35,27 +35,27 @@ class Block:
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    """The alerting rules by name, with the name of their file under `file`."""
+    """Return the alerting rules by name, with the name of their file under `file`."""
     return {rule.name: rule.text | {"file": rule.file.name} for rule in shipped_rules.alerts()}
 
 
 def recorded() -> set[str]:
-    """The names of the recorded series."""
+    """Return the names of the recorded series."""
     return {rule.name for rule in shipped_rules.rules() if not rule.is_alert}
 
 
 def pages() -> dict[str, str]:
-    """The texts by name of the file without its ending, the README's too."""
+    """Return the text of each page by file name without suffix, including the README."""
     return {file.stem: file.read_text() for file in sorted(RUNBOOKS.glob("*.md"))}
 
 
 def guides() -> dict[str, str]:
-    """The texts of what is done by the calendar, not because of an alert."""
+    """Return the guides for scheduled work, which no alert triggers."""
     return {name: (ROOT / f"docs/how-to/{name}.md").read_text() for name in GUIDES}
 
 
 def blocks(page: str, text: str) -> Iterator[Block]:
-    """The fenced blocks, without the indentation of the list that they stand in."""
+    """Yield the fenced blocks, without the indentation of the list around them."""
     opened: tuple[int, str, str] | None = None
     lines: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -68,11 +68,11 @@ def blocks(page: str, text: str) -> Iterator[Block]:
         else:
             yield Block(page, opened[0], opened[1], "\n".join(lines))
             opened = None
-    assert opened is None, f"{page}: the block that begins at line {opened} has no end"
+    assert opened is None, f"{page}: the block at line {opened} has no end"
 
 
 def distinct(kind: str) -> dict[str, Block]:
-    """All blocks of one kind by their text, each text once, but what a test of its own runs."""
+    """Return all blocks of one kind by their text, except those that another test runs."""
     found: dict[str, Block] = {}
     others = {page: text for page, text in guides().items() if page != "backup-and-restore"}
     for page, text in {**pages(), **others}.items():
@@ -83,13 +83,13 @@ def distinct(kind: str) -> dict[str, Block]:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below a heading of the second level."""
+    """Return the text below a heading of the second level."""
     found = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     return "" if found is None else found[1]
 
 
 def anchors(text: str) -> set[str]:
-    """The fragments by which headings are linked, as GitHub makes them."""
+    """Return the fragments that GitHub generates for the headings."""
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
         for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
@@ -97,7 +97,7 @@ def anchors(text: str) -> set[str]:
 
 
 def selectors(expression: str) -> list[Any]:
-    """Every selector of an expression. Raises ValueError where it cannot be parsed."""
+    """Return every selector of an expression. Raises ValueError if it cannot be parsed."""
     found: list[Any] = []
 
     def visit(node: Any) -> bool:
@@ -112,7 +112,7 @@ def selectors(expression: str) -> list[Any]:
 
 
 def ranges(expression: str) -> set[timedelta]:
-    """The ranges over which it looks, those of the recorded ratios too."""
+    """Return the ranges of an expression, including those of the recorded ratios."""
     found: set[timedelta] = set()
 
     def visit(node: Any) -> bool:
@@ -128,7 +128,7 @@ def ranges(expression: str) -> set[timedelta]:
 
 
 def filters(expression: str) -> bool:
-    """Whether a healthy installation may have no answer, since a comparison takes all away."""
+    """Return whether a healthy installation may have no result because of a comparison."""
     found = False
 
     def visit(node: Any) -> bool:
@@ -142,7 +142,7 @@ def filters(expression: str) -> bool:
 
 
 def thresholds(expression: str) -> set[float]:
-    """The constants that decide whether it fires."""
+    """Return the constants that decide whether the expression fires."""
 
     def of(node: Any) -> set[float]:
         if isinstance(node, promql_parser.ParenExpr):

@@ -20,7 +20,7 @@ ABSENT = "absent.test.yml"
 
 
 def read_yaml(file: Path) -> Any:
-    """Return what a file holds, by the parser in C: the one in Python takes seconds for all."""
+    """Parse a file with the parser in C: the one in Python takes seconds for all files."""
     return yaml.load(file.read_bytes(), Loader=yaml.CSafeLoader)
 
 
@@ -30,7 +30,7 @@ def write_yaml(file: Path, document: Mapping[str, Any]) -> None:
 
 
 class _WithoutAliases(yaml.CSafeDumper):
-    """A dumper that writes what is used again once more."""
+    """A dumper that repeats shared values instead of writing aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -69,7 +69,7 @@ def alerts() -> list[Rule]:
 
 @dataclass(frozen=True)
 class Case:
-    """One group of series in a test file, with what is expected of one alert."""
+    """One group of series in a test file, with the expected results of one alert."""
 
     file: Path
     evaluation_interval: str
@@ -98,7 +98,7 @@ def _cases() -> Iterator[Case]:
 
 
 def seconds(duration: str) -> float:
-    """Return what a duration such as `1h30m` is in seconds."""
+    """Return a duration such as `1h30m` in seconds."""
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
     return sum(
         int(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|[smhd])", duration)
@@ -113,7 +113,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=300,
         cwd=PROMETHEUS,
-        # It lives for seconds: a fourth of its time would go into collecting garbage and into
-        # moving work between threads.
+        # It runs for seconds: otherwise a quarter of the time would go into garbage collection and
+        # into moving work between threads.
         env={**os.environ, "GOGC": "400", "GOMAXPROCS": "1"},
     )

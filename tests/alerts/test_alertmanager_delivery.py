@@ -1,4 +1,4 @@
-"""What people get to read, from the real Alertmanager with the shipped configuration."""
+"""The messages that people get from the real Alertmanager with the shipped configuration."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ LINKS = {
 }
 PRODUCTION = {"env": "production", "service": "aliaport", "job": "aliaport-backend"}
 BEGAN = datetime(2026, 3, 1, 21, 30, tzinfo=UTC)
-"""In Istanbul it is the next day already."""
+"""In Istanbul it is already the next day."""
 ENDED = BEGAN + timedelta(hours=1, minutes=5, seconds=3)
 TURKISH = "Şöför İĞNE ılık çığ üzüm"
 
@@ -58,7 +58,7 @@ def probes(numbers: range, until: datetime | None = None) -> list[dict[str, Any]
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """All alerts of this file are posted at once; each test waits for its own."""
+    """Post all alerts of this file at once; each test waits for its own."""
     for office in open_office(tmp_path_factory.mktemp("delivery")):
         elsewhere = {**PRODUCTION, "env": "staging"}
         long = {"summary": f"{TURKISH} […] {{x}} “y” " + "and a long story " * 20}
@@ -82,7 +82,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 
 @pytest.fixture(scope="module")
 def over(office: Office) -> Office:
-    """The error rate and two of the probes are over."""
+    """Resolve the error rate and two of the probes."""
     office.mail("🔴 CRITICAL: HighErrorRate (production)")
     office.sms("HighErrorRate")
     office.slack("🟠 WARNING: ProbeFailing (8×, production)")
@@ -99,7 +99,7 @@ SILENCE = (
 )
 
 
-def test_slack_tells_of_a_new_alert(office: Office) -> None:
+def test_slack_shows_a_new_alert(office: Office) -> None:
     title = "🔴 CRITICAL: HighErrorRate (production)"
     office.slack(title)
     payload = next(
@@ -110,8 +110,8 @@ def test_slack_tells_of_a_new_alert(office: Office) -> None:
     assert payload["channel"] == "#aliaport-alerts"
     assert payload["username"] == "Aliaport alerts"
     assert payload["icon_emoji"] == ":anchor:"
-    told = payload["attachments"][0]
-    assert told["text"].split("\n") == [
+    attachment = payload["attachments"][0]
+    assert attachment["text"].split("\n") == [
         "*7% of requests fail*",
         f"5xx &gt; 5% &amp; rising: &lt;!channel&gt; {TURKISH}",
         "since 2 Mar 2026 00:30 (UTC+03)",
@@ -119,26 +119,26 @@ def test_slack_tells_of_a_new_alert(office: Office) -> None:
         "<http://prometheus.test/user/runbooks/X.md?a=1&amp;b=2%7C3|Runbook> · "
         f"<http://grafana.test/d/aliaport-overview|Dashboard> · <{SILENCE}|Silence>",
     ]
-    assert told["title_link"] == LINKS["runbook_url"]
-    assert told["fallback"] == f"{title}: 7% of requests fail"
-    assert told["color"] == "#c62828"
-    assert told["footer"] == "production · aliaport-backend · aliaport"
-    assert told["mrkdwn_in"] == ["text"]
+    assert attachment["title_link"] == LINKS["runbook_url"]
+    assert attachment["fallback"] == f"{title}: 7% of requests fail"
+    assert attachment["color"] == "#c62828"
+    assert attachment["footer"] == "production · aliaport-backend · aliaport"
+    assert attachment["mrkdwn_in"] == ["text"]
 
 
-def test_slack_tells_that_it_is_over(over: Office) -> None:
-    told = over.slack("✅ RESOLVED: HighErrorRate (production)")
-    assert told["color"] == "#1f8a4c"
-    assert told["text"].split("\n")[:2] == [
+def test_slack_shows_that_an_alert_is_resolved(over: Office) -> None:
+    attachment = over.slack("✅ RESOLVED: HighErrorRate (production)")
+    assert attachment["color"] == "#1f8a4c"
+    assert attachment["text"].split("\n")[:2] == [
         "✅ *7% of requests fail*",
         "lasted 1h5m, until 2 Mar 2026 01:35 (UTC+03)",
     ]
-    assert "rising" not in told["text"], "what it describes is over"
-    assert "Runbook" in told["text"]
-    assert "Silence" not in told["text"]
+    assert "rising" not in attachment["text"], "what it describes is over"
+    assert "Runbook" in attachment["text"]
+    assert "Silence" not in attachment["text"]
 
 
-def test_slack_tells_of_five_alerts_of_a_group_and_counts_the_others(office: Office) -> None:
+def test_slack_shows_five_alerts_of_a_group_and_counts_the_others(office: Office) -> None:
     blocks = office.slack("🟠 WARNING: ProbeFailing (8×, production)")["text"].split("\n\n")
     assert len(blocks) == 7
     for number, block in enumerate(blocks[:5]):
@@ -149,17 +149,17 @@ def test_slack_tells_of_five_alerts_of_a_group_and_counts_the_others(office: Off
     assert blocks[5] == "and 3 more"
 
 
-def test_slack_tells_apart_what_is_over_from_what_is_not(over: Office) -> None:
-    told = over.slack("🟠 WARNING: ProbeFailing (6 firing, 2 resolved, production)")
-    blocks = told["text"].split("\n\n")
+def test_slack_separates_resolved_from_firing_alerts(over: Office) -> None:
+    attachment = over.slack("🟠 WARNING: ProbeFailing (6 firing, 2 resolved, production)")
+    blocks = attachment["text"].split("\n\n")
     assert blocks[0].startswith("*Probe 2 fails*\nIt fails.\nsince ")
     assert blocks[5] == "and 1 more"
     assert blocks[6].startswith("✅ *Probe 0 fails*\nlasted ")
     assert blocks[7].startswith("✅ *Probe 1 fails*\nlasted ")
-    assert told["fallback"].endswith(": Probe 2 fails"), "one that goes on"
+    assert attachment["fallback"].endswith(": Probe 2 fails"), "one that still fires"
 
 
-def test_a_mail_tells_the_same(office: Office) -> None:
+def test_a_mail_shows_the_same(office: Office) -> None:
     mail = office.mail("🔴 CRITICAL: HighErrorRate (production)")
     assert mail["From"] == "alertmanager@aliaport.com"
     assert mail["To"] == "admin@aliaport.com"
@@ -190,17 +190,17 @@ def test_a_mail_tells_the_same(office: Office) -> None:
     assert "ZgotmplZ" not in html, "html/template let nothing through there"
 
 
-def test_a_mail_tells_that_it_is_over(over: Office) -> None:
+def test_a_mail_shows_that_an_alert_is_resolved(over: Office) -> None:
     mail = over.mail("✅ RESOLVED: HighErrorRate (production)")
-    told = "lasted 1h5m, until 2 Mar 2026 01:35 (UTC+03)"
-    assert f"RESOLVED: 7% of requests fail\n{told}" in text_of(mail)
+    ended = "lasted 1h5m, until 2 Mar 2026 01:35 (UTC+03)"
+    assert f"RESOLVED: 7% of requests fail\n{ended}" in text_of(mail)
     html = text_of(mail, "html")
-    assert told in html.replace("&#43;", "+")
+    assert ended in html.replace("&#43;", "+")
     assert "background:#1f8a4c;" in html
     assert "rising" not in text_of(mail) + html
 
 
-def test_an_sms_tells_of_a_critical_alert_of_production_once(over: Office) -> None:
+def test_an_sms_reports_a_critical_production_alert_once(over: Office) -> None:
     assert over.sms("HighErrorRate") == (
         "Aliaport production CRITICAL: HighErrorRate since 00:30 (UTC+03). 7% of requests fail"
     )
@@ -214,15 +214,15 @@ def test_an_sms_tells_of_a_critical_alert_of_production_once(over: Office) -> No
     assert {message.number for message in over.receivers.sns.messages} == {PHONE}
 
 
-def test_an_sms_stays_a_single_one(office: Office) -> None:
-    """160 characters of its alphabet; one letter outside of it, and it would be 70."""
+def test_an_sms_has_one_part(office: Office) -> None:
+    """Use at most 160 characters of its alphabet; one letter outside of it, and the limit is 70."""
     text = office.sms("AuditLogRefusing")
     assert "Sofor IGNE ilik cig uzum (...) (x) ?y? and a long".replace("...", "?") in text
     assert 140 < len(text) < 160
     assert re.fullmatch(r"[ -Z_a-z]+", text), text
 
 
-def test_the_heart_beats_and_nobody_else_is_told(office: Office) -> None:
+def test_the_heartbeat_arrives_and_nobody_else_is_notified(office: Office) -> None:
     wait_until(lambda: office.receivers.heartbeat.count >= 3, "the heart beats three times")
     for beat in office.receivers.heartbeat.messages:
         assert (beat["status"], beat["groupLabels"]["alertname"]) == ("firing", "Watchdog")
@@ -239,7 +239,7 @@ def test_the_heart_beats_and_nobody_else_is_told(office: Office) -> None:
         "🔴 CRITICAL: AliaportDown (staging)",
     ],
 )
-def test_what_no_route_expects_is_told_by_slack_and_mail(office: Office, title: str) -> None:
+def test_alerts_without_a_route_go_to_slack_and_mail(office: Office, title: str) -> None:
     office.slack(title)
     office.mail(title)
 
@@ -252,28 +252,28 @@ def test_what_no_route_expects_is_told_by_slack_and_mail(office: Office, title: 
         "🔵 INFO: CPUBaselineExceeded (production)",
     ],
 )
-def test_what_can_wait_is_told_by_slack_alone(office: Office, title: str) -> None:
+def test_alerts_that_can_wait_go_to_slack_only(office: Office, title: str) -> None:
     office.slack(title)
-    # Sent at the same time, and by the slower way.
+    # Sent at the same time, through the slower channel.
     office.mail("🟠 WARNING: Nowhere (no env)")
     assert title not in [mail["Subject"] for mail in office.receivers.smtp.messages]
 
 
-def test_without_annotations_all_templates_still_tell_the_labels(office: Office) -> None:
+def test_without_annotations_all_templates_still_show_the_labels(office: Office) -> None:
     title = "🔴 CRITICAL: DiskAlmostFull (production)"
-    told = office.slack(title)
-    assert told["text"].startswith("*No summary*\nsince ")
-    assert told["title_link"] == "http://alertmanager.test/#/alerts"
-    assert told["fallback"] == title
+    attachment = office.slack(title)
+    assert attachment["text"].startswith("*No summary*\nsince ")
+    assert attachment["title_link"] == "http://alertmanager.test/#/alerts"
+    assert attachment["fallback"] == title
     assert "No summary\nsince " in text_of(office.mail(title))
     assert office.sms("DiskAlmostFull").startswith("Aliaport production CRITICAL: DiskAlmostFull ")
 
 
 def test_names_cannot_write_slacks_markup(office: Office) -> None:
-    told = office.slack("🟠 WARNING: A&lt;b&gt;&amp; (e&lt;f)")
-    assert " · instance &lt;i&gt;\n" in told["text"]
-    assert "alertname%3D%22A%3Cb%3E%26%22" in told["text"]
-    assert told["footer"] == "e&lt;f"
+    attachment = office.slack("🟠 WARNING: A&lt;b&gt;&amp; (e&lt;f)")
+    assert " · instance &lt;i&gt;\n" in attachment["text"]
+    assert "alertname%3D%22A%3Cb%3E%26%22" in attachment["text"]
+    assert attachment["footer"] == "e&lt;f"
 
 
 def test_nothing_failed(over: Office) -> None:

@@ -1,4 +1,4 @@
-"""Which alert mutes which: each with each, in the real Alertmanager, of which nothing is sent."""
+"""Which alert mutes which: every pair, in the real Alertmanager, without sending anything."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +17,7 @@ SEVERITY = {rule.name: rule.text["labels"]["severity"] for rule in alerts()}
 
 
 def of(*files: str) -> set[str]:
-    """The alerts of these rule files."""
+    """Return the alerts of these rule files."""
     names = {f"{file}.rules.yml" for file in files}
     return {rule.name for rule in alerts() if rule.file.name in names}
 
@@ -38,7 +38,7 @@ OF_ALL_REPLICAS = (
     ),
     *("JobMissedRuns", "CurrencySyncFailed", *of("slo", "currency")),
 )
-"""Judged over all replicas: that one is down does not explain them."""
+"""Judged over all replicas: one replica that is down does not explain them."""
 OF_THE_DATABASE = of("slo", "database") | USERS | PROBES | {
     *("AliaportNotReady", "ReadinessFlapping", "PluginNotStarted", "CollectorFailing"),
     *("JobFailing", "JobMissedRuns", "CurrencyNoLeader", "CurrencySourceFailing"),
@@ -63,7 +63,7 @@ MUTED: dict[str, set[str]] = {
     "HighMemoryUsage": {"MemoryBaselineExceeded"},
     "AliaportNotReady": {"ReadinessFlapping", "UptimeProbeFailing", "ProbeFailing"},
 }
-"""By what, which; whatever their other labels are, as long as they are the same."""
+"""The alerts that each source mutes, whatever their other labels are, if both have the same."""
 SPECIAL: dict[tuple[str, str], set[str]] = {
     ("probe", "log"): {"LogWriteFailing"},
     ("probe", "currency_rates"): {"CurrencySyncFailed", "CurrencyBulletinsMissed"},
@@ -71,9 +71,9 @@ SPECIAL: dict[tuple[str, str], set[str]] = {
     ("plugin", "cpu"): {"HighCPUUsage"},
     ("plugin", "memory"): {"HighMemoryUsage"},
 }
-"""The sources that besides mute the probes with this label."""
+"""The sources that also mute the probes with this label."""
 OF_ONE_PLACE = {"PluginStuck", "PluginNotStarted", "AliaportDown"}
-"""What mutes the probes of its own instance or plugin only, tried on its own below."""
+"""Sources that mute only the probes of their own instance or plugin; tested separately below."""
 SAME = dict.fromkeys(
     ("service", "job", "instance", "plugin", "probe", "mountpoint", "file"), "same"
 )
@@ -86,7 +86,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "LogEventsDropped": ("instance", "file"),
     "ProbeNotRun": ("instance", "plugin", "probe"),
 }
-"""The labels that, where they differ, keep both apart that are not in AWAY."""
+"""The labels that must be equal, except for sources in AWAY."""
 
 
 @dataclass
@@ -180,7 +180,7 @@ CASES = cases()
 
 @pytest.fixture(scope="module")
 def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
-    """The environments whose target is muted."""
+    """Yield the environments whose target is muted."""
     folder = tmp_path_factory.mktemp("inhibition")
     receivers = Receivers(folder)
     # As slow as it is shipped, so that nothing of this is sent.
@@ -203,7 +203,7 @@ def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
             last.update(read())
             return last >= wanted
 
-        # Where it does not happen, each test tells of its own.
+        # If it does not happen, each test reports its own cases.
         with suppress(AssertionError):
             wait_until(all_muted, "all that should be muted is")
         yield set(last)

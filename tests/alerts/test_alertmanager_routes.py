@@ -1,4 +1,4 @@
-"""Which receiver gets which alert, asked of amtool; nothing is sent."""
+"""Which receiver gets which alert, according to amtool; nothing is sent."""
 
 import re
 import subprocess
@@ -60,9 +60,9 @@ def expected(severity: str, env: str) -> str:
 
 
 def test_amtool_accepts_the_configuration(config: Path) -> None:
-    told = amtool("check-config", str(config))
-    assert told.count("SUCCESS") == 2, f"of the configuration, and of its templates:\n{told}"
-    assert " 2 templates" in told, told
+    output = amtool("check-config", str(config))
+    assert output.count("SUCCESS") == 2, f"expected for configuration and templates:\n{output}"
+    assert " 2 templates" in output, output
 
 
 @pytest.mark.parametrize("env", ENVS)
@@ -78,9 +78,7 @@ def test_the_watchdog_goes_to_the_heartbeat_and_nowhere_else(config: Path, env: 
 
 
 @pytest.mark.parametrize(("name", "severity"), RULES.items(), ids=RULES)
-def test_every_alert_of_the_rules_reaches_whom_it_should(
-    config: Path, name: str, severity: str
-) -> None:
+def test_every_alert_reaches_the_right_receiver(config: Path, name: str, severity: str) -> None:
     found = receiver(config, name, severity=severity, env="production")
     if name == "Watchdog":
         assert found == "heartbeat"
@@ -89,7 +87,7 @@ def test_every_alert_of_the_rules_reaches_whom_it_should(
     assert found == expected(severity, "production")
 
 
-def test_only_what_can_wait_is_told_in_office_hours_only(shipped: dict[str, Any]) -> None:
+def test_only_alerts_that_can_wait_are_limited_to_office_hours(shipped: dict[str, Any]) -> None:
     limited = [
         route["matchers"]
         for route in shipped["route"]["routes"]
@@ -110,7 +108,7 @@ def test_only_what_can_wait_is_told_in_office_hours_only(shipped: dict[str, Any]
     ]
 
 
-def test_how_often_each_is_told_again(shipped: dict[str, Any]) -> None:
+def test_the_repeat_intervals_by_severity(shipped: dict[str, Any]) -> None:
     root = shipped["route"]
     assert (root["group_wait"], root["group_interval"]) == ("30s", "5m")
     for route in root["routes"]:
@@ -123,13 +121,13 @@ def test_how_often_each_is_told_again(shipped: dict[str, Any]) -> None:
             assert again == "12h", route
 
 
-def test_environments_and_jobs_are_not_told_together(shipped: dict[str, Any]) -> None:
+def test_environments_and_jobs_are_not_grouped_together(shipped: dict[str, Any]) -> None:
     assert set(shipped["route"]["group_by"]) == {"alertname", "severity", "env", "service", "job"}
     assert not any("group_by" in route for route in shipped["route"]["routes"])
 
 
-def test_no_route_goes_on_to_the_next(shipped: dict[str, Any]) -> None:
-    """`continue` leads to siblings only, never back to the parent: easily thought otherwise."""
+def test_no_route_continues_to_the_next(shipped: dict[str, Any]) -> None:
+    """Check that no route uses `continue`: it leads only to siblings, never back to the parent."""
     assert not any("continue" in route for route in shipped["route"]["routes"])
 
 

@@ -1,4 +1,4 @@
-"""Out of office hours, and with receivers or secrets that fail."""
+"""Outside of office hours, and with failing receivers or missing secrets."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ CRITICAL = alert("DatabaseDown", PRODUCTION, severity="critical")
 TITLE = "🔴 CRITICAL: DatabaseDown (production)"
 
 
-def test_outside_of_office_hours_only_what_cannot_wait_is_told(tmp_path: Path) -> None:
+def test_outside_of_office_hours_only_urgent_alerts_are_sent(tmp_path: Path) -> None:
     for office in open_office(tmp_path, office_hours=False):
         staging = {**PRODUCTION, "env": "staging"}
         office.alertmanager.post(
@@ -42,7 +42,7 @@ def test_outside_of_office_hours_only_what_cannot_wait_is_told(tmp_path: Path) -
         } == titles
 
 
-def test_slack_gets_what_it_missed_while_it_was_out_of_order(tmp_path: Path) -> None:
+def test_slack_later_gets_the_alerts_that_it_missed(tmp_path: Path) -> None:
     for office in open_office(tmp_path):
         office.receivers.slack.failing = True
         office.alertmanager.post(CRITICAL)
@@ -63,10 +63,8 @@ def test_slack_gets_what_it_missed_while_it_was_out_of_order(tmp_path: Path) -> 
         ("recipients.tmpl", "sns"),
     ],
 )
-def test_a_missing_secret_stops_its_channel_alone(
-    tmp_path: Path, secret: str, channel: str
-) -> None:
-    """Without recipients.tmpl it is the template of the SMS that fails."""
+def test_a_missing_secret_stops_only_its_channel(tmp_path: Path, secret: str, channel: str) -> None:
+    """Check each secret; without recipients.tmpl, the SMS template fails."""
     for office in open_office(tmp_path, without=secret):
         office.alertmanager.post(CRITICAL)
         if channel != "slack":

@@ -11,23 +11,22 @@ from tests.alerts.mutants import mutants
 from tests.alerts.shipped_rules import Case, Rule, alerts, cases, promtool, seconds, write_yaml
 
 UNNOTICEABLE = {"SlowQueries": r"> -> >=", "DiskWillFill": r"3600\) < -> <="}
-"""By alert, changes that no series can show: sums and predictions of floats do not meet a limit
-exactly."""
+"""By alert, changes that no series can show: sums and predictions of floats never equal a limit."""
 
 LIMITS = "slo-limits.test.yml"
-"""Gives the burn alerts their recorded series, so that no days have to be gone through."""
+"""This file gives the burn alerts their recorded series, so that no days must be evaluated."""
 
 WORTH_A_RUN = 60
-"""Evaluations of a rule."""
+"""The evaluations of a rule that are worth a run of their own."""
 
 UNCHANGED = "unchanged"
 _FAILURE = re.compile(r"alertname: (\w+), time:")
 
 
 def _batches(rule: Rule) -> Iterator[list[Case]]:
-    """Return the cases of one rule, those first that promtool evaluates fastest.
+    """Yield the cases of one rule, the fastest first.
 
-    The fastest share a run, since to start promtool takes as long as to run one of them.
+    The fastest share a run, because starting promtool takes as long as running one of them.
     """
     found = [case for case in cases() if case.alert == rule.name]
     found = [case for case in found if case.file.name == LIMITS] or found
@@ -83,8 +82,8 @@ def test_each_mutant_of_the_rule_fails_a_test(rule: Rule, tmp_path: Path) -> Non
         if not (excused and re.search(excused, change))
     ]
     left = {f"mutant{at}": mutant for at, (_, mutant) in enumerate(made)}
-    # The rule itself must pass, or every mutant would seem to be noticed. The first run shows that
-    # it is run well here; test_rules runs it in all cases.
+    # The rule itself must pass, or every mutant would seem to be noticed. The first run shows this;
+    # test_rules runs it in all cases.
     left[UNCHANGED] = rule.text
     for at, batch in enumerate(_batches(rule)):
         failing = _failing(tmp_path / str(at), batch, left)

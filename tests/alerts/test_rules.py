@@ -1,4 +1,4 @@
-"""The rules as shipped: valid, complete, tested, and using only what is exported."""
+"""The shipped rules: valid, complete, tested, and using only exported metrics."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ SPECIFIED = {
     "CurrencySyncFailed": "warning",
 }
 ALWAYS = {"Watchdog", "AliaportAbsent", "TargetAbsent"}
-"""What fires where Prometheus has no data at all."""
+"""The alerts that fire if Prometheus has no data at all."""
 
 _METRIC = re.compile(r"\b(?:(?:aliaport|node|pg|probe|prometheus|alertmanager|slo)[_:][\w:]+|up)\b")
 _STRING = re.compile(r'\\?"[^"]*"')
@@ -47,7 +47,7 @@ def test_promtool_accepts_the_configuration_and_the_rules() -> None:
 
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.name)
-def test_the_rules_do_as_their_tests_say(file: Path, tmp_path: Path) -> None:
+def test_the_rules_pass_their_promtool_tests(file: Path, tmp_path: Path) -> None:
     files = [file] if file.name == ABSENT else cut_down(file, tmp_path)
     done = promtool("test", "rules", *files)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -57,7 +57,7 @@ def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() 
     for rule in alerts():
         seen = {case.fires for case in cases() if case.alert == rule.name}
         wanted = {True} if rule.name == "Watchdog" else {True, False}
-        assert seen == wanted, f"{rule.name}: fires and stays silent are both to be tested"
+        assert seen == wanted, f"{rule.name}: test both that it fires and that it does not"
 
 
 def test_absent_data_is_tested_for_each_alert() -> None:
@@ -87,7 +87,7 @@ def test_an_alert_says_what_where_and_what_to_do(rule: Rule) -> None:
     notes = rule.text["annotations"]
     assert rule.text["labels"]["severity"] in ("critical", "warning", "info", "none")
     assert set(notes) == {"summary", "description", "runbook_url", "dashboard_url"}
-    assert len(notes["summary"]) < 110, "it is read on a phone"
+    assert len(notes["summary"]) < 110, "people read it on a phone"
     for value in re.findall(r"{{-? \$value([^}]*)}}", notes["summary"] + notes["description"]):
         assert re.search(r"humanize|toTime|printf", value), "a raw float says nothing"
     base, runbook = notes["runbook_url"].split("/user/")
@@ -112,7 +112,7 @@ def test_rules_use_only_metrics_that_are_listed() -> None:
         for query in re.findall(r'query "((?:[^"\\]|\\.)*)"', " ".join(map(str, texts[1:]))):
             plain = _STRING.sub('""', query.replace('\\"', '"'))
             used |= {_SUFFIX.sub("", name) for name in _METRIC.findall(plain)}
-        assert used <= known, f"{rule.name} uses {used - known}, which no list has"
+        assert used <= known, f"{rule.name} uses {used - known}, which is in no list"
 
 
 def test_latency_bounds_are_buckets() -> None:
@@ -127,7 +127,7 @@ def test_latency_bounds_are_buckets() -> None:
     assert bounds <= set(buckets), "a bound between two buckets cannot be measured"
 
 
-def test_the_objectives_are_as_their_generator_writes_them() -> None:
+def test_the_objectives_are_up_to_date_with_their_generator() -> None:
     source: dict[str, object] = {"__name__": "generate_slo", "__file__": ""}
     exec(compile((PROMETHEUS / "generate-slo").read_text(), "generate-slo", "exec"), source)
     page = source["page"]
@@ -137,7 +137,7 @@ def test_the_objectives_are_as_their_generator_writes_them() -> None:
 
 
 def test_alerts_can_leave_prometheus() -> None:
-    """Neither rules nor Alertmanager stood in the configuration of the specification."""
+    """Check the rules and Alertmanager in the configuration, which the specification's lacked."""
     configuration = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     assert configuration["rule_files"] == ["*.rules.yml"]
     (manager,) = configuration["alerting"]["alertmanagers"]
@@ -146,4 +146,4 @@ def test_alerts_can_leave_prometheus() -> None:
     jobs = {job["job_name"] for job in configuration["scrape_configs"]}
     for rule in rules():
         for job in re.findall(r'job="([^"]+)"', rule.text["expr"]):
-            assert job in jobs, f"{rule.name} asks for the job {job}, which is not scraped"
+            assert job in jobs, f"{rule.name} uses the job {job}, which is not scraped"

@@ -1,4 +1,4 @@
-"""Every command that only looks, and every query, is run against an installation that is ill."""
+"""Runs every command that only reads, and every query, against an unhealthy installation."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +19,9 @@ pytestmark = [
 
 AT_ONCE = 4
 PATIENCE = 60.0
-"""Seconds within which a query must have an answer: rates need several scrapes."""
+"""Seconds within which a query must have a result: rates need several scrapes."""
 NOT_HERE = {"probe_ssl_earliest_cert_expiry"}
-"""Blackbox exporter asks nothing by TLS here."""
+"""Blackbox exporter probes nothing over TLS here."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IllInstal
 
 
 def complaints(found: dict[str, Block], problem: Callable[[str], str]) -> list[str]:
-    """What `problem` says of each text, several at once; '' is nothing."""
+    """Return the problems that `problem` finds in the texts, several at once; '' means none."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         said = pool.map(problem, found)
     return [f"{block}\n{block.text}\n-> {text}" for block, text in zip(found.values(), said, strict=True) if text]  # fmt: skip
@@ -53,14 +53,14 @@ def test_each_command_works_and_shows_something(installation: IllInstallation) -
     assert not (said := complaints(commands, problem)), "\n\n".join(said)
 
 
-def test_each_query_has_an_answer(installation: IllInstallation) -> None:
+def test_each_query_has_a_result(installation: IllInstallation) -> None:
     def problem(query: str) -> str:
         names = {selector.name for selector in selectors(query)}
-        answer = installation.stack.prometheus.query(query)
-        if answer or filters(query) or names & NOT_HERE:
+        result = installation.stack.prometheus.query(query)
+        if result or filters(query) or names & NOT_HERE:
             return ""
         try:
-            wait_until(lambda: installation.stack.prometheus.query(query), "an answer", PATIENCE)
+            wait_until(lambda: installation.stack.prometheus.query(query), "a result", PATIENCE)
         except AssertionError as error:
             return str(error)
         return ""
@@ -71,23 +71,23 @@ def test_each_query_has_an_answer(installation: IllInstallation) -> None:
 
 
 def test_the_page_of_an_alert_is_where_its_link_leads(installation: IllInstallation) -> None:
-    """Prometheus serves the folder itself."""
+    """Check the link to the runbook, which Prometheus itself serves."""
     for alert in installation.stack.prometheus.alerts():
         status, text = fetch(alert["annotations"]["runbook_url"])
         assert status == 200, alert
         assert text.startswith(f"# {alert['labels']['alertname']}\n")
 
 
-def test_what_changes_something_works_where_no_container_is_needed(
+def test_commands_that_change_something_work_unless_they_need_a_container(
     installation: IllInstallation,
 ) -> None:
     environ = installation.environ | {
         "ALERT": "Watchdog",
         "DATABASE_URL": installation.stack.database.dsn(user="postgres"),
-        "PID": "0",  # nobody's, which PostgreSQL answers with a warning
+        "PID": "0",  # no session, for which PostgreSQL only warns
     }
     commands = [text for text in distinct("sh changes") if "docker" not in text]
-    # What is silenced first can be heard again afterwards.
+    # First add the silence that another command expires.
     commands.sort(key=lambda text: "silence add" not in text)
     assert len(commands) > 8
     for command in commands:

@@ -1,4 +1,4 @@
-"""Each alert has a runbook that says what the rule says, and uses only what there is."""
+"""Each alert has a runbook that matches its rule and uses only what exists."""
 
 import re
 import subprocess
@@ -37,7 +37,7 @@ def known_metrics() -> set[str]:
 KNOWN = known_metrics()
 
 
-def test_each_alert_has_a_runbook_and_nothing_else_has() -> None:
+def test_each_alert_has_a_runbook_and_there_are_no_others() -> None:
     assert set(PAGES) - {"README"} == set(ALERTS)
     others = {file.name for file in RUNBOOKS.iterdir()} - {f"{name}.md" for name in PAGES}
     assert not others
@@ -49,12 +49,12 @@ def test_it_has_its_parts(name: str) -> None:
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
     for heading in SECTIONS:
-        assert section(text, heading).strip(), f"nothing stands below {heading}"
-    assert len(text.splitlines()) <= 80, "it is read at night: be short"
+        assert section(text, heading).strip(), f"nothing is below {heading}"
+    assert len(text.splitlines()) <= 80, "people read it during an incident: be short"
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_its_rule_leads_to_it_and_it_to_the_dashboard(name: str) -> None:
+def test_the_rule_links_to_the_runbook_which_names_the_dashboard(name: str) -> None:
     annotations = ALERTS[name]["annotations"]
     assert annotations["runbook_url"].endswith(f"/user/runbooks/{name}.md")
     dashboard = annotations["dashboard_url"].rpartition("/")[2]
@@ -62,7 +62,7 @@ def test_its_rule_leads_to_it_and_it_to_the_dashboard(name: str) -> None:
 
 
 def said(seconds: float) -> str:
-    """A duration in the words of the runbooks."""
+    """Return a duration in the words of the runbooks."""
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size and seconds % size == 0:
             number = round(seconds / size)
@@ -71,13 +71,13 @@ def said(seconds: float) -> str:
 
 
 def spellings(limit: float) -> list[str]:
-    """As what a threshold may stand in a text."""
+    """Return the forms in which a text may write a threshold."""
     written = [f"{limit:g}", f"{limit * 100:g}%"]
     return [*written, said(limit)] if limit >= 3600 else written
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_its_meaning_has_the_figures_of_the_rule(name: str) -> None:
+def test_its_meaning_states_the_limits_of_the_rule(name: str) -> None:
     rule, meaning = ALERTS[name], section(PAGES[name], "Meaning").replace("\n", " ")
     for limit in thresholds(rule["expr"]):
         pattern = "|".join(map(re.escape, spellings(limit)))
@@ -135,7 +135,7 @@ def test_its_query_uses_only_known_metrics(block: Block) -> None:
             pattern = matchers["__name__"]
             assert any(re.fullmatch(pattern, name) for name in KNOWN), pattern
         else:
-            assert "job" in matchers, f"{selector} asks for everything"
+            assert "job" in matchers, f"{selector} selects everything"
 
 
 @pytest.mark.service
@@ -147,7 +147,7 @@ def test_the_shell_understands_its_commands(kind: str) -> None:
         assert done.returncode == 0, f"{block}: {done.stderr}"
 
 
-def test_what_changes_something_is_marked() -> None:
+def test_commands_that_change_something_are_marked() -> None:
     changing = re.compile(
         r"\bdocker\b|\brestart\b|\bkill -|pg_(cancel|terminate)_backend|ALTER|GRANT|DROP|DELETE|UPDATE"
         r"|backfill|silence (add|expire)|alert add|\brm\b|-X ?(POST|PUT|DELETE)|> ?\w+\.\w+"

@@ -1,4 +1,4 @@
-"""What the end-to-end test runs is what is shipped, but for its durations."""
+"""The end-to-end test runs what is shipped, except for durations."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the tests of `setup` stand on."""
+"""Fixtures for the tests of `setup`."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def server() -> Iterator[StandIn]:
 
 @pytest.fixture
 def elk(tmp_path: Path) -> Path:
-    """A copy of deploy/elk that a test may change."""
+    """Return a copy of deploy/elk that a test may change."""
     return Path(
         shutil.copytree(ELK, tmp_path / "elk", ignore=shutil.ignore_patterns("__pycache__"))
     )

@@ -1,4 +1,4 @@
-"""The options of Filebeat 9.5 that filebeat.yml may use, by section, as its reference names them."""
+"""The options of Filebeat 9.5 that filebeat.yml may use, by section, from its reference."""
 
 FILESTREAM = frozenset(
     """

@@ -1,8 +1,8 @@
-"""A model of Filebeat's filestream input: what it would read, and when, from files on a disk.
+"""A model of Filebeat's filestream input: what it reads from files on a disk, and when.
 
-Stricter than Filebeat in one way: no file stays open between two polls. What is renamed is found
-again by its identity; what is removed before it was read to the end is lost, as it is to Filebeat
-when its reader was closed.
+It is stricter than Filebeat in one way: no file stays open between two polls. It finds a renamed file
+again by its identity. A file removed before it was read to the end is lost, as for a Filebeat whose
+reader was closed.
 """
 
 import glob
@@ -21,7 +21,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass
 class State:
-    """How far a file was read, and the name under which it was last seen."""
+    """The read position of a file, and its last known name."""
 
     source: str
     offset: int = 0
@@ -48,11 +48,11 @@ class Filestream:
             self.states = {k: state for k, state in self.states.items() if state.source in present}
 
     def dump(self) -> str:
-        """The registry: give it to a new Filestream, and Filebeat was restarted."""
+        """Return the registry; a new Filestream with it acts as a restarted Filebeat."""
         return json.dumps({key: asdict(state) for key, state in self.states.items()})
 
     def poll(self) -> list[bytes]:
-        """Look at all files once and read each to its end: the new complete lines."""
+        """Read all files once to their ends and return the new complete lines."""
         lines: list[bytes] = []
         seen: set[str] = set()
         for path in self._paths():
@@ -92,7 +92,7 @@ class Filestream:
         return [line for line in complete.split(b"\n") if line]
 
     def _complete(self, path: str, content: gzip.GzipFile | BufferedReader, offset: int) -> bytes:
-        """All complete lines from the offset on, of a broken archive as many as can be had."""
+        """Return all complete lines from the offset on; as many as possible of a broken archive."""
         chunks: list[bytes] = []
         try:
             content.seek(offset)

@@ -1,4 +1,4 @@
-"""A model of an ingest node: the processors and conditions that our pipeline uses, and no others."""
+"""A model of an ingest node, limited to the processors and conditions that our pipeline uses."""
 
 import copy
 import re
@@ -16,11 +16,11 @@ CONDITIONS: dict[str, Callable[[Document, str | None], bool]] = {
         value(ctx, "event.action") == "log.unparsable"
     ),
 }
-"""What each condition means; Painless itself is not here, so a new one has to be added by hand."""
+"""The meaning of each condition. There is no Painless here, so add new ones by hand."""
 
 
 def value(document: Document, field: str) -> Any:
-    """A field by its dotted name; None when it is not there."""
+    """Return a field by its dotted name, or None if it does not exist."""
     here: Any = document
     for part in field.split("."):
         here = here.get(part) if isinstance(here, dict) else None
@@ -37,7 +37,7 @@ def put(document: Document, field: str, new: Any) -> None:
 
 
 def remove(document: Document, field: str) -> None:
-    """Take a field out; it may be missing."""
+    """Remove a field if it exists."""
     parent, _, last = field.rpartition(".")
     holder = value(document, parent) if parent else document
     if isinstance(holder, dict):
@@ -45,7 +45,7 @@ def remove(document: Document, field: str) -> None:
 
 
 def processed(pipeline: Document, document: Document, id_: str | None, now: str) -> Document:
-    """The document as the pipeline leaves it."""
+    """Return the document after the pipeline."""
     done = copy.deepcopy(document)
     known = {"_id": id_ or "", "_ingest.timestamp": now}
     for processor in pipeline["processors"]:
@@ -55,7 +55,7 @@ def processed(pipeline: Document, document: Document, id_: str | None, now: str)
         if kind == "remove":
             remove(done, step["field"])
             continue
-        assert kind == "set", f"the model knows no processor {kind}"
+        assert kind == "set", f"the model does not support the processor {kind}"
         if step.get("override") is False and value(done, step["field"]) is not None:
             continue
         if "copy_from" in step:

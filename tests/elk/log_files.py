@@ -1,4 +1,4 @@
-"""Log files as Aliaport writes them, made by hand: an opening line, then events."""
+"""Handmade log files in Aliaport's format: an opening line, then events."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def line(message: str, **fields: object) -> bytes:
-    """One line of a log file."""
+    """Return one line of a log file."""
     head = {
         "@timestamp": "2026-11-25T04:01:22.870123Z",
         "log.level": "info",
@@ -21,26 +21,26 @@ def line(message: str, **fields: object) -> bytes:
 
 
 def opening(padding: int = 1000) -> bytes:
-    """The line with which every file begins, longer than a fingerprint and like no other."""
+    """Return the first line of a file: unique, and longer than a fingerprint."""
     return line(
         "log.opened", **{"aliaport.file_id": uuid.uuid4().hex, "aliaport.padding": "." * padding}
     )
 
 
 def new_file(path: Path, *messages: str) -> Path:
-    """A file with its opening line and an event for each message."""
+    """Write a file with its opening line and an event for each message."""
     path.write_bytes(opening() + b"".join(map(line, messages)))
     return path
 
 
 def append(path: Path, *messages: str) -> None:
-    """More events at the end of a file."""
+    """Append an event for each message."""
     with path.open("ab") as file:
         file.writelines(map(line, messages))
 
 
 def compress(path: Path) -> Path:
-    """A rotated file in its compressed form, written under a hidden name first."""
+    """Compress a rotated file, first under a hidden name."""
     hidden = path.with_name(f".{path.name}.tmp")
     hidden.write_bytes(gzip.compress(path.read_bytes()))
     done = hidden.rename(f"{path}.gz")
@@ -49,6 +49,6 @@ def compress(path: Path) -> Path:
 
 
 def messages(lines: list[bytes]) -> list[str]:
-    """What the events among the lines are called."""
+    """Return the messages of the events among the lines."""
     found = [json.loads(raw)["message"] for raw in lines]
     return [message for message in found if message != "log.opened"]

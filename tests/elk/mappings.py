@@ -1,24 +1,24 @@
-"""What the mappings of a log line have to be: the registry of fields, said in Elasticsearch's words."""
+"""The required mappings of a log line: the registry of fields in Elasticsearch's terms."""
 
 from typing import Any
 
 from aliaport.logs.fields import ECS_FIELDS, LABELS, NUMBERS, OWN_FIELDS
 
 IGNORE_ABOVE = 1024
-"""The longest keyword that is searchable, as in the Elastic Common Schema; the text stays in _source."""
+"""The maximum length of a searchable keyword, as in the Elastic Common Schema; _source has the text."""
 
 UNSEARCHED = {"type": "keyword", "index": False, "doc_values": False}
-"""For what only makes a file's first line long: kept, if at all, but never searched."""
+"""For the padding of a file's first line: never searched, if it is kept at all."""
 
 
 def field(kind: str) -> dict[str, Any]:
-    """The mapping of one type of the registry; a list is mapped as what it holds."""
+    """Return the mapping of one type of the registry; a list has the mapping of its items."""
     kind = kind.removesuffix("[]")
     return {"type": kind, "ignore_above": IGNORE_ABOVE} if kind == "keyword" else {"type": kind}
 
 
 def properties() -> dict[str, Any]:
-    """All fields of the registry as nested properties."""
+    """Return all fields of the registry as nested properties."""
     root: dict[str, Any] = {}
     for name, kind in {**ECS_FIELDS, **OWN_FIELDS}.items():
         *parents, last = name.split(".")
@@ -30,7 +30,7 @@ def properties() -> dict[str, Any]:
 
 
 def dynamic_templates() -> list[dict[str, Any]]:
-    """What is in no table goes by its prefix, and any other text is a keyword."""
+    """Return the templates for unlisted fields: by prefix, and keyword for any other text."""
     return [
         {
             "numbers": {

@@ -1,4 +1,4 @@
-"""Runs of `setup`: in this process, or as a person starts it."""
+"""Runs `setup`: in this process, or as a user starts it."""
 
 import re
 import subprocess
@@ -17,12 +17,12 @@ class Done(commands.Done):
     """A run of `setup`."""
 
     def outcomes(self) -> set[str]:
-        """Return which outcomes were reported."""
+        """Return the reported outcomes."""
         return {re.split(r" {2,}", line)[0] for line in self.out.splitlines()}
 
     def problem(self) -> str:
-        """Return the one line that says what is wrong."""
-        assert self.err.startswith("setup: "), f"no problem told: {self.err!r}"
+        """Return the error message, which must be one line."""
+        assert self.err.startswith("setup: "), f"no problem was reported: {self.err!r}"
         assert self.err.count("\n") == 1, f"more than one line: {self.err}"
         return self.err
 
@@ -34,7 +34,7 @@ def run(elk: Path, *arguments: object) -> Done:
 
 
 def run_process(*arguments: object) -> Done:
-    """Run it in a process of its own, with no packages but the standard library."""
+    """Run it in a separate process, with only the standard library."""
     done = subprocess.run(
         [sys.executable, "-S", "-B", str(ELK / "setup"), *map(str, arguments)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""How Filebeat, as filebeat.yml sets it, makes a document of a line and hands it to `_bulk`."""
+"""Turns a line into a document and sends it to `_bulk`, as Filebeat does with filebeat.yml."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ import aiohttp
 
 
 def expanded(flat: dict[str, Any]) -> dict[str, Any]:
-    """`expand_keys`: dotted keys become objects."""
+    """Turn dotted keys into objects, as `expand_keys` does."""
     document: dict[str, Any] = {}
     for key, value in flat.items():
         *parents, last = key.split(".")
@@ -21,7 +21,7 @@ def expanded(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def action(line: bytes, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two lines of `_bulk` for one line of a file."""
+    """Return the two lines of `_bulk` for one line of a file."""
     target: dict[str, Any] = {"_index": f"logs-aliaport.{dataset}-default"}
     try:
         fields = json.loads(line)
@@ -41,15 +41,15 @@ def action(line: bytes, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 async def ship(lines: Iterable[bytes], dataset: str, url: str, key: str) -> Counter[int]:
-    """Post all lines at once; how many got which status."""
+    """Post all lines at once, and return the number of lines by status."""
     pairs = [part for line in lines for part in action(line, dataset)]
     body = "".join(json.dumps(part, ensure_ascii=False) + "\n" for part in pairs)
     headers = {"Authorization": f"ApiKey {key}", "Content-Type": "application/x-ndjson"}
     timeout = aiohttp.ClientTimeout(total=30)
     async with (
         aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-        session.post(f"{url}/_bulk", data=body.encode()) as answer,
+        session.post(f"{url}/_bulk", data=body.encode()) as response,
     ):
-        answer.raise_for_status()
-        items = (await answer.json())["items"]
+        response.raise_for_status()
+        items = (await response.json())["items"]
     return Counter(item["create"]["status"] for item in items)

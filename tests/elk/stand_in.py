@@ -1,8 +1,8 @@
 """A stand-in for Elasticsearch and Kibana: real HTTP on the loopback, as strict as `setup` needs it.
 
-It answers in the spelling of the real ones (defaults added, numbers as text, times of creation), and
+It responds in the format of the real ones (defaults added, numbers as text, creation times), and
 refuses what they refuse: unknown users, templates without their parts, streams without a template,
-a second document with the same id. It runs the pipeline by the model in `ingest` and knows no mapping.
+a second document with the same ID. It runs the pipeline with the model in `ingest` and ignores mappings.
 """
 
 import base64
@@ -31,30 +31,30 @@ KINDS = {
 
 
 def refused(status: int, kind: str, text: str) -> Reply:
-    """An error in the words of Elasticsearch."""
+    """Return an error in Elasticsearch's format."""
     return Reply.json({"error": {"type": kind, "reason": text}, "status": status}, status)
 
 
 def spelled(body: Any) -> Any:
-    """A stored object as the server gives it back."""
+    """Return a stored object as the server returns it."""
     if isinstance(body, dict):
-        told = {key: spelled(value) for key, value in body.items()}
-        if "data_retention" in told:
-            told |= {"enabled": True, "effective_retention": told["data_retention"]}
-            told["retention_determined_by"] = "data_stream_configuration"
-        if "limit" in told:
-            told["limit"] = str(told["limit"])
-        if "index_patterns" in told:
-            told["data_stream"] = {"hidden": False, "allow_custom_routing": False}
-            told["created_date_millis"] = 1764043200000
-        if "names" in told:
-            told["allow_restricted_indices"] = False
-        return told
+        shown = {key: spelled(value) for key, value in body.items()}
+        if "data_retention" in shown:
+            shown |= {"enabled": True, "effective_retention": shown["data_retention"]}
+            shown["retention_determined_by"] = "data_stream_configuration"
+        if "limit" in shown:
+            shown["limit"] = str(shown["limit"])
+        if "index_patterns" in shown:
+            shown["data_stream"] = {"hidden": False, "allow_custom_routing": False}
+            shown["created_date_millis"] = 1764043200000
+        if "names" in shown:
+            shown["allow_restricted_indices"] = False
+        return shown
     return [spelled(item) for item in body] if isinstance(body, list) else body
 
 
 class StandIn(stand_in.StandIn):
-    """`with StandIn() as server`: both servers under `server.url` and `server.kibana_url`."""
+    """Both servers: `with StandIn() as server`, at `server.url` and `server.kibana_url`."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.version = "9.5.1"
@@ -94,19 +94,19 @@ class StandIn(stand_in.StandIn):
         return f"{self.url}/kibana"
 
     def changes(self) -> list[str]:
-        """The requests that could have changed something."""
-        told = [f"{request.method} {request.target}" for request in self.requests]
-        return [entry for entry in told if not entry.startswith("GET ") and "_export" not in entry]
+        """Return the requests that could have changed something."""
+        sent = [f"{request.method} {request.target}" for request in self.requests]
+        return [entry for entry in sent if not entry.startswith("GET ") and "_export" not in entry]
 
     def reply_to(self, request: Request) -> Reply:
         if self.hanging:
             self._stopped.wait()
-        kind, _, told = request.headers.get("Authorization", "").partition(" ")
+        kind, _, secret = request.headers.get("Authorization", "").partition(" ")
         allowed = {
             "Basic": [f"{USER}:{PASSWORD}"],
             "ApiKey": [":".join(k) for k in self.keys.items()],
         }
-        if base64.b64decode(told or "").decode() not in allowed.get(kind, []):
+        if base64.b64decode(secret or "").decode() not in allowed.get(kind, []):
             return refused(401, "security_exception", "unable to authenticate user")
         path = request.url.path
         if self.forbidden and path.startswith(self.forbidden):
@@ -160,12 +160,12 @@ class StandIn(stand_in.StandIn):
         if name not in self.streams:
             return refused(404, "index_not_found_exception", f"no such index [{name}]")
         stream = self.streams[name]
-        told = {
+        shown = {
             "name": name,
             "lifecycle": spelled(stream["lifecycle"]),
             "failure_store": {"enabled": stream["failure_store"], "indices": []},
         }
-        return Reply.json({"data_streams": [told]})
+        return Reply.json({"data_streams": [shown]})
 
     def _put_stream(self, request: Request, name: str) -> Reply:
         path = self._template_of(name)

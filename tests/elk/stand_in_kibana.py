@@ -9,12 +9,12 @@ from tests.support.stand_in import Reply, Request
 
 
 class Kibana:
-    """Keeps saved objects; `answer` stands for what a real one says when it fails."""
+    """A store of saved objects; `failure`, if set, is the response to an import."""
 
     def __init__(self) -> None:
         self.version = "9.5.1"
         self.saved: dict[tuple[str, str], dict[str, Any]] = {}
-        self.answer: dict[str, Any] | None = None
+        self.failure: dict[str, Any] | None = None
 
     def status(self, request: Request) -> Reply:
         return Reply.json({"version": {"number": self.version}})
@@ -28,8 +28,8 @@ class Kibana:
     def import_objects(self, request: Request) -> Reply:
         if "kbn-xsrf" not in request.headers:
             return Reply.json({"message": "Request must contain a kbn-xsrf header"}, 400)
-        if self.answer is not None:
-            return Reply.json(self.answer)
+        if self.failure is not None:
+            return Reply.json(self.failure)
         objects = [json.loads(line) for line in _uploaded(request).splitlines() if line]
         known = {*self.saved, *((item["type"], item["id"]) for item in objects)}
         overwrite = parse_qs(request.url.query).get("overwrite") == ["true"]
@@ -47,12 +47,12 @@ class Kibana:
                 attributes = {**item["attributes"], "addedByKibana": ["something"]}
                 self.saved[item["type"], item["id"]] = {**item, "attributes": attributes}
         count = len(objects) - len(errors)
-        answer = {"success": not errors, "successCount": count, "warnings": []}
-        return Reply.json({**answer, **({"errors": errors} if errors else {})})
+        result = {"success": not errors, "successCount": count, "warnings": []}
+        return Reply.json({**result, **({"errors": errors} if errors else {})})
 
 
 def _uploaded(request: Request) -> bytes:
-    """Return the file that a form of type multipart/form-data holds."""
+    """Return the file in a form of type multipart/form-data."""
     head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n"
     form = BytesParser().parsebytes(head.encode() + request.body)
     (part,) = (node for node in form.walk() if not node.is_multipart())

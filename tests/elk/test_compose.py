@@ -1,4 +1,4 @@
-"""The compose file: what it names it declares, nothing is open to the world, no secret is in it."""
+"""The compose file declares what it names, publishes nothing to the world and contains no secret."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ LASTING = ("elasticsearch", "kibana", "filebeat")
 
 
 def volumes(service: str) -> dict[str, str]:
-    """What is mounted, by its place in the container."""
+    """Return the mounted volumes by their path in the container."""
     found = {}
     for mount in SERVICES[service].get("volumes", []):
         source, target = re.fullmatch(r"(\$\{[^}]*\}|[^:]+):([^:]+)(?::ro)?", mount).groups()  # type: ignore[union-attr]
@@ -47,7 +47,7 @@ def test_no_password_is_written_down_or_has_a_default() -> None:
             if "PASSWORD" in key or "ENCRYPTION" in key:
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", value), f"{name}: {key}"
     assert "ELASTIC_API_KEY" not in SERVICES["filebeat"].get("environment", {}), (
-        "the environment is told by `docker inspect`; the key belongs in a secret"
+        "`docker inspect` shows the environment; the key belongs in a secret"
     )
 
 
@@ -85,7 +85,7 @@ def test_e12_the_heap_is_half_of_the_memory() -> None:
 
 def test_e12_what_is_named_is_declared() -> None:
     sources = [source for name in SERVICES for source in volumes(name).values()]
-    # A volume that a variable may replace by a folder is named by the default.
+    # If a variable may replace a volume by a folder, the default names the volume.
     named = {re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", source) for source in sources if source[0] != "."}
     assert named == set(COMPOSE["volumes"])
     assert "elasticsearch_data" in named
@@ -108,7 +108,7 @@ def test_the_shells_get_their_variables_and_compose_does_not() -> None:
     for name, service in SERVICES.items():
         for script in service.get("command", []):
             assert not re.search(r"(?<!\$)\$[A-Za-z(]", script), (
-                f"{name}: a $ that compose would take"
+                f"{name}: a $ that compose would expand"
             )
 
 

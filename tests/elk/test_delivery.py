@@ -1,4 +1,4 @@
-"""Lines come to Elasticsearch at least once, and stand there once."""
+"""Lines reach Elasticsearch at least once, and are stored once."""
 
 import base64
 import json
@@ -17,15 +17,13 @@ STREAM = "logs-aliaport.audit-default"
 
 @pytest.fixture
 def key(server: StandIn, elk: Path, password: Path, tmp_path: Path) -> str:
-    """Filebeat's key for a stand-in that `setup` has prepared."""
+    """Return Filebeat's key for a stand-in that `setup` has prepared."""
     file = tmp_path / "filebeat-key"
     assert run_on(server, elk, password, "--create-filebeat-key", file).code == 0
     return base64.b64encode(file.read_bytes().strip()).decode()
 
 
-async def test_what_is_sent_twice_stands_there_once(
-    server: StandIn, key: str, tmp_path: Path
-) -> None:
+async def test_a_line_sent_twice_is_stored_once(server: StandIn, key: str, tmp_path: Path) -> None:
     log = new_file(tmp_path / "audit.log", "plugin.loaded", "plugin.rejected", "service.draining")
     lines = Filestream([tmp_path / "audit.log*"]).poll()
     assert len(lines) == 4
@@ -71,7 +69,7 @@ async def test_a_crash_before_the_registry_was_written_doubles_nothing(
     ]
 
 
-async def test_a_line_that_is_no_json_is_kept(server: StandIn, key: str, tmp_path: Path) -> None:
+async def test_a_line_that_is_not_json_is_kept(server: StandIn, key: str, tmp_path: Path) -> None:
     log = new_file(tmp_path / "audit.log")
     with log.open("ab") as file:
         file.write(b"Fatal Python error: Segmentation fault\n")

@@ -1,4 +1,4 @@
-"""The bodies for Elasticsearch: fields as in the registry, retention as promised, rights as few as can be."""
+"""The bodies for Elasticsearch: fields of the registry, promised retention, minimal privileges."""
 
 import json
 from fnmatch import fnmatchcase
@@ -57,20 +57,20 @@ def test_every_keyword_ends_somewhere_and_the_padding_is_not_searched() -> None:
     }
 
 
-def test_what_is_in_no_table_goes_by_its_prefix() -> None:
+def test_unlisted_fields_are_mapped_by_prefix() -> None:
     assert MAPPINGS["dynamic_templates"] == mappings.dynamic_templates()
-    # A label that looks like a date would otherwise become one, and the next label be refused.
+    # Otherwise a label that looks like a date becomes one, and the next label is rejected.
     assert MAPPINGS["date_detection"] is False
     assert MAPPINGS["numeric_detection"] is False
 
 
-def test_too_many_fields_cost_no_document() -> None:
+def test_too_many_fields_lose_no_document() -> None:
     limit = FIELDS["settings"]["index"]["mapping"]["total_fields"]
     assert limit["ignore_dynamic_beyond_limit"] == "true"
     assert int(limit["limit"]) > 2 * len({**ECS_FIELDS, **OWN_FIELDS})
 
 
-def test_what_is_shipped_with_a_line_clashes_with_no_field_of_a_line() -> None:
+def test_fields_added_by_shipping_do_not_clash_with_those_of_a_line() -> None:
     shipped = body("component_template/aliaport-shipping")["template"]["mappings"]["properties"]
     assert not leaves(shipped).keys() & leaves(MAPPINGS["properties"]).keys()
     assert {"event.ingested", "log.offset", "log.file.path"} <= leaves(shipped).keys()
@@ -124,7 +124,7 @@ def test_filebeat_may_write_its_four_streams_and_nothing_else() -> None:
     assert right == {"names": STREAMS, "privileges": ["auto_configure", "create_doc"]}
 
 
-def test_filebeats_key_has_the_rights_of_its_role() -> None:
+def test_filebeats_key_has_the_privileges_of_its_role() -> None:
     key = body("api_key/aliaport-filebeat")
     role = body("role/aliaport-filebeat")
     assert key["role_descriptors"] == {

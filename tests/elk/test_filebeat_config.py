@@ -1,7 +1,7 @@
-"""filebeat.yml: documented options only, and none of the faults of the first draft.
+"""filebeat.yml has only documented options, and none of the faults of the first draft.
 
-That draft is kept here as DRAFT: every check must find its fault in it, so that a check that finds
-nothing is noticed.
+DRAFT is that first draft: every check must find its fault there, so that a check that never finds
+anything is noticed.
 """
 
 import json
@@ -42,7 +42,7 @@ Config = dict[str, Any]
 
 
 def flat(node: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every option under its full dotted name; what `fields` holds is data, not options."""
+    """Yield every option under its full dotted name; `fields` holds data, not options."""
     for key, value in node.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and key != "fields":
@@ -82,7 +82,7 @@ def e1_the_input_is_filestream_with_an_id(config: Config) -> bool:
     return all(entry["type"] == "filestream" for entry in inputs(config)) and fixed
 
 
-def e2_lines_are_parsed_by_ndjson_and_their_own_time_wins(config: Config) -> bool:
+def e2_lines_are_parsed_by_ndjson_and_keep_their_own_time(config: Config) -> bool:
     wanted = {"target": "", "overwrite_keys": True, "expand_keys": True, "add_error_key": True}
     return all(
         wanted.items() <= ndjson(entry).items()
@@ -120,7 +120,7 @@ def e10_the_audit_file_has_a_stream_of_its_own(config: Config) -> bool:
 
 CHECKS = [
     e1_the_input_is_filestream_with_an_id,
-    e2_lines_are_parsed_by_ndjson_and_their_own_time_wins,
+    e2_lines_are_parsed_by_ndjson_and_keep_their_own_time,
     e3_the_index_is_named_in_full,
     e5_the_connection_is_secured_and_the_key_comes_from_outside,
     e9_rotated_files_are_read_too,
@@ -149,7 +149,7 @@ def test_every_option_is_documented_and_none_deprecated() -> None:
     assert undocumented(parsed(DRAFT)) >= {"filestream: json.add_error_key", "setup.kibana.host"}
 
 
-def test_the_ids_are_those_that_the_registries_of_all_installations_know() -> None:
+def test_the_input_ids_never_change() -> None:
     assert [entry["id"] for entry in inputs(OURS)] == [f"aliaport-{name}" for name in NAMES]
 
 
@@ -163,13 +163,13 @@ def test_an_input_reads_its_own_files_and_no_others(entry: Config) -> None:
 
 
 @pytest.mark.parametrize("entry", inputs(OURS), ids=lambda entry: entry["id"])
-def test_an_input_knows_its_files_by_their_first_bytes(entry: Config) -> None:
+def test_an_input_identifies_files_by_their_first_bytes(entry: Config) -> None:
     assert "file_identity.fingerprint" in entry
     assert entry["prospector.scanner.fingerprint.offset"] == 0
     assert entry["prospector.scanner.fingerprint.length"] == 1024
     assert entry["compression"] == "auto"
-    # Filebeat skips to an offset in a .gz file by reads of this size, and takes each for a full one.
-    # That is true of the default, which divides the 32 KiB window of gzip.
+    # Filebeat skips to an offset in a .gz file with reads of this size, and assumes that each is full.
+    # That is true for the default, which divides the 32 KiB window of gzip.
     assert "buffer_size" not in entry
 
 
@@ -182,7 +182,7 @@ def test_a_state_outlives_its_file(entry: Config) -> None:
     name = entry["id"].removeprefix("aliaport-")
     body = json.loads((ELK / f"elasticsearch/index_template/aliaport-{name}.json").read_text())
     kept = timedelta(days=int(body["template"]["lifecycle"]["data_retention"].removesuffix("d")))
-    assert ignored >= kept, "a file that is still to be kept would be passed over"
+    assert ignored >= kept, "Filebeat would skip a file that must still be kept"
     assert entry["clean_removed"] is False, (
         "compressing a file while Filebeat is down sends it again"
     )
@@ -207,7 +207,7 @@ def test_each_stream_has_its_template(entry: Config) -> None:
     assert any(fnmatchcase(index, pattern) for pattern in body["index_patterns"])
 
 
-def test_filebeat_adds_nothing_that_the_lines_say_themselves() -> None:
+def test_filebeat_adds_nothing_that_the_lines_already_have() -> None:
     assert "processors" not in OURS
     for entry in inputs(OURS):
         assert "processors" not in entry
@@ -225,5 +225,5 @@ def test_a_line_has_one_id_and_keeps_it() -> None:
         if step.get("set", {}).get("field") == "event.id"
     ]
     assert [processor["value"] for processor in restored] == ["{{{_id}}}"], (
-        "document_id takes event.id out of the document: the pipeline has to put it back"
+        "document_id removes event.id from the document: the pipeline must restore it"
     )

@@ -1,4 +1,4 @@
-"""The model of Filebeat's filestream input does on hand-made files what Filebeat documents."""
+"""The model of Filebeat's filestream input behaves as Filebeat documents, on handmade files."""
 
 import gzip
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ def on(log: Path, registry: str | None = None) -> Filestream:
     return Filestream([log.with_name("app.log*")], registry)
 
 
-def test_it_reads_once_and_goes_on_where_it_stopped(log: Path) -> None:
+def test_it_reads_each_line_once_and_continues_where_it_stopped(log: Path) -> None:
     filestream = on(log)
     assert messages(filestream.poll()) == ["one", "two"]
     assert filestream.poll() == []
@@ -57,7 +57,7 @@ def test_the_opening_line_is_long_enough(tmp_path: Path) -> None:
     assert messages(Filestream([log]).poll()) == ["plugin.loaded"]
 
 
-def test_a_renamed_file_stays_itself(log: Path) -> None:
+def test_a_renamed_file_is_recognized(log: Path) -> None:
     filestream = on(log)
     filestream.poll()
     append(log, "three")
@@ -67,7 +67,7 @@ def test_a_renamed_file_stays_itself(log: Path) -> None:
     assert filestream.poll() == []
 
 
-def test_a_compressed_file_goes_on_where_its_plain_form_was_left(log: Path) -> None:
+def test_a_compressed_file_continues_where_its_plain_form_stopped(log: Path) -> None:
     filestream = on(log)
     filestream.poll()
     append(log, "three")
@@ -111,12 +111,12 @@ def test_clean_removed_would_send_a_file_again_that_was_compressed_meanwhile(log
     assert Filestream(globs, before.dump(), clean_removed=False).poll() == []
 
 
-def test_a_lost_registry_sends_all_again(log: Path) -> None:
+def test_without_its_registry_it_sends_everything_again(log: Path) -> None:
     on(log).poll()
     assert messages(on(log).poll()) == ["one", "two"]
 
 
-def test_files_alike_in_their_first_bytes_are_taken_for_one(tmp_path: Path) -> None:
+def test_files_with_the_same_first_bytes_count_as_one(tmp_path: Path) -> None:
     first = opening()
     (tmp_path / "app.log").write_bytes(first + line("one"))
     (tmp_path / "app.log.1").write_bytes(first + line("two") + line("three"))
@@ -131,7 +131,7 @@ def test_files_that_differ_in_their_opening_line_are_two(tmp_path: Path) -> None
     assert messages(Filestream([tmp_path / "app.log*"]).poll()) == ["one", "two"]
 
 
-def test_truncation_is_seen(log: Path) -> None:
+def test_truncation_is_noticed(log: Path) -> None:
     filestream = on(log)
     filestream.poll()
     content = log.read_bytes()
@@ -166,7 +166,7 @@ def test_nothing_is_lost_or_doubled_while_files_are_rotated_and_compressed(log: 
 
 
 @pytest.mark.parametrize("keep", [10, 0.6])
-def test_a_broken_archive_is_told(tmp_path: Path, keep: float) -> None:
+def test_a_broken_archive_is_reported(tmp_path: Path, keep: float) -> None:
     new_file(tmp_path / "app.log", *(f"event-{n}" for n in range(2000)))
     archive = compress(tmp_path / "app.log")
     data = archive.read_bytes()

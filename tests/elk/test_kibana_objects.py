@@ -1,4 +1,4 @@
-"""The saved objects of Kibana: whole, with stable ids, and about fields that the lines have."""
+"""Kibana's saved objects are complete, have stable IDs, and use fields that the lines have."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def query(saved: dict[str, Any]) -> str:
     return source["query"]["query"]  # type: ignore[no-any-return]
 
 
-def test_the_ids_are_those_that_links_and_later_imports_name() -> None:
+def test_the_ids_never_change() -> None:
     assert len(BY_KEY) == len(OBJECTS), "an id twice"
     views = ("all", "app", "api", "error", "audit")
     searches = ("errors", "slow-requests", "probe-changes", "audit-trail")
@@ -83,7 +83,7 @@ def test_the_panels_lie_side_by_side_on_48_columns() -> None:
             for x in range(grid["x"], grid["x"] + grid["w"])
             for y in range(grid["y"], grid["y"] + grid["h"])
         }
-        assert not cells & taken, f"{panel['panelIndex']} lies on another panel"
+        assert not cells & taken, f"{panel['panelIndex']} overlaps another panel"
         assert grid["x"] + grid["w"] <= 48
         taken |= cells
     width, height = max(x for x, _ in taken) + 1, max(y for _, y in taken) + 1
@@ -116,7 +116,7 @@ def test_a_lens_draws_the_columns_that_it_has(saved: dict[str, Any]) -> None:
     assert layer["columnOrder"] == list(columns)
     assert [column["isBucketed"] for column in columns.values()] == sorted(
         (column["isBucketed"] for column in columns.values()), reverse=True
-    ), "buckets come before figures"
+    ), "buckets come before metrics"
     for column in columns.values():
         assert column["sourceField"] in {*FIELDS, "___records___"}
         if column["operationType"] == "terms":

@@ -1,4 +1,4 @@
-"""What the README of deploy/elk says is what is there."""
+"""The README of deploy/elk matches the files."""
 
 import json
 import re
@@ -27,14 +27,14 @@ def test_the_table_of_streams_is_that_of_the_templates() -> None:
         assert row in README, f"README.md has no line {row}"
 
 
-def test_its_options_of_setup_are_those_of_setup() -> None:
-    told = run(ELK, "--help").out
+def test_setup_has_the_options_in_the_readme() -> None:
+    shown = run(ELK, "--help").out
     command = README[README.index("deploy/elk/setup --elasticsearch") :].split("```")[0]
     for option in re.findall(r"--[a-z-]+", command):
-        assert option in told, f"setup has no {option}"
+        assert option in shown, f"setup has no {option}"
 
 
-def test_what_holds_a_secret_is_ignored_by_git() -> None:
+def test_files_with_secrets_are_ignored_by_git() -> None:
     ignored = (ELK / ".gitignore").read_text().split()
     for name in set(re.findall(r"deploy/elk/([\w-]+(?:\.crt)?)(?=[\s\\])", README)) - {"setup"}:
         assert name in ignored, f"{name} could be committed"

@@ -1,4 +1,4 @@
-"""The real writer under load and rotation, read by the model of Filebeat: each line once."""
+"""The model of Filebeat reads each line of the real writer once, under load and rotation."""
 
 import json
 import threading

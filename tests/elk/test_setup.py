@@ -1,4 +1,4 @@
-"""`setup` brings servers to what the files say, and tells what it did."""
+"""`setup` creates and updates the objects on the servers, and reports what it did."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def test_it_can_be_called_by_its_name() -> None:
     assert os.access(ELK / "setup", os.X_OK)
 
 
-def test_a_process_of_its_own_needs_no_packages_and_ends_with_the_right_code(
+def test_a_separate_process_needs_no_packages_and_exits_with_the_right_code(
     server: StandIn, password: Path
 ) -> None:
     done = run_process(*servers(server, password))
@@ -60,7 +60,7 @@ def test_the_first_run_creates_all_and_the_second_changes_nothing(
         ("role/aliaport-reader", ("applications",)),
     ],
 )
-def test_what_is_taken_out_of_a_file_is_a_change(
+def test_removing_something_from_a_file_is_a_change(
     server: StandIn, elk: Path, password: Path, file: str, keys: tuple[str, ...]
 ) -> None:
     run_on(server, elk, password)
@@ -76,7 +76,7 @@ def test_what_is_taken_out_of_a_file_is_a_change(
     assert run_on(server, elk, password).outcomes() == {"unchanged"}
 
 
-def test_another_retention_reaches_the_stream_that_is_there(
+def test_a_new_retention_reaches_the_existing_stream(
     server: StandIn, elk: Path, password: Path
 ) -> None:
     run_on(server, elk, password)
@@ -89,9 +89,7 @@ def test_another_retention_reaches_the_stream_that_is_there(
     assert server.streams["logs-aliaport.audit-default"]["lifecycle"]["data_retention"] == "120d"
 
 
-def test_new_mappings_come_into_force_by_a_rollover(
-    server: StandIn, elk: Path, password: Path
-) -> None:
+def test_new_mappings_apply_after_a_rollover(server: StandIn, elk: Path, password: Path) -> None:
     run_on(server, elk, password)
     path = elk / "elasticsearch/component_template/aliaport-fields.json"
     path.write_text(path.read_text().replace('"limit": "500"', '"limit": 600'))
@@ -99,7 +97,7 @@ def test_new_mappings_come_into_force_by_a_rollover(
     assert {stream["rollovers"] for stream in server.streams.values()} == {1}
 
 
-def test_a_lost_alias_comes_back(server: StandIn, elk: Path, password: Path) -> None:
+def test_a_lost_alias_is_restored(server: StandIn, elk: Path, password: Path) -> None:
     run_on(server, elk, password)
     server.streams["logs-aliaport.api-default"]["aliases"].clear()
     done = run_on(server, elk, password)
@@ -107,7 +105,7 @@ def test_a_lost_alias_comes_back(server: StandIn, elk: Path, password: Path) -> 
     assert list(server.streams["logs-aliaport.api-default"]["aliases"]) == ["aliaport-api"]
 
 
-def test_a_stream_that_filebeat_made_before_setup_is_put_right(
+def test_a_stream_that_filebeat_created_before_setup_is_corrected(
     server: StandIn, elk: Path, password: Path
 ) -> None:
     stream = {"lifecycle": {}, "aliases": {}, "failure_store": False, "rollovers": 0}
@@ -144,7 +142,7 @@ def test_a_dry_run_changes_nothing(
     assert not key.exists()
 
 
-def test_filebeats_key_goes_into_a_file_of_its_owner_only(
+def test_only_the_owner_can_read_the_file_with_filebeats_key(
     server: StandIn, elk: Path, password: Path, tmp_path: Path
 ) -> None:
     key = tmp_path / "key"
@@ -159,7 +157,7 @@ def test_filebeats_key_goes_into_a_file_of_its_owner_only(
 
 
 @pytest.mark.parametrize("encoded", [False, True])
-def test_an_api_key_is_enough_for_all_but_a_key(
+def test_an_api_key_is_enough_for_everything_except_creating_a_key(
     server: StandIn, elk: Path, tmp_path: Path, encoded: bool
 ) -> None:
     file = tmp_path / "admin"

@@ -1,4 +1,4 @@
-"""What `setup` says when it cannot go on: one line, the right exit code, and nothing half done."""
+"""If `setup` fails, it prints one line, exits with the right code and leaves nothing half done."""
 
 import shutil
 import socket
@@ -35,7 +35,7 @@ def test_a_wrong_password(server: StandIn, elk: Path, password: Path) -> None:
     assert "check the user, the password or the API key" in done.err
 
 
-def test_a_user_who_may_not(server: StandIn, elk: Path, password: Path) -> None:
+def test_a_user_without_privileges(server: StandIn, elk: Path, password: Path) -> None:
     server.forbidden = "/_index_template"
     done = run_on(server, elk, password)
     assert done.code == 1
@@ -61,24 +61,24 @@ def test_a_hanging_server(server: StandIn, elk: Path, password: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("9.2.9", "upgrade it to 9.3 or later"), ("", "reports no version")]
+    ("version", "message"), [("9.2.9", "upgrade it to 9.3 or later"), ("", "reports no version")]
 )
 def test_a_wrong_version(
-    server: StandIn, elk: Path, password: Path, version: str, told: str
+    server: StandIn, elk: Path, password: Path, version: str, message: str
 ) -> None:
     server.version = version
     done = run_on(server, elk, password)
     assert done.code == 1
-    assert told in done.problem()
+    assert message in done.problem()
     server.version, server.kibana.version = "9.5.1", version
     done = run_on(server, elk, password)
     assert "Kibana at" in done.problem()
-    assert told in done.err
+    assert message in done.err
     assert server.changes() == []
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("response", "message"),
     [
         ({"success": False, "successCount": 12}, "did not import the saved objects"),
         (
@@ -92,13 +92,13 @@ def test_a_wrong_version(
         ({"success": True, "successCount": 3}, "imported 3 of 13 saved objects"),
     ],
 )
-def test_kibana_says_200_and_yet_did_not_import(
-    server: StandIn, elk: Path, password: Path, answer: dict[str, object], told: str
+def test_kibana_returns_200_but_did_not_import(
+    server: StandIn, elk: Path, password: Path, response: dict[str, object], message: str
 ) -> None:
-    server.kibana.answer = answer
+    server.kibana.failure = response
     done = run_on(server, elk, password)
     assert done.code == 1
-    assert told in done.problem()
+    assert message in done.problem()
     assert "dashboard/aliaport" not in done.out
 
 
@@ -114,7 +114,7 @@ def test_a_dashboard_whose_reference_is_missing(server: StandIn, elk: Path, pass
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--elasticsearch", "http://elastic:never-show-this@127.0.0.1"), "do not put a password"),
         (("--elasticsearch", "127.0.0.1:9200"), "write the address as https://host:port"),
@@ -128,11 +128,11 @@ def test_a_dashboard_whose_reference_is_missing(server: StandIn, elk: Path, pass
     ],
 )
 def test_a_wrong_command(
-    server: StandIn, elk: Path, password: Path, arguments: tuple[str, str], told: str
+    server: StandIn, elk: Path, password: Path, arguments: tuple[str, str], message: str
 ) -> None:
     done = run_on(server, elk, password, *arguments)
     assert done.code == 2
-    assert told in done.problem()
+    assert message in done.problem()
     assert server.requests == []
 
 

@@ -1,4 +1,4 @@
-"""The bodies against the types of Elasticsearch's own client: the compiler knows every key."""
+"""Checks the bodies against the types of Elasticsearch's own client: the compiler knows every key."""
 
 import copy
 import json
@@ -36,12 +36,12 @@ FILES = sorted(BODIES.glob("*/*.json"))
 
 
 def literal(file: Path, body: dict[str, Any]) -> str:
-    """A TypeScript file that holds the body as a literal of its request's type."""
+    """Return a TypeScript file that holds the body as a literal of its request's type."""
     request, name = TYPES[file.parent.name]
-    told = {**({name: file.stem} if name else {}), **body}
+    full = {**({name: file.stem} if name else {}), **body}
     return (
         'import type { estypes } from "@elastic/elasticsearch";\n'
-        f"export const body: estypes.{request} = {json.dumps(told, indent=2)};\n"
+        f"export const body: estypes.{request} = {json.dumps(full, indent=2)};\n"
     )
 
 
@@ -74,5 +74,5 @@ def test_a_wrong_key_in_any_body_is_noticed(tmp_path: Path) -> None:
     }
     found = compiled(tmp_path, HERE / "node_modules", sources)
     assert found.keys() == sources.keys()
-    for where, told in found.items():
-        assert "may only specify known properties" in told[0], f"{where}: {told}"
+    for where, errors in found.items():
+        assert "may only specify known properties" in errors[0], f"{where}: {errors}"

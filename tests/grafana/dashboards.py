@@ -1,4 +1,4 @@
-"""What the files of deploy/grafana/dashboards hold, for tests to ask about."""
+"""The contents of deploy/grafana/dashboards, for tests."""
 
 import json
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ VARIABLES = {
     "$job": ".+",
     "$instance": ".+",
 }
-"""As Grafana fills them in for an hour of Prometheus' scrapes every 15 seconds, with all chosen."""
+"""The values that Grafana fills in for an hour of scrapes every 15 seconds, with all chosen."""
 
 
 def dashboards() -> dict[str, Json]:
-    """All of them, by their uid's file name."""
+    """Return all dashboards by their file name, which is the uid."""
     files = sorted((GRAFANA / "dashboards").glob("*.json"))
     return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def panels(dashboard: Json) -> Iterator[Json]:
-    """Those that show something, wherever they stand."""
+    """Yield the panels that show something, also those inside rows."""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
             yield from panel.get("panels", [])
@@ -34,26 +34,26 @@ def panels(dashboard: Json) -> Iterator[Json]:
 
 
 def targets(dashboard: Json) -> Iterator[tuple[Json, Json]]:
-    """Each panel with each of its queries."""
+    """Yield each panel with each of its queries."""
     for panel in panels(dashboard):
         for target in panel.get("targets", []):
             yield panel, target
 
 
 def substituted(expr: str, values: dict[str, str] = VARIABLES) -> str:
-    """The expression as Prometheus gets it."""
+    """Return the expression as Prometheus gets it."""
     for name in sorted(values, key=len, reverse=True):
         expr = expr.replace(name, values[name]).replace(f"${{{name[1:]}}}", values[name])
     return expr
 
 
 def queries(dashboard: Json) -> list[tuple[str, str]]:
-    """The title of each panel with each expression that Prometheus would get for it."""
+    """Return the title of each panel with each expression that Prometheus would get for it."""
     return [(panel["title"], substituted(target["expr"])) for panel, target in targets(dashboard)]
 
 
 def surroundings(dashboard: Json) -> list[tuple[str, str]]:
-    """The same for annotations."""
+    """Return the name and expression of each annotation."""
     return [
         (mark["name"], substituted(mark["target"]["expr"]))
         for mark in dashboard["annotations"]["list"]
@@ -62,6 +62,6 @@ def surroundings(dashboard: Json) -> list[tuple[str, str]]:
 
 
 def variable(dashboard: Json, name: str) -> Json | None:
-    """One of its variables."""
+    """Return one of its variables."""
     found = [entry for entry in dashboard["templating"]["list"] if entry["name"] == name]
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Which metrics there are, by the project's own lists and rules."""
+"""The known metrics, from the project's own lists and rules."""
 
 import functools
 import re
@@ -12,7 +12,7 @@ ALWAYS = frozenset({"job", "instance"})
 
 @functools.cache
 def own() -> dict[str, dict[str, Any]]:
-    """Aliaport's, by name, histograms by the names of their parts; each with its labels."""
+    """Return Aliaport's metrics with their labels, by name; histograms by the names of their parts."""
     found: dict[str, dict[str, Any]] = {}
     for name, metric in metric_lists.own_series().items():
         histogram = metric["type"] == "histogram"
@@ -24,18 +24,18 @@ def own() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def third_party() -> set[str]:
-    """Those of other programs: what rules use, and what only dashboards do."""
+    """Return the metrics of other programs that rules or dashboards use."""
     return {*metric_lists.third_party(), *metric_lists.third_party(metric_lists.DASHBOARDS_ONLY)}
 
 
 def rules() -> list[dict[str, Any]]:
-    """Every rule of Prometheus."""
+    """Return every rule of Prometheus."""
     return [rule.text for rule in shipped_rules.rules()]
 
 
 @functools.cache
 def recorded() -> dict[str, frozenset[str]]:
-    """What rules record, with its labels."""
+    """Return the series that rules record, with their labels."""
     found: dict[str, frozenset[str]] = {}
     for rule in rules():
         if name := rule.get("record"):
@@ -46,7 +46,7 @@ def recorded() -> dict[str, frozenset[str]]:
 
 
 def alerts() -> dict[str, str]:
-    """Every alert with the uid of the dashboard that its notification leads to."""
+    """Return every alert with the uid of the dashboard that its notification links to."""
     return {
         rule["alert"]: rule["annotations"]["dashboard_url"].rpartition("/")[2]
         for rule in rules()

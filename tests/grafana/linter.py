@@ -1,6 +1,7 @@
-"""The seventeen rules of Grafana's dashboard-linter, which is a Go program and not to be had here.
+"""The seventeen rules of Grafana's dashboard-linter, a Go program that is not available here.
 
-Written from what they check, and in places stricter: it looks at four kinds of panels, this at all.
+Written from the description of the rules, and partly stricter: the linter checks four panel types,
+this checks all.
 """
 
 import re
@@ -15,13 +16,13 @@ UNITS = {
     *("none", "string", "short", "percent", "percentunit", "bytes", "s", "dtdurations"),
     *("reqps", "ops", "dateTimeFromNow", "dateTimeAsLocalNoDateIfToday"),
 }
-"""Of the units that Grafana knows, the ones in use here."""
+"""The units of Grafana that are in use here."""
 
 EXEMPT = {
     "job": {
         "ALERTS": "an alert concerns the service, whatever its job",
         "ALERTS_FOR_STATE": "an alert concerns the service, whatever its job",
-        "slo:objective:ratio": "a promise is of no job",
+        "slo:objective:ratio": "an objective has no job",
     },
     "instance": {
         "ALERTS": "an alert concerns the service, whatever its instance",
@@ -30,17 +31,17 @@ EXEMPT = {
     },
 }
 OUTSIDE = "probe_success"
-"""Its job is blackbox exporter's and its instance an address: on the dashboards of the service
-there is nothing of them to choose."""
+"""Its job belongs to blackbox exporter and its instance is an address: the dashboards of the service
+have no variables for them."""
 
 DATA_SOURCES = {"$datasource", "${datasource}"}
 RATE_INTERVAL = "123456789s"
 FUNCTIONS = {"label_names", "label_values", "metrics", "query_result"}
-Told = Iterator[str]
+Problems = Iterator[str]
 
 
 def read(expr: str) -> promql.Expr | None:
-    """The tree, or None: that it cannot be read is another rule's to say."""
+    """Return the tree, or None if the expression is invalid, which another rule reports."""
     try:
         return tree.parsed(substituted(expr, {**VARIABLES, "$__rate_interval": RATE_INTERVAL}))
     except ValueError:
@@ -48,11 +49,11 @@ def read(expr: str) -> promql.Expr | None:
 
 
 def source_of(thing: Json) -> object:
-    """The uid of a data source."""
+    """Return the uid of a data source."""
     return (thing.get("datasource") or {}).get("uid")
 
 
-def template_datasource(dashboard: Json) -> Told:
+def template_datasource(dashboard: Json) -> Problems:
     found = [entry for entry in dashboard["templating"]["list"] if entry["type"] == "datasource"]
     if [entry["query"] for entry in found] != ["prometheus"]:
         yield "there must be one variable for the data source, of Prometheus"
@@ -63,7 +64,7 @@ def template_datasource(dashboard: Json) -> Told:
             yield f"the data source is labelled {entry['label']}"
 
 
-def template(dashboard: Json, name: str) -> Told:
+def template(dashboard: Json, name: str) -> Problems:
     found = variable(dashboard, name)
     if found is None:
         yield f"there is no variable {name}"
@@ -76,49 +77,49 @@ def template(dashboard: Json, name: str) -> Told:
         yield f"the variable {name} has a fixed data source"
 
 
-def template_label_promql(dashboard: Json) -> Told:
+def template_label_promql(dashboard: Json) -> Problems:
     for entry in dashboard["templating"]["list"]:
         if entry["type"] != "query":
             continue
-        asked = re.fullmatch(r"(\w+)\((?:(.+), *)?(\w+)\)", entry["query"])
-        if asked is None or asked[1] not in FUNCTIONS:
+        call = re.fullmatch(r"(\w+)\((?:(.+), *)?(\w+)\)", entry["query"])
+        if call is None or call[1] not in FUNCTIONS:
             yield f"the variable {entry['name']} has no such query: {entry['query']}"
-        elif asked[2] and read(asked[2]) is None:
-            yield f"the variable {entry['name']} has bad PromQL: {asked[2]}"
+        elif call[2] and read(call[2]) is None:
+            yield f"the variable {entry['name']} has bad PromQL: {call[2]}"
 
 
-def template_on_time_change_reload(dashboard: Json) -> Told:
+def template_on_time_change_reload(dashboard: Json) -> Problems:
     for entry in dashboard["templating"]["list"]:
         if entry["type"] == "query" and entry.get("refresh") != 2:
-            yield f"the variable {entry['name']} is not read anew when the time changes"
+            yield f"the variable {entry['name']} is not reloaded when the time changes"
 
 
-def panel_datasource(dashboard: Json) -> Told:
+def panel_datasource(dashboard: Json) -> Problems:
     for panel in panels(dashboard):
         if source_of(panel) not in DATA_SOURCES:
             yield f"{panel['title']} has a fixed data source"
 
 
-def panel_title_description(dashboard: Json) -> Told:
+def panel_title_description(dashboard: Json) -> Problems:
     for panel in panels(dashboard):
         if not panel.get("title") or not panel.get("description"):
             yield f"panel {panel['id']} has no title or no description"
 
 
-def panel_units(dashboard: Json) -> Told:
+def panel_units(dashboard: Json) -> Problems:
     for panel in panels(dashboard):
         unit = panel["fieldConfig"]["defaults"].get("unit")
         if unit not in UNITS:
             yield f"{panel['title']} has the unit {unit}"
 
 
-def panel_no_targets(dashboard: Json) -> Told:
+def panel_no_targets(dashboard: Json) -> Problems:
     for panel in panels(dashboard):
         if not panel.get("targets"):
-            yield f"{panel['title']} asks nothing"
+            yield f"{panel['title']} has no query"
 
 
-def target_promql(dashboard: Json) -> Told:
+def target_promql(dashboard: Json) -> Problems:
     for panel, target in targets(dashboard):
         try:
             tree.parsed(substituted(target["expr"]))
@@ -126,20 +127,20 @@ def target_promql(dashboard: Json) -> Told:
             yield f"{panel['title']}: {problem}: {target['expr']}"
 
 
-def target_logql(dashboard: Json) -> Told:
-    """No Loki is part of this: a query of its language is a mistake."""
+def target_logql(dashboard: Json) -> Problems:
+    """Report queries in other languages than PromQL: no Loki is used here."""
     for panel, target in targets(dashboard):
         if (target.get("datasource") or {}).get("type") != "prometheus":
             yield f"{panel['title']} does not ask Prometheus"
 
 
-def target_logql_auto(dashboard: Json) -> Told:
+def target_logql_auto(dashboard: Json) -> Problems:
     for panel, target in targets(dashboard):
         if "$__auto" in target["expr"]:
             yield f"{panel['title']}: $__auto is Loki's, use $__rate_interval"
 
 
-def target_rate_interval(dashboard: Json) -> Told:
+def target_rate_interval(dashboard: Json) -> Problems:
     magic = promql.parse_duration(RATE_INTERVAL)
     for panel, target in targets(dashboard):
         root = read(target["expr"])
@@ -153,7 +154,7 @@ def target_rate_interval(dashboard: Json) -> Told:
                 yield f"{panel['title']}: {call.func.name} without $__rate_interval"
 
 
-def target_label(dashboard: Json, label: str) -> Told:
+def target_label(dashboard: Json, label: str) -> Problems:
     for panel, target in targets(dashboard):
         if read(target["expr"]) is None:
             continue
@@ -174,7 +175,7 @@ def target_label(dashboard: Json, label: str) -> Told:
                 yield f'{panel["title"]}: {name} has no {label}=~"${label}"'
 
 
-def target_counter_agg(dashboard: Json) -> Told:
+def target_counter_agg(dashboard: Json) -> Problems:
     for panel, target in targets(dashboard):
         root = read(target["expr"])
         for node, above in tree.walked(root) if root else ():
@@ -188,15 +189,15 @@ def target_counter_agg(dashboard: Json) -> Told:
                 "irate",
                 "increase",
             ):
-                yield f"{panel['title']}: the counter {node.name} is shown as it stands"
+                yield f"{panel['title']}: the counter {node.name} is shown without rate or increase"
 
 
-def uneditable(dashboard: Json) -> Told:
+def uneditable(dashboard: Json) -> Problems:
     if dashboard.get("editable", True):
         yield "it can be edited"
 
 
-RULES: dict[str, Callable[[Json], Told]] = {
+RULES: dict[str, Callable[[Json], Problems]] = {
     "template-datasource-rule": template_datasource,
     "template-job-rule": lambda dashboard: template(dashboard, "job"),
     "template-instance-rule": lambda dashboard: template(dashboard, "instance"),

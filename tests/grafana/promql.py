@@ -1,4 +1,4 @@
-"""What an expression asks for, read from its syntax tree."""
+"""Reads the selectors and matchers of an expression from its syntax tree."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ Path = tuple[promql.Expr, ...]
 
 
 def parsed(expr: str) -> promql.Expr:
-    """The tree; ValueError says what is wrong with the expression."""
+    """Return the tree. Raises ValueError if the expression is invalid."""
     return promql.parse(expr)
 
 
 def children(node: promql.Expr) -> list[promql.Expr]:
-    """The expressions right below one."""
+    """Return the expressions directly below a node."""
     match node:
         case promql.BinaryExpr():
             return [node.lhs, node.rhs]
@@ -31,19 +31,19 @@ def children(node: promql.Expr) -> list[promql.Expr]:
 
 
 def walked(node: promql.Expr, above: Path = ()) -> Iterator[tuple[promql.Expr, Path]]:
-    """Every expression in it, with those that it stands in, the outermost first."""
+    """Yield every expression in a node with its ancestors, the outermost first."""
     yield node, above
     for child in children(node):
         yield from walked(child, (*above, node))
 
 
 def selectors(expr: str) -> Iterator[tuple[promql.VectorSelector, Path]]:
-    """Every choice of series, with what is done to it."""
+    """Yield every selector with its ancestors."""
     for node, above in walked(parsed(expr)):
         if isinstance(node, promql.VectorSelector):
             yield node, above
 
 
 def matchers(selector: promql.VectorSelector) -> list[tuple[str, promql.MatchOp, str]]:
-    """What a selector demands of labels."""
+    """Return the label matchers of a selector."""
     return [(matcher.name, matcher.op, matcher.value) for matcher in selector.matchers.matchers]

@@ -1,11 +1,11 @@
-"""Which labels the answers of an expression can have, as far as its metrics are our own."""
+"""The labels that the results of an expression can have, as far as its metrics are our own."""
 
 import promql_parser as promql
 
 from tests.grafana import known_metrics
 
 Labels = frozenset[str] | None
-"""None: anything, since the series are those of another program."""
+"""None: any labels, because the series belong to another program."""
 
 KEEPS = {"topk", "bottomk"}
 
@@ -15,21 +15,21 @@ class NoSuchLabel(Exception):
 
 
 def of_selector(name: str) -> Labels:
-    """The labels of a metric's series."""
+    """Return the labels of a metric's series."""
     if name in known_metrics.own():
         return frozenset(known_metrics.own()[name]["labels"])
     return known_metrics.recorded().get(name)
 
 
 def checked(named: list[str], labels: Labels) -> frozenset[str]:
-    """The labels named, which must be among those there are."""
+    """Return the named labels. Raises NoSuchLabel if one of them does not exist."""
     if labels is not None and (wrong := set(named) - labels):
         raise NoSuchLabel(f"{', '.join(sorted(wrong))} of {', '.join(sorted(labels))}")
     return frozenset(named)
 
 
 def result_labels(node: promql.Expr) -> Labels:
-    """The labels of an expression's answers."""
+    """Return the labels of an expression's results."""
     match node:
         case promql.VectorSelector():
             labels = of_selector(node.name or "")
@@ -49,7 +49,7 @@ def result_labels(node: promql.Expr) -> Labels:
 
 
 def of_aggregate(node: promql.AggregateExpr) -> Labels:
-    """By what it was summed."""
+    """Return the labels that an aggregation keeps."""
     labels = result_labels(node.expr)
     if node.modifier is None:
         return labels if str(node.op) in KEEPS else frozenset()
@@ -59,7 +59,7 @@ def of_aggregate(node: promql.AggregateExpr) -> Labels:
 
 
 def of_call(node: promql.Call) -> Labels:
-    """Functions keep the labels of their series; a quantile is one of all its buckets."""
+    """Return the labels of a function's result: those of its series; a quantile has no `le`."""
     if node.func.name in ("scalar", "time", "vector"):
         for argument in node.args:
             result_labels(argument)
@@ -73,7 +73,7 @@ def of_call(node: promql.Call) -> Labels:
 
 
 def is_scalar(node: promql.Expr) -> bool:
-    """Whether it is one number and no series."""
+    """Return whether the expression is a single number instead of series."""
     match node:
         case promql.NumberLiteral():
             return True
@@ -87,7 +87,7 @@ def is_scalar(node: promql.Expr) -> bool:
 
 
 def of_pair(node: promql.BinaryExpr) -> Labels:
-    """Those of the left side, of the right one, or of both as far as they were matched."""
+    """Return the labels of the left side, the right side, or both as far as they match."""
     left, right = result_labels(node.lhs), result_labels(node.rhs)
     if is_scalar(node.lhs) or is_scalar(node.rhs):
         return right if is_scalar(node.lhs) else left

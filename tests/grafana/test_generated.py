@@ -1,4 +1,4 @@
-"""The files of deploy/grafana/dashboards are what the generator writes, whenever and wherever."""
+"""The files of deploy/grafana/dashboards are exactly what the generator writes, on any machine."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.service
 
 
 def generated(folder: Path, *options: str, seed: str = "0") -> dict[str, str]:
-    """What the generator writes, by the file's name."""
+    """Return the files that the generator writes, by name."""
     subprocess.run(
         [sys.executable, "-B", GRAFANA / "generate", "--into", folder, *options],
         check=True,
@@ -25,7 +25,7 @@ def generated(folder: Path, *options: str, seed: str = "0") -> dict[str, str]:
 
 
 def drifted(folder: Path, written: dict[str, str]) -> list[str]:
-    """Files that differ from what was written, or that only one side has."""
+    """Return the files that differ or exist on one side only."""
     there = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*")}
     return sorted(
         name for name in there.keys() | written.keys() if there.get(name) != written.get(name)
@@ -52,7 +52,7 @@ def test_it_writes_the_same_each_time(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_what_is_no_dashboard_any_more_goes(tmp_path: Path) -> None:
+def test_files_of_removed_dashboards_are_deleted(tmp_path: Path) -> None:
     (tmp_path / "aliaport-old.json").write_text("{}")
     (tmp_path / "someone-elses.json").write_text("{}")
     assert generated(tmp_path).keys() - {"someone-elses.json"} == {
@@ -60,7 +60,7 @@ def test_what_is_no_dashboard_any_more_goes(tmp_path: Path) -> None:
     }
 
 
-def test_links_lead_where_it_was_told(tmp_path: Path) -> None:
+def test_links_use_the_given_address(tmp_path: Path) -> None:
     address = "https://prometheus.example.org"
     for name, text in generated(tmp_path, "--prometheus", f"{address}/").items():
         found = variable(json.loads(text), "prometheus")

@@ -1,4 +1,4 @@
-"""At three in the morning one thing leads to the next: alert, dashboard, panel, runbook."""
+"""On call, one thing leads to the next: alert, dashboard, panel, runbook."""
 
 import re
 
@@ -11,7 +11,7 @@ RUNBOOK = re.compile(r"\$\{prometheus:raw\}/user/runbooks/(\w+)\.md")
 
 
 def linked(uid: str) -> set[str]:
-    """The alerts whose runbooks panels of a dashboard lead to."""
+    """Return the alerts whose runbooks the panels of a dashboard link to."""
     return {
         found[1]
         for panel in panels(dashboards()[uid])
@@ -20,7 +20,7 @@ def linked(uid: str) -> set[str]:
     }
 
 
-def test_every_dashboard_that_an_alert_leads_to_is_there() -> None:
+def test_every_dashboard_that_an_alert_links_to_exists() -> None:
     assert set(alerts().values()) == dashboards().keys()
 
 
@@ -41,8 +41,10 @@ def test_dashboards_lead_to_each_other_and_to_runbooks(uid: str) -> None:
     assert "aliaport" in dashboard["tags"]
     others, runbooks, _ = dashboard["links"]
     assert (others["type"], others["tags"]) == ("dashboards", ["aliaport"])
-    assert others["keepTime"], "the time chosen gets lost on the way"
-    assert others["includeVars"], "so does the data source, which is the environment"
+    assert others["keepTime"], "the chosen time would be lost on the way"
+    assert others["includeVars"], (
+        "the data source, which is the environment, would be lost on the way"
+    )
     assert runbooks["url"] == "${prometheus:raw}/user/runbooks/"
 
 
@@ -53,7 +55,7 @@ def test_every_description_asks_a_question(uid: str) -> None:
         assert panel["description"].endswith((".", "?")), panel["title"]
 
 
-def test_the_alerts_of_the_list_lead_to_their_runbooks() -> None:
+def test_the_alerts_in_the_table_link_to_their_runbooks() -> None:
     (table,) = (
         panel for panel in panels(dashboards()["aliaport-overview"]) if panel["type"] == "table"
     )

@@ -1,4 +1,4 @@
-"""All rules of dashboard-linter hold for all dashboards, and each can be broken."""
+"""All rules of dashboard-linter hold for all dashboards, and each rule can be broken."""
 
 import copy
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def panel_with(**changed: Any) -> Callable[[Json], None]:
     return lambda dashboard: next(panels(dashboard)).update(changed)
 
 
-def asks(expr: str) -> Callable[[Json], None]:
+def with_query(expr: str) -> Callable[[Json], None]:
     return lambda dashboard: next(targets(dashboard))[1].update(expr=expr)
 
 
@@ -58,20 +58,20 @@ FAULTS = [
     ("panel-title-description-rule", panel_with(title="")),
     ("panel-units-rule", unit("seconds")),
     ("panel-no-targets-rule", panel_with(targets=[])),
-    ("target-promql-rule", asks("sum by (job (up)")),
-    ("target-promql-rule", asks("")),
+    ("target-promql-rule", with_query("sum by (job (up)")),
+    ("target-promql-rule", with_query("")),
     (
         "target-logql-rule",
         lambda board: next(targets(board))[1].update(datasource={"type": "loki"}),
     ),
-    ("target-logql-auto-rule", asks(f"rate(up{{{CHOSEN}}}[$__auto])")),
-    ("target-rate-interval-rule", asks(f"rate(a_total{{{CHOSEN}}}[5m])")),
-    ("target-rate-interval-rule", asks(f"irate(a_total{{{CHOSEN}}}[$__range])")),
-    ("target-job-rule", asks('up{instance=~"$instance"}')),
-    ("target-job-rule", asks('up{job="$job",instance=~"$instance"}')),
-    ("target-instance-rule", asks(f'up{{{CHOSEN}}} / on (job) up{{job=~"$job"}}')),
-    ("target-counter-agg-rule", asks(f"sum(a_total{{{CHOSEN}}})")),
-    ("target-counter-agg-rule", asks(f"max_over_time(a_total{{{CHOSEN}}}[1h])")),
+    ("target-logql-auto-rule", with_query(f"rate(up{{{CHOSEN}}}[$__auto])")),
+    ("target-rate-interval-rule", with_query(f"rate(a_total{{{CHOSEN}}}[5m])")),
+    ("target-rate-interval-rule", with_query(f"irate(a_total{{{CHOSEN}}}[$__range])")),
+    ("target-job-rule", with_query('up{instance=~"$instance"}')),
+    ("target-job-rule", with_query('up{job="$job",instance=~"$instance"}')),
+    ("target-instance-rule", with_query(f'up{{{CHOSEN}}} / on (job) up{{job=~"$job"}}')),
+    ("target-counter-agg-rule", with_query(f"sum(a_total{{{CHOSEN}}})")),
+    ("target-counter-agg-rule", with_query(f"max_over_time(a_total{{{CHOSEN}}}[1h])")),
     ("uneditable-dashboard-rule", lambda board: board.update(editable=True)),
     ("uneditable-dashboard-rule", lambda board: board.pop("editable")),
 ]
@@ -88,7 +88,7 @@ def test_every_rule_is_broken_once() -> None:
     assert {rule for rule, _ in FAULTS} == RULES.keys()
 
 
-def test_no_exemption_is_left_over() -> None:
+def test_no_exemption_is_unused() -> None:
     used = {
         selector.name or ""
         for dashboard in dashboards().values()
@@ -100,5 +100,5 @@ def test_no_exemption_is_left_over() -> None:
     for label, names in EXEMPT.items():
         for name in names:
             assert any(metric.startswith(name) for metric in used), (
-                f"{name} needs no {label} any more"
+                f"{name} no longer needs {label}"
             )

@@ -1,4 +1,4 @@
-"""What Grafana reads at its start fits the dashboards and the rest of deploy/."""
+"""The files that Grafana reads when it starts match the dashboards and the rest of deploy/."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ PROVIDER_KEYS = {
     *("name", "orgId", "folder", "folderUid", "type", "disableDeletion", "editable"),
     *("updateIntervalSeconds", "allowUiUpdates", "options"),
 }
-"""Of the keys in Grafana's documentation; one that it does not know it would ignore in silence."""
+"""Keys from Grafana's documentation; Grafana silently ignores unknown ones."""
 
 
 def read(name: str) -> Any:
     return yaml.safe_load((GRAFANA / "provisioning" / name).read_text())
 
 
-def test_the_data_source_is_the_one_that_dashboards_begin_with() -> None:
-    told = read("datasources/prometheus.yml")
-    assert told["apiVersion"] == 1
-    (source,) = told["datasources"]
+def test_the_data_source_is_the_default_of_the_dashboards() -> None:
+    content = read("datasources/prometheus.yml")
+    assert content["apiVersion"] == 1
+    (source,) = content["datasources"]
     assert source.keys() <= SOURCE_KEYS
     assert source["url"] == "http://prometheus:9090"
     assert source["type"] == "prometheus"
@@ -35,16 +35,16 @@ def test_the_data_source_is_the_one_that_dashboards_begin_with() -> None:
 
 
 def test_it_knows_how_often_prometheus_scrapes() -> None:
-    """$__rate_interval is four times that: too small, and graphs have gaps."""
+    """Compare the scrape intervals: with a too small $__rate_interval, graphs have gaps."""
     (source,) = read("datasources/prometheus.yml")["datasources"]
     settings = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     assert source["jsonData"]["timeInterval"] == settings["global"]["scrape_interval"]
 
 
 def test_dashboards_cannot_be_changed_in_the_browser() -> None:
-    told = read("dashboards/aliaport.yml")
-    assert told["apiVersion"] == 1
-    (provider,) = told["providers"]
+    content = read("dashboards/aliaport.yml")
+    assert content["apiVersion"] == 1
+    (provider,) = content["providers"]
     assert provider.keys() <= PROVIDER_KEYS
     assert provider["folder"] == "Aliaport"
     assert provider["type"] == "file"

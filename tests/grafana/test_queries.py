@@ -1,4 +1,4 @@
-"""Every query asks for series that exist, by labels that they have, in a way that means something."""
+"""Every query selects series that exist, by labels that they have, in a meaningful way."""
 
 import re
 from typing import Any
@@ -21,8 +21,8 @@ from tests.grafana.result_labels import NoSuchLabel, result_labels
 from tests.support import metric_lists
 
 
-def asked(dashboard: Json) -> list[tuple[str, str]]:
-    """All of a dashboard's expressions: of panels, annotations and variables."""
+def expressions(dashboard: Json) -> list[tuple[str, str]]:
+    """Return all expressions of a dashboard: panels, annotations and variables."""
     choices = []
     for name in ("job", "instance"):
         found = variable(dashboard, name)
@@ -33,7 +33,7 @@ def asked(dashboard: Json) -> list[tuple[str, str]]:
 
 
 def names(expr: str) -> set[str]:
-    """The metrics that an expression names, alternatives in a matcher of the name included."""
+    """Return the metrics that an expression names, including alternatives in a name matcher."""
     found: set[str] = set()
     for selector, _ in selectors(expr):
         if selector.name:
@@ -45,19 +45,19 @@ def names(expr: str) -> set[str]:
 
 
 def unknown(dashboard: Json) -> list[str]:
-    """Metrics that neither a list nor a rule of ours has."""
+    """Return metrics that are in no list and no rule of ours."""
     known = (
         known_metrics.own().keys() | known_metrics.third_party() | known_metrics.recorded().keys()
     )
     return [
         f"{title}: {name}"
-        for title, expr in asked(dashboard)
+        for title, expr in expressions(dashboard)
         for name in sorted(names(expr) - known)
     ]
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_only_known_metrics_are_asked_for(uid: str) -> None:
+def test_only_known_metrics_are_queried(uid: str) -> None:
     assert unknown(dashboards()[uid]) == []
 
 
@@ -72,16 +72,19 @@ def test_an_unknown_metric_is_noticed() -> None:
 
 def test_only_dashboards_need_the_metrics_of_their_own_list() -> None:
     used = {
-        name for board in dashboards().values() for _, expr in asked(board) for name in names(expr)
+        name
+        for board in dashboards().values()
+        for _, expr in expressions(board)
+        for name in names(expr)
     }
     listed = metric_lists.third_party(metric_lists.DASHBOARDS_ONLY)
     assert listed, "the list is not read"
-    assert listed - used == set(), "listed, and asked for by no dashboard"
+    assert listed - used == set(), "listed, but used by no dashboard"
     assert not listed & metric_lists.third_party(), "listed twice"
 
 
-def counters_as_they_stand(expr: str) -> list[str]:
-    """Counters, by their type and not by their name, that nobody takes the growth of."""
+def bare_counters(expr: str) -> list[str]:
+    """Return counters, by type and not by name, that are used without rate or increase."""
     found = []
     for selector, above in selectors(expr):
         name = selector.name or ""
@@ -94,18 +97,18 @@ def counters_as_they_stand(expr: str) -> list[str]:
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_counters_are_asked_for_their_growth(uid: str) -> None:
+def test_counters_are_queried_by_rate_or_increase(uid: str) -> None:
     for title, expr in queries(dashboards()[uid]):
-        assert counters_as_they_stand(expr) == [], title
+        assert bare_counters(expr) == [], title
 
 
-def test_a_counter_as_it_stands_is_noticed() -> None:
-    assert counters_as_they_stand("sum(aliaport_currency_sync_success)") != []
-    assert counters_as_they_stand("sum(aliaport_db_query_duration_seconds_sum) / 2") != []
+def test_a_bare_counter_is_noticed() -> None:
+    assert bare_counters("sum(aliaport_currency_sync_success)") != []
+    assert bare_counters("sum(aliaport_db_query_duration_seconds_sum) / 2") != []
 
 
 def growth_of_gauges(expr: str) -> list[str]:
-    """Gauges of ours in functions that take every fall for a restart."""
+    """Return our gauges in functions that take every fall for a restart."""
     return [
         selector.name or ""
         for selector, above in selectors(expr)
@@ -117,17 +120,17 @@ def growth_of_gauges(expr: str) -> list[str]:
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_gauges_are_not_asked_for_their_growth(uid: str) -> None:
+def test_gauges_are_not_queried_by_rate_or_increase(uid: str) -> None:
     for title, expr in queries(dashboards()[uid]):
         assert growth_of_gauges(expr) == [], title
 
 
-def test_the_growth_of_a_gauge_is_noticed() -> None:
+def test_the_rate_of_a_gauge_is_noticed() -> None:
     assert growth_of_gauges("rate(aliaport_active_users[5m])") == ["aliaport_active_users"]
 
 
 def wrong_legend(expr: str, legend: str) -> set[str]:
-    """Labels that a legend names and the answers do not have."""
+    """Return labels that a legend names but the results do not have."""
     labels = result_labels(parsed(substituted(expr)))
     named = set(re.findall(r"\{\{(\w+)\}\}", legend))
     return set() if labels is None else named - labels
@@ -172,8 +175,8 @@ def test_a_legend_of_labels_summed_away_is_noticed(expr: str, legend: str) -> No
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_series_of_one_panel_can_be_told_apart(uid: str) -> None:
-    """Two queries with one legend would draw lines of one name."""
+def test_series_of_a_panel_have_different_legends(uid: str) -> None:
+    """Check the legends of a panel: with equal legends, two lines would have one name."""
     for panel in dashboards()[uid]["panels"]:
         legends = [target["legendFormat"] for target in panel.get("targets", [])]
         assert len(set(legends)) == len(legends), panel["title"]
@@ -197,5 +200,5 @@ def test_requests_of_users_are_those_of_the_rules() -> None:
 
 def test_variables_are_filled_in() -> None:
     for board in dashboards().values():
-        for title, expr in asked(board):
+        for title, expr in expressions(board):
             assert "$" not in expr, f"{title}: {expr}"

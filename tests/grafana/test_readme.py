@@ -1,4 +1,4 @@
-"""What deploy/grafana/README.md says is what is there."""
+"""deploy/grafana/README.md matches the files."""
 
 import json
 
@@ -9,11 +9,11 @@ README = (GRAFANA / "README.md").read_text()
 
 def test_the_table_is_that_of_the_dashboards() -> None:
     rows = [line for line in README.splitlines() if line.startswith("| `aliaport-")]
-    told = {
+    expected = {
         f"| `{uid}` {board['title']} | {board['description']} |"
         for uid, board in dashboards().items()
     }
-    assert set(rows) == told
+    assert set(rows) == expected
 
 
 def test_every_file_is_named() -> None:

@@ -51,7 +51,7 @@ def the_panel(uid: str, title: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("uid", "title", "kind", "unit", "asks"),
+    ("uid", "title", "kind", "unit", "series"),
     [
         (uid, title, *rest)
         for uid, wanted in (("aliaport-overview", PANELS), ("aliaport-system", SYSTEM))
@@ -59,12 +59,12 @@ def the_panel(uid: str, title: str) -> dict[str, Any]:
     ],
 )
 def test_the_panels_of_the_specification(
-    uid: str, title: str, kind: str, unit: str, asks: str
+    uid: str, title: str, kind: str, unit: str, series: str
 ) -> None:
     panel = the_panel(uid, title)
     assert panel["type"] == kind
     assert panel["fieldConfig"]["defaults"]["unit"] == unit
-    assert any(asks in target["expr"] for target in panel["targets"])
+    assert any(series in target["expr"] for target in panel["targets"])
 
 
 def test_the_titles_of_the_dashboards() -> None:
@@ -80,20 +80,20 @@ def test_baselines_are_drawn(uid: str, title: str) -> None:
 
 
 def test_totals_are_of_a_day_and_from_the_database() -> None:
-    """The specification's increase() of a counter gives fractions, and loses what a restart cut."""
+    """Check the queries: increase() of the counters gives fractions and loses data at restarts."""
     for title in ("Work Orders (24h)", "Gate Logs (24h)"):
         (target,) = the_panel("aliaport-overview", title)["targets"]
         assert re.search(r"^max by .* - min by .*min_over_time\(.*\[24h\]", target["expr"])
 
 
-def test_no_error_is_no_gap() -> None:
-    """Without any series of errors the ratio must be 0, not missing."""
+def test_without_errors_there_is_no_gap() -> None:
+    """Check that without any series of errors the ratio is 0, not missing."""
     for target in the_panel("aliaport-overview", "Error Rate")["targets"]:
         assert " or 0 * sum by " in target["expr"]
 
 
 def test_routes_and_bounds_are_those_of_the_objectives() -> None:
-    """The rules have them, too: in the generator of slo.rules.yml."""
+    """Compare with the generator of slo.rules.yml, which has them too."""
     rules = generator()
     boards = {
         (objective.endpoint, objective.method): float(objective.bound)
@@ -119,7 +119,7 @@ def test_every_window_of_the_objectives_is_shown() -> None:
 
 
 def generator() -> ModuleType:
-    """deploy/prometheus/generate-slo, as a module."""
+    """Return deploy/prometheus/generate-slo as a module."""
     loader = SourceFileLoader("generate_slo", str(DEPLOY / "prometheus/generate-slo"))
     spec = importlib.util.spec_from_loader("generate_slo", loader)
     assert spec is not None

@@ -1,4 +1,4 @@
-"""The dashboards against Grafana's own types: the compiler knows every key and every word."""
+"""Checks the dashboards against Grafana's own types: the compiler knows every key and enum value."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ Place = tuple[str | int, ...]
 
 
 def literal(dashboard: Json) -> str:
-    """A TypeScript file that holds the dashboard as a literal of its type."""
+    """Return a TypeScript file that holds the dashboard as a literal of its type."""
     return (
         'import type { AliaportDashboard } from "./aliaport.js";\n'
         f"export const dashboard: AliaportDashboard = {json.dumps(dashboard, indent=1)};\n"
@@ -24,14 +24,14 @@ def literal(dashboard: Json) -> str:
 
 
 def complaints(folder: Path, written: dict[str, Json]) -> dict[str, list[str]]:
-    """The compiler's complaints, by dashboard."""
+    """Return the compiler's complaints, by dashboard."""
     shutil.copy(HERE / "aliaport.ts", folder)
     sources = {name: literal(dashboard) for name, dashboard in written.items()}
     return compiled(folder, HERE / "node_modules", sources)
 
 
 def changed(dashboard: Json, place: Place, value: Any) -> Json:
-    """A copy with one thing different."""
+    """Return a copy with one value changed."""
     wrong = copy.deepcopy(dashboard)
     here: Any = wrong
     for key in place[:-1]:
@@ -41,7 +41,7 @@ def changed(dashboard: Json, place: Place, value: Any) -> Json:
 
 
 def first(kind: str) -> Place:
-    """Where the first panel of a kind stands in the overview and the system dashboard together."""
+    """Return the path of the first panel of a kind in the combined dashboards."""
     return ("panels", next(i for i, panel in enumerate(ALL["panels"]) if panel["type"] == kind))
 
 

@@ -1,6 +1,6 @@
-"""Closed schemas of what is used of Prometheus Operator's custom resources.
+"""Closed schemas for the parts of Prometheus Operator's custom resources that are used here.
 
-Written down from its types (monitoring.coreos.com/v1); the operator itself was not run.
+Derived from its types (monitoring.coreos.com/v1); the operator itself was not run.
 """
 
 from typing import Any
@@ -27,8 +27,8 @@ def closed(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
     }
 
 
-def list_of(item: Schema, least: int = 1) -> Schema:
-    return {"type": "array", "items": item, "minItems": least}
+def list_of(item: Schema, min_items: int = 1) -> Schema:
+    return {"type": "array", "items": item, "minItems": min_items}
 
 
 RULE: Schema = {
@@ -97,7 +97,7 @@ SPECS = {
 
 
 def problems(resource: dict[str, Any]) -> list[str]:
-    """What is wrong with a custom resource."""
+    """Return the problems of a custom resource."""
     schema = closed(
         ("apiVersion", "kind", "metadata", "spec"),
         apiVersion={"const": "monitoring.coreos.com/v1"},

@@ -1,4 +1,4 @@
-"""The restricted profile of Kubernetes' Pod Security Standards, and what we ask beyond it."""
+"""The restricted profile of the Pod Security Standards, and our own requirements beyond it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ def volume_kind(volume: Spec) -> str:
 
 
 def restricted(spec: Spec) -> list[str]:
-    """What the profile would refuse."""
+    """Return what the profile would refuse."""
     return [
         *_of_pod(spec),
         *(line for container in containers(spec) for line in _of_one(spec, container)),
@@ -68,7 +68,7 @@ def _of_one(spec: Spec, container: Spec) -> Iterator[str]:
 
 
 def ours(spec: Spec) -> list[str]:
-    """What we ask of each pod beyond the profile."""
+    """Return what violates our own requirements beyond the profile."""
     found = [
         key
         for key in ("enableServiceLinks", "automountServiceAccountToken")
@@ -94,6 +94,6 @@ QUANTITY = {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2
 
 
 def quantity(text: str | int) -> float:
-    """A quantity of Kubernetes as a number."""
+    """Return a Kubernetes quantity as a number."""
     digits = str(text).rstrip("kKMGmi")
     return float(digits) * QUANTITY[str(text)[len(digits) :]]

@@ -1,4 +1,4 @@
-"""What NetworkPolicies let through, by their documented meaning; no network plugin was run."""
+"""Evaluates NetworkPolicies by their documented meaning; no network plugin was run."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -22,7 +22,7 @@ Peer = Pod | str
 def allowed(
     policies: list[Policy], own: Pod, direction: str, peer: Peer, port: int, protocol: str = "TCP"
 ) -> bool:
-    """Whether `own` gets connections from (Ingress) or makes them to (Egress) the peer."""
+    """Return whether `own` may get connections from (Ingress) or open them to (Egress) the peer."""
     applying = [
         policy["spec"]
         for policy in policies
@@ -50,7 +50,7 @@ def _ports_match(rule: Policy, own: Pod, port: int, protocol: str) -> bool:
 def _peer_matches(entry: Policy, own: Pod, peer: Peer) -> bool:
     if "ipBlock" in entry:
         if isinstance(peer, Pod):
-            return False  # whether a pod's address counts is the plugin's affair
+            return False  # network plugins differ on whether a pod's address counts
         block, address = entry["ipBlock"], ip_address(peer)
         return address in ip_network(block["cidr"]) and not any(
             address in ip_network(cidr) for cidr in block.get("except", [])

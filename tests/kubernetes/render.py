@@ -1,7 +1,7 @@
-"""Builds an overlay: by a small reading of Kustomize, or by Kustomize itself.
+"""Builds an overlay, with a small reimplementation of Kustomize or with Kustomize itself.
 
-What of Kustomize the manifests do not use is refused here, not guessed. With ALIAPORT_KUSTOMIZE set
-to the program (`make kubernetes-current`) it builds, and both results must be equal.
+Features of Kustomize that the manifests do not use are refused, not guessed. If ALIAPORT_KUSTOMIZE
+names the program (`make kubernetes-current`), Kustomize builds too, and both results must be equal.
 """
 
 import copy
@@ -19,16 +19,16 @@ KUBERNETES = Path(__file__).parents[2] / "deploy/kubernetes"
 OVERLAYS = ("staging", "production", "logging")
 FEATURES = {"resources", "namespace", "patches", "configMapGenerator", "images"}
 MERGED = {"containers": "name", "env": "name"}
-"""Lists of which a patch changes single items, found by this key."""
+"""Lists in which a patch changes single items, found by this key."""
 REPLACED = {"rules", "tls"}
-"""Lists of which a patch gives the whole."""
+"""Lists that a patch replaces."""
 HASH_LETTERS = str.maketrans("013ae", "ghkmt")
 
 Resource = dict[str, Any]
 
 
 class UnsupportedError(Exception):
-    """The manifests use something of Kustomize that is not read here."""
+    """The manifests use a feature of Kustomize that is not supported here."""
 
 
 def identity(resource: Resource) -> tuple[str, str, str]:
@@ -50,12 +50,12 @@ def _build(overlay: str) -> tuple[Resource, ...]:
     real = list(yaml.safe_load_all(done.stdout))
     assert {identity(resource): resource for resource in own} == {
         identity(resource): resource for resource in real
-    }, f"{overlay}: Kustomize builds something else than render.py"
+    }, f"{overlay}: Kustomize builds something different from render.py"
     return tuple(real)
 
 
 def build(overlay: str) -> list[Resource]:
-    """The resources of an overlay, to be changed at will."""
+    """Return the resources of an overlay, as copies that a test may change."""
     return copy.deepcopy(list(_build(overlay)))
 
 
@@ -79,7 +79,7 @@ def pod_spec(resource: Resource) -> Resource:
 
 
 def read(folder: Path) -> list[Resource]:
-    """The resources of a folder with a kustomization.yaml."""
+    """Return the resources of a folder with a kustomization.yaml."""
     plan = yaml.safe_load((folder / "kustomization.yaml").read_text())
     if unknown := set(plan) - FEATURES - {"apiVersion", "kind"}:
         raise UnsupportedError(f"{folder.name}: {', '.join(sorted(unknown))}")
@@ -108,7 +108,7 @@ def read(folder: Path) -> list[Resource]:
 
 
 def merge(target: Resource, patch: Resource) -> None:
-    """A strategic merge patch."""
+    """Apply a strategic merge patch."""
     for key, value in patch.items():
         old = target.get(key)
         if isinstance(value, dict) and isinstance(old, dict):
@@ -149,7 +149,7 @@ def _generate(resources: list[Resource], entry: Resource, folder: Path) -> None:
 
 
 def content_hash(data: dict[str, str]) -> str:
-    """The hash that Kustomize appends to the name of a ConfigMap; its name does not count."""
+    """Return the hash that Kustomize appends to a ConfigMap's name, which the hash leaves out."""
     text = json.dumps(
         {"data": data, "kind": "ConfigMap", "name": ""},
         sort_keys=True, separators=(",", ":"), ensure_ascii=False,

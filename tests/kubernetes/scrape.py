@@ -1,6 +1,6 @@
-"""What Prometheus makes of a monitor: the operator's relabelings, then ours, run by promtool.
+"""Runs the relabelings of a monitor with promtool: the operator's, then ours.
 
-The operator's own are written down from its source (what it generates for the role `endpoints`).
+The operator's are copied from its source (what it generates for the role `endpoints`).
 """
 
 import json
@@ -35,7 +35,7 @@ def _operators(port: str) -> list[dict[str, Any]]:
 
 
 def target(monitor: Resource, service: Resource, folder: Path) -> dict[str, str]:
-    """The labels of one target that the monitor finds behind the service."""
+    """Return the labels of one target that the monitor finds behind the service."""
     (endpoint,) = monitor["spec"]["endpoints"]
     (number,) = [e["port"] for e in service["spec"]["ports"] if e["name"] == endpoint["port"]]
     selector = monitor["spec"]["selector"]["matchLabels"]
@@ -70,7 +70,7 @@ def target(monitor: Resource, service: Resource, folder: Path) -> dict[str, str]
 
 
 def _discovered(file: Path) -> list[dict[str, Any]]:
-    """Return the targets that promtool finds; it always looks for the whole of its timeout."""
+    """Return the targets that promtool finds; it always searches for its whole timeout."""
     for timeout in ("200ms", "2s", "20s"):
         done = subprocess.run(
             ["promtool", "check", "service-discovery", f"--timeout={timeout}", file, "monitor"],
@@ -78,7 +78,7 @@ def _discovered(file: Path) -> list[dict[str, Any]]:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + done.stdout
         found: list[dict[str, Any]] = json.loads(done.stdout) or []
-        # On a busy machine the shortest may pass before the targets are there.
+        # On a busy machine, the shortest timeout may pass before the targets are there.
         if found:
             break
     assert len(found) == 1, done.stdout
@@ -86,5 +86,5 @@ def _discovered(file: Path) -> list[dict[str, Any]]:
 
 
 def visible(labels: dict[str, str]) -> dict[str, str]:
-    """What of a target's labels its series carry."""
+    """Return the labels of a target that its series carry."""
     return {name: value for name, value in labels.items() if not re.match("__", name)}

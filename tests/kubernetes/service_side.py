@@ -1,4 +1,4 @@
-"""What the service makes of a pod: its environment, its configuration, its budgets."""
+"""A pod as the service sees it: its environment, its configuration, its budgets."""
 
 import re
 from pathlib import Path
@@ -23,14 +23,14 @@ def container(overlay: str) -> dict[str, Any]:
 
 
 def image_environment() -> dict[str, str]:
-    """The variables that the image sets."""
+    """Return the variables that the image sets."""
     text = DOCKERFILE.rpartition("\nENV ")[2].partition("\nVOLUME")[0]
     pairs = re.findall(r"(\w+)=(\S+)", text)
     return {name: value for name, value in pairs if name != "PATH"}
 
 
 class Mounted:
-    """A pod's container on this machine: each of its mounts is a folder below `folder`."""
+    """A pod's container on this machine: each mount is a folder below `folder`."""
 
     def __init__(self, overlay: str, folder: Path, **secrets: str) -> None:
         resources = build(overlay)
@@ -54,7 +54,7 @@ class Mounted:
                 (place / item["path"]).write_text(self.secrets[item["key"]])
 
     def of(self, path: str) -> Path:
-        """Where a path of the container is on this machine."""
+        """Return the path on this machine for a path in the container."""
         for mount, place in self.places.items():
             if path == mount or path.startswith(f"{mount}/"):
                 return place / path.removeprefix(mount).lstrip("/")
@@ -63,7 +63,7 @@ class Mounted:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of the container, with the paths of this machine."""
+        """Return the variables of the container, with the paths of this machine."""
         given = image_environment()
         given |= {variable["name"]: variable["value"] for variable in self.container["env"]}
         return {
@@ -73,5 +73,5 @@ class Mounted:
 
 
 def settings(overlay: str, folder: Path) -> Settings:
-    """The settings that a pod of the overlay runs with."""
+    """Return the settings that a pod of the overlay runs with."""
     return core_settings(read_sources(Mounted(overlay, folder).environment))

@@ -1,4 +1,4 @@
-"""The numbers: probes, grace and sizes against what the service itself promises."""
+"""Compares probes, grace period and sizes with what the service itself guarantees."""
 
 import inspect
 import math
@@ -21,7 +21,7 @@ Probe = dict[str, Any]
 
 LOG_CLOSE = inspect.signature(pipeline.Logs.close).parameters["seconds"].default
 SERVER_CLOSE = server.FINISH_TIMEOUT + 1
-"""What Server.close waits for, beyond the drain."""
+"""Seconds that Server.close waits after the drain."""
 
 
 def probes(overlay: str) -> dict[str, Probe]:
@@ -30,12 +30,12 @@ def probes(overlay: str) -> dict[str, Probe]:
 
 
 def patience(probe: Probe) -> float:
-    """Seconds at most from a fault to the last of the failures that count."""
+    """Return the maximum seconds from a fault to the last failure that counts."""
     return float(probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"])
 
 
 def stop_budget(given: Settings) -> float:
-    """Seconds from SIGTERM to the exit, at most: drain, requests, plugins, Sentry, log."""
+    """Return the maximum seconds from SIGTERM to exit: drain, requests, plugins, Sentry, log."""
     return float(
         max(given.drain_seconds, audit.RECORD_TIMEOUT)
         + SERVER_CLOSE
@@ -45,7 +45,7 @@ def stop_budget(given: Settings) -> float:
     )
 
 
-def test_each_probe_asks_what_it_is_for(overlay: str) -> None:
+def test_each_probe_uses_the_right_path(overlay: str) -> None:
     assert {name: probe["httpGet"]["path"] for name, probe in probes(overlay).items()} == {
         "startup": "/health",
         "liveness": "/health",  # never /ready: a dead database must restart nothing
@@ -74,14 +74,12 @@ def test_a_start_gets_a_minute(overlay: str) -> None:
     assert startup["periodSeconds"] <= 2, "a replica would be started and not be seen"
 
 
-def test_the_drain_outlasts_what_notices_that_a_replica_leaves(
-    overlay: str, tmp_path: Path
-) -> None:
+def test_the_drain_outlasts_failing_readiness_probes(overlay: str, tmp_path: Path) -> None:
     given = settings(overlay, tmp_path)
     assert given.drain_seconds >= patience(probes(overlay)["readiness"])
 
 
-def test_the_grace_period_holds_drain_and_stop(overlay: str, tmp_path: Path) -> None:
+def test_the_grace_period_covers_drain_and_stop(overlay: str, tmp_path: Path) -> None:
     spec = pod_spec(one(build(overlay), "Deployment"))
     hook = container(overlay).get("lifecycle", {}).get("preStop", {})
     pause = hook.get("sleep", {}).get("seconds", 0)
@@ -92,7 +90,7 @@ def test_the_grace_period_holds_drain_and_stop(overlay: str, tmp_path: Path) -> 
     assert grace <= 2 * needed, "a frozen replica would hold up a rollout"
 
 
-def test_the_sum_that_the_manifest_gives_is_right(overlay: str, tmp_path: Path) -> None:
+def test_the_total_in_the_manifest_is_right(overlay: str, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "deploy/kubernetes/base/deployment.yaml").read_text()
     assert f"log: {stop_budget(settings(overlay, tmp_path)):g} s at most" in text
 
@@ -106,15 +104,15 @@ def test_logs_fit_their_volume_and_the_volume_its_limit(overlay: str, tmp_path: 
         if "emptyDir" in volume
     }
     # Files are removed once a minute: in between all four may have grown by a whole file.
-    most = (given.log.max_total_mb + 4 * given.log.rotate_mb) * 1e6
-    assert sizes["aliaport-logs"] >= most, "the kubelet would evict the pod"
+    largest = (given.log.max_total_mb + 4 * given.log.rotate_mb) * 1e6
+    assert sizes["aliaport-logs"] >= largest, "the kubelet would evict the pod"
     limits = container(overlay)["resources"]["limits"]
-    # What is printed too is kept by the kubelet: 5 files of 10 MiB, where nobody changed that.
+    # The kubelet keeps the printed logs too: 5 files of 10 MiB by default.
     assert quantity(limits["ephemeral-storage"]) >= sum(sizes.values()) + 50 * 2**20
 
 
-def test_memory_holds_a_full_backlog(overlay: str) -> None:
-    # 62 MB after 100,000 requests (README.md), and what waits for a disk that stands still.
+def test_memory_is_enough_for_a_full_backlog(overlay: str) -> None:
+    # 62 MB after 100,000 requests (README.md), and the events that wait for a hung disk.
     resources = container(overlay)["resources"]
     assert quantity(resources["limits"]["memory"]) >= 4 * backlog.MAX_WEIGHT + 110e6
     assert quantity(resources["requests"]["memory"]) >= 110e6

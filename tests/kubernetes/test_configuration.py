@@ -1,4 +1,4 @@
-"""The service takes the pod's configuration, and lives and ends with it as the manifests expect."""
+"""The service accepts the pod's configuration, and runs and stops as the manifests expect."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_the_configuration_is_valid(overlay: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_the_pod_gets_what_it_is_meant_to_get(overlay: str, tmp_path: Path) -> None:
+def test_the_pod_gets_the_intended_settings(overlay: str, tmp_path: Path) -> None:
     given = settings(overlay, tmp_path)
     ports = {port["name"]: port["containerPort"] for port in container(overlay)["ports"]}
     assert given.environment == overlay
@@ -54,8 +54,8 @@ def test_the_plugins_are_those_of_the_image() -> None:
     assert pods["selection"] == image["selection"]
 
 
-def test_the_disk_that_is_watched_is_one_that_can_be_written() -> None:
-    """The root is read-only, which the disk plugin would take for a broken disk."""
+def test_the_monitored_disk_is_writable() -> None:
+    """Check the mounts: the disk plugin would take the read-only root for a broken disk."""
     pods = tomllib.loads((KUBERNETES / "base/aliaport.toml").read_text())
     mounts = {
         mount["mountPath"]
@@ -74,7 +74,7 @@ def mounted(tmp_path: Path, database: str) -> Mounted:
 
 @pytest.fixture
 def running(launch: Launch, mounted: Mounted) -> Service:
-    """The pod's command with its environment; only addresses and the drain are this machine's."""
+    """Start the pod's command in its environment; only addresses and the drain differ here."""
     assert 'ENTRYPOINT ["aliaport"]' in DOCKERFILE
     assert container("production")["args"] == ["serve"]
     service = launch(

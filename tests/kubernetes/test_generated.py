@@ -1,4 +1,4 @@
-"""What is taken over from elsewhere in deploy/ is what stands there, and nothing is lost on the way."""
+"""The files generated from elsewhere in deploy/ are complete and up to date."""
 
 import shutil
 import subprocess
@@ -85,7 +85,7 @@ def test_a_change_at_the_source_is_noticed(
         ("prometheus/log.rules.yml", "groups:", "namespace: a\ngroups:", "`groups:` alone"),
     ],
 )
-def test_a_source_that_is_not_understood_is_refused(
+def test_an_unexpected_source_is_refused(
     copied: Path, file: str, old: str, new: str, said: str
 ) -> None:
     source = copied / file
@@ -95,7 +95,7 @@ def test_a_source_that_is_not_understood_is_refused(
     assert said in done.stderr
 
 
-def test_filebeat_has_its_configuration_but_for_places() -> None:
+def test_filebeats_configuration_differs_only_in_paths() -> None:
     config = one(build("logging"), "ConfigMap")["data"]["filebeat.yml"]
     own, given = yaml.safe_load(config), yaml.safe_load((DEPLOY / "elk/filebeat.yml").read_text())
     assert differences(given, own) == {

@@ -1,4 +1,4 @@
-"""Prometheus finds the replicas, under the names that rules and dashboards know."""
+"""Prometheus finds the replicas under the names that rules and dashboards use."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_replica_is_scraped_under_the_names_of_the_rules(overlay: str, tmp_pat
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 def test_no_label_of_a_target_hides_one_of_ours(overlay: str, tmp_path: Path) -> None:
-    """Prometheus would rename ours to exported_…, and rules would look at the wrong one."""
+    """Check the labels: Prometheus would rename ours to exported_…, and rules would not find them."""
     ours = {label for metric in metric_lists.own().values() for label in metric["labels"]}
     assert "endpoint" in ours
     labels = found(overlay, "backend", "backend-internal", tmp_path)
@@ -63,7 +63,7 @@ def test_without_our_relabelings_the_route_of_a_request_would_be_hidden(tmp_path
 
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_each_replica_is_asked_for_its_status(overlay: str, tmp_path: Path) -> None:
+def test_each_replica_is_probed_for_its_status(overlay: str, tmp_path: Path) -> None:
     labels = found(overlay, "backend-status", "backend-internal", tmp_path)
     assert labels["__metrics_path__"] == "/probe"
     assert labels["__param_target"] == "http://10.1.2.3:8001/status"
@@ -78,7 +78,7 @@ def test_each_replica_is_asked_for_its_status(overlay: str, tmp_path: Path) -> N
 
 
 @pytest.mark.needs("promtool")
-def test_each_filebeat_is_asked_for_its_statistics(tmp_path: Path) -> None:
+def test_each_filebeat_is_probed_for_its_statistics(tmp_path: Path) -> None:
     labels = found("logging", "filebeat", "filebeat", tmp_path)
     assert labels["__param_target"] == "http://10.1.2.3:5066/stats"
     assert labels["__param_module"] == "filebeat_stats"
@@ -91,10 +91,10 @@ def probes(overlay: str) -> list[Resource]:
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_the_public_pages_are_asked_as_users_reach_them(overlay: str) -> None:
+def test_the_public_pages_are_probed_at_their_public_addresses(overlay: str) -> None:
     (rule,) = one(build(overlay), "Ingress")["spec"]["rules"]
-    asked = {probe["spec"]["targets"]["staticConfig"]["static"][0] for probe in probes(overlay)}
-    assert asked == {f"https://{rule['host']}/health", f"https://{rule['host']}/ready"}
+    probed = {probe["spec"]["targets"]["staticConfig"]["static"][0] for probe in probes(overlay)}
+    assert probed == {f"https://{rule['host']}/health", f"https://{rule['host']}/ready"}
     for probe in probes(overlay):
         (url,) = probe["spec"]["targets"]["staticConfig"]["static"]
         assert probe["spec"]["module"] == f"aliaport_{url.rpartition('/')[2]}"
@@ -104,24 +104,24 @@ def test_the_public_pages_are_asked_as_users_reach_them(overlay: str) -> None:
 def test_modules_jobs_and_times_are_those_of_prometheus(overlay: str) -> None:
     for monitor in of_kind(build(overlay), "ServiceMonitor", "Probe"):
         spec = monitor["spec"]
-        for asked in spec.get("endpoints", [spec]):
-            module = asked.get("module") or asked.get("params", {}).get("module", [None])[0]
+        for endpoint in spec.get("endpoints", [spec]):
+            module = endpoint.get("module") or endpoint.get("params", {}).get("module", [None])[0]
             assert module is None or module in MODULES
             jobs = {
                 r["replacement"]
-                for r in asked.get("relabelings", [])
+                for r in endpoint.get("relabelings", [])
                 if r.get("targetLabel") == "job"
             }
             assert (jobs | {spec["jobName"]} if "jobName" in spec else jobs) <= JOBS
-            assert asked["interval"] == CONFIG["global"]["scrape_interval"]
-            assert asked["scrapeTimeout"] == CONFIG["global"]["scrape_timeout"]
+            assert endpoint["interval"] == CONFIG["global"]["scrape_interval"]
+            assert endpoint["scrapeTimeout"] == CONFIG["global"]["scrape_timeout"]
             if module is None:
-                assert seconds(asked["scrapeTimeout"]) > handlers.SCRAPE_BUDGET
+                assert seconds(endpoint["scrapeTimeout"]) > handlers.SCRAPE_BUDGET
             else:
-                assert seconds(asked["scrapeTimeout"]) > seconds(MODULES[module]["timeout"])
+                assert seconds(endpoint["scrapeTimeout"]) > seconds(MODULES[module]["timeout"])
 
 
-def test_readme_tells_of_every_job_that_must_not_be_absent() -> None:
+def test_readme_lists_every_job_that_must_not_be_absent() -> None:
     rules = (DEPLOY / "prometheus/pipeline.rules.yml").read_text()
     jobs = set(re.findall(r'absent\(up\{job="([\w-]+)"\}\)', rules))
     assert len(jobs) >= 6

@@ -1,4 +1,4 @@
-"""Who reaches the service and whom it reaches: what is needed, and nothing else."""
+"""The service's network connections, in both directions: what is needed, and nothing else."""
 
 import pytest
 
@@ -15,7 +15,7 @@ POSTGRES = Pod("databases", {KIND: "postgresql"})
 
 
 def pod(overlay: str, kind: str) -> tuple[list[Policy], Pod]:
-    """The policies of an overlay, and a pod of its workload."""
+    """Return the policies of an overlay, and a pod of its workload."""
     resources = build(overlay)
     workload = one(resources, kind)
     (container,) = pod_spec(workload)["containers"]
@@ -42,7 +42,7 @@ def pod(overlay: str, kind: str) -> tuple[list[Policy], Pod]:
         ("203.0.113.7", 8000, False),
     ],
 )
-def test_who_reaches_the_service(overlay: str, peer: Peer, port: int, expected: bool) -> None:
+def test_connections_to_the_service(overlay: str, peer: Peer, port: int, expected: bool) -> None:
     policies, own = pod(overlay, "Deployment")
     assert allowed(policies, own, "Ingress", peer, port) is expected
 
@@ -67,7 +67,7 @@ def test_who_reaches_the_service(overlay: str, peer: Peer, port: int, expected: 
         (Pod("databases", {KIND: "redis"}), 5432, "TCP", False),
     ],
 )
-def test_whom_the_service_reaches(
+def test_connections_from_the_service(
     overlay: str, peer: Peer, port: int, protocol: str, expected: bool
 ) -> None:
     policies, own = pod(overlay, "Deployment")
@@ -76,13 +76,11 @@ def test_whom_the_service_reaches(
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 @pytest.mark.parametrize("direction", ["Ingress", "Egress"])
-def test_any_other_pod_of_the_namespace_is_shut_off(overlay: str, direction: str) -> None:
+def test_any_other_pod_in_the_namespace_is_isolated(overlay: str, direction: str) -> None:
     policies, own = pod(overlay, "Deployment")
-    stranger = Pod(own.namespace, {KIND: "stranger"}, own.ports)
+    other = Pod(own.namespace, {KIND: "other"}, own.ports)
     for peer in (INGRESS, PROMETHEUS, DNS, POSTGRES, "203.0.113.7"):
-        assert not any(
-            allowed(policies, stranger, direction, peer, port) for port in (53, 443, 8000)
-        )
+        assert not any(allowed(policies, other, direction, peer, port) for port in (53, 443, 8000))
 
 
 @pytest.mark.parametrize(

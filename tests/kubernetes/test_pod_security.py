@@ -1,4 +1,4 @@
-"""Every pod is as closed as it can be; the one exception is named, whole."""
+"""Every pod is as restricted as possible; the one exception is listed completely."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +18,12 @@ PODS = [
 
 
 @pytest.mark.parametrize("spec", PODS)
-def test_what_we_ask_of_every_pod(spec: Spec) -> None:
+def test_every_pod_meets_our_requirements(spec: Spec) -> None:
     assert not ours(spec)
 
 
 @pytest.mark.parametrize("overlay", ["staging", "production"])
-def test_the_service_fits_the_restricted_profile_and_its_namespace_enforces_it(
+def test_the_service_meets_the_restricted_profile_and_its_namespace_enforces_it(
     overlay: str,
 ) -> None:
     resources = build(overlay)
@@ -34,7 +34,7 @@ def test_the_service_fits_the_restricted_profile_and_its_namespace_enforces_it(
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_filebeat_differs_from_the_profile_in_what_it_needs_and_in_no_more() -> None:
+def test_filebeat_deviates_from_the_profile_only_where_it_must() -> None:
     spec = pod_spec(one(build("logging"), "DaemonSet"))
     assert sorted(restricted(spec)) == [
         "filebeat: adds DAC_READ_SEARCH",
@@ -74,7 +74,7 @@ def _pod(**changes: Any) -> Callable[[Spec], None]:
         (_container(seccompProfile={"type": "Unconfined"}), "backend: seccompProfile"),
     ],
 )  # fmt: skip
-def test_an_opened_pod_is_noticed(change: Callable[[Spec], None], said: str) -> None:
+def test_a_less_restricted_pod_is_noticed(change: Callable[[Spec], None], said: str) -> None:
     spec = pod_spec(one(build("production"), "Deployment"))
     change(spec)
     assert restricted(spec) == [said]
@@ -90,7 +90,9 @@ def test_an_opened_pod_is_noticed(change: Callable[[Spec], None], said: str) -> 
         (lambda spec: spec["containers"][0]["resources"]["limits"].pop("memory"), "backend: no limits of memory"),
     ],
 )  # fmt: skip
-def test_a_pod_that_asks_for_less_is_noticed(change: Callable[[Spec], None], said: str) -> None:
+def test_a_pod_that_misses_a_requirement_is_noticed(
+    change: Callable[[Spec], None], said: str
+) -> None:
     spec = pod_spec(one(build("production"), "Deployment"))
     change(spec)
     assert ours(spec) == [said]

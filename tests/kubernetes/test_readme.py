@@ -1,4 +1,4 @@
-"""README.md says what the manifests say."""
+"""README.md matches the manifests."""
 
 import re
 
@@ -36,19 +36,19 @@ def connections() -> dict[str, int]:
     }
 
 
-def most_replicas(overlay: str) -> int:
+def max_replicas(overlay: str) -> int:
     resources = build(overlay)
-    most: int = one(resources, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
+    replicas: int = one(resources, "HorizontalPodAutoscaler")["spec"]["maxReplicas"]
     surge: int = one(resources, "Deployment")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    return most + surge
+    return replicas + surge
 
 
 def test_postgresql_has_connections_for_every_replica() -> None:
     counts = connections()
     total = sum(counts.values())
     (limit,) = re.findall(r"max_connections = (\d+)", TEXT)
-    sums = {overlay: total * most_replicas(overlay) for overlay in ENVIRONMENTS}
-    # Exporter, psql and backups want some too.
+    sums = {overlay: total * max_replicas(overlay) for overlay in ENVIRONMENTS}
+    # Exporter, psql and backups need some too.
     assert max(sums.values()) + 20 <= int(limit)
     parts = ", ".join(f"{name} {number}" for name, number in counts.items())
     assert f"up to {total} connections ({parts})" in TEXT
@@ -79,7 +79,7 @@ def test_the_table_of_numbers(overlay: str) -> None:
     assert f"{overlay} {scale['minReplicas']} to {scale['maxReplicas']}" in TEXT
 
 
-def test_the_commands_make_the_secrets_that_the_pods_read() -> None:
+def test_the_commands_create_the_secrets_that_the_pods_read() -> None:
     made = re.findall(r"create secret generic backend \\\n(.*)", TEXT)
     assert re.findall(r"--from-file=([\w-]+)", made[0]) == list(SECRETS)
     assert f"`{container('production')['image']}`" in TEXT
@@ -91,7 +91,7 @@ def test_the_commands_make_the_secrets_that_the_pods_read() -> None:
     assert given == {variable["valueFrom"]["secretKeyRef"]["key"], *items}
 
 
-def test_the_prometheus_that_is_shown_finds_the_production_namespace() -> None:
+def test_the_prometheus_example_finds_the_production_namespace() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     spec = yaml.safe_load(block)["spec"]
     shipped = yaml.safe_load((KUBERNETES.parent / "prometheus/prometheus.yml").read_text())

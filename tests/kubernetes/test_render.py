@@ -1,4 +1,4 @@
-"""The small reading of Kustomize: its hash is Kustomize's, and it guesses nothing."""
+"""The small reimplementation of Kustomize has the same hash and guesses nothing."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.kubernetes.render import OVERLAYS, UnsupportedError, build, content_h
 
 
 def test_the_hash_is_kustomizes() -> None:
-    # What Kustomize 5.8.1 made of this file.
+    # The result of Kustomize 5.8.1 for this file.
     assert content_hash({"f.txt": 'a < b & "c"\nğ\n'}) == "4ttt9k27d2"
 
 
@@ -31,7 +31,7 @@ def test_an_overlay_is_built_whole(overlay: str) -> None:
         assert namespace == f"aliaport-{overlay}", resource["metadata"]["name"]
 
 
-def test_a_base_names_no_namespace_and_no_host() -> None:
+def test_the_base_names_no_namespace_or_host() -> None:
     for resource in read(Path(__file__).parents[2] / "deploy/kubernetes/base"):
         assert "namespace" not in resource["metadata"], resource["metadata"]["name"]
         if resource["kind"] == "Ingress":
@@ -47,7 +47,7 @@ def test_a_base_names_no_namespace_and_no_host() -> None:
         ("images", [{"name": "x", "digest": "sha256:0"}]),
     ],
 )
-def test_what_is_not_read_is_refused(tmp_path: Path, key: str, value: object) -> None:
+def test_unsupported_features_are_refused(tmp_path: Path, key: str, value: object) -> None:
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({key: value}))
     with pytest.raises(UnsupportedError):
         read(tmp_path)
@@ -61,7 +61,7 @@ def test_what_is_not_read_is_refused(tmp_path: Path, key: str, value: object) ->
         {"containers": [{"name": "another", "image": "x"}]},
     ],
 )
-def test_a_patch_that_is_not_read_is_refused(patch: dict[str, object]) -> None:
+def test_unsupported_patches_are_refused(patch: dict[str, object]) -> None:
     target = {"ports": [{"port": 2}], "selector": {"a": "b"}, "containers": [{"name": "backend"}]}
     with pytest.raises(UnsupportedError):
         merge(target, patch)

@@ -19,7 +19,7 @@ def workloads(resources: list[Resource]) -> list[Resource]:
 
 
 def selected(resources: list[Resource], selector: dict[str, str]) -> list[Resource]:
-    """The workloads whose pods have these labels."""
+    """Return the workloads whose pods have these labels."""
     return [
         workload
         for workload in workloads(resources)
@@ -45,7 +45,7 @@ def test_a_workload_selects_its_own_pods(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_service_leads_to_one_workload_and_to_ports_that_it_has(overlay: str) -> None:
+def test_a_service_selects_one_workload_and_ports_that_it_has(overlay: str) -> None:
     resources = build(overlay)
     services = of_kind(resources, "Service")
     assert services
@@ -66,7 +66,7 @@ def test_probes_use_ports_that_the_container_has(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_volumes_and_what_they_hold_are_there(overlay: str) -> None:
+def test_volumes_and_their_contents_exist(overlay: str) -> None:
     resources = build(overlay)
     maps = {resource["metadata"]["name"] for resource in of_kind(resources, "ConfigMap")}
     accounts = {resource["metadata"]["name"] for resource in of_kind(resources, "ServiceAccount")}
@@ -100,7 +100,7 @@ def test_each_secret_is_read_from_its_file(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_the_image_is_this_version_and_runs_as_it_does(overlay: str) -> None:
+def test_the_image_has_this_version_and_its_user(overlay: str) -> None:
     assert container(overlay)["image"] == f"aliaport:{aliaport.__version__}"
     spec = pod_spec(one(build(overlay), "Deployment"))
     (user,) = re.findall(r"useradd .*--uid (\d+)", DOCKERFILE)
@@ -126,14 +126,14 @@ def test_autoscaler_and_disruption_budget_are_the_deployments(overlay: str) -> N
 
 
 def evictable(budget: dict[str, Any], replicas: int) -> int:
-    """How many of so many ready replicas may be evicted at once."""
+    """Return how many of this number of ready replicas may be evicted at once."""
     if "maxUnavailable" in budget:
         return min(int(budget["maxUnavailable"]), replicas)
     return max(replicas - int(budget["minAvailable"]), 0)
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_a_node_can_always_be_drained_and_somebody_always_serves(overlay: str) -> None:
+def test_a_node_can_always_be_drained_while_a_replica_serves(overlay: str) -> None:
     resources = build(overlay)
     scale = one(resources, "HorizontalPodAutoscaler")["spec"]
     budget = one(resources, "PodDisruptionBudget")["spec"]
@@ -144,7 +144,7 @@ def test_a_node_can_always_be_drained_and_somebody_always_serves(overlay: str) -
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_a_rollout_takes_nobody_away_first(overlay: str) -> None:
+def test_a_rollout_starts_new_replicas_first(overlay: str) -> None:
     spec = one(build(overlay), "Deployment")["spec"]
     assert spec["strategy"]["type"] == "RollingUpdate"
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
@@ -154,14 +154,14 @@ def test_a_rollout_takes_nobody_away_first(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_the_autoscaler_measures_a_share_of_a_request_that_is_made(overlay: str) -> None:
+def test_the_autoscaler_uses_a_resource_that_has_a_request(overlay: str) -> None:
     (metric,) = one(build(overlay), "HorizontalPodAutoscaler")["spec"]["metrics"]
     assert metric["resource"]["target"]["type"] == "Utilization"
     assert metric["resource"]["name"] in container(overlay)["resources"]["requests"]
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_the_ingress_leads_to_the_public_port_of_a_host_of_its_own(overlay: str) -> None:
+def test_each_environment_has_its_host_and_the_public_port(overlay: str) -> None:
     resources = build(overlay)
     spec = one(resources, "Ingress")["spec"]
     (rule,) = spec["rules"]
@@ -175,7 +175,7 @@ def test_the_ingress_leads_to_the_public_port_of_a_host_of_its_own(overlay: str)
     assert path["backend"]["service"]["port"]["name"] in ports
 
 
-def test_both_environments_are_alike_but_for_what_is_meant_to_differ() -> None:
+def test_the_environments_differ_only_where_intended() -> None:
     one_side, other = (
         {
             (resource["kind"], resource["metadata"]["name"].replace(name, "")): resource

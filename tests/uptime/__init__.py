@@ -1,1 +1,1 @@
-"""The list of monitors, and what is made of it."""
+"""The list of monitors, and what is generated from it."""

@@ -1,4 +1,4 @@
-"""A stand-in for UptimeRobot's API, written from its documentation: pages, limits, what it keeps."""
+"""A stand-in for UptimeRobot's API, written from its documentation: pages, limits, stored monitors."""
 
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,12 +14,12 @@ CONTACTS = [
 
 
 def refusal(status: int, **headers: str) -> Reply:
-    """Return a response for the script that refuses a request."""
+    """Return a scripted response that refuses a request."""
     return Reply(status, b'{"message": "not now"}', headers)
 
 
 class Robot(StandIn):
-    """`monitors` are kept by number; `next_link` is what each page names as the next one."""
+    """The API. `monitors` are stored by number; `next_link` replaces the link to the next page."""
 
     def __init__(self) -> None:
         self.monitors: dict[int, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""No more requests a minute than the plan allows."""
+"""The client sends no more requests a minute than the plan allows."""
 
 import time
 from collections.abc import Iterator

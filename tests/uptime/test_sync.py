@@ -1,4 +1,4 @@
-"""`sync` brings UptimeRobot to what the list says, and touches nothing else."""
+"""`sync` creates and updates the monitors of the list, and touches nothing else."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def outcomes(written: str) -> list[tuple[str, str]]:
     return [(outcome, name) for outcome, _, name in lines]
 
 
-def test_a_process_of_its_own_needs_no_packages_and_ends_with_the_right_code(
+def test_a_separate_process_needs_no_packages_and_exits_with_the_right_code(
     robot: Robot, key: Path
 ) -> None:
     def sync_process(*options: str) -> "subprocess.CompletedProcess[str]":
@@ -79,7 +79,7 @@ def test_the_first_run_creates_all_and_the_second_changes_nothing(robot: Robot, 
     assert robot.changes() == []
 
 
-def test_what_a_monitor_looks_like(robot: Robot, key: Path) -> None:
+def test_the_fields_of_a_monitor(robot: Robot, key: Path) -> None:
     sync(robot, key)
     (api,) = [
         monitor for monitor in robot.monitors.values() if monitor["url"].endswith("/api/cari")
@@ -113,7 +113,7 @@ def test_a_change_by_hand_is_undone_and_nothing_else_is_sent(robot: Robot, key: 
     assert robot.changes() == [("PATCH", f"monitors/{number}", body)]
 
 
-def test_more_in_the_servers_answer_about_a_contact_is_no_change(robot: Robot, key: Path) -> None:
+def test_extra_fields_of_a_contact_are_not_a_change(robot: Robot, key: Path) -> None:
     sync(robot, key)
     for monitor in robot.monitors.values():
         for contact in monitor["assignedAlertContacts"]:
@@ -128,7 +128,9 @@ def test_a_dry_run_only_reads(robot: Robot, key: Path) -> None:
     assert robot.changes() == []
 
 
-def test_surplus_ones_of_ours_are_told_and_deleted_only_when_asked(robot: Robot, key: Path) -> None:
+def test_our_surplus_monitors_are_reported_and_deleted_only_on_request(
+    robot: Robot, key: Path
+) -> None:
     mine = robot.add(**MINE)
     robot.add(friendlyName="[aliaport] Old page", url="https://aliaport.com/old")
     sync(robot, key)
@@ -143,7 +145,7 @@ def test_surplus_ones_of_ours_are_told_and_deleted_only_when_asked(robot: Robot,
     assert len(robot.monitors) == 1 + len(OUTSIDE)
 
 
-def test_the_servers_limit_is_waited_for(robot: Robot) -> None:
+def test_it_waits_for_the_servers_limit(robot: Robot) -> None:
     robot.script += [refusal(429, **{"Retry-After": "1"}), refusal(429, **{"Retry-After": "7"})]
     waited: list[float] = []
     client = uptime_robot.Robot(robot.url, KEY, per_minute=1000, sleep=waited.append)
@@ -151,23 +153,23 @@ def test_the_servers_limit_is_waited_for(robot: Robot) -> None:
     assert waited == [1.0, 7.0]
 
 
-def test_too_long_a_limit_is_told(robot: Robot, key: Path) -> None:
+def test_too_long_a_limit_is_an_error(robot: Robot, key: Path) -> None:
     robot.script.append(refusal(429, **{"Retry-After": "3600"}))
     assert "requires a wait of 3600 s; run this again later" in sync(robot, key, code=1).err
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "message"),
     [(403, "403 to GET user/alert-contacts: not now; the key is read-only"), (500, "500 to GET")],
 )
-def test_a_refusal_is_one_line(robot: Robot, key: Path, status: int, told: str) -> None:
+def test_a_refusal_is_one_line(robot: Robot, key: Path, status: int, message: str) -> None:
     robot.script.append(refusal(status))
     done = sync(robot, key, code=1)
-    assert told in done.err
+    assert message in done.err
     assert len(done.err.splitlines()) == 1
 
 
-def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
+def test_a_wrong_key_an_unknown_contact_and_a_next_page_elsewhere(
     robot: Robot, key: Path, tmp_path: Path
 ) -> None:
     listed = tmp_path / "monitors.toml"
@@ -183,7 +185,7 @@ def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("interval = 600", "interval = 5", "interval must be from 30 to 86400 seconds"),
         ("interval = 600", "intervall = 600", "intervall is unknown"),
@@ -195,14 +197,14 @@ def test_a_wrong_key_an_unknown_contact_and_a_strange_next_page(
         ("[[monitors]]", "[[monitors]", "cannot be read"),
     ],
 )
-def test_a_wrong_list_is_told_before_anything_is_asked(
-    robot: Robot, key: Path, tmp_path: Path, old: str, new: str, told: str
+def test_a_wrong_list_is_reported_before_any_request(
+    robot: Robot, key: Path, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     listed = tmp_path / "monitors.toml"
     text = (UPTIME / "monitors.toml").read_text()
     assert old in text
     listed.write_text(text.replace(old, new, 1) if "[[" in old else text.replace(old, new))
-    assert told in sync(robot, key, "--list", str(listed), code=2).err
+    assert message in sync(robot, key, "--list", str(listed), code=2).err
     assert robot.requests == []
 
 

@@ -1,4 +1,4 @@
-"""What blackbox exporter is asked by comes from the list, and is what there is."""
+"""The targets of blackbox exporter are generated from the list and up to date."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ SPECIFIED = {
 @pytest.mark.service
 def test_the_targets_are_generated(tmp_path: Path) -> None:
     shipped = (DEPLOY / "prometheus/targets/uptime.yml").read_text()
-    # It writes beside itself, where other tests read.
+    # It writes next to itself, where other tests read.
     for folder in ("client", "uptime"):
         shutil.copytree(DEPLOY / folder, tmp_path / folder)
     written = tmp_path / "prometheus/targets/uptime.yml"
@@ -39,7 +39,7 @@ def test_the_targets_are_generated(tmp_path: Path) -> None:
     assert listed == [[monitor.url] for monitor in MONITORS if monitor.inside]
 
 
-def test_their_modules_are_blackbox_exporters() -> None:
+def test_their_modules_exist_in_blackbox_exporter() -> None:
     modules = yaml.safe_load((DEPLOY / "prometheus/blackbox.yml").read_text())["modules"]
     assert {monitor.module for monitor in MONITORS if monitor.inside} <= modules.keys()
 
@@ -57,7 +57,7 @@ def test_text_messages_are_for_production_only() -> None:
         )
 
 
-def test_outside_is_only_asked_what_can_be_reached_there() -> None:
+def test_pages_checked_from_outside_are_public() -> None:
     for monitor in MONITORS:
         if monitor.outside:
             assert urlsplit(monitor.url).scheme == "https"

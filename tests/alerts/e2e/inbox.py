@@ -1,4 +1,4 @@
-"""Everything that people were told, in one list."""
+"""All notifications that people got, in one list."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ _TITLE = re.compile(r"(CRITICAL|WARNING|INFO|NO SEVERITY|RESOLVED): (\w+)")
 
 @dataclass(frozen=True)
 class Notice:
-    """One message: about which alert, by which channel, whether it begins or ends."""
+    """One message: its channel, its alert, and whether the alert fires or is resolved."""
 
     channel: str
     state: str
@@ -30,7 +30,7 @@ def _notice(channel: str, text: str) -> Notice:
 
 
 class Inbox:
-    """`describe` tells what to show beside the notices when a test fails."""
+    """The notices of all receivers. `describe` returns what else to show when a test fails."""
 
     def __init__(self, receivers: Receivers, describe: Callable[[], str]) -> None:
         self._receivers = receivers
@@ -38,24 +38,24 @@ class Inbox:
         self._expected: Counter[Notice] = Counter()
 
     def wait_for(self, *wanted: Notice, patience: float) -> None:
-        """Wait until all of them have come, and expect that each comes just once."""
+        """Wait until all of them have arrived, and expect each only once."""
         self._expected.update(wanted)
         self.wait_until(
             lambda: self._counts() >= self._expected,
-            f"it is told: {', '.join(map(str, wanted))}",
+            f"these arrive: {', '.join(map(str, wanted))}",
             patience,
         )
         self.assert_nothing_else()
 
     def wait_until(self, happened: Callable[[], bool], what: str, patience: float) -> None:
-        """Wait for anything else, and show what was told where it does not happen."""
+        """Wait for anything else, and show the notices if it does not happen."""
         try:
             wait_until(happened, what, patience)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.show()}") from None
 
     def assert_nothing_else(self) -> None:
-        """Nothing came that was not waited for, and nothing came twice."""
+        """Check that nothing unexpected arrived and nothing arrived twice."""
         counts = self._counts()
         surplus = counts - self._expected
         assert not surplus, (
@@ -63,11 +63,11 @@ class Inbox:
         )
 
     def show(self) -> str:
-        told = "\n".join(map(str, self._read())) or "nothing"
-        return f"--- told\n{told}\n{self._describe()}"
+        notices = "\n".join(map(str, self._read())) or "none"
+        return f"--- notices\n{notices}\n{self._describe()}"
 
     def heartbeats(self) -> int:
-        """How many signs of life there were."""
+        """Return the number of heartbeats."""
         return self._receivers.heartbeat.count
 
     def _read(self) -> list[Notice]:
@@ -76,8 +76,8 @@ class Inbox:
         texts = [sms.text for sms in self._receivers.sns.messages]
         return [
             _notice(channel, text)
-            for channel, told in (("slack", slack), ("mail", mails), ("sms", texts))
-            for text in told
+            for channel, received in (("slack", slack), ("mail", mails), ("sms", texts))
+            for text in received
         ]
 
     def _counts(self) -> Counter[Notice]:

@@ -1,4 +1,4 @@
-"""What goes wrong in the scenes, and how it is put right again."""
+"""The faults of the scenes, and how they are repaired."""
 
 from datetime import UTC, date, datetime
 
@@ -8,7 +8,7 @@ from tests.alerts.stack.stack import Stack
 
 
 class Application:
-    """The mounted application and the plugin, directed by files that they look at."""
+    """The mounted application and the plugin, controlled by files that they read."""
 
     def __init__(self, stack: Stack) -> None:
         self._folder = stack.backend.scenes
@@ -29,7 +29,7 @@ class Application:
             file.unlink()
 
     def _write(self, name: str, value: float) -> None:
-        # Renamed, so that nobody reads half a number.
+        # Renamed, so that nobody reads a partial number.
         new = self._folder.parent / f"{name}.new"
         new.write_text(str(value))
         new.replace(self._folder / name)
@@ -50,7 +50,7 @@ class Rates:
         ]
 
     def fall_behind(self, bulletins: int) -> None:
-        """As if so many expected ones had not come: neither source nor database has them."""
+        """Remove the newest bulletins from source and database, as if they had not come."""
         since = self._days[-bulletins]
         lost = [day for day in self._stack.tcmb.bulletins if day >= since]
         for day in lost:
@@ -62,7 +62,7 @@ class Rates:
             )
 
     def catch_up(self) -> None:
-        """The source publishes them after all, and the operator fetches them by hand."""
+        """Publish the missing bulletins, and fetch them by hand as an operator does."""
         self._stack.tcmb.publish(*self._lost)
         done = self._stack.backend.command(
             "aliaport_currency_sync.cli", "backfill", "--from", self._days[0].isoformat()

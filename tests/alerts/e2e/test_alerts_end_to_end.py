@@ -1,8 +1,8 @@
-"""What goes wrong in a real service is told to people: once, by the right channels, and its end too.
+"""Faults of a real service notify people once, through the right channels, and when they end.
 
-Nothing is simulated but the ends of the channels, the outside world and the load of the machine. All
-durations of the shipped rules and configuration are a sixtieth. The scenes build on one stack and
-come in this order.
+Only the ends of the channels, the outside world and the load of the machine are simulated. All
+durations of the shipped rules and configuration are divided by sixty. The scenes share one stack and
+run in this order.
 """
 
 import time
@@ -23,12 +23,12 @@ pytestmark = [
 
 CRITICAL = ("slack", "mail", "sms")
 CRITICAL_ENDS = ("slack", "mail")
-"""The end of it can wait until morning."""
+"""The resolved message can wait until morning."""
 WARNING = ("slack",)
 PATIENCE = 60.0
 QUIET = 15.0
 SETTLED = 6.0
-"""Seconds in which a late message about a scene that has ended would come."""
+"""Seconds in which a late message about an ended scene would arrive."""
 
 
 class Stage:
@@ -39,25 +39,25 @@ class Stage:
         self.application = Application(stack)
         self.rates = Rates(stack)
 
-    def told(self, **alerts: Sequence[str]) -> None:
-        """Each of the alerts is told by its channels, in any order, and nothing else is."""
+    def notified(self, **alerts: Sequence[str]) -> None:
+        """Wait until the alerts arrive, in any order, and nothing else does."""
         self.inbox.wait_for(*_notices("firing", alerts), patience=PATIENCE)
 
-    def ends(self, **alerts: Sequence[str]) -> None:
-        """Likewise their ends."""
+    def resolved(self, **alerts: Sequence[str]) -> None:
+        """Wait until the alerts are resolved, and nothing else arrives."""
         self.inbox.wait_for(*_notices("resolved", alerts), patience=PATIENCE)
 
     def settle(self) -> None:
-        """The scene has ended: no alert is left, and nothing more is told."""
+        """End the scene: wait until no alert is left and nothing more arrives."""
         self.wait_calm()
         self.stay_silent(SETTLED)
 
     def wait_calm(self) -> None:
-        """Until Prometheus has no alert, pending or firing, but the one that always fires."""
+        """Wait until Prometheus has no alert, pending or firing, except Watchdog."""
         self.inbox.wait_until(lambda: self.alerts() == {"Watchdog"}, "no alert is left", PATIENCE)
 
     def wait_firing(self, alert: str) -> None:
-        """Until Prometheus has the alert, whether or not anybody is told."""
+        """Wait until Prometheus has the alert, whether or not anybody is notified."""
         self.inbox.wait_until(
             lambda: alert in self.alerts("firing"), f"Prometheus has {alert} firing", PATIENCE
         )
@@ -70,7 +70,7 @@ class Stage:
         }
 
     def stay_silent(self, seconds: float) -> None:
-        """That nothing comes shows only while the heartbeat goes on."""
+        """Check that nothing arrives while the heartbeat continues."""
         until_then = time.monotonic() + seconds
         beats = self.inbox.heartbeats()
         self.inbox.wait_until(
@@ -99,7 +99,7 @@ def theatre(
 @pytest.fixture
 def stage(theatre: Stage, request: pytest.FixtureRequest) -> Stage:
     if request.session.testsfailed > theatre.failed_before:
-        pytest.fail("not played, since an earlier scene went wrong", pytrace=False)
+        pytest.fail("not run, because an earlier scene failed", pytrace=False)
     return theatre
 
 
@@ -110,18 +110,18 @@ def test_a_healthy_service_is_quiet(stage: Stage) -> None:
     stage.wait_calm()
 
 
-def test_a_stopped_database_is_one_alarm(stage: Stage) -> None:
+def test_a_stopped_database_raises_one_alarm(stage: Stage) -> None:
     stage.stack.database.stop()
-    stage.told(DatabaseDown=CRITICAL)
+    stage.notified(DatabaseDown=CRITICAL)
     # Long enough for the symptoms to show, which must be muted.
     stage.wait_firing("UptimeProbeFailing")
     stage.stack.database.start()
-    stage.ends(DatabaseDown=CRITICAL_ENDS)
+    stage.resolved(DatabaseDown=CRITICAL_ENDS)
     stage.settle()
 
 
 def test_the_runbook_is_one_click_away(stage: Stage) -> None:
-    """Of what the scene before has sent."""
+    """Check the link in the message of the scene before."""
     attachment = stage.stack.receivers.slack.messages[0]["attachments"][0]
     link = attachment["title_link"]
     assert link.endswith("/user/runbooks/DatabaseDown.md"), attachment
@@ -130,60 +130,60 @@ def test_the_runbook_is_one_click_away(stage: Stage) -> None:
     assert (status, text) == (200, (RUNBOOKS / "DatabaseDown.md").read_text())
 
 
-def test_a_killed_service_is_one_alarm(stage: Stage) -> None:
+def test_a_killed_service_raises_one_alarm(stage: Stage) -> None:
     stage.stack.backend.kill()
-    stage.told(AliaportDown=CRITICAL)
+    stage.notified(AliaportDown=CRITICAL)
     stage.wait_firing("UptimeProbeFailing")
     stage.stack.backend.start()
-    stage.ends(AliaportDown=CRITICAL_ENDS)
+    stage.resolved(AliaportDown=CRITICAL_ENDS)
     stage.settle()
 
 
-def test_a_burst_of_errors_is_told(stage: Stage) -> None:
+def test_a_burst_of_errors_is_reported(stage: Stage) -> None:
     stage.application.fail(share=0.3)
-    stage.told(HighErrorRate=CRITICAL)
+    stage.notified(HighErrorRate=CRITICAL)
     stage.application.be_well()
-    stage.ends(HighErrorRate=CRITICAL_ENDS)
+    stage.resolved(HighErrorRate=CRITICAL_ENDS)
     stage.settle()
 
 
-def test_a_plugin_that_hangs_is_told(stage: Stage) -> None:
+def test_a_plugin_that_hangs_is_reported(stage: Stage) -> None:
     stage.application.hang()
-    stage.told(PluginStuck=WARNING)
+    stage.notified(PluginStuck=WARNING)
     stage.wait_firing("ProbeFailing")
     stage.application.be_well()
-    stage.ends(PluginStuck=WARNING)
+    stage.resolved(PluginStuck=WARNING)
     stage.settle()
 
 
-def test_full_disks_and_a_stuck_shipper_of_logs_are_told_together(stage: Stage) -> None:
+def test_full_disks_and_stuck_log_shipping_are_reported_together(stage: Stage) -> None:
     fillers = [fill(stage.stack.backend.logs()), fill(stage.stack.machine.disk())]
     stage.stack.filebeat.filled = 1.0
-    stage.told(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL, FilebeatFailing=WARNING)
+    stage.notified(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL, FilebeatFailing=WARNING)
     for filler in fillers:
         filler.unlink()
     stage.stack.filebeat.filled = 0.0
-    stage.ends(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL_ENDS, FilebeatFailing=WARNING)
+    stage.resolved(LogWriteFailing=WARNING, DiskAlmostFull=CRITICAL_ENDS, FilebeatFailing=WARNING)
     stage.settle()
 
 
-def test_slow_answers_and_old_rates_are_told_together(stage: Stage) -> None:
-    """Two faults at once, since each takes a while: one does not hide the other."""
+def test_slow_responses_and_old_rates_are_reported_together(stage: Stage) -> None:
+    """Combine two slow faults: one must not hide the other."""
     stage.application.be_slow(1.5)
     stage.rates.fall_behind(1)
-    stage.told(HighResponseTime=WARNING)
+    stage.notified(HighResponseTime=WARNING)
     stage.application.be_slow(0.45)
-    stage.ends(HighResponseTime=WARNING)
-    stage.told(CurrencySyncFailed=WARNING)
+    stage.resolved(HighResponseTime=WARNING)
+    stage.notified(CurrencySyncFailed=WARNING)
     stage.rates.fall_behind(5)
-    stage.told(LatencyBudgetBurn=WARNING)
+    stage.notified(LatencyBudgetBurn=WARNING)
     stage.application.be_well()
-    stage.ends(LatencyBudgetBurn=WARNING)
-    stage.told(CurrencyBulletinsMissed=CRITICAL)
+    stage.resolved(LatencyBudgetBurn=WARNING)
+    stage.notified(CurrencyBulletinsMissed=CRITICAL)
     stage.rates.catch_up()
-    stage.ends(CurrencyBulletinsMissed=CRITICAL_ENDS, CurrencySyncFailed=WARNING)
+    stage.resolved(CurrencyBulletinsMissed=CRITICAL_ENDS, CurrencySyncFailed=WARNING)
     stage.settle()
 
 
-def test_nothing_else_was_told_in_all_that_time(stage: Stage) -> None:
+def test_nothing_else_was_reported_meanwhile(stage: Stage) -> None:
     stage.inbox.assert_nothing_else()

@@ -1,11 +1,11 @@
-"""The far ends of Alertmanager's channels, on loopback, and the real Alertmanager before them.
+"""Receivers for Alertmanager's channels, on loopback, and the real Alertmanager.
 
     receivers = Receivers(folder)              # Slack, mail, SMS and heartbeat, started
     alertmanager = Alertmanager(folder, receivers, factor=60)
     alertmanager.post(alert("DatabaseDown", severity="critical", env="production"))
     receivers.slack.messages                   # a list that grows, as all `.messages` do
 
-End both with `.stop()`, Alertmanager first.
+Stop both with `.stop()`, Alertmanager first.
 """
 
 from tests.alerts.receivers.alertmanager import Alertmanager, alert

@@ -32,7 +32,7 @@ _OFFICE_HOURS = '          - start_time: "08:00"\n            end_time: "18:00"\
 
 @cache
 def program() -> str:
-    """The program, by Debian's name or by its own."""
+    """Return the path of the program, under Debian's name or its own."""
     found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     assert found, "no Alertmanager is installed"
     return found
@@ -40,7 +40,7 @@ def program() -> str:
 
 @cache
 def version() -> tuple[int, int]:
-    """Such as (0, 25)."""
+    """Return the version, such as (0, 25)."""
     done = subprocess.run([program(), "--version"], capture_output=True, text=True, timeout=30)
     found = re.search(r"version (\d+)\.(\d+)", done.stdout + done.stderr)
     assert found, done.stdout + done.stderr
@@ -50,10 +50,10 @@ def version() -> tuple[int, int]:
 def for_test(
     shipped: str, receivers: Receivers, *, factor: float = 1.0, office_hours: bool = True
 ) -> str:
-    """The shipped alertmanager.yml with other places and shorter durations, and nothing else.
+    """Return the shipped alertmanager.yml with other paths and shorter durations.
 
-    The durations of routes are divided by `factor`, but none falls below a second. It is office hours now, or
-    it is not, whatever the clock says.
+    The durations of routes are divided by `factor`, but none falls below a second. `office_hours`
+    decides whether it is office hours now, whatever the clock says.
     """
     text = _replaced(shipped, "/run/secrets/", f"{receivers.secrets}/")
     text = _replaced(text, "/etc/alertmanager/", f"{SHIPPED}/")
@@ -88,7 +88,7 @@ def alert(
     until: datetime | None = None,
     **more: str,
 ) -> dict[str, Any]:
-    """An alert as Prometheus posts it, with `more` labels; with `until` in the past it is resolved."""
+    """Return an alert as Prometheus posts it, with `more` labels; a past `until` resolves it."""
     posted: dict[str, Any] = {
         "labels": {"alertname": name, **(labels or {}), **more},
         "annotations": {"summary": f"Summary of {name}"} if annotations is None else annotations,
@@ -102,9 +102,9 @@ def alert(
 
 
 class Alertmanager:
-    """Started and ready; `.url` and `.port` are its API, `.log` is its output.
+    """A started and ready Alertmanager; `.url` and `.port` are its API, `.log` is its output.
 
-    `config`, where given, is used instead of the shipped configuration made fit by `for_test`.
+    `config`, if given, replaces the shipped configuration as adapted by `for_test`.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Alertmanager:
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 f"--web.external-url={EXTERNAL_URL}",
                 "--cluster.listen-address=",
-                # It tells only so what it held back outside of office hours.
+                # Only at this level it logs what it held back outside of office hours.
                 "--log.level=debug",
             ],
             folder,
@@ -158,22 +158,22 @@ class Alertmanager:
             json.dumps(alerts).encode(),
             {"Content-Type": "application/json"},
         )
-        with urlopen(request, timeout=30) as answer:
-            answer.read()
+        with urlopen(request, timeout=30) as response:
+            response.read()
 
     def alerts(self) -> list[dict[str, Any]]:
-        """All alerts, the muted ones too: see `status.state` and `status.inhibitedBy`."""
+        """Return all alerts, including muted ones: see `status.state` and `status.inhibitedBy`."""
         status, text = fetch(f"{self.url}/api/v2/alerts", timeout=30)
-        assert status == 200, f"Alertmanager answers {status}: {text[:2000]}"
+        assert status == 200, f"Alertmanager returned {status}: {text[:2000]}"
         found: list[dict[str, Any]] = json.loads(text)
         return found
 
     def metrics(self) -> str:
-        """What it tells Prometheus about itself."""
+        """Return Alertmanager's own metrics."""
         return fetch(f"{self.url}/metrics", timeout=30)[1]
 
     def tail(self) -> str:
-        """The end of its output, for a failing test to show."""
+        """Return the end of its output, for a failing test to show."""
         return self.program.tail()
 
     def stop(self) -> None:
@@ -186,7 +186,7 @@ def _replaced(text: str, old: str, new: str) -> str:
 
 
 def _window(now: time) -> str:
-    """An hour to each side; what reaches over midnight is a second range."""
+    """Return an hour to each side of now; a part beyond midnight becomes a second range."""
     day = timedelta(days=1)
     middle = timedelta(hours=now.hour, minutes=now.minute)
     hour = timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""The watch outside that misses the heartbeat of a dead Prometheus or Alertmanager, on loopback."""
+"""The external service that misses the heartbeat of a dead Prometheus or Alertmanager, on loopback."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from tests.alerts.receivers.posts import Posts
 
 
 class Heartbeat(Posts):
-    """`.messages`: what came with each beat; `.count`: how many beats there were."""
+    """The heartbeat service. `.messages`: the payload of each beat; `.count`: the number of beats."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The real Alertmanager and all its receivers, with what they got found by its title."""
+"""The real Alertmanager and all its receivers, whose messages can be found by title."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 FACTOR = 100
-"""A group with news is told again after three seconds."""
+"""With this factor, a group with news is sent again after three seconds."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Office:
     alertmanager: Alertmanager
 
     def slack(self, title: str) -> dict[str, Any]:
-        """The attachment with this title, once it has come."""
+        """Wait for the attachment with this title and return it."""
         return self._wait(
             f"Slack gets {title!r}",
             lambda: [
@@ -41,13 +41,13 @@ class Office:
         )
 
     def sms(self, name: str) -> str:
-        return self._wait(f"an SMS tells of {name}", lambda: self.texts(name))
+        return self._wait(f"an SMS about {name} arrives", lambda: self.texts(name))
 
     def texts(self, name: str) -> list[str]:
         return [sms.text for sms in self.receivers.sns.messages if f" {name} " in sms.text]
 
     def metric(self, pattern: str) -> float:
-        """The sum of Alertmanager's own series whose name and labels begin like this."""
+        """Return the sum of Alertmanager's own series whose name and labels match the pattern."""
         found = re.findall(rf"^{pattern}.* (\S+)$", self.alertmanager.metrics(), re.MULTILINE)
         return sum(map(float, found))
 
@@ -59,12 +59,12 @@ class Office:
                 message["attachments"][0]["title"] for message in self.receivers.slack.messages
             ]
             subjects = [mail["Subject"] for mail in self.receivers.smtp.messages]
-            told = f"Slack: {titles}\nmails: {subjects}\nSMS: {self.receivers.sns.messages}"
-            raise AssertionError(f"{error}\n{told}\n{self.alertmanager.tail()}") from None
+            received = f"Slack: {titles}\nmails: {subjects}\nSMS: {self.receivers.sns.messages}"
+            raise AssertionError(f"{error}\n{received}\n{self.alertmanager.tail()}") from None
 
 
 def open_office(folder: Path, *, office_hours: bool = True, without: str = "") -> Iterator[Office]:
-    """Yields once; `without` names a secret that is missing."""
+    """Yield one office; `without` names a secret to leave out."""
     receivers = Receivers(folder)
     if without:
         (receivers.secrets / without).unlink()

@@ -1,4 +1,4 @@
-"""A web server on loopback that keeps what is posted to it."""
+"""A web server on loopback that stores the posts it gets."""
 
 from typing import ClassVar
 
@@ -6,15 +6,18 @@ from tests.support.stand_in import Reply, Request, StandIn
 
 
 class Posts(StandIn):
-    """Keeps the bodies of all posts in `bodies`; while `failing`, it answers 500 and keeps none."""
+    """A server that stores the bodies of all posts in `bodies`.
 
-    answer: ClassVar[bytes] = b""
+    While `failing`, it returns 500 and stores none.
+    """
+
+    reply: ClassVar[bytes] = b""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.failing = False
         self.refused = 0
-        """How many posts came while it failed."""
+        """The number of posts while it failed."""
         super().__init__()
         self.url += "/"
 
@@ -23,4 +26,4 @@ class Posts(StandIn):
             self.refused += 1
             return Reply(500)
         self.bodies.append(request.body)
-        return Reply(body=self.answer)
+        return Reply(body=self.reply)

@@ -1,4 +1,4 @@
-"""All receivers together, and the secrets by which Alertmanager finds and convinces them."""
+"""All receivers together, and the secrets with which Alertmanager reaches them."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ PHONE = "+905550000000"
 
 
 class Receivers:
-    """Starts all; `folder/secrets` becomes what /run/secrets is in production."""
+    """All receivers, started; `folder/secrets` is what /run/secrets is in production."""
 
     def __init__(self, folder: Path) -> None:
         self.secrets = folder / "secrets"

@@ -7,12 +7,12 @@ from tests.alerts.receivers.posts import Posts
 
 
 class Slack(Posts):
-    """`.messages`: the payloads, the oldest first; the text is in their only attachment.
+    """Slack. `.messages`: the payloads, the oldest first; the text is in their only attachment.
 
     A title begins with `🔴 CRITICAL: DatabaseDown (` or `✅ RESOLVED: DatabaseDown (`.
     """
 
-    answer = b"ok"
+    reply = b"ok"
 
     @property
     def messages(self) -> list[dict[str, Any]]:

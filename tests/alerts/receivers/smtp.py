@@ -1,4 +1,4 @@
-"""A mail server on loopback that wants STARTTLS and a password, as the real one does."""
+"""A mail server on loopback that requires STARTTLS and a password, as the real one does."""
 
 import logging
 from email import message_from_bytes, policy
@@ -18,13 +18,14 @@ PASSWORD = "a mail password"
 
 
 class Smtp:
-    """`.messages`: the mails, the oldest first; `folder` takes the certificate of its authority.
+    """The mail server. `.messages`: the mails, the oldest first.
 
-    Trust it by SSL_CERT_FILE=`.authority`. A subject begins as the title of Slack's message does.
+    `folder` gets the certificate of its authority: trust it with SSL_CERT_FILE=`.authority`. Subjects
+    begin like the titles of Slack messages.
     """
 
     def __init__(self, folder: Path) -> None:
-        # It warns of itself at each mail.
+        # It logs a warning about itself with each mail.
         logging.getLogger("mail.log").setLevel(logging.ERROR)
         self.messages: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
@@ -41,14 +42,14 @@ class Smtp:
             tls_context=context,
             require_starttls=True,
             auth_required=True,
-            # Its LOGIN asks in words that Alertmanager does not expect.
+            # Alertmanager does not understand the prompts of its LOGIN.
             auth_exclude_mechanism=["LOGIN"],
             authenticator=_allowed,
         )
         self._controller.start()
 
     async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:
-        """Called by the server for each mail."""
+        """Store a mail; the server calls this for each."""
         assert isinstance(envelope.content, bytes)
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
@@ -61,7 +62,7 @@ class Smtp:
 
 
 def text_of(mail: EmailMessage, kind: str = "plain") -> str:
-    """The body as plain text, or with `kind="html"` as HTML."""
+    """Return the body as plain text, or with `kind="html"` as HTML."""
     body = mail.get_body((kind,))
     assert body is not None, f"the mail has no {kind} body"
     return str(body.get_content()).replace("\r\n", "\n")

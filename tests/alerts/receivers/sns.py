@@ -15,13 +15,13 @@ class Sms:
 
 
 class Sns:
-    """`.messages`: the texts sent to telephones since this was started, the oldest first.
+    """Amazon's SNS. `.messages`: the texts sent to phones since it started, the oldest first.
 
-    A process has one memory for all of these: two that run at once see each other's texts.
+    All instances of a process share one memory: two that run at once see each other's texts.
     """
 
     def __init__(self) -> None:
-        # One line for each request would hide what a failing test says.
+        # One line for each request would hide the output of a failing test.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
@@ -32,8 +32,8 @@ class Sns:
 
     @property
     def messages(self) -> list[Sms]:
-        with urlopen(f"{self.url}/moto-api/data.json", timeout=10) as answer:
-            data = json.load(answer)
+        with urlopen(f"{self.url}/moto-api/data.json", timeout=10) as response:
+            data = json.load(response)
         texts = data.get("sns", {}).get("SMS", [])
         return [
             Sms(message["phone_number"], message["message"]) for message in texts[self._before :]

@@ -16,7 +16,7 @@ from tests.support.tcmb import Tcmb
 SCENES = Path(__file__).parents[1] / "e2e/scene_app"
 _BUNDLED = ("cpu", "currency_sync", "db", "disk", "memory")
 _DAYS = 14
-"""How far back the rates are kept complete."""
+"""The number of past days for which rates are complete."""
 
 _CONFIG = """
 database_url = "{dsn}"
@@ -29,7 +29,7 @@ source = "{source}"
 first_day = {first_day}
 request_interval = 0
 standby_interval = 1
-# How busy the machine of the tests is, and how full, is not what is tested.
+# The load of the test machine does not matter here.
 [plugins.cpu]
 average_seconds = 900
 warn_percent = 100
@@ -59,15 +59,15 @@ def istanbul_today() -> date:
 
 
 def weekdays(last: date, days: int = _DAYS) -> list[date]:
-    """The weekdays of the `days` days up to `last`, the oldest first."""
+    """Return the weekdays of the `days` days up to `last`, the oldest first."""
     past = (last - timedelta(days=ago) for ago in range(days, -1, -1))
     return [day for day in past if day.weekday() < 5]
 
 
 class Backend:
-    """The service with the bundled plugins and either the distribution of the scenes or operations.
+    """The service with the bundled plugins and either the scenes' distribution or operations.
 
-    Both answer below /api/cari. `scenes` is the folder by whose files the scenes are directed.
+    Both serve /api/cari. The files in the folder `scenes` control the scenes.
     """
 
     def __init__(
@@ -118,11 +118,11 @@ class Backend:
         self.program.start()
 
     def kill(self) -> None:
-        """As the kernel kills a process that takes too much memory."""
+        """Kill it, as the kernel kills a process that uses too much memory."""
         self.program.end(signal.SIGKILL)
 
     def logs(self) -> Path:
-        """The folder of the logs as the service sees it, reached from outside."""
+        """Return the log folder as the service sees it, reached from outside."""
         return Path(f"/proc/{self.program.pid}/root{self._logs}")
 
     def status(self) -> str:
@@ -144,9 +144,9 @@ class Backend:
         )
 
     def tail(self, lines: int = 10) -> str:
-        """What its logs said last, of errors and of itself."""
+        """Return the newest lines of error.log and app.log."""
         if self.program.ended:
-            return "--- the logs of aliaport went with it"
+            return "--- the logs of aliaport are gone with it"
         shown = []
         for name in ("error.log", "app.log"):
             file = self.logs() / name

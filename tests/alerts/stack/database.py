@@ -1,4 +1,4 @@
-"""The PostgreSQL 15 of the distribution, over TCP with passwords, to be stopped and started."""
+"""Debian's PostgreSQL 15, over TCP with passwords; tests can stop and start it."""
 
 import os
 import pwd
@@ -15,7 +15,7 @@ from tests.support.service import free_port
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "a-right-password"
-"""Without a space, which the exporter of the distribution takes for malformed."""
+"""Without a space, because Debian's exporter rejects one as malformed."""
 _ROLES = f"""
 CREATE ROLE aliaport LOGIN PASSWORD '{PASSWORD}';
 CREATE DATABASE aliaport OWNER aliaport;
@@ -27,7 +27,7 @@ class Database(Program):
     """One server with the database and role `aliaport` and the role `exporter`."""
 
     def __init__(self) -> None:
-        # A test's own folder may lie below one that PostgreSQL's user cannot enter.
+        # A test's own folder may be below one that PostgreSQL's user cannot enter.
         self.home = Path(tempfile.mkdtemp(prefix="aliaport-alerts-", dir="/tmp"))
         self.data = self.home / "data"
         self.port = free_port()
@@ -69,11 +69,11 @@ class Database(Program):
             self.sql(statement, user="postgres", database="postgres")
 
     def serves(self) -> bool:
-        """Whether it takes connections."""
+        """Return whether it accepts connections."""
         return self._try("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)) == 0
 
     def stop(self) -> None:
-        """A fast shutdown, as an administrator does it."""
+        """Shut it down fast, as an administrator does."""
         self.end(signal.SIGINT)
 
     def sql(self, statement: str, *, user: str = "aliaport", database: str = "aliaport") -> str:

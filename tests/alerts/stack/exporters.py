@@ -1,4 +1,4 @@
-"""The exporters that need nothing but a port: PostgreSQL's and the blackbox."""
+"""The exporters that need only a port: PostgreSQL exporter and blackbox exporter."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.support.service import free_port
 
 
 def postgres_exporter(folder: Path, dsn: str) -> tuple[Program, int]:
-    """The exporter of the database at `dsn`, and its port."""
+    """Return the exporter of the database at `dsn`, and its port."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     program = Program(
@@ -21,7 +21,7 @@ def postgres_exporter(folder: Path, dsn: str) -> tuple[Program, int]:
 
 
 def blackbox_exporter(folder: Path, config: Path) -> tuple[Program, int]:
-    """The prober with the modules of `config`, and its port."""
+    """Return the prober with the modules of `config`, and its port."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     program = Program(

@@ -1,4 +1,4 @@
-"""A stand-in for the page of statistics of a Filebeat 9, which could not be had."""
+"""A stand-in for the statistics page of Filebeat 9, which was not available."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tests.support.stand_in import Reply, Request, StandIn
 
 
 def statistics(filled: float) -> dict[str, Any]:
-    """What /stats answers as far as is known here, with a queue that is `filled` (0 to 1)."""
+    """Return a /stats page, as far as it is known here, with a queue that is `filled` (0 to 1)."""
     return {
         "beat": {"info": {"name": "filebeat", "uptime": {"ms": 600_000}, "version": "9.5.1"}},
         "filebeat": {
@@ -36,7 +36,7 @@ def statistics(filled: float) -> dict[str, Any]:
 
 
 class Filebeat(StandIn):
-    """Serves /stats; `filled` is the state of its queue."""
+    """A server of /stats; `filled` is the state of its queue."""
 
     def __init__(self) -> None:
         self.filled = 0.0

@@ -1,7 +1,6 @@
-"""Days of good service that lie behind a fresh Prometheus.
+"""Days of good service in the history of a fresh Prometheus.
 
-Without them the first bad second would be the greater part of the longest window, and burn the
-budget of a month.
+Without them, the first bad second would dominate the longest window and burn a month's budget.
 """
 
 import subprocess
@@ -16,13 +15,13 @@ DAYS = 3
 """The longest window of the rules, before it is shortened."""
 _STEP = 2
 _FAST = 0.005
-"""Seconds that each of these requests took."""
+"""Seconds that each request took."""
 
 
 def lay_down(data: Path, target: Mapping[str, str], traffic: Mapping[str, float]) -> None:
     """Fill the data folder of a Prometheus that has not started.
 
-    `target` are the labels of the service's target, `traffic` its requests per second by endpoint.
+    `target` has the labels of the service's target, `traffic` its requests per second by endpoint.
     """
     now = int(time.time())
     moments = range(now - DAYS * 86400 // FACTOR, now, _STEP)

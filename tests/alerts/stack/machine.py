@@ -1,4 +1,4 @@
-"""The real node exporter on a prepared machine, since the real one's load is not the tests'."""
+"""The real node exporter on a simulated machine: the load of the real one is not under control."""
 
 import os
 import shutil
@@ -30,11 +30,11 @@ node_timex_maxerror_seconds 0.01
 # TYPE node_timex_estimated_error_seconds gauge
 node_timex_estimated_error_seconds 0.01
 """
-"""Asked by a system call, which no folder replaces."""
+"""The exporter reads the clock by a system call, which no folder can replace."""
 
 
 class Machine:
-    """An idle machine of two processors, 8 GB of memory and a disk of a tmpfs of its own."""
+    """An idle machine with two CPUs, 8 GB of memory and a tmpfs as its disk."""
 
     def __init__(self, folder: Path, disk: str = "64m") -> None:
         self._proc = folder / "proc"
@@ -82,7 +82,7 @@ class Machine:
         self.program.start()
 
     def disk(self) -> Path:
-        """The folder by which the machine's disk is reached from outside."""
+        """Return the folder that reaches the machine's disk from outside."""
         return Path(f"/proc/{self.program.pid}/root{self._root}")
 
     def end(self) -> None:
@@ -96,7 +96,7 @@ class Machine:
             self._write_stat()
 
     def _write_stat(self) -> None:
-        """Processors that did nothing since the start."""
+        """Write the state of CPUs that have been idle since the start."""
         idle = 1000 + round((time.monotonic() - self._began) * _TICKS)
         lines = [f"cpu  {100 * _CPUS} 0 {100 * _CPUS} {idle * _CPUS} 0 0 0 0 0 0"]
         lines += [f"cpu{number} 100 0 100 {idle} 0 0 0 0 0 0" for number in range(_CPUS)]

@@ -1,4 +1,4 @@
-"""One program of the stack: its output is kept, and it ends with the test, whatever happens."""
+"""One program of the stack, whose output is kept; it ends with the test in any case."""
 
 import http.client
 import os
@@ -12,22 +12,22 @@ from urllib.parse import urlsplit
 from tests.support.waiting import wait_until
 
 _WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
-"""So that nothing is left even where the tests themselves are killed."""
+"""So that nothing is left even if the tests themselves are killed."""
 
 
-def answers(url: str, timeout: float = 2.0) -> bool:
-    """Whether a GET of `url` gives 200."""
+def responds(url: str, timeout: float = 2.0) -> bool:
+    """Return whether a GET of `url` returns 200."""
     return fetch(url, timeout)[0] == 200
 
 
 def fetch(url: str, timeout: float = 10.0) -> tuple[int, str]:
-    """Status and body of a GET; status 0 where there is no answer."""
+    """Return status and body of a GET; status 0 if there is no response."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
     try:
         connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""))
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
+        response = connection.getresponse()
+        return response.status, response.read().decode()
     except (OSError, http.client.HTTPException) as error:
         return 0, repr(error)
     finally:
@@ -40,7 +40,7 @@ class Program:
     command: Sequence[str]
     folder: Path
     ready: str
-    """The URL that answers 200 once the program serves."""
+    """The URL that returns 200 once the program serves."""
     environ: Mapping[str, str] = field(default_factory=dict)
     account: Sequence[str] = ()
     """Options of setpriv that name another user."""
@@ -85,7 +85,7 @@ class Program:
             raise AssertionError(f"{error}\n{self.tail()}") from None
 
     def serves(self) -> bool:
-        return answers(self.ready)
+        return responds(self.ready)
 
     def end(self, number: int = signal.SIGKILL) -> None:
         """Send the signal and wait for the end."""

@@ -1,4 +1,4 @@
-"""The real Prometheus with the shipped rules and configuration, in fast motion, on loopback."""
+"""The real Prometheus with the shipped rules and configuration, sped up, on loopback."""
 
 import json
 import re
@@ -16,9 +16,9 @@ GRAFANA = "http://grafana.test"
 
 
 def at_loopback(text: str, places: Mapping[str, str]) -> str:
-    """`text` with each place that it names, such as `backend:8000`, replaced by another.
+    """Replace each address in `text`, such as `backend:8000`, by another.
 
-    A place that `text` names otherwise than as a whole word is left alone.
+    Only whole words are replaced.
     """
     for shipped, here in places.items():
         text = re.sub(rf"(?<![\w.-]){re.escape(shipped)}(?![\w.-])", here, text)
@@ -26,7 +26,7 @@ def at_loopback(text: str, places: Mapping[str, str]) -> str:
 
 
 class Prometheus:
-    """`places` tells where the targets are: `{"backend:8000": "127.0.0.1:4711", …}`."""
+    """Prometheus. `places` maps shipped addresses: `{"backend:8000": "127.0.0.1:4711", …}`."""
 
     def __init__(
         self, folder: Path, places: Mapping[str, str], runbooks: Path, shipped: Path = SHIPPED
@@ -57,7 +57,7 @@ class Prometheus:
                 f"--web.user-assets={assets}",
                 "--enable-feature=expand-external-labels",
                 "--rules.alert.resend-delay=1s",
-                # Prometheus would show a series that ended for minutes, which are hours here.
+                # Prometheus would show an ended series for minutes, which are hours here.
                 "--query.lookback-delta=10s",
             ],
             folder,
@@ -66,18 +66,18 @@ class Prometheus:
         )
 
     def ask(self, path: str) -> Any:
-        """The data of an answer of the HTTP API."""
+        """Return the data of a response of the HTTP API."""
         status, text = fetch(f"{self.url}/api/v1/{path}", timeout=10)
-        assert status == 200, f"Prometheus answers {status} to {path}: {text[:2000]}"
+        assert status == 200, f"Prometheus returned {status} to {path}: {text[:2000]}"
         return json.loads(text)["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The samples of an instant query."""
+        """Return the samples of an instant query."""
         found: list[dict[str, Any]] = self.ask(f"query?query={quote(expression)}")["result"]
         return found
 
     def alerts(self) -> list[dict[str, Any]]:
-        """The pending and firing alerts."""
+        """Return the pending and firing alerts."""
         found: list[dict[str, Any]] = self.ask("alerts")["alerts"]
         return found
 

@@ -1,11 +1,11 @@
-"""Divides every duration of rules and configuration, so that hours of alerting pass in minutes."""
+"""Shortens every duration of rules and configuration: hours of alerting pass in minutes."""
 
 import re
 
 FACTOR = 60
-LEAST = 1.25
-"""Seconds at the least: PostgreSQL's exporter waits for one before it says that all is lost."""
-LEAST_RANGE = 4 * LEAST
+MIN_SECONDS = 1.25
+"""PostgreSQL exporter waits for a second before it reports that all is lost."""
+MIN_RANGE = 4 * MIN_SECONDS
 """A rate needs several scrapes in its range."""
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
@@ -21,7 +21,7 @@ _PLACES = re.compile(
 
 
 def shorten(text: str) -> str:
-    """`text` with shorter durations, and nothing else changed."""
+    """Return `text` with shorter durations, otherwise unchanged."""
     return _PLACES.sub(_short, text)
 
 
@@ -29,5 +29,5 @@ def _short(found: re.Match[str]) -> str:
     before, duration = (group for group in found.groups() if group is not None)
     parts = re.findall(r"(\d+)(ms|[smhdwy])", duration)
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts) / FACTOR
-    least = LEAST_RANGE if found["range"] else LEAST
-    return f"{before}{max(least, seconds) * 1000:.0f}ms"
+    shortest = MIN_RANGE if found["range"] else MIN_SECONDS
+    return f"{before}{max(shortest, seconds) * 1000:.0f}ms"

@@ -1,4 +1,4 @@
-"""The service and all that watches it, together."""
+"""The service and everything that monitors it, together."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -28,8 +28,8 @@ PER_SECOND = 20.0
 class Stack:
     """Enter it to start everything; `folder` takes files and output of all programs.
 
-    Each part is an attribute: `database`, `backend`, `machine`, `prometheus` and so on. Whoever
-    has the service with operations brings the traffic too.
+    Each part is an attribute: `database`, `backend`, `machine`, `prometheus` and so on. With
+    operations, the test itself must send the traffic to it.
     """
 
     def __init__(self, folder: Path, *, with_operations: bool = False) -> None:
@@ -115,7 +115,7 @@ class Stack:
         self.traffic = Traffic(self.backend.port, route, PER_SECOND)
         self._ends.append(self.traffic.end)
         self.traffic.start()
-        wait_until(self._is_well, "the service has all rates and answers people")
+        wait_until(self._is_well, "the service has all rates and responds to requests")
         self.programs.append(self.prometheus.program)
         self._ends.append(self.prometheus.program.end)
         self.prometheus.program.start()
@@ -129,13 +129,13 @@ class Stack:
         )
 
     def watched(self) -> bool:
-        """Whether Prometheus has scraped every target of every job: seconds after the start."""
+        """Return whether Prometheus has scraped every target of every job."""
         targets = self.prometheus.targets()
         jobs = {target["scrapePool"] for target in targets}
         return jobs == self.prometheus.jobs and all(target["health"] == "up" for target in targets)
 
     def describe(self) -> str:
-        """What a failing test has to show."""
+        """Return the state that a failing test shows."""
         lines = ["--- alerts in Prometheus"]
         for alert in self.prometheus.alerts():
             labels = {k: v for k, v in alert["labels"].items() if k != "alertname"}

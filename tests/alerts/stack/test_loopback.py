@@ -1,4 +1,4 @@
-"""The shipped configuration is used as it is, but for its durations and its targets' places."""
+"""The shipped configuration is used unchanged, except for durations and addresses of targets."""
 
 from tests.alerts.stack.prometheus import SHIPPED, at_loopback
 

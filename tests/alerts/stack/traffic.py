@@ -1,4 +1,4 @@
-"""People who use the service all the time, whatever state it is in."""
+"""Users who request the service all the time, whatever its state."""
 
 import http.client
 import threading
@@ -6,11 +6,11 @@ import time
 from collections import Counter
 
 _WORKERS = 40
-"""So many that slow answers do not make the requests rare."""
+"""So many that slow responses do not make requests rare."""
 
 
 class Traffic:
-    """Sends `per_second` requests to one path; `statuses` counts the answers."""
+    """Sends `per_second` requests to one path; `statuses` counts the responses."""
 
     def __init__(self, port: int, path: str, per_second: float = 20.0) -> None:
         self.statuses: Counter[str] = Counter()
@@ -19,7 +19,7 @@ class Traffic:
         self._pause = _WORKERS / per_second
         self._ended = threading.Event()
         self._threads = [
-            threading.Thread(target=self._ask_again_and_again, args=(number,), name="traffic")
+            threading.Thread(target=self._keep_requesting, args=(number,), name="traffic")
             for number in range(_WORKERS)
         ]
 
@@ -33,20 +33,20 @@ class Traffic:
             if thread.is_alive():
                 thread.join(30)
 
-    def _ask_again_and_again(self, number: int) -> None:
+    def _keep_requesting(self, number: int) -> None:
         # One after another, not all at once.
         due = time.monotonic() + number * self._pause / _WORKERS
         while not self._ended.wait(max(0.0, due - time.monotonic())):
-            self.statuses[self._ask()] += 1
+            self.statuses[self._request()] += 1
             due = max(due + self._pause, time.monotonic() - self._pause)
 
-    def _ask(self) -> str:
+    def _request(self) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         try:
             connection.request("GET", self._path)
-            answer = connection.getresponse()
-            answer.read()
-            return str(answer.status)
+            response = connection.getresponse()
+            response.read()
+            return str(response.status)
         except (OSError, http.client.HTTPException) as error:
             return type(error).__name__
         finally:

@@ -1,6 +1,6 @@
-// What a file of deploy/grafana/dashboards must be: Grafana's own types, closed where those are open.
-// A panel's kind decides about its options, a query is one of Prometheus, and words of enumerations
-// may be written as words, as JSON has them.
+// The type of a file in deploy/grafana/dashboards: Grafana's own types, closed where those are open.
+// The panel type determines the options, queries are for Prometheus, and enum values may be strings,
+// as in JSON.
 import type * as schema from "@grafana/schema";
 import type * as heatmap from "@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen";
 import type * as stat from "@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen";
@@ -64,7 +64,7 @@ type AnyPanel =
 
 type Mark = Omit<schema.AnnotationQuery, "target"> & {
   target?: { refId: string; expr: string; interval: string };
-  // Those of Prometheus' own annotations, which the schema leaves to the data source.
+  // Fields of Prometheus annotations, which the schema leaves to the data source.
   titleFormat?: string;
   textFormat?: string;
   tagKeys?: string;

@@ -1,1 +1,1 @@
-"""An application and a plugin that fail, are slow and hang as files in a folder say."""
+"""An application and a plugin that fail, are slow or hang, controlled by files in a folder."""

@@ -1,4 +1,4 @@
-"""Customers' accounts, in a good or a bad way."""
+"""Customer accounts, served well or badly."""
 
 import asyncio
 from itertools import count
@@ -14,14 +14,14 @@ class Options(PluginConfig):
 
 
 def create(context: Context, options: Options) -> web.Application:
-    asked = count(1)
+    requests = count(1)
 
     async def accounts(request: web.Request) -> web.Response:
-        number, share = next(asked), _figure(options.folder / "fail")
-        # Evenly spread, since by chance a short window could have none.
+        number, share = next(requests), _number(options.folder / "fail")
+        # Evenly spread: with random failures, a short window could have none.
         if int(number * share) > int((number - 1) * share):
             raise RuntimeError("the accounts cannot be read")
-        await asyncio.sleep(_figure(options.folder / "slow"))
+        await asyncio.sleep(_number(options.folder / "slow"))
         return data_response([{"code": "120.01", "name": "Ağrı Lojistik"}])
 
     app = web.Application()
@@ -29,7 +29,7 @@ def create(context: Context, options: Options) -> web.Application:
     return app
 
 
-def _figure(file: Path) -> float:
+def _number(file: Path) -> float:
     try:
         return float(file.read_text())
     except FileNotFoundError:

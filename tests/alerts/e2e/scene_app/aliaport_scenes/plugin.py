@@ -1,4 +1,4 @@
-"""A probe that hangs as long as a file is there, and holds the interpreter where another is."""
+"""A probe that hangs while one file exists, and holds the interpreter if another does."""
 
 import re
 import time
@@ -13,7 +13,7 @@ class Options(PluginConfig):
 
 
 class ScenesPlugin(Plugin[Options]):
-    """Its probe blocks a thread of its own, as a hung mount does."""
+    """A plugin whose probe blocks its own thread, as a hung mount does."""
 
     api = (1, 0)
 

@@ -11,7 +11,7 @@ from tests.alerts.mutants import mutants
 from tests.alerts.shipped_rules import Case, Rule, alerts, cases, promtool, seconds, write_yaml
 
 UNNOTICEABLE = {"SlowQueries": r"> -> >=", "DiskWillFill": r"3600\) < -> <="}
-"""By alert, changes that no series can show: sums and predictions of floats never equal a limit."""
+"""Changes that no series can show, by alert: sums and predictions of floats never equal a limit."""
 
 LIMITS = "slo-limits.test.yml"
 """This file gives the burn alerts their recorded series, so that no days must be evaluated."""

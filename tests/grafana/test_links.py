@@ -49,7 +49,7 @@ def test_dashboards_lead_to_each_other_and_to_runbooks(uid: str) -> None:
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_every_description_asks_a_question(uid: str) -> None:
+def test_every_description_has_a_question(uid: str) -> None:
     for panel in panels(dashboards()[uid]):
         assert "?" in panel["description"], f"{panel['title']}: {panel['description']}"
         assert panel["description"].endswith((".", "?")), panel["title"]

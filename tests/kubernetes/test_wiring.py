@@ -1,4 +1,4 @@
-"""What names something else names what is there."""
+"""References between the manifests, and from the manifests to files, resolve."""
 
 import re
 from typing import Any

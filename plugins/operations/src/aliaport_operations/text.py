@@ -53,7 +53,11 @@ PersonName = Annotated[
 ]
 Reason = Annotated[str, StringConstraints(max_length=500, pattern=CLEAN), _tidy(500)]
 Description = Annotated[str, StringConstraints(max_length=4000, pattern=_LINES), _tidy(4000)]
-Phone = Annotated[str, StringConstraints(pattern=_PHONE), Field(examples=["+90 212 555 00 00"])]
+Phone = Annotated[
+    str,
+    StringConstraints(max_length=30, pattern=_PHONE),
+    Field(examples=["+90 212 555 00 00"]),
+]
 Email = Annotated[
     str,
     StringConstraints(max_length=254, pattern=_EMAIL),

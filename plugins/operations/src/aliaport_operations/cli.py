@@ -272,7 +272,8 @@ def _show(heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> 
     table = Table(*(Column(head, overflow="fold") for head in heads))
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(table)
+    # Without emoji=False, rich would replace a part of some IPv6 addresses, such as :a:.
+    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _day(moment: datetime | None) -> str:

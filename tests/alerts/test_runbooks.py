@@ -44,7 +44,7 @@ def test_each_alert_has_a_runbook_and_there_are_no_others() -> None:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_it_has_its_parts(name: str) -> None:
+def test_it_has_all_sections(name: str) -> None:
     text = PAGES[name]
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS

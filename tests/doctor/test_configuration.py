@@ -72,7 +72,9 @@ async def test_a_service_that_writes_its_log_elsewhere_is_noticed(
 async def test_an_unconfigured_service_is_checked_with_its_defaults(stand_in: StandIn) -> None:
     url = await stand_in({"/status": {"data": {"environment": "development"}}})
     targets = Targets(url, settings=Settings(), configured=False)
-    sentry, retention = [await found(f"configuration.{i}", targets) for i in ("sentry", "retention")]
+    sentry, retention = [
+        await found(f"configuration.{i}", targets) for i in ("sentry", "retention")
+    ]
     assert (sentry.verdict, retention.verdict) == (Verdict.FAIL, Verdict.PASS)
     for finding in (sentry, retention):
         assert finding.seen.endswith("; doctor found no configuration and assumes the defaults")

@@ -79,7 +79,7 @@ def test_baselines_are_drawn(uid: str, title: str) -> None:
     assert tuple(step["value"] for step in steps[1:]) == LIMITS[uid, title]
 
 
-def test_totals_are_of_a_day_and_from_the_database() -> None:
+def test_totals_cover_24_hours_and_come_from_the_database() -> None:
     """Check the queries: increase() of the counters gives fractions and loses data at restarts."""
     for title in ("Work Orders (24h)", "Gate Logs (24h)"):
         (target,) = the_panel("aliaport-overview", title)["targets"]
@@ -92,7 +92,7 @@ def test_without_errors_there_is_no_gap() -> None:
         assert " or 0 * sum by " in target["expr"]
 
 
-def test_routes_and_bounds_are_those_of_the_objectives() -> None:
+def test_routes_and_bounds_match_the_objectives() -> None:
     """Compare with the generator of slo.rules.yml, which has them too."""
     rules = generator()
     boards = {

@@ -71,7 +71,7 @@ def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
-def test_a_thread_does_so_at_start_and_after_each_rotation(tmp_path: Path) -> None:
+def test_a_thread_tidies_up_at_start_and_after_each_rotation(tmp_path: Path) -> None:
     def old(number: int) -> Path:
         path = tmp_path / f"app.log.20260101T101500Z-{number:08x}"
         path.write_bytes(b"line\n")

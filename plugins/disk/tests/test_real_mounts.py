@@ -19,7 +19,7 @@ def play_story(name: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
+def test_a_file_system_that_fills_up_is_reported(tmp_path: Path) -> None:
     steps = play_story("full", tmp_path)
     assert steps["empty"]["code"] == "ok"
     assert (steps["low"]["status"], steps["low"]["code"]) == ("degraded", "space_low")
@@ -37,7 +37,7 @@ def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_read_only_remount_and_a_lost_mount(tmp_path: Path) -> None:
+def test_a_read_only_remount_and_a_lost_mount_are_reported(tmp_path: Path) -> None:
     steps = play_story("read_only", tmp_path)
     assert [steps[step]["code"] for step in ("rw", "ro", "back")] == ["ok", "read_only", "ok"]
     assert steps["ro"]["status"] == "unhealthy"
@@ -48,7 +48,7 @@ def test_a_read_only_remount_and_a_lost_mount(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("root", "unshare")
-def test_an_ext4_that_turns_read_only_after_an_error(tmp_path: Path) -> None:
+def test_an_ext4_that_turns_read_only_after_an_error_is_reported(tmp_path: Path) -> None:
     steps = play_story("failing_ext4", tmp_path)
     assert steps["before"]["code"] == "ok"
     assert steps["write_error"] == "Read-only file system"

@@ -64,7 +64,7 @@ async def retention(_run: Run, settings: Settings) -> Finding:
 
 
 async def log_written(run: Run, settings: Settings) -> Finding:
-    """Check that doctor's own request is on the disk soon."""
+    """Check that doctor's own request appears in the log file within seconds."""
     if settings.log.level not in ("debug", "info"):
         age = await _in_thread(lambda: newest_line(settings), run.targets.timeout)
         return not_checked(

@@ -130,7 +130,7 @@ async def _receivers(run: Run, job: str) -> list[str]:
 
 
 async def _counted(run: Run) -> Counted:
-    page = (await run.alertmanager().good("/metrics")).text
+    page = (await run.alertmanager().get_ok("/metrics")).text
     counts: Counter[tuple[str, str]] = Counter()
     for name, integration, value in _COUNTER.findall(page):
         counts[name, integration] += int(float(value))
@@ -149,4 +149,6 @@ async def _post(run: Run, labels: dict[str, str], *, ends_in: float) -> None:
     endpoint = run.alertmanager()
     reply = await endpoint.post("/api/v2/alerts", [alert])
     if reply.status != 200:
-        raise endpoint.failure(f"Alertmanager responded {reply.status} to the alert: {reply.begin}")
+        raise endpoint.failure(
+            f"Alertmanager responded {reply.status} to the alert: {reply.excerpt}"
+        )

@@ -95,7 +95,7 @@ def own_address(settings: Settings) -> str:
 
 
 def own_internal_address(settings: Settings) -> str:
-    """Return the same for its second listener, or '' if it has none."""
+    """Return the address of its second listener, or '' if it has none."""
     if settings.internal_port is None:
         return ""
     return _local(settings.internal_host, settings.internal_port)

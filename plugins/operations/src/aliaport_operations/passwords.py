@@ -53,7 +53,7 @@ def matches(password_hash: str, password: str) -> bool:
 
 
 def outdated(password_hash: str) -> bool:
-    """Return whether the hash was created with other parameters than the current ones."""
+    """Return whether the hash was created with parameters that are no longer current."""
     return _HASHER.check_needs_rehash(password_hash)
 
 

@@ -187,7 +187,7 @@ cli.add_command(doctor)
 
 
 def _cells(row: Listed) -> tuple[str, ...]:
-    why = f"{row.reason}. {row.hint}" if row.reason else ""
+    why = f"{row.reason}; {row.hint}" if row.reason else ""
     return row.name, row.kind, f"{row.distribution} {row.version}", row.state, row.stage, why
 
 
@@ -202,4 +202,5 @@ def _text(value: Any) -> str:
 
 
 def _print(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    # Reasons and options may contain [brackets] and :colons:, which rich would replace.
+    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 200).print(table)

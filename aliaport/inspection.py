@@ -115,8 +115,7 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
 async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     for instance in host.instances:
         if instance.rejection is not None:
-            reject = instance.rejection
-            raise AliaportError(f"{plugin}: {reject.stage}: {reject.reason}. {reject.hint}")
+            raise AliaportError(f"{plugin}: {instance.rejection}")
     if probe and probe not in host.runners:
         raise AliaportError(
             f"{plugin} has no probe {probe!r}; it has: {', '.join(host.runners) or 'none'}"

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages from outside of docs/, and Markdown as a repository browser reads it.
+"""Hooks of mkdocs: pages from outside docs/, and Markdown as a repository browser reads it.
 
 Pages below deploy/ and plugins/ stay beside the files that they describe. Links are written for the
 repository; a link to a file that is not a page of the site becomes plain text here.
@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PATTERNS = ("*.md", "deploy/**/*.md", "plugins/**/*.md")
-"""The pages outside of docs/; of those in the main folder only the listed ones."""
+"""The pages outside docs/; of those in the main folder only the listed ones."""
 
 CHANGELOG = "CHANGELOG.md"
 MAIN_PAGES = (CHANGELOG, "CONTRIBUTING.md", "SECURITY.md")
@@ -36,7 +36,7 @@ _ITEM = re.compile(r"( *)([-*+]|\d+\.)( +)(?=\S)")
 
 
 def outside_pages() -> list[str]:
-    """Return the pages outside of docs/ by their path in the repository."""
+    """Return the pages outside docs/ by their path in the repository."""
     found = {
         file.relative_to(ROOT).as_posix()
         for pattern in PATTERNS
@@ -57,14 +57,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages outside of docs/, under their path in the repository."""
+    """Add the pages outside docs/, under their path in the repository."""
     for page in outside_pages():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / page)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Make the Markdown of a repository browser that of mkdocs."""
+    """Convert the Markdown of a repository browser to that of mkdocs."""
     source = page.file.src_uri
     place = source if source in outside_pages() else f"docs/{source}"
     lines = normalized(markdown.splitlines())
@@ -138,9 +138,9 @@ def _text(path: str) -> str:
 
 
 def normalized(lines: list[str]) -> Iterator[tuple[bool, str]]:
-    """Yield each line, preceded by True inside of a code block.
+    """Yield each line, preceded by True inside a code block.
 
-    Python-Markdown wants four spaces for what belongs to an item of a list, and an empty line
+    Python-Markdown wants four spaces for the content of a list item, and an empty line
     before the list.
     """
     open_items: list[int] = []  # the columns at which the text of each open item begins
@@ -180,7 +180,7 @@ def _language(words: str) -> str:
 
 
 def relinked(line: str, place: str, source: str, files: Files) -> str:
-    """Rewrite the links of the file `place` of the repository for the page `source` of the site."""
+    """Rewrite the links of the repository's file `place` for the site's page `source`."""
 
     def replaced(found: re.Match[str]) -> str:
         target = found["target"]

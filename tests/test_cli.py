@@ -16,12 +16,13 @@ ROGUE = {
     "broken": "aliaport_rogues.import_fails:X",
     "good": "aliaport_rogues.good:Good",
     "bad": "aliaport_rogues.bad_probes:Raising",
+    "future": "aliaport_rogues.bad_lives:FutureApi",
 }
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """Create a folder of installed distributions, with three rogues."""
+    """Create a folder of installed distributions, with four rogues."""
     site = tmp_path / "site"
     install(site, "aliaport-rogues", ROGUE)
     return site
@@ -47,6 +48,17 @@ def test_plugins_list_shows_everything_installed_and_why_it_is_not_loaded(site: 
     assert rows["db"]["distribution"] == "aliaport-db"
     table = aliaport(site, "plugins", "list").out
     assert "this package is broken" in table
+
+
+def test_a_table_shows_brackets_and_colons_as_they_are(site: Path) -> None:
+    name = "Bad:a:Name"
+    install(site, "misnamed", {name: "aliaport_rogues.good:Good"})
+    listed = json.loads(aliaport(site, "plugins", "list", "--json").out)
+    (row,) = (row for row in listed if row["distribution"] == "misnamed")
+    assert "[a-z][a-z0-9_]" in row["reason"] + row["hint"]
+    table = aliaport(site, "plugins", "list").out
+    assert name in table
+    assert "[a-z][a-z0-9_]" in table
 
 
 def test_a_plugin_and_an_app_of_one_distribution_are_one_row(site: Path) -> None:
@@ -83,6 +95,7 @@ def test_plugins_run_prints_what_the_service_would_report(site: Path) -> None:
     ("name", "code", "message"),
     [
         ("broken", 1, "this package is broken"),
+        ("future", 1, "this host has 1.0; upgrade aliaport"),
         ("good:nothing", 1, "has no probe 'nothing'"),
         ("goood", 2, "did you mean 'good'?"),
     ],

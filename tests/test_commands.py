@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aliaport.logs.terminal import terminal_logger
 from tests.typing.aliaport_shelves.command import main
 
 TOML = '[log]\nfolder = "logs"\n[plugins.shelves]\nhalls = ["east"]\n'
@@ -54,6 +55,13 @@ def test_the_command_has_its_own_audit_log_file(
     _, line = map(json.loads, file.read_text().splitlines())
     assert (line["message"], line["aliaport.plugin"]) == ("shelves.listed", "shelves")
     assert line["aliaport.numbers.halls"] == 1
+
+
+def test_lines_on_the_terminal_have_no_empty_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    log = terminal_logger(plugin="shelves")
+    log.warning("probe.changed", previous=None, status="unhealthy", summary="", count=0, where="")
+    line = capsys.readouterr().err.rstrip()
+    assert line.endswith("count=0 plugin=shelves status=unhealthy")
 
 
 @pytest.mark.parametrize(

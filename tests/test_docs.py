@@ -182,7 +182,7 @@ def test_links_and_anchors_resolve(page: Path) -> None:
             assert fragment in anchors(target.read_text()), link
 
 
-def test_anchors_are_those_of_the_headings_alone() -> None:
+def test_anchors_and_links_in_code_are_ignored() -> None:
     text = (
         "# The `log` of x-y\n\n```sh\n# no heading\n```\n\n## [A](b.md)/c\n\n## Same\n\n## Same\n"
     )

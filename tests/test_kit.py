@@ -80,7 +80,7 @@ def test_wrong_options_are_an_error() -> None:
         pass
 
 
-def test_the_name_is_that_of_the_plugin_s_package() -> None:
+def test_the_name_comes_from_the_plugin_s_package() -> None:
     assert ShelvesPlugin.__module__.startswith("tests.")
     with run_plugin(Bare) as plugin:
         assert plugin.name == "tests"

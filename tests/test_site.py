@@ -128,7 +128,7 @@ def relinked(hooks: ModuleType, place: str, source: str, line: str) -> str:
     return text
 
 
-def test_links_are_those_of_the_site(hooks: ModuleType) -> None:
+def test_links_lead_to_pages_of_the_site(hooks: ModuleType) -> None:
     page = "deploy/README.md", "deploy/README.md"
     assert (
         relinked(hooks, *page, "[a](../docs/how-to/checklists.md#production), [b](elk)")
@@ -148,7 +148,7 @@ def test_links_to_files_that_are_not_on_the_site_become_text(hooks: ModuleType) 
     assert relinked(hooks, *page, "`[x](metrics.toml)`") == "`[x](metrics.toml)`"
 
 
-def test_lists_and_fences_are_those_of_mkdocs(hooks: ModuleType) -> None:
+def test_lists_and_fences_are_converted_for_mkdocs(hooks: ModuleType) -> None:
     text = "Text:\n1. One\n   more\n\n   ```sh changes\n   a\n     b\n   ```\n\n   - [ ] x\n2. Two\n\nEnd"
     lines = [line for _, line in hooks.normalized(text.splitlines())]
     assert lines == [

@@ -30,7 +30,7 @@ COMMON_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Status(StrEnum):
-    """The health of the thing that a probe checks."""
+    """The health that a probe reports."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -266,7 +266,7 @@ class Schedule:
 class JobResult(StrEnum):
     """The result of a job run that did not fail: is the work that was due done?
 
-    A job that returns None has done it. `PENDING` means that it is still to do: the source has
+    A job that returns None has done it. `PENDING` means that it is still to be done: the source has
     nothing yet, or another replica is doing it.
     """
 

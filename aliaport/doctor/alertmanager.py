@@ -14,7 +14,7 @@ WATCHDOG = "/api/v2/alerts?filter=" + quote('alertname="Watchdog"')
 async def is_ready(run: Run) -> Finding:
     """Check that Alertmanager accepts alerts."""
     endpoint = run.alertmanager()
-    await endpoint.good("/-/ready")
+    await endpoint.get_ok("/-/ready")
     status = await endpoint.json("/api/v2/status")
     return passed(f"ready, version {status['versionInfo']['version']}")
 

@@ -67,7 +67,7 @@ def _option(
 
 
 @click.command()
-@_option("--url", _Url(), "URL of the service; by default, the service configured on this machine.")
+@_option("--url", _Url(), "URL of the service; by default, the service of this machine.")
 @_option("--internal-url", _Url(), "URL of its second listener, if it has one.", default=None)
 @_option(
     "--status-token-file", _TokenFile(), "File with a token that shows full details.", default=None
@@ -126,8 +126,8 @@ def doctor(**given: Any) -> None:
 
     Anything you do not name is skipped and reported as "not checked", never as passed. Without
     --url, doctor checks the service of this machine, which it finds by the service's own
-    configuration, and also the Sentry DSN, log retention and log files. With --url, it ignores the
-    configuration of this machine.
+    configuration or, if there is none, its defaults, and also the Sentry DSN, log retention and log
+    files. With --url, it ignores the configuration of this machine.
 
     doctor changes nothing, with two exceptions: it leaves one 404 in api.log, and --test-alert
     sends an alert that reaches people and then expires. Tokens are read from files and never
@@ -155,7 +155,7 @@ def doctor(**given: Any) -> None:
 def _targets(given: Given) -> Targets:
     if given["test_alert"] and not given["alertmanager"]:
         raise click.UsageError("--test-alert needs --alertmanager")
-    settings, known = _settings(given)
+    settings, configured = _settings(given)
     url = given["url"] or own_address(settings)
     internal = given["internal_url"] or ("" if given["url"] else own_internal_address(settings))
     if internal == url:
@@ -178,14 +178,15 @@ def _targets(given: Given) -> Targets:
         uptimerobot_token=given["uptimerobot_token_file"] or "",
         uptimerobot_name=given["uptimerobot_name"],
         sites=given["site"],
-        settings=settings if known else None,
+        settings=None if given["url"] else settings,
+        configured=configured,
         timeout=given["timeout"],
         ca_file=given["ca_file"],
     )
 
 
 def _settings(given: Given) -> tuple[Settings, bool]:
-    """Return this machine's configuration, and whether there is one. Raises ConfigError."""
+    """Return this machine's settings, and whether any are configured. Raises ConfigError."""
     if given["url"]:
         if given["config"] or given["env_file"]:
             raise click.UsageError("--url is for a service elsewhere: omit --config and --env-file")

@@ -5,7 +5,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,12 +32,11 @@ _ELSEWHERE = not_checked(
     "run doctor on the service's machine without --url, with its environment or --config",
 )
 
+_ASSUMED = "; doctor found no configuration and assumes the defaults"
 
-async def sentry(run: Run) -> Finding:
+
+async def sentry(_run: Run, settings: Settings) -> Finding:
     """Check that a DSN is set; its form was validated when the configuration was read."""
-    settings = run.targets.settings
-    if settings is None:
-        return _ELSEWHERE
     if settings.sentry_dsn is None:
         raise CheckFailed(
             "SENTRY_DSN is not set: errors are only logged",
@@ -47,11 +47,8 @@ async def sentry(run: Run) -> Finding:
     return passed(f"set: project {project} at {parts.hostname} (Sentry itself was not contacted)")
 
 
-async def retention(run: Run) -> Finding:
+async def retention(_run: Run, settings: Settings) -> Finding:
     """Check that logs are kept for at least the days that the specification requires."""
-    settings = run.targets.settings
-    if settings is None:
-        return _ELSEWHERE
     log = settings.log
     seen = (
         f"{log.keep_days} days, audit {log.keep_audit_days} days, "
@@ -66,11 +63,8 @@ async def retention(run: Run) -> Finding:
     )
 
 
-async def log_written(run: Run) -> Finding:
-    """Check that doctor's own request is on the disk soon."""
-    settings = run.targets.settings
-    if settings is None:
-        return _ELSEWHERE
+async def log_written(run: Run, settings: Settings) -> Finding:
+    """Check that doctor's own request appears in the log file within seconds."""
     if settings.log.level not in ("debug", "info"):
         age = await _in_thread(lambda: newest_line(settings), run.targets.timeout)
         return not_checked(
@@ -148,8 +142,35 @@ async def _in_thread(look: Callable[[], object], timeout: float) -> object:
         raise CheckFailed(f"{error.filename}: {error.strerror}", todo, "LogWriteFailing") from None
 
 
+def _with_settings(
+    look: Callable[[Run, Settings], Awaitable[Finding]],
+) -> Callable[[Run], Awaitable[Finding]]:
+    """Make a check of `look`, which needs the service's settings."""
+
+    async def check(run: Run) -> Finding:
+        settings = run.targets.settings
+        if settings is None:
+            return _ELSEWHERE
+        if run.targets.configured:
+            return await look(run, settings)
+        status = await run.service(detailed=True).json("/status")
+        environment = status["data"]["environment"]
+        if environment != settings.environment:
+            return not_checked(
+                f"doctor found no configuration, but the service has one: it is in {environment}",
+                "run doctor with the service's environment or --config",
+            )
+        try:
+            finding = await look(run, settings)
+        except CheckFailed as failed:
+            finding = failed.finding
+        return replace(finding, seen=finding.seen + _ASSUMED)
+
+    return check
+
+
 CHECKS = (
-    Check("configuration.sentry", "Sentry DSN is set", sentry),
-    Check("configuration.retention", "Logs are kept 30 days, audit 90", retention),
-    Check("configuration.log", "Logs are written", log_written),
+    Check("configuration.sentry", "Sentry DSN is set", _with_settings(sentry)),
+    Check("configuration.retention", "Logs are kept 30 days, audit 90", _with_settings(retention)),
+    Check("configuration.log", "Logs are written", _with_settings(log_written)),
 )

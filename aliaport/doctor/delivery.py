@@ -28,12 +28,12 @@ _COUNTER = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class DeliveryCounts:
     """The four counters by name and integration, summed over all alerts."""
 
     counts: Counter[tuple[str, str]]
 
-    def since(self, before: "Counted", integration: str) -> tuple[int, int, int]:
+    def since(self, before: "DeliveryCounts", integration: str) -> tuple[int, int, int]:
         """Return notifications begun, requests that succeeded, and requests that failed."""
         more = {
             name: self.counts[name, integration] - before.counts[name, integration]
@@ -69,7 +69,7 @@ async def delivery(run: Run) -> Finding:
 
 
 async def _watch(
-    run: Run, job: str, routed: dict[str, set[str]], before: Counted, began: float
+    run: Run, job: str, routed: dict[str, set[str]], before: DeliveryCounts, began: float
 ) -> Finding:
     wait = run.targets.test_alert_wait
     receivers: list[str] = []
@@ -129,12 +129,12 @@ async def _receivers(run: Run, job: str) -> list[str]:
     return sorted({receiver["name"] for alert in found for receiver in alert["receivers"]})
 
 
-async def _counted(run: Run) -> Counted:
-    page = (await run.alertmanager().good("/metrics")).text
+async def _counted(run: Run) -> DeliveryCounts:
+    page = (await run.alertmanager().get_ok("/metrics")).text
     counts: Counter[tuple[str, str]] = Counter()
     for name, integration, value in _COUNTER.findall(page):
         counts[name, integration] += int(float(value))
-    return Counted(counts)
+    return DeliveryCounts(counts)
 
 
 async def _post(run: Run, labels: dict[str, str], *, ends_in: float) -> None:
@@ -149,4 +149,6 @@ async def _post(run: Run, labels: dict[str, str], *, ends_in: float) -> None:
     endpoint = run.alertmanager()
     reply = await endpoint.post("/api/v2/alerts", [alert])
     if reply.status != 200:
-        raise endpoint.failure(f"Alertmanager responded {reply.status} to the alert: {reply.begin}")
+        raise endpoint.failure(
+            f"Alertmanager responded {reply.status} to the alert: {reply.excerpt}"
+        )

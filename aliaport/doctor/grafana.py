@@ -29,7 +29,7 @@ async def data_source(run: Run) -> Finding:
     if reply.status == 404:
         raise CheckFailed(f"there is no data source {DATA_SOURCE}", PROVISION)
     if reply.status != 200:
-        raise endpoint.failure(f"{reply.url} responded {reply.status}: {reply.begin}")
+        raise endpoint.failure(f"{reply.url} responded {reply.status}: {reply.excerpt}")
     kind = endpoint.parsed(reply).get("type")
     if kind != "prometheus":
         raise CheckFailed(f"the data source {DATA_SOURCE} has the type {kind!r}", PROVISION)
@@ -39,7 +39,7 @@ async def data_source(run: Run) -> Finding:
     if health.status == 200 and body.get("status") == "OK":
         return passed(f"{DATA_SOURCE} reaches Prometheus")
     raise CheckFailed(
-        f"{DATA_SOURCE} responded {health.status}: {body.get('message') or health.begin}",
+        f"{DATA_SOURCE} responded {health.status}: {body.get('message') or health.excerpt}",
         "check that Grafana reaches the address in its data source",
     )
 
@@ -61,7 +61,7 @@ async def _state(run: Run, uid: str) -> str:
     if reply.status == 404:
         return "is missing"
     if reply.status != 200:
-        raise endpoint.failure(f"{reply.url} responded {reply.status}: {reply.begin}")
+        raise endpoint.failure(f"{reply.url} responded {reply.status}: {reply.excerpt}")
     return "" if endpoint.parsed(reply)["dashboard"].get("panels") else "has no panels"
 
 

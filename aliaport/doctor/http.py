@@ -17,7 +17,7 @@ from aliaport import __version__
 from aliaport.doctor.findings import CheckFailed
 
 MAX_BYTES = 32_000_000
-"""Maximum size of a response in bytes: every page that doctor reads is shorter."""
+"""Maximum size of a response in bytes: every page that doctor reads is smaller."""
 
 AGENT = f"aliaport-doctor/{__version__}"
 
@@ -40,7 +40,7 @@ class Reply:
         return self.body.decode("utf-8", "replace")
 
     @property
-    def begin(self) -> str:
+    def excerpt(self) -> str:
         """The beginning of the body, for messages."""
         return " ".join(self.text[:200].split())
 
@@ -65,31 +65,31 @@ class Endpoint:
         return CheckFailed(seen, self.todo, self.runbook)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """Send a GET; accept any status. Raises CheckFailed without a response in time."""
+        """Send a GET; accept any status. Raises CheckFailed if no response arrives in time."""
         return await self._request("GET", path, headers or {}, None)
 
     async def post(self, path: str, body: Any) -> Reply:
-        """POST JSON; accept any status. Raises CheckFailed without a response in time."""
+        """POST JSON; accept any status. Raises CheckFailed if no response arrives in time."""
         headers = {"Content-Type": "application/json"}
         return await self._request("POST", path, headers, json.dumps(body).encode())
 
-    async def good(self, path: str) -> Reply:
+    async def get_ok(self, path: str) -> Reply:
         """Send a GET that must respond 200. Raises CheckFailed."""
         reply = await self.get(path)
         if reply.status != 200:
-            raise self.failure(f"{reply.url} responded {reply.status}: {reply.begin}")
+            raise self.failure(f"{reply.url} responded {reply.status}: {reply.excerpt}")
         return reply
 
     async def json(self, path: str) -> Any:
         """Return the JSON of a GET that must respond 200. Raises CheckFailed."""
-        return self.parsed(await self.good(path))
+        return self.parsed(await self.get_ok(path))
 
     def parsed(self, reply: Reply) -> Any:
         """Return the JSON of a response. Raises CheckFailed."""
         try:
             return json.loads(reply.body)
         except ValueError:
-            raise self.failure(f"{reply.url} did not respond with JSON: {reply.begin}") from None
+            raise self.failure(f"{reply.url} did not respond with JSON: {reply.excerpt}") from None
 
     async def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
@@ -114,8 +114,8 @@ class Endpoint:
         except aiohttp.ClientError as error:
             raise self.failure(f"{shown}: {type(error).__name__}: {error}") from None
         if 300 <= response.status < 400:
-            place = response.headers.get("Location", "").partition("?")[0]
-            raise self.failure(f"{shown} redirects to {place}, which was not followed")
+            location = response.headers.get("Location", "").partition("?")[0]
+            raise self.failure(f"{shown} redirects to {location}, which was not followed")
         seconds = time.perf_counter() - began
         return Reply(shown, response.status, response.headers, content, sent, time.time(), seconds)
 

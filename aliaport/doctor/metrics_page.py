@@ -12,7 +12,7 @@ _SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? (\S+)")
 async def page(run: Run) -> Finding:
     """Check status, samples, and the Content-Type, without which Prometheus 3 rejects the page."""
     endpoint = run.service(detailed=True, runbook="TargetDown").without_token()
-    reply = await endpoint.good("/metrics")
+    reply = await endpoint.get_ok("/metrics")
     kind = reply.headers.get("Content-Type", "")
     if not re.match(r"text/plain; *version=0\.0\.4(;|$)", kind):
         raise endpoint.failure(f"Content-Type is {kind!r} instead of text/plain; version=0.0.4")
@@ -38,7 +38,8 @@ async def private(run: Run) -> Finding:
     targets = run.targets
     if not targets.internal_url:
         return not_checked(
-            "no second listener was given: whoever reaches the first can read /metrics and /status",
+            "no second listener was given: anyone who reaches the first can read /metrics and "
+            "/status",
             "set ALIAPORT_INTERNAL_PORT, or block both paths for the public in the proxy; "
             "then pass --internal-url",
         )

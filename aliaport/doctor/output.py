@@ -14,7 +14,7 @@ from aliaport.doctor.findings import RUNBOOKS, Finding, Verdict
 from aliaport.doctor.running import Line
 
 FORM = 1
-"""Version of the JSON: keys may be added; a change of a key's meaning changes the number."""
+"""Version of the JSON: raised if the meaning of a key changes, not if keys are added."""
 
 _WORDS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.NOT_CHECKED: "not checked"}
 _STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOT_CHECKED: "yellow"}

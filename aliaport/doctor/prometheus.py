@@ -15,7 +15,7 @@ MAX_SHOWN = 5
 async def is_ready(run: Run) -> Finding:
     """Check that Prometheus serves queries."""
     endpoint = run.prometheus()
-    await endpoint.good("/-/ready")
+    await endpoint.get_ok("/-/ready")
     version = (await _data(run, "status/buildinfo"))["version"]
     return passed(f"ready, version {version}")
 
@@ -34,7 +34,7 @@ async def scrapes(run: Run) -> Finding:
     down = [row["metric"]["instance"] for row in up if row["value"][1] != "1"]
     if down:
         raise CheckFailed(
-            f"{len(down)} of {len(up)} targets are down: {_some(down)}",
+            f"{len(down)} of {len(up)} targets are down: {_shortened(down)}",
             "fix them; the result of prometheus.targets has the errors",
             "AliaportDown",
         )
@@ -42,7 +42,7 @@ async def scrapes(run: Run) -> Finding:
     unknown = [name for row in up if (name := row["metric"]["instance"]) not in versions]
     if unknown:
         raise CheckFailed(
-            f"up, but without {BUILD_INFO}: {_some(unknown)}",
+            f"up, but without {BUILD_INFO}: {_shortened(unknown)}",
             f"check what runs there: it is not Aliaport, or {job} started less than a minute ago",
         )
     return passed(f"{len(up)} up, version {', '.join(sorted(set(versions.values())))}")
@@ -52,13 +52,15 @@ async def targets(run: Run) -> Finding:
     """Check that every target of every job is up."""
     active = (await _data(run, "targets?state=active"))["activeTargets"]
     down = [
-        f"{target['scrapePool']} {_place(target)}" for target in active if target["health"] != "up"
+        f"{target['scrapePool']} {_instance(target)}"
+        for target in active
+        if target["health"] != "up"
     ]
     if active and not down:
         jobs = {target["scrapePool"] for target in active}
-        return passed(f"{len(active)} targets of {len(jobs)} jobs are up")
+        return passed(f"all up; targets: {len(active)}, jobs: {len(jobs)}")
     raise CheckFailed(
-        f"{len(down)} of {len(active)} targets are not up: {_some(down)}"
+        f"{len(down)} of {len(active)} targets are not up: {_shortened(down)}"
         if active
         else "Prometheus has no targets",
         "start them, or correct their addresses in prometheus.yml",
@@ -66,7 +68,7 @@ async def targets(run: Run) -> Finding:
     )
 
 
-def _place(target: dict[str, Any]) -> str:
+def _instance(target: dict[str, Any]) -> str:
     instance = target["labels"].get("instance", target["scrapeUrl"].partition("?")[0])
     return f"{instance} ({target['lastError'] or target['health']})"
 
@@ -74,7 +76,7 @@ def _place(target: dict[str, Any]) -> str:
 async def rules_loaded(run: Run) -> Finding:
     """Check that all shipped groups and alerts are loaded; others may be loaded too."""
     groups = (await _data(run, "rules"))["groups"]
-    there = {rule["name"] for group in groups for rule in group["rules"]}
+    loaded = {rule["name"] for group in groups for rule in group["rules"]}
     names = {group["name"] for group in groups}
     missing_groups = [name for name in RULES if name not in names]
     missing = [
@@ -82,14 +84,14 @@ async def rules_loaded(run: Run) -> Finding:
         for group, alerts in RULES.items()
         if group not in missing_groups
         for alert in alerts
-        if alert not in there
+        if alert not in loaded
     ]
     if not missing_groups and not missing:
         count = sum(len(alerts) for alerts in RULES.values())
         return passed(f"all {len(RULES)} groups with {count} alerts are loaded")
     parts = [
-        f"{what} {_some(names)}"
-        for what, names in (("groups", missing_groups), ("alerts", missing))
+        f"{kind} {_shortened(names)}"
+        for kind, names in (("groups", missing_groups), ("alerts", missing))
         if names
     ]
     raise CheckFailed(
@@ -111,7 +113,7 @@ async def rules_work(run: Run) -> Finding:
     if rules and not bad:
         return passed(f"all {len(rules)} rules are evaluated without errors")
     raise CheckFailed(
-        f"{len(bad)} of {len(rules)} rules are not healthy: {_some(bad)}"
+        f"{len(bad)} of {len(rules)} rules are not healthy: {_shortened(bad)}"
         if rules
         else "Prometheus has no rules",
         "fix these rules; if Prometheus has just started, wait a minute and run doctor again",
@@ -148,7 +150,7 @@ async def latency(run: Run) -> Finding:
     ]
     if slow:
         raise CheckFailed(
-            f"p95 of the last hour: {_some(slow)}",
+            f"p95 of the last hour: {_shortened(slow)}",
             "see the dashboard aliaport-slo",
             "LatencyBudgetBurn",
         )
@@ -158,7 +160,7 @@ async def latency(run: Run) -> Finding:
     left = len(LATENCY) - len(measured)
     return passed(
         f"p95 of the last hour: {', '.join(shown)}"
-        + (f"; {left} routes had no requests" if left else "")
+        + (f"; routes without requests: {left}" if left else "")
     )
 
 
@@ -173,7 +175,7 @@ async def _data(run: Run, path: str) -> dict[str, Any]:
     return found
 
 
-def _some(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     left = len(names) - MAX_SHOWN
     return ", ".join(names[:MAX_SHOWN]) + (f" and {left} more" if left > 0 else "")
 

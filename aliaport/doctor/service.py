@@ -20,14 +20,14 @@ _HEALTH_KEYS = {"status", "service", "version", "timestamp"}
 async def health(run: Run) -> Finding:
     """Check for status 200 and the body that the specification defines."""
     endpoint = run.service()
-    reply = await endpoint.good("/health")
+    reply = await endpoint.get_ok("/health")
     body = endpoint.parsed(reply)
     if not isinstance(body, dict) or not body.keys() >= _HEALTH_KEYS:
         raise endpoint.failure(
-            f"{reply.url} responded 200, but not as Aliaport does: {reply.begin}"
+            f"{reply.url} responded 200, but not as Aliaport does: {reply.excerpt}"
         )
     if body["service"] != SERVICE or body["status"] != "healthy":
-        raise endpoint.failure(f"{reply.url} belongs to another service: {reply.begin}")
+        raise endpoint.failure(f"{reply.url} belongs to another service: {reply.excerpt}")
     return passed(f"200, version {body['version']}")
 
 
@@ -42,7 +42,7 @@ async def ready(run: Run) -> Finding:
         return passed(f"200, {', '.join(probes) or 'no critical probes'}")
     error = body.get("error", {})
     raise CheckFailed(
-        f"{reply.status}, {error.get('code', 'no code')}: {error.get('message', reply.begin)}",
+        f"{reply.status}, {error.get('code', 'no code')}: {error.get('message', reply.excerpt)}",
         "see what these probes report in /status, and fix what they check",
         "AliaportNotReady",
     )
@@ -54,7 +54,7 @@ _NOT_PROBES = ("status", "timestamp", "omitted")
 async def latency(run: Run) -> Finding:
     """Measure the p95 of /health from where doctor runs."""
     endpoint = run.service()
-    seconds = sorted([(await endpoint.good("/health")).seconds for _ in range(SAMPLES)])
+    seconds = sorted([(await endpoint.get_ok("/health")).seconds for _ in range(SAMPLES)])
     p95 = seconds[math.ceil(0.95 * SAMPLES) - 1]
     seen = (
         f"p95 of {SAMPLES} requests {p95 * 1000:.1f} ms, median "
@@ -72,7 +72,7 @@ async def latency(run: Run) -> Finding:
 async def clock(run: Run) -> Finding:
     """Compare the service's clock with this machine's, as exactly as whole seconds allow."""
     endpoint = run.service()
-    reply = await endpoint.good("/health")
+    reply = await endpoint.get_ok("/health")
     skew = _min_skew(reply, endpoint.parsed(reply)["timestamp"])
     if abs(skew) < MAX_SKEW:
         return passed(f"within {MAX_SKEW:g} s of this machine's clock")

@@ -21,7 +21,7 @@ async def healthy(run: Run) -> Finding:
     problems = [*failing, *idle, *([body["reason"]] if "reason" in body else [])]
     if not problems and body["status"] == "healthy":
         probes, plugins = len(body["probes"]), len(body["plugins"])
-        return passed(f"healthy: {probes} probes, {plugins} plugins and applications")
+        return passed(f"healthy; probes: {probes}, plugins and applications: {plugins}")
     more = "" if run.targets.status_token else "; --status-token-file shows the reasons"
     raise CheckFailed(
         f"{body['status']}: {'; '.join(problems)}",
@@ -59,7 +59,7 @@ async def token(run: Run) -> Finding:
 async def hidden(run: Run) -> Finding:
     """Check that anonymous callers see status and codes, but no summaries, values or reasons."""
     endpoint = run.service(detailed=True).without_token()
-    reply = await endpoint.good("/status")
+    reply = await endpoint.get_ok("/status")
     body = endpoint.parsed(reply)["data"]
     environment = body["environment"]
     if environment in OPEN_ENVIRONMENTS:

@@ -15,7 +15,8 @@ ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104
 class Targets:
     """The targets of doctor. One that is empty was not named, and is skipped.
 
-    `settings` is the configuration of the service on this machine, if there is one.
+    `settings` is the configuration of the service on this machine; None for a service elsewhere.
+    `configured` is False if these are only the defaults, because no file or variable was found.
     """
 
     url: str
@@ -33,6 +34,7 @@ class Targets:
     uptimerobot_name: str = ""
     sites: tuple[str, ...] = ()
     settings: Settings | None = field(default=None, repr=False)
+    configured: bool = True
     timeout: float = 5.0
     ca_file: Path | None = None
 
@@ -93,7 +95,7 @@ def own_address(settings: Settings) -> str:
 
 
 def own_internal_address(settings: Settings) -> str:
-    """Return the same for its second listener, or '' if it has none."""
+    """Return the address of its second listener, or '' if it has none."""
     if settings.internal_port is None:
         return ""
     return _local(settings.internal_host, settings.internal_port)

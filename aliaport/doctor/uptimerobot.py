@@ -35,7 +35,7 @@ async def monitors(run: Run) -> Finding:
         raise CheckFailed(
             "; ".join(bad), "resume paused monitors; fix what is down", "UptimeProbeFailing"
         )
-    return passed(f"{len(own)} monitors, all up")
+    return passed(f"all up; monitors: {len(own)}")
 
 
 async def _all(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ async def _all(endpoint: Endpoint) -> list[dict[str, Any]]:
                 "UptimeRobot responded 429: too many requests", f"try again in {after} s"
             )
         if reply.status != 200:
-            raise endpoint.failure(f"{reply.url} responded {reply.status}: {reply.begin}")
+            raise endpoint.failure(f"{reply.url} responded {reply.status}: {reply.excerpt}")
         page = endpoint.parsed(reply)
         found += page["data"]
         # Only its query is used, so that the token is not sent to another host.

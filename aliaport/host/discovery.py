@@ -26,13 +26,17 @@ class Rejection:
     reason: str
     hint: str
 
+    def __str__(self) -> str:
+        """Return text like `declare: probes() returned str; return a list of Probe`."""
+        return f"{self.stage}: {self.reason}; {self.hint}"
+
 
 class RejectedError(AliaportError):
     """Carries a rejection from the code that found it to the host."""
 
     def __init__(self, stage: str, reason: str, hint: str) -> None:
         self.rejection = Rejection(stage, reason, hint)
-        super().__init__(f"{stage}: {reason}. {hint}")
+        super().__init__(str(self.rejection))
 
 
 @dataclass(frozen=True, slots=True)

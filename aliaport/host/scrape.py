@@ -40,7 +40,7 @@ class Metrics:
         self._exposition = Exposition()
 
     async def page(self, budget: float) -> bytes:
-        """Return the page, with what could be collected in `budget` seconds."""
+        """Return the page, with everything collected within `budget` seconds."""
         gathered = await gather(self._host, self._limits, budget)
         own = self._log_samples() | host_samples(
             self._host, loop_lag=self._loop_lag(), app_states=self._app_states()

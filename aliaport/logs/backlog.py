@@ -15,7 +15,7 @@ SHED = 0.1
 
 
 class Backlog:
-    """Any thread puts, one thread takes. `wake` is called if that thread may be asleep."""
+    """Holds entries that any thread adds and one takes; `wake` is called if that one may sleep."""
 
     def __init__(self, wake: Callable[[], None], limit: int = MAX_ENTRIES) -> None:
         self.asleep = False

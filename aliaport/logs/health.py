@@ -77,9 +77,9 @@ class LogHealth:
                 return Check.unhealthy(text, code="blocked", **data)
         if now - self._dropped_at < DROPPING_FOR:
             return Check.degraded(
-                f"{dropped} events dropped since the start", code="dropping", **data
+                f"events dropped since the start: {dropped}", code="dropping", **data
             )
-        return Check.healthy(f"{waiting} events waiting", code="ok", **data)
+        return Check.healthy(f"events waiting: {waiting}", code="ok", **data)
 
     def samples(self) -> dict[str, Samples]:
         """Return the samples for /metrics, by family."""

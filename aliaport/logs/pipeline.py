@@ -20,7 +20,7 @@ from aliaport.logs.entries import IMPORTANCE, LEVELS, Entry
 from aliaport.logs.files import LogFile
 from aliaport.logs.lines import LineFormat
 from aliaport.logs.requests import AnyEntry, RequestLog
-from aliaport.logs.retention import Kept, Retention
+from aliaport.logs.retention import Retention, RetentionLimits
 from aliaport.logs.sanitize import sanitize
 from aliaport.logs.stdlib import redirect_stdlib_logging
 from aliaport.logs.streams import Console, Stream
@@ -70,7 +70,7 @@ class Logs:
         self._lock = _lock_folder(folder)
         self.stream = Stream() if settings.stdout or sys.stdout.isatty() else None
         self._console = Console(colors=True) if sys.stdout.isatty() else None
-        kept = Kept(
+        limits = RetentionLimits(
             dict.fromkeys(DATASETS, settings.keep_days) | {"audit.log": settings.keep_audit_days},
             settings.max_total_mb * MEGABYTE,
         )
@@ -80,9 +80,9 @@ class Logs:
             file = LogFile(folder / name, opener(lines), settings.rotate_mb * MEGABYTE)
             files[name] = file, lines
             _open(file)
-        self._retention = Retention(folder, kept, tuple(DATASETS))
+        self._retention = Retention(folder, limits, tuple(DATASETS))
         copy = self._copy if self.stream is not None else None
-        hooks: dict[str, Any] = {"copy": copy, "rotated": self._retention.look}
+        hooks: dict[str, Any] = {"copy": copy, "rotated": self._retention.wake}
         self.writers = {
             name: Writer(*files[name], **hooks) for name in ("app.log", "api.log", "error.log")
         }

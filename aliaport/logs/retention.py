@@ -1,4 +1,4 @@
-"""Compresses rotated log files, and deletes those that are too old or too large together."""
+"""Compresses rotated log files, and deletes those that are too old, or together too large."""
 
 import gzip
 import os
@@ -18,21 +18,21 @@ COMPRESS_AFTER = 3600.0
 CHECK_EVERY = 60.0
 """Seconds."""
 
-ROTATED = re.compile(r"(?P<live>[a-z]+\.log)\.\d{8}T\d{6}Z-[0-9a-f]{8}(?P<packed>\.gz)?")
+ROTATED = re.compile(r"(?P<live>[a-z]+\.log)\.\d{8}T\d{6}Z-[0-9a-f]{8}(?P<compressed>\.gz)?")
 _TEMPORARY = re.compile(r"\.[a-z]+\.log\.\d{8}T\d{6}Z-[0-9a-f]{8}\.gz")
 _DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Limits for log files: days by live file, and bytes of all files together."""
+class RetentionLimits:
+    """Limits on log files: days by live file, and bytes of all files together."""
 
     days: dict[str, int]
     max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Rotated:
+class RotatedFile:
     """A rotated file: its path, its live file, the time of its last write, and its bytes."""
 
     path: Path
@@ -41,12 +41,14 @@ class Rotated:
     size: int
 
     @property
-    def packed(self) -> bool:
+    def compressed(self) -> bool:
         """True if the file is compressed."""
         return self.path.suffix == ".gz"
 
 
-def expired(files: Iterable[Rotated], live_bytes: int, kept: Kept, now: float) -> list[Rotated]:
+def expired(
+    files: Iterable[RotatedFile], live_bytes: int, limits: RetentionLimits, now: float
+) -> list[RotatedFile]:
     """Return the files to delete, oldest first, but never the newest of a live file.
 
     If all together are too large, those of the audit log are deleted last.
@@ -54,10 +56,10 @@ def expired(files: Iterable[Rotated], live_bytes: int, kept: Kept, now: float) -
     oldest_first = sorted(files, key=lambda file: file.written)
     newest = {file.live: file for file in oldest_first}.values()
     candidates = [file for file in oldest_first if file not in newest]
-    gone = [file for file in candidates if now - file.written > kept.days[file.live] * _DAY]
+    gone = [file for file in candidates if now - file.written > limits.days[file.live] * _DAY]
     total = live_bytes + sum(file.size for file in oldest_first if file not in gone)
     for file in sorted(candidates, key=lambda file: file.live == "audit.log"):
-        if total <= kept.max_bytes:
+        if total <= limits.max_bytes:
             break
         if file not in gone:
             gone.append(file)
@@ -65,7 +67,7 @@ def expired(files: Iterable[Rotated], live_bytes: int, kept: Kept, now: float) -
     return gone
 
 
-def found(folder: Path) -> list[Rotated]:
+def rotated_files(folder: Path) -> list[RotatedFile]:
     """Return the rotated files of a folder."""
     files = []
     for path in folder.glob("*.log.*"):
@@ -76,7 +78,7 @@ def found(folder: Path) -> list[Rotated]:
             stat = path.stat()
         except FileNotFoundError:
             continue
-        files.append(Rotated(path, name["live"], stat.st_mtime, stat.st_size))
+        files.append(RotatedFile(path, name["live"], stat.st_mtime, stat.st_size))
     return files
 
 
@@ -88,54 +90,54 @@ def compress(path: Path) -> None:
     target = path.with_name(f"{path.name}.gz")
     temporary = path.with_name(f".{path.name}.gz")
     written = path.stat()
-    with path.open("rb") as plain, temporary.open("wb") as packed:
+    with path.open("rb") as plain, temporary.open("wb") as compressed:
         # Without name and time, two runs produce the same bytes.
-        with gzip.GzipFile("", "wb", 6, packed, mtime=0) as stream:
+        with gzip.GzipFile("", "wb", 6, compressed, mtime=0) as stream:
             shutil.copyfileobj(plain, stream, 1 << 20)
-        packed.flush()
+        compressed.flush()
     temporary.chmod(written.st_mode & 0o777)
     os.utime(temporary, (written.st_atime, written.st_mtime))
     temporary.rename(target)
     path.unlink()
 
 
-def tidy(folder: Path, kept: Kept, live: Sequence[str], now: float) -> None:
+def tidy(folder: Path, limits: RetentionLimits, live: Sequence[str], now: float) -> None:
     """Compress and delete what is due at `now`; `live` names the files in use. Raises OSError."""
     for left in folder.glob(".*.log.*.gz"):
         if _TEMPORARY.fullmatch(left.name):
             left.unlink(missing_ok=True)
-    for file in found(folder):
-        if not file.packed and now - file.written > COMPRESS_AFTER:
+    for file in rotated_files(folder):
+        if not file.compressed and now - file.written > COMPRESS_AFTER:
             compress(file.path)
     in_use = [folder / name for name in live]
     live_bytes = sum(path.stat().st_size for path in in_use if path.exists())
-    for file in expired(found(folder), live_bytes, kept, now):
+    for file in expired(rotated_files(folder), live_bytes, limits, now):
         file.path.unlink(missing_ok=True)
 
 
 class Retention:
     """Compresses and deletes the rotated files of a folder, in its own thread."""
 
-    def __init__(self, folder: Path, kept: Kept, live: Sequence[str]) -> None:
+    def __init__(self, folder: Path, limits: RetentionLimits, live: Sequence[str]) -> None:
         self._folder = folder
-        self._kept = kept
+        self._limits = limits
         self._live = live
-        self._look = threading.Event()
+        self._awake = threading.Event()
         self._reported = ""
         threading.Thread(target=self._serve, name="log-retention", daemon=True).start()
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Check soon, because a file was rotated."""
-        self._look.set()
+        self._awake.set()
 
     def _serve(self) -> None:
         while True:
             try:
-                tidy(self._folder, self._kept, self._live, time.time())
+                tidy(self._folder, self._limits, self._live, time.time())
             except OSError as error:
                 reason = f"cannot compress or delete logs in {self._folder}: {error.strerror}"
                 if reason != self._reported:
                     write_stderr(reason)
                 self._reported = reason
-            self._look.wait(CHECK_EVERY)
-            self._look.clear()
+            self._awake.wait(CHECK_EVERY)
+            self._awake.clear()

@@ -5,15 +5,17 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 from aliaport.plugin import Logger
 
 
 def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
-    """Return a logger whose lines carry `fields`; levels below `level` are left out."""
+    """Return a logger whose lines carry `fields`; drops levels below `level` and empty fields."""
     logger: Logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
+            _drop_empty_fields,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
@@ -22,3 +24,7 @@ def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
         **fields,
     )
     return logger
+
+
+def _drop_empty_fields(_logger: Any, _method: str, fields: EventDict) -> EventDict:
+    return {name: value for name, value in fields.items() if value not in ("", None)}

@@ -52,7 +52,7 @@ def start_sentry(
 
 
 class Sentry:
-    """Running error tracking: its methods never raise, and only `flush` waits."""
+    """Error tracking of a running service. Its methods never raise, and only `flush` waits."""
 
     def __init__(self, client: "Client") -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""Settings for people: a table of all options, and the values in force without secrets."""
+"""Describes the settings for people: all options, and the effective values without secrets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ def describe() -> list[SettingRow]:
 
 
 def masked(model: BaseModel) -> dict[str, Any]:
-    """Return the values in force, ready for JSON, with every secret as `***`."""
+    """Return the effective values, ready for JSON, with every secret as `***`."""
     return {name: _shown(value) for name, value in model}
 
 

@@ -228,8 +228,7 @@ def _package(plugin: type[Plugin[Any]]) -> str:
 
 def _raise_if_rejected(instance: PluginInstance) -> None:
     if instance.rejection is not None:
-        reject = instance.rejection
-        raise AliaportError(f"{reject.stage}: {reject.reason}. {reject.hint}")
+        raise AliaportError(str(instance.rejection))
 
 
 async def _run_probe(runner: ProbeRunner) -> ProbeResult:

@@ -53,7 +53,7 @@ def _with_sources(rule: Rule) -> Iterator[Rule]:
 
 
 def _may_match(selector: Any, record: Rule) -> bool:
-    """Return False where a label that the rule sets is another one than the selector wants."""
+    """Return False where a label that the rule sets differs from what the selector wants."""
     labels = record.text.get("labels", {})
     return all(
         labels.get(matcher.name, matcher.value) == matcher.value

@@ -215,7 +215,7 @@ def test_an_sms_reports_a_critical_production_alert_once(over: Office) -> None:
 
 
 def test_an_sms_has_one_part(office: Office) -> None:
-    """Use at most 160 characters of its alphabet; one letter outside of it, and the limit is 70."""
+    """Use at most 160 characters of its alphabet; one letter outside it, and the limit is 70."""
     text = office.sms("AuditLogRefusing")
     assert "Sofor IGNE ilik cig uzum (...) (x) ?y? and a long".replace("...", "?") in text
     assert 140 < len(text) < 160

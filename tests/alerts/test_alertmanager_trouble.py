@@ -1,4 +1,4 @@
-"""Outside of office hours, and with failing receivers or missing secrets."""
+"""Outside office hours, and with failing receivers or missing secrets."""
 
 from pathlib import Path
 

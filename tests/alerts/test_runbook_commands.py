@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.alerts.ill_installation import IllInstallation, ill_installation
 from tests.alerts.runbooks import Block, distinct, filters, selectors
 from tests.alerts.stack.program import fetch
+from tests.alerts.unhealthy_installation import UnhealthyInstallation, unhealthy_installation
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -25,8 +25,8 @@ NOT_HERE = {"probe_ssl_earliest_cert_expiry"}
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IllInstallation]:
-    with ill_installation(tmp_path_factory.mktemp("ill")) as found:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UnhealthyInstallation]:
+    with unhealthy_installation(tmp_path_factory.mktemp("unhealthy")) as found:
         alerts = f"{found.environ['ALERTMANAGER']}/api/v2/alerts"
         wait_until(lambda: "Watchdog" in fetch(alerts)[1], "Alertmanager knows of an alert")
         yield found
@@ -39,7 +39,7 @@ def complaints(found: dict[str, Block], problem: Callable[[str], str]) -> list[s
     return [f"{block}\n{block.text}\n-> {text}" for block, text in zip(found.values(), said, strict=True) if text]  # fmt: skip
 
 
-def test_each_command_works_and_shows_something(installation: IllInstallation) -> None:
+def test_each_command_works_and_shows_something(installation: UnhealthyInstallation) -> None:
     def problem(command: str) -> str:
         done = installation.shell(command)
         # The service's own programs log to standard error.
@@ -53,7 +53,7 @@ def test_each_command_works_and_shows_something(installation: IllInstallation) -
     assert not (said := complaints(commands, problem)), "\n\n".join(said)
 
 
-def test_each_query_has_a_result(installation: IllInstallation) -> None:
+def test_each_query_has_a_result(installation: UnhealthyInstallation) -> None:
     def problem(query: str) -> str:
         names = {selector.name for selector in selectors(query)}
         result = installation.stack.prometheus.query(query)
@@ -70,7 +70,7 @@ def test_each_query_has_a_result(installation: IllInstallation) -> None:
     assert not (said := complaints(queries, problem)), "\n\n".join(said)
 
 
-def test_the_page_of_an_alert_is_where_its_link_leads(installation: IllInstallation) -> None:
+def test_the_page_of_an_alert_is_where_its_link_leads(installation: UnhealthyInstallation) -> None:
     """Check the link to the runbook, which Prometheus itself serves."""
     for alert in installation.stack.prometheus.alerts():
         status, text = fetch(alert["annotations"]["runbook_url"])
@@ -79,7 +79,7 @@ def test_the_page_of_an_alert_is_where_its_link_leads(installation: IllInstallat
 
 
 def test_commands_that_change_something_work_unless_they_need_a_container(
-    installation: IllInstallation,
+    installation: UnhealthyInstallation,
 ) -> None:
     environ = installation.environ | {
         "ALERT": "Watchdog",

@@ -44,7 +44,7 @@ def test_each_alert_has_a_runbook_and_there_are_no_others() -> None:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_it_has_its_parts(name: str) -> None:
+def test_it_has_all_sections(name: str) -> None:
     text = PAGES[name]
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
@@ -61,7 +61,7 @@ def test_the_rule_links_to_the_runbook_which_names_the_dashboard(name: str) -> N
     assert f"`{dashboard}`" in PAGES[name]
 
 
-def said(seconds: float) -> str:
+def in_words(seconds: float) -> str:
     """Return a duration in the words of the runbooks."""
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size and seconds % size == 0:
@@ -73,7 +73,7 @@ def said(seconds: float) -> str:
 def spellings(limit: float) -> list[str]:
     """Return the forms in which a text may write a threshold."""
     written = [f"{limit:g}", f"{limit * 100:g}%"]
-    return [*written, said(limit)] if limit >= 3600 else written
+    return [*written, in_words(limit)] if limit >= 3600 else written
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -83,9 +83,9 @@ def test_its_meaning_states_the_limits_of_the_rule(name: str) -> None:
         pattern = "|".join(map(re.escape, spellings(limit)))
         assert re.search(rf"(?<![\d.])({pattern})(?!\d|\.\d)", meaning), f"the limit {limit:g}"
     for span in ranges(rule["expr"]):
-        assert said(span.total_seconds()) in meaning, f"the range {span}"
+        assert in_words(span.total_seconds()) in meaning, f"the range {span}"
     if "for" in rule:
-        lasts = said(_seconds(rule["for"]))
+        lasts = in_words(_seconds(rule["for"]))
         assert f"for {lasts}" in meaning
     else:
         assert "at once" in meaning

@@ -55,5 +55,5 @@ groups:
         ("record: slo:errors:rate5m", "record: slo:errors:rate5m"),
     ],
 )
-def test_nothing_is_too_short_and_text_stays(shipped: str, short: str) -> None:
+def test_short_durations_have_a_minimum_and_text_is_unchanged(shipped: str, short: str) -> None:
     assert shorten(shipped) == short

@@ -179,6 +179,8 @@ def test_create_accepts_the_specified_variables_and_prints_no_secret(folder: Pat
         folder, GRAFANA_PASSWORD="of the admin", SLACK_WEBHOOK="https://hook.example.org/x",
         SMS_NUMBER="+905550000000",
     )  # fmt: skip
+    created = sorted(line.removeprefix("created ") for line in output.splitlines())
+    assert created == sorted(name.removeprefix("secrets/") for name in made()), "each file once"
     assert (folder / "grafana_password").read_text() == "of the admin\n"
     assert (folder / "slack_webhook").read_text() == "https://hook.example.org/x\n"
     assert (folder / "recipients.tmpl").read_text() == (

@@ -126,7 +126,7 @@ def test_the_database_logs_slow_statements_and_is_checked_over_tcp() -> None:
     assert not db.get("ports")
 
 
-def test_the_health_of_the_service_is_that_of_its_image() -> None:
+def test_the_health_check_and_user_of_the_service_match_its_image() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     backend = service("backend").get("healthcheck")
     for option in ("interval", "timeout", "retries"):

@@ -35,7 +35,7 @@ def test_the_service_has_time_to_drain_and_stop() -> None:
     assert grace >= worst_stop(drain) + SPARE, f"it may take {worst_stop(drain):g} s"
 
 
-def test_the_drain_is_that_of_production_and_long_enough_to_be_noticed() -> None:
+def test_the_drain_matches_production_and_is_long_enough_to_be_noticed() -> None:
     backend = service("backend")
     drain = float(backend.environment["ALIAPORT_DRAIN_SECONDS"])
     default = core_settings(read_sources({"ENVIRONMENT": "production"})).drain_seconds

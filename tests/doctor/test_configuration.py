@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from aliaport.doctor import configuration
+from aliaport.doctor import command, configuration
 from aliaport.doctor.configuration import newest_line
 from aliaport.doctor.findings import Finding, Verdict
+from aliaport.doctor.running import Line
 from aliaport.doctor.targets import Targets, own_address, own_internal_address
 from aliaport.settings import LogSettings, Settings
 from tests.doctor.conftest import StandIn
-from tests.doctor.running import found
+from tests.doctor.running import doctor, found
 
 
 async def _find(check: str, **options: Any) -> Finding:
@@ -66,6 +67,57 @@ async def test_a_service_that_writes_its_log_elsewhere_is_noticed(
     assert finding.verdict is Verdict.FAIL
     assert finding.seen.endswith("api.log after 0.3 s; newest line: none")
     assert finding.runbook == "LogWriteFailing"
+
+
+async def test_an_unconfigured_service_is_checked_with_its_defaults(stand_in: StandIn) -> None:
+    url = await stand_in({"/status": {"data": {"environment": "development"}}})
+    targets = Targets(url, settings=Settings(), configured=False)
+    sentry, retention = [
+        await found(f"configuration.{i}", targets) for i in ("sentry", "retention")
+    ]
+    assert (sentry.verdict, retention.verdict) == (Verdict.FAIL, Verdict.PASS)
+    for finding in (sentry, retention):
+        assert finding.seen.endswith("; doctor found no configuration and assumes the defaults")
+
+
+@pytest.mark.parametrize("check", ["sentry", "retention", "log"])
+async def test_defaults_are_not_checked_if_the_service_is_configured(
+    stand_in: StandIn, check: str
+) -> None:
+    url = await stand_in({"/status": {"data": {"environment": "production"}}})
+    targets = Targets(url, settings=Settings(), configured=False)
+    finding = await found(f"configuration.{check}", targets)
+    assert finding.verdict is Verdict.NOT_CHECKED
+    assert "the service has one: it is in production" in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "has_settings", "configured"),
+    [
+        ([], {}, True, False),
+        ([], {"ALIAPORT_PORT": "8000"}, True, True),
+        (["--url", "http://a"], {}, False, False),
+    ],
+)
+def test_doctor_uses_the_configuration_or_the_defaults_of_this_machine(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    environ: dict[str, str],
+    has_settings: bool,
+    configured: bool,
+) -> None:
+    seen: list[Targets] = []
+
+    async def examine(targets: Targets) -> list[Line]:
+        seen.append(targets)
+        return []
+
+    monkeypatch.setattr(command, "examine", examine)
+    assert doctor(tmp_path, "--json", *arguments, **environ).code == 0
+    (targets,) = seen
+    assert (targets.settings is not None, targets.configured) == (has_settings, configured)
+    assert targets.url == (arguments[-1] if arguments else "http://127.0.0.1:8000")
 
 
 async def test_a_folder_that_cannot_be_read_fails(tmp_path: Path) -> None:

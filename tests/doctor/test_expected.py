@@ -17,20 +17,20 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = Path(doctor.__path__[0])
 
 
-def test_the_rules_are_those_of_deploy() -> None:
+def test_the_rules_match_deploy() -> None:
     shipped: dict[str, list[str]] = {}
     for rule in rules():
         shipped.setdefault(rule.group, []).extend([rule.name] if rule.is_alert else [])
     assert {group: list(alerts) for group, alerts in RULES.items()} == shipped
 
 
-def test_the_baselines_are_those_of_the_objectives() -> None:
+def test_the_baselines_match_the_objectives() -> None:
     text = (ROOT / "deploy/prometheus/slo.rules.yml").read_text()
     bounds = re.findall(r'_bucket\{method="(\w+)",endpoint="([^"]+)",le="([\d.]+)"\}\[5m\]', text)
     assert {(method, path): float(bound) for method, path, bound in bounds} == LATENCY
 
 
-def test_the_dashboards_and_the_data_source_are_those_of_deploy() -> None:
+def test_the_dashboards_and_the_data_source_match_deploy() -> None:
     assert set(DASHBOARDS) == {board["uid"] for board in dashboards().values()}
     file = ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml"
     (source,) = yaml.safe_load(file.read_text())["datasources"]

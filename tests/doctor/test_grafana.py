@@ -46,7 +46,7 @@ def targets(url: str, token: str = TOKEN) -> Targets:
     return Targets("http://127.0.0.1:1", grafana=url, grafana_token=token)
 
 
-async def test_a_provisioned_one_passes(stand_in: StandIn) -> None:
+async def test_a_provisioned_grafana_passes(stand_in: StandIn) -> None:
     here = targets(await stand_in(grafana()))
     for check in ("health", "data_source", "dashboards"):
         finding = await found(f"grafana.{check}", here)

@@ -80,5 +80,5 @@ def test_odd_names_and_texts(text: str) -> None:
     assert integrations(text)["a: b"] == {"opsgenie", "msteamsv2"}
 
 
-def test_an_empty_text_has_no_receivers() -> None:
+def test_an_empty_configuration_has_no_receivers() -> None:
     assert integrations("") == {}

@@ -40,7 +40,7 @@ async def test_all_pages_are_read_from_the_same_host(stand_in: StandIn) -> None:
         {"data": [monitor("aliaport ready")], "nextLink": None},
     ]
     finding = await _checked(stand_in, pages)
-    assert (finding.verdict, finding.seen) == (Verdict.PASS, "2 monitors, all up")
+    assert (finding.verdict, finding.seen) == (Verdict.PASS, "all up; monitors: 2")
 
 
 @pytest.mark.parametrize("status", ["PAUSED", "DOWN", "NOT_CHECKED_YET"])

@@ -81,7 +81,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def _settled(prometheus: Prometheus, alertmanager: Alertmanager) -> bool:
-    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     targets = prometheus.targets()
     return (
         {target["scrapePool"] for target in targets} == prometheus.jobs

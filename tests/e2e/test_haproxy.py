@@ -51,7 +51,7 @@ def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path, chec
     counts: Counter[str] = Counter()
     ended = threading.Event()
 
-    def ask() -> str:
+    def request_status() -> str:
         connection = http.client.HTTPConnection("127.0.0.1", front, timeout=10)
         try:
             connection.request("GET", "/health")
@@ -63,10 +63,10 @@ def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path, chec
 
     def traffic() -> None:
         while not ended.is_set():
-            counts[ask()] += 1
+            counts[request_status()] += 1
 
     try:
-        wait_until(lambda: ask() == "200", "HAProxy serves")
+        wait_until(lambda: request_status() == "200", "HAProxy serves")
         threads = [threading.Thread(target=traffic) for _ in range(4)]
         for thread in threads:
             thread.start()

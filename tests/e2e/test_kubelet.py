@@ -11,7 +11,7 @@ FAILURES = 3
 
 
 class Kubelet:
-    """Probes on a new connection each time, with 1 s and 10 KiB at most; fails after three failures."""
+    """Probes over a new connection each time, reads at most 10 KiB within 1 s, and gives up after three failures."""
 
     def __init__(self, service: Service, path: str) -> None:
         self.service = service

@@ -24,7 +24,7 @@ def volumes(service: str) -> dict[str, str]:
     return found
 
 
-def test_e6_the_images_are_of_one_pinned_version_9() -> None:
+def test_e6_the_images_have_one_pinned_version_9() -> None:
     versions = {service["image"].rpartition(":")[2] for service in SERVICES.values()}
     assert len(versions) == 1, f"different versions: {versions}"
     major, minor, _patch = map(int, versions.pop().split("."))
@@ -83,7 +83,7 @@ def test_e12_the_heap_is_half_of_the_memory() -> None:
     assert int(heap[1]) * 2 == int(SERVICES["elasticsearch"]["mem_limit"].removesuffix("g"))
 
 
-def test_e12_what_is_named_is_declared() -> None:
+def test_e12_all_volumes_and_networks_are_declared() -> None:
     sources = [source for name in SERVICES for source in volumes(name).values()]
     # If a variable may replace a volume by a folder, the default names the volume.
     named = {re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", source) for source in sources if source[0] != "."}
@@ -113,7 +113,7 @@ def test_the_shells_get_their_variables_and_compose_does_not() -> None:
 
 
 @pytest.mark.service
-def test_the_shells_scripts_are_whole() -> None:
+def test_the_shell_scripts_are_complete() -> None:
     scripts = [service["command"][-1] for service in SERVICES.values() if "command" in service]
     assert len(scripts) == 3
     for script in scripts:

@@ -45,7 +45,7 @@ async def test_the_padding_of_the_opening_line_is_not_kept(
     assert opened["event"]["ingested"] == NOW
 
 
-async def test_a_crash_before_the_registry_was_written_doubles_nothing(
+async def test_a_crash_before_the_registry_was_written_duplicates_nothing(
     server: StandIn, key: str, tmp_path: Path
 ) -> None:
     log = new_file(tmp_path / "audit.log", "plugin.loaded")

@@ -33,7 +33,7 @@ FIELDS = body("component_template/aliaport-fields")["template"]
 MAPPINGS = FIELDS["mappings"]
 
 
-def test_the_mappings_are_those_of_the_registry() -> None:
+def test_the_mappings_match_the_registry() -> None:
     wanted = mappings.properties()
     assert MAPPINGS["properties"] == wanted, (
         "put this into component_template/aliaport-fields.json as `properties`:\n"

@@ -129,7 +129,7 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_fault_is_gone(check: Callable[[Config], bool]) -> None:
+def test_the_fault_of_the_draft_is_fixed(check: Callable[[Config], bool]) -> None:
     assert check(OURS), f"filebeat.yml: not true that {check.__name__.replace('_', ' ')}"
     assert not check(parsed(DRAFT)), "the check does not find the fault of the draft"
 
@@ -174,7 +174,7 @@ def test_an_input_identifies_files_by_their_first_bytes(entry: Config) -> None:
 
 
 @pytest.mark.parametrize("entry", inputs(OURS), ids=lambda entry: entry["id"])
-def test_a_state_outlives_its_file(entry: Config) -> None:
+def test_filebeat_keeps_a_state_longer_than_its_file(entry: Config) -> None:
     scan = duration(entry["prospector.scanner.check_interval"])
     ignored = duration(entry["ignore_older"])
     assert duration(entry["clean_inactive"]) > ignored + scan, "Filebeat would not start"

@@ -102,7 +102,7 @@ def test_a_restart_forgets_nothing(log: Path, compressed: bool) -> None:
     assert messages(after.poll()) == ["three"]
 
 
-def test_clean_removed_would_send_a_file_again_that_was_compressed_meanwhile(log: Path) -> None:
+def test_clean_removed_would_resend_a_file_that_was_compressed_meanwhile(log: Path) -> None:
     before = on(log)
     before.poll()
     compress(log.rename(log.with_name(ROTATED)))
@@ -140,7 +140,7 @@ def test_truncation_is_noticed(log: Path) -> None:
     assert filestream.truncated == [str(log)]
 
 
-def test_nothing_is_lost_or_doubled_while_files_are_rotated_and_compressed(log: Path) -> None:
+def test_nothing_is_lost_or_duplicated_while_files_are_rotated_and_compressed(log: Path) -> None:
     wanted = ["one", "two", *(f"event-{n}" for n in range(2000))]
 
     def write() -> None:

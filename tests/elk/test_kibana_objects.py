@@ -107,7 +107,7 @@ def test_the_columns_of_a_search_are_fields_of_the_lines(saved: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("saved", LENSES, ids=lambda saved: saved["id"])
-def test_a_lens_draws_the_columns_that_it_has(saved: dict[str, Any]) -> None:
+def test_a_lens_draws_only_its_own_columns(saved: dict[str, Any]) -> None:
     state = saved["attributes"]["state"]
     ((layer_id, layer),) = state["datasourceStates"]["formBased"]["layers"].items()
     (reference,) = saved["references"]
@@ -139,7 +139,7 @@ def test_a_lens_draws_the_columns_that_it_has(saved: dict[str, Any]) -> None:
     assert drawn == set(columns)
 
 
-def test_e11_what_the_dashboard_promises_is_on_it() -> None:
+def test_e11_the_dashboard_has_what_it_promises() -> None:
     assert 'event.dataset : "aliaport.error"' in query(BY_KEY["lens", "aliaport-errors-by-event"])
     assert "event.duration >= 1000000000" in query(BY_KEY["search", "aliaport-slow-requests"])
     assert '"probe.changed"' in query(BY_KEY["search", "aliaport-probe-changes"])

@@ -17,7 +17,7 @@ def test_every_file_is_named() -> None:
             assert f"`{named}`" in README, f"{place} is not in README.md"
 
 
-def test_the_table_of_streams_is_that_of_the_templates() -> None:
+def test_the_table_of_streams_matches_the_templates() -> None:
     for file in (ELK / "elasticsearch/index_template").glob("*.json"):
         template = json.loads(file.read_text())
         name = file.stem.removeprefix("aliaport-")

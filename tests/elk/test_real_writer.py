@@ -10,7 +10,7 @@ import pytest
 from aliaport.logs.entries import Entry, Importance
 from aliaport.logs.files import LogFile
 from aliaport.logs.lines import LineFormat
-from aliaport.logs.retention import compress, found
+from aliaport.logs.retention import compress, rotated_files
 from aliaport.logs.writer import Writer, opener
 from tests.elk.filestream import Filestream
 from tests.support.ecs import parsed
@@ -48,8 +48,8 @@ def test_each_line_is_read_once_under_load_rotation_and_compression(
         # Filebeat is restarted, or was down while files were renamed and compressed.
         if restarts and polls % restarts == 0:
             filebeat = Filestream([tmp_path / "app.log*"], filebeat.dump())
-        for rotated in found(tmp_path):
-            if not rotated.packed and polls % 3 == 0:
+        for rotated in rotated_files(tmp_path):
+            if not rotated.compressed and polls % 3 == 0:
                 compress(rotated.path)
     load.join()
     assert writer.flush(30)
@@ -59,7 +59,7 @@ def test_each_line_is_read_once_under_load_rotation_and_compression(
     numbers = [line["aliaport.numbers.number"] for line in lines if line["message"] == "counted"]
     assert sorted(numbers) == list(range(EVENTS))
     openers = [line["aliaport.file_id"] for line in lines if line["message"] == "log.opened"]
-    assert len(openers) == len(set(openers)) == len(found(tmp_path)) + 1 > 10
+    assert len(openers) == len(set(openers)) == len(rotated_files(tmp_path)) + 1 > 10
     assert len({line["event.id"] for line in lines}) == len(lines)
     assert filebeat.truncated == filebeat.damaged == []
     assert polls > 5

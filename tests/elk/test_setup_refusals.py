@@ -102,7 +102,9 @@ def test_kibana_returns_200_but_did_not_import(
     assert "dashboard/aliaport" not in done.out
 
 
-def test_a_dashboard_whose_reference_is_missing(server: StandIn, elk: Path, password: Path) -> None:
+def test_a_dashboard_without_its_reference_is_refused(
+    server: StandIn, elk: Path, password: Path
+) -> None:
     path = elk / "kibana/aliaport.ndjson"
     lines = [
         line for line in path.read_text().splitlines() if '"id":"aliaport-errors",' not in line[:60]

@@ -32,7 +32,7 @@ def drifted(folder: Path, written: dict[str, str]) -> list[str]:
     )
 
 
-def test_the_dashboards_are_those_of_the_generator(tmp_path: Path) -> None:
+def test_the_dashboards_match_the_generator(tmp_path: Path) -> None:
     assert drifted(GRAFANA / "dashboards", generated(tmp_path)) == [], "run deploy/grafana/generate"
 
 
@@ -70,7 +70,7 @@ def test_links_use_the_given_address(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_they_can_only_be_read(uid: str) -> None:
+def test_dashboards_are_read_only(uid: str) -> None:
     dashboard = dashboards()[uid]
     assert dashboard["editable"] is False
     assert dashboard["schemaVersion"] == 41

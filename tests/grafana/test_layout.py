@@ -45,13 +45,13 @@ def test_panels_fill_their_lines_and_do_not_overlap(uid: str) -> None:
         ({"x": 0, "y": 500, "w": 6, "h": 6}, "has gaps"),
     ],
 )
-def test_a_wrong_place_is_noticed(place: Json, problem: str) -> None:
+def test_a_wrong_position_is_noticed(place: Json, problem: str) -> None:
     dashboard = copy.deepcopy(dashboards()["aliaport-overview"])
     next(panels(dashboard))["gridPos"] = place
     assert any(problem in fault for fault in faults(dashboard))
 
 
-def test_a_doubled_id_is_noticed() -> None:
+def test_a_duplicate_id_is_noticed() -> None:
     dashboard = copy.deepcopy(dashboards()["aliaport-overview"])
     next(panels(dashboard))["id"] = dashboard["panels"][0]["id"]
     assert "two panels have one id" in faults(dashboard)

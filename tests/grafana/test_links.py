@@ -30,7 +30,7 @@ def test_the_dashboard_of_an_alert_has_a_panel_on_it(uid: str) -> None:
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_every_runbook_linked_is_of_an_alert(uid: str) -> None:
+def test_every_linked_runbook_belongs_to_an_alert(uid: str) -> None:
     assert linked(uid) - alerts().keys() == set()
 
 

@@ -19,7 +19,7 @@ def test_every_rule_holds(rule: str, uid: str) -> None:
     assert list(RULES[rule](dashboards()[uid])) == []
 
 
-def test_there_are_seventeen() -> None:
+def test_there_are_17_rules() -> None:
     assert len(RULES) == 17
 
 

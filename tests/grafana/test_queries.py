@@ -137,7 +137,7 @@ def wrong_legend(expr: str, legend: str) -> set[str]:
 
 
 @pytest.mark.parametrize("uid", dashboards())
-def test_labels_are_those_of_the_series(uid: str) -> None:
+def test_labels_match_the_series(uid: str) -> None:
     for panel, target in targets(dashboards()[uid]):
         try:
             wrong = wrong_legend(target["expr"], target["legendFormat"])
@@ -182,7 +182,7 @@ def test_series_of_a_panel_have_different_legends(uid: str) -> None:
         assert len(set(legends)) == len(legends), panel["title"]
 
 
-def test_requests_of_users_are_those_of_the_rules() -> None:
+def test_user_requests_match_the_rules() -> None:
     users = {
         value
         for board in dashboards().values()

@@ -7,7 +7,7 @@ from tests.grafana.dashboards import GRAFANA, dashboards
 README = (GRAFANA / "README.md").read_text()
 
 
-def test_the_table_is_that_of_the_dashboards() -> None:
+def test_the_table_matches_the_dashboards() -> None:
     rows = [line for line in README.splitlines() if line.startswith("| `aliaport-")]
     expected = {
         f"| `{uid}` {board['title']} | {board['description']} |"
@@ -28,7 +28,7 @@ def test_every_file_is_named() -> None:
         assert named or one_a_dashboard, f"{place} is not in README.md"
 
 
-def test_the_paths_in_the_container_are_those_of_the_provider() -> None:
+def test_the_paths_in_the_container_match_the_provider() -> None:
     assert "| `dashboards` | `/var/lib/grafana/dashboards` |" in README
     assert (
         "/var/lib/grafana/dashboards"

@@ -45,7 +45,7 @@ LIMITS = {
 }
 
 
-def the_panel(uid: str, title: str) -> dict[str, Any]:
+def panel_of(uid: str, title: str) -> dict[str, Any]:
     (found,) = (panel for panel in panels(dashboards()[uid]) if panel["title"] == title)
     return found
 
@@ -61,7 +61,7 @@ def the_panel(uid: str, title: str) -> dict[str, Any]:
 def test_the_panels_of_the_specification(
     uid: str, title: str, kind: str, unit: str, series: str
 ) -> None:
-    panel = the_panel(uid, title)
+    panel = panel_of(uid, title)
     assert panel["type"] == kind
     assert panel["fieldConfig"]["defaults"]["unit"] == unit
     assert any(series in target["expr"] for target in panel["targets"])
@@ -74,25 +74,25 @@ def test_the_titles_of_the_dashboards() -> None:
 
 @pytest.mark.parametrize(("uid", "title"), LIMITS)
 def test_baselines_are_drawn(uid: str, title: str) -> None:
-    steps = the_panel(uid, title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    steps = panel_of(uid, title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert steps[0]["value"] is None
     assert tuple(step["value"] for step in steps[1:]) == LIMITS[uid, title]
 
 
-def test_totals_are_of_a_day_and_from_the_database() -> None:
+def test_totals_cover_24_hours_and_come_from_the_database() -> None:
     """Check the queries: increase() of the counters gives fractions and loses data at restarts."""
     for title in ("Work Orders (24h)", "Gate Logs (24h)"):
-        (target,) = the_panel("aliaport-overview", title)["targets"]
+        (target,) = panel_of("aliaport-overview", title)["targets"]
         assert re.search(r"^max by .* - min by .*min_over_time\(.*\[24h\]", target["expr"])
 
 
 def test_without_errors_there_is_no_gap() -> None:
     """Check that without any series of errors the ratio is 0, not missing."""
-    for target in the_panel("aliaport-overview", "Error Rate")["targets"]:
+    for target in panel_of("aliaport-overview", "Error Rate")["targets"]:
         assert " or 0 * sum by " in target["expr"]
 
 
-def test_routes_and_bounds_are_those_of_the_objectives() -> None:
+def test_routes_and_bounds_match_the_objectives() -> None:
     """Compare with the generator of slo.rules.yml, which has them too."""
     rules = generator()
     boards = {

@@ -88,7 +88,7 @@ def test_every_dashboard_has_grafanas_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("tsc_grafana")
-def test_anything_wrong_is_noticed(tmp_path: Path) -> None:
+def test_every_mistake_is_noticed(tmp_path: Path) -> None:
     written = {
         f"wrong-{number}": changed(ALL, *fault) for number, fault in enumerate(WRONG.values())
     }

@@ -34,7 +34,7 @@ def test_a_collision_rejects_both_and_broken_metadata_is_ignored(tmp_path: Path)
     assert [candidate.name for candidate in candidates if not candidate.rejection] == ["fine"]
 
 
-def test_allow_and_disable_select(tmp_path: Path) -> None:
+def test_allow_and_disable_select_plugins(tmp_path: Path) -> None:
     install(tmp_path, "one", {"a": "x:A", "b": "x:B", "c": "x:C"})
     selected = [
         candidate.name

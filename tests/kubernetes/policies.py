@@ -16,7 +16,7 @@ class Pod:
 
 
 Peer = Pod | str
-"""A pod, or an address outside of the cluster."""
+"""A pod, or an address outside the cluster."""
 
 
 def allowed(

@@ -68,7 +68,7 @@ def test_liveness_kills_only_after_the_log_has_named_a_stall(overlay: str, tmp_p
     assert patience(liveness) <= 60, "a dead process would stay for longer than a minute"
 
 
-def test_a_start_gets_a_minute(overlay: str) -> None:
+def test_a_replica_has_a_minute_to_start(overlay: str) -> None:
     startup = probes(overlay)["startup"]
     assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
     assert startup["periodSeconds"] <= 2, "a started replica would be noticed late"

@@ -48,7 +48,7 @@ def test_the_pod_gets_the_intended_settings(overlay: str, tmp_path: Path) -> Non
     assert given.log.stdout
 
 
-def test_the_plugins_are_those_of_the_image() -> None:
+def test_the_plugins_match_the_image() -> None:
     image = tomllib.loads((KUBERNETES.parent / "aliaport.toml").read_text())
     pods = tomllib.loads((KUBERNETES / "base/aliaport.toml").read_text())
     assert pods["selection"] == image["selection"]

@@ -31,7 +31,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("overlay", ["staging", "production"])
-def test_the_rules_are_those_of_prometheus(overlay: str) -> None:
+def test_the_rules_match_prometheus(overlay: str) -> None:
     rules = of_kind(build(overlay), "PrometheusRule")
     given = {
         file.name.removesuffix(".rules.yml"): yaml.safe_load(file.read_text()) for file in FILES
@@ -120,7 +120,7 @@ def differences(one: Any, two: Any, path: str = "") -> dict[str, tuple[Any, Any]
     return found
 
 
-def test_the_images_are_those_of_the_other_files() -> None:
+def test_the_images_match_the_other_files() -> None:
     compose = yaml.safe_load((DEPLOY / "elk/docker-compose.elk.yml").read_text())
     (container,) = pod_spec(one(build("logging"), "DaemonSet"))["containers"]
     assert container["image"] == compose["services"]["filebeat"]["image"]

@@ -101,7 +101,7 @@ def test_the_public_pages_are_probed_at_their_public_addresses(overlay: str) -> 
 
 
 @pytest.mark.parametrize("overlay", [*ENVIRONMENTS, "logging"])
-def test_modules_jobs_and_times_are_those_of_prometheus(overlay: str) -> None:
+def test_modules_jobs_and_times_match_prometheus(overlay: str) -> None:
     for monitor in of_kind(build(overlay), "ServiceMonitor", "Probe"):
         spec = monitor["spec"]
         for endpoint in spec.get("endpoints", [spec]):

@@ -95,6 +95,6 @@ def test_any_other_pod_in_the_namespace_is_isolated(overlay: str, direction: str
         ("Egress", "203.0.113.7", 443, False),
     ],
 )
-def test_filebeat(direction: str, peer: Peer, port: int, expected: bool) -> None:
+def test_connections_of_filebeat(direction: str, peer: Peer, port: int, expected: bool) -> None:
     policies, own = pod("logging", "DaemonSet")
     assert allowed(policies, own, direction, peer, port) is expected

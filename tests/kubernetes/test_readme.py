@@ -66,7 +66,7 @@ def probe_row(probe: Resource) -> str:
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_the_table_of_numbers(overlay: str) -> None:
+def test_the_table_has_the_numbers_of_the_manifests(overlay: str) -> None:
     resources = build(overlay)
     own = container(overlay)
     for name in ("readiness", "liveness"):

@@ -14,7 +14,7 @@ def test_the_hash_is_kustomizes() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_an_overlay_is_built_whole(overlay: str) -> None:
+def test_an_overlay_contains_all_resources(overlay: str) -> None:
     resources = build(overlay)
     named = {resource["kind"] for resource in resources}
     expected = {"logging": {"DaemonSet", "ServiceAccount", "ServiceMonitor", "ConfigMap"}}.get(

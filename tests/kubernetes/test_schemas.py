@@ -61,7 +61,7 @@ def _set(*path: Any, value: Any = None) -> Callable[[Resource], None]:
         ("Ingress", _set("spec", "rules", 0, "http", "paths", 0, "pathTyp", value="Exact")),
     ],
 )
-def test_a_slip_is_noticed(kind: str, change: Callable[[Resource], None], version: str) -> None:
+def test_a_mistake_is_noticed(kind: str, change: Callable[[Resource], None], version: str) -> None:
     resource = one(build("production"), kind)
     change(resource)
     assert invalid(resource, version)
@@ -85,7 +85,7 @@ MONITOR = partial(_set, "spec", "endpoints", 0)
         ("Probe", "public-health", _set("spec", "modul", value="a")),
     ],
 )  # fmt: skip
-def test_a_slip_in_a_custom_resource_is_noticed(
+def test_a_mistake_in_a_custom_resource_is_noticed(
     kind: str, name: str, change: Callable[[Resource], None]
 ) -> None:
     resource = one(build("production"), kind, name)

@@ -112,7 +112,7 @@ def test_the_image_has_this_version_and_its_user(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
-def test_autoscaler_and_disruption_budget_are_the_deployments(overlay: str) -> None:
+def test_autoscaler_and_disruption_budget_select_the_deployment(overlay: str) -> None:
     resources = build(overlay)
     deployment = one(resources, "Deployment")
     target = one(resources, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]

@@ -5,15 +5,15 @@ import os
 import time
 from pathlib import Path
 
-from aliaport.logs.retention import Kept, Retention, Rotated, compress, expired, tidy
+from aliaport.logs.retention import Retention, RetentionLimits, RotatedFile, compress, expired, tidy
 from tests.support.waiting import wait_until
 
 
-def rotated(name: str, days_old: float, size: int = 100, live: str = "app.log") -> Rotated:
-    return Rotated(Path(name), live, 1e9 - days_old * 86_400, size)
+def rotated(name: str, days_old: float, size: int = 100, live: str = "app.log") -> RotatedFile:
+    return RotatedFile(Path(name), live, 1e9 - days_old * 86_400, size)
 
 
-KEPT = Kept({"app.log": 30, "api.log": 30, "audit.log": 90}, 1_000)
+KEPT = RetentionLimits({"app.log": 30, "api.log": 30, "audit.log": 90}, 1_000)
 
 
 def test_retention_by_age_keeps_the_newest_and_the_audit_log_longer() -> None:
@@ -60,7 +60,7 @@ def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None
             os.utime(path, (now - age * 86_400,) * 2)
     (tmp_path / ".app.log.20261125T101500Z-0123abcd.gz").write_bytes(b"half")
     (tmp_path / "somebody-else.log").write_bytes(b"theirs")
-    kept = Kept({"app.log": 30, "audit.log": 90}, 10**9)
+    kept = RetentionLimits({"app.log": 30, "audit.log": 90}, 10**9)
     tidy(tmp_path, kept, ("app.log", "audit.log"), now)
     names = sorted(path.name for path in tmp_path.iterdir())
     stamp = "20261125T101500Z"
@@ -71,7 +71,7 @@ def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
-def test_a_thread_does_so_at_start_and_after_each_rotation(tmp_path: Path) -> None:
+def test_a_thread_tidies_up_at_start_and_after_each_rotation(tmp_path: Path) -> None:
     def old(number: int) -> Path:
         path = tmp_path / f"app.log.20260101T101500Z-{number:08x}"
         path.write_bytes(b"line\n")
@@ -79,10 +79,10 @@ def test_a_thread_does_so_at_start_and_after_each_rotation(tmp_path: Path) -> No
         return path
 
     (first, newest) = old(1), old(1_000)
-    retention = Retention(tmp_path, Kept({"app.log": 30}, 10**9), ("app.log",))
+    retention = Retention(tmp_path, RetentionLimits({"app.log": 30}, 10**9), ("app.log",))
     packed = newest.with_name(f"{newest.name}.gz")
     wait_until(lambda: packed.exists() and not first.exists(), "it runs at the start")
     second = old(2)
-    retention.look()
+    retention.wake()
     wait_until(lambda: not second.exists(), "it runs after a rotation")
     assert [path for path in tmp_path.iterdir() if path.suffix == ".gz"] == [packed]

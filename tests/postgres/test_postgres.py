@@ -125,7 +125,7 @@ async def test_the_server_closes_the_session_of_a_client_that_vanished_or_froze(
     session = frozen.session
     # The leader sends nothing more, like a frozen process; the lock is released when its lease expires.
     await eventually(other.holds, "the lock of a silent leader is released")
-    # InternalClientError: asyncpg has read a part of the server's farewell when the statement begins.
+    # InternalClientError: asyncpg has read a part of the server's closing message when the statement begins.
     ended = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
     with pytest.raises((*ended, ConnectionError)):
         await session.execute("CREATE TABLE written_by_a_past_leader ()")

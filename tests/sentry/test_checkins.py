@@ -97,7 +97,7 @@ def test_a_failure_is_reported_once_and_resolved(
         assert statuses(stand_in, sentry) == ["error", "ok"]
 
 
-def test_monitors(sentry: Sentry) -> None:
+def test_the_settings_of_a_monitor(sentry: Sentry) -> None:
     job = Job(name="x", run=print, every=5, timeout=61, schedule=Schedule("* * * * *", margin=1))
     assert job.schedule is not None
     config = monitor_config(job, job.schedule)

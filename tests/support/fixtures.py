@@ -52,7 +52,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 
 def _remove_database(folder: Path) -> None:
-    """Stop the server and remove its data, which are outside of the test's folder for root."""
+    """Stop the server and remove its data, which are outside the test's folder for root."""
     leader = folder / "data" / "postmaster.pid"
     if leader.exists():
         os.kill(int(leader.read_text().split()[0]), signal.SIGQUIT)

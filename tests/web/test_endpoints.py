@@ -113,7 +113,7 @@ def test_all_errors_have_the_same_shape(
         assert "did you mean 'good'?" in body["error"]["message"]
 
 
-def test_include_and_exclude_select(service: Service) -> None:
+def test_include_and_exclude_select_probes(service: Service) -> None:
     everything = [row["name"] for row in service.get("/status").json["data"]["probes"]]
     assert everything == ["log", "cpu", "disk_root", "good", "counting", "memory"]
     names = [row["name"] for row in service.get("/status?include=good").json["data"]["probes"]]

@@ -7,7 +7,7 @@ TAG = "aliaport"
 
 
 def link(title: str, url: str, icon: str = "external link", tooltip: str = "") -> dict[str, Any]:
-    """Return a link to a page outside of Grafana."""
+    """Return a link to a page outside Grafana."""
     return {
         "type": "link",
         "title": title,

@@ -74,7 +74,7 @@ def test_again_finds_corrections(tcmb: Tcmb, database: str, rows: Rows, tmp_path
     backfill(tmp_path, variables, "--from", str(day), "--to", str(day))
     tcmb.publish(day, percent=1)
     done = backfill(tmp_path, variables, "--from", str(day), "--to", str(day), "--again")
-    assert done.stdout == "2026-06-01 to 2026-06-01: 1 days: 1 stored\n"
+    assert done.stdout == "2026-06-01 to 2026-06-01: 1 day: 1 stored\n"
     assert "currency_sync.revised" in done.stderr
     assert rows("SELECT revision FROM aliaport_currency_bulletins ORDER BY 1") == ["1", "2"]
 

@@ -170,7 +170,7 @@ def convert(api: Service, query: str) -> dict[str, Any]:
     return data
 
 
-def test_conversion(api: Service) -> None:
+def test_an_amount_is_converted(api: Service) -> None:
     data = convert(api, "amount=1250.50&from=USD&to=TRY")
     assert data == {
         "date": str(NEWEST),

@@ -16,7 +16,7 @@ from tests.support.tcmb import Tcmb, archive_path, document
 from tests.support.waiting import wait_until
 
 STANDBY = 1.0
-"""Seconds between a replica's checks whether it must take over."""
+"""Seconds after which a replica checks again whether it must take over."""
 
 
 def past_days() -> list[date]:

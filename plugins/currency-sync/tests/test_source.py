@@ -38,7 +38,7 @@ def make_source(address: str, *, interval: float = 0.0, timeout: float = 5.0) ->
     return Source(config, CLOCK)
 
 
-async def test_requests_are_slow_on_one_connection_with_a_user_agent(tcmb: Tcmb) -> None:
+async def test_requests_are_paced_on_one_connection_with_a_user_agent(tcmb: Tcmb) -> None:
     days = [date(2026, 11, number) for number in (17, 18, 19, 20)]
     tcmb.publish(*days)
     source = make_source(tcmb.address, interval=0.2)
@@ -129,7 +129,7 @@ async def test_a_redirect_is_followed_but_not_a_loop(tcmb: Tcmb) -> None:
     await source.close()
 
 
-async def test_an_unreachable_address(tcmb: Tcmb) -> None:
+async def test_an_unreachable_address_is_reported(tcmb: Tcmb) -> None:
     for address in (f"http://127.0.0.1:{free_port()}/kurlar", "http://no-such-host.invalid/kurlar"):
         source = make_source(address)
         with pytest.raises(UnavailableError) as raised:

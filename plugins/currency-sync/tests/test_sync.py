@@ -59,7 +59,7 @@ def publish_open_days(tcmb: Tcmb, first: date, last: date) -> list[date]:
     return days
 
 
-def test_a_day_of_the_job(tcmb: Tcmb, database: str, rows: Rows) -> None:
+def test_the_job_over_one_day(tcmb: Tcmb, database: str, rows: Rows) -> None:
     clock = FakeClock(istanbul("2026-11-24 15:29"))
     with run_sync_plugin(tcmb, database, clock, first_day="2026-11-23") as plugin:
         assert probed(plugin).code == "no_bulletin"

@@ -151,7 +151,7 @@ class TestMeasure:
     ) -> None:
         assert self.mounted("rw,relatime,emergency_ro").read_only
 
-    def test_the_percentage_is_that_of_df(self) -> None:
+    def test_the_percentage_matches_df(self) -> None:
         stats, found = os.statvfs(self.path), self.mounted()
         used = stats.f_blocks - stats.f_bfree
         assert found.used_percent == pytest.approx(100 * used / (used + stats.f_bavail), abs=0.5), (

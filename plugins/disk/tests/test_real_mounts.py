@@ -13,14 +13,14 @@ pytestmark = pytest.mark.service
 SCENARIOS = "plugins.disk.tests.support.scenarios"
 
 
-def play_story(name: str, folder: Path) -> dict[str, Any]:
+def play_scenario(name: str, folder: Path) -> dict[str, Any]:
     within = ("unshare", "--mount", "--propagation", "private")
     return play(SCENARIOS, name, str(folder), within=within)
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
-    steps = play_story("full", tmp_path)
+def test_a_file_system_that_fills_up_is_reported(tmp_path: Path) -> None:
+    steps = play_scenario("full", tmp_path)
     assert steps["empty"]["code"] == "ok"
     assert (steps["low"]["status"], steps["low"]["code"]) == ("degraded", "space_low")
     used, available = map(int, steps["df"])
@@ -37,8 +37,8 @@ def test_a_file_system_that_fills_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("root", "unshare")
-def test_a_read_only_remount_and_a_lost_mount(tmp_path: Path) -> None:
-    steps = play_story("read_only", tmp_path)
+def test_a_read_only_remount_and_a_lost_mount_are_reported(tmp_path: Path) -> None:
+    steps = play_scenario("read_only", tmp_path)
     assert [steps[step]["code"] for step in ("rw", "ro", "back")] == ["ok", "read_only", "ok"]
     assert steps["ro"]["status"] == "unhealthy"
     gauges = [steps[f"{step}_samples"]["aliaport_disk_read_only"] for step in ("rw", "ro", "back")]
@@ -48,8 +48,8 @@ def test_a_read_only_remount_and_a_lost_mount(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("root", "unshare")
-def test_an_ext4_that_turns_read_only_after_an_error(tmp_path: Path) -> None:
-    steps = play_story("failing_ext4", tmp_path)
+def test_an_ext4_that_turns_read_only_after_an_error_is_reported(tmp_path: Path) -> None:
+    steps = play_scenario("failing_ext4", tmp_path)
     assert steps["before"]["code"] == "ok"
     assert steps["write_error"] == "Read-only file system"
     assert (steps["after"]["status"], steps["after"]["code"]) == ("unhealthy", "read_only")
@@ -57,7 +57,7 @@ def test_an_ext4_that_turns_read_only_after_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.needs("root", "unshare")
 def test_a_hung_mount_affects_only_its_own_probe_and_metrics(tmp_path: Path) -> None:
-    steps = play_story("hung", tmp_path)
+    steps = play_scenario("hung", tmp_path)
     assert (steps["first"]["code"], steps["second"]["code"]) == ("timeout", "stuck")
     assert (steps["good"]["code"], steps["good_again"]["code"]) == ("ok", "ok")
     assert steps["mounts"] == [str(tmp_path / "good")]

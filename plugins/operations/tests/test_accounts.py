@@ -143,7 +143,8 @@ def test_an_invalid_tax_number_is_refused_and_not_echoed(
         ("contact", {"person": "a" * 101}, "contact.person"),
         ("contact", {"phone": "1234"}, "contact.phone"),
         ("contact", {"phone": "call me"}, "contact.phone"),
-        ("contact", {"phone": "1" * 32}, "contact.phone"),
+        ("contact", {"phone": "1" * 31}, "contact.phone"),
+        ("contact", {"phone": "+" + "1" * 30}, "contact.phone"),
         ("contact", {"email": "nobody"}, "contact.email"),
         ("contact", {"email": "a@b"}, "contact.email"),
         ("contact", {"email": "a@" + "b" * 250 + ".tr"}, "contact.email"),
@@ -157,6 +158,11 @@ def test_an_invalid_field_is_reported_with_its_path(
 ) -> None:
     body = {"code": new_code(), "title": "Deneme 4", "kind": "customer", field: value}
     assert list(fields_of(api.refused(422, "POST", CARI, body))) == [f"body.{path}"]
+
+
+@pytest.mark.parametrize("phone", ["12345", "1" * 30, "+" + "1" * 29])
+def test_phone_numbers_of_5_to_30_characters_are_accepted(api: Operations, phone: str) -> None:
+    assert api.account(contact={"phone": phone})["contact"]["phone"] == phone
 
 
 def test_all_invalid_fields_are_reported_together(api: Operations) -> None:

@@ -83,7 +83,7 @@ def test_each_reference_resolves_and_each_schema_is_used(document: dict[str, Any
     assert references == schemas
 
 
-def test_the_routes_of_the_service_are_those_of_the_document(
+def test_the_routes_of_the_service_match_the_document(
     api: Operations, document: dict[str, Any]
 ) -> None:
     # The service exports a counter for each of its routes from the start.

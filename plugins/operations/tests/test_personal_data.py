@@ -40,7 +40,7 @@ def secret_passage(api: Operations, **fields: Any) -> Any:
     return api.data("POST", GATE, body)
 
 
-def has_secret(text: str) -> list[str]:
+def secrets_in(text: str) -> list[str]:
     """Return the names of the secrets in the text, ignoring case and spaces."""
     plain = "".join(text.lower().split())
     return [name for name, secret in SECRETS.items() if "".join(secret.lower().split()) in plain]
@@ -103,7 +103,7 @@ def test_viewers_cannot_guess_by_searching(api: Operations) -> None:
         response = api.get(path, role="viewer", **query)
         assert response.status == 403
         assert response.json["error"]["code"] == "forbidden"
-        assert has_secret(response.text) == []
+        assert secrets_in(response.text) == []
     for name in ("driver", "tax_number", "person", "phone", "email"):
         assert api.data("GET", CARI, role="viewer", q=SECRETS[name])["items"] == [], name
 
@@ -120,7 +120,7 @@ def test_no_error_echoes_personal_data(api: Operations) -> None:
     ):
         response = api.call(method, path, body, role=role)
         assert response.status in (400, 403, 422)
-        assert has_secret(response.text) == [], (role, path, body)
+        assert secrets_in(response.text) == [], (role, path, body)
 
 
 @contextmanager
@@ -186,9 +186,9 @@ def test_no_log_contains_personal_data_whatever_fails(api: Operations) -> None:
     assert len(api.failures()) == 4
     for file in (*(api.service.folder / "logs").iterdir(), api.service.folder / "output.txt"):
         text = file.read_text()
-        assert has_secret(text) == [], f"{file.name} contains personal data"
-    assert has_secret(api.service.get("/metrics").text) == []
-    assert has_secret(api.service.get("/status").text) == []
+        assert secrets_in(text) == [], f"{file.name} contains personal data"
+    assert secrets_in(api.service.get("/metrics").text) == []
+    assert secrets_in(api.service.get("/status").text) == []
 
 
 def purged(api: Operations, table: str) -> float:

@@ -47,7 +47,7 @@ def seeded(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with serve(server, tmp_path_factory.mktemp("operations") / "run") as api:
         done = api.command("seed", "--accounts", "300", "--seed", "7")
         assert done.returncode == 0, done.stderr
-        assert done.stdout == "300 accounts, 600 work orders, 1200 gate logs from seed 7\n"
+        assert done.stdout == "accounts: 300, work orders: 600, gate logs: 1200, from seed 7\n"
         assert done.stderr == "", "there is no progress bar without a terminal"
         yield api
 
@@ -89,7 +89,7 @@ def test_another_seed_gives_other_rows_of_any_size(seeded: Operations, empty: Op
     arguments = ("--accounts", "5001", "--orders", "10", "--gate-logs", "0", "--seed", "8")
     done = empty.invoke("seed", *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "5001 accounts, 10 work orders, 0 gate logs from seed 8\n"
+    assert done.stdout == "accounts: 5001, work orders: 10, gate logs: 0, from seed 8\n"
     accounts, orders, _, gate_logs = counts(empty)
     assert (accounts, orders, gate_logs) == (5001, 10, 0)
     first = "SELECT title FROM aliaport_operations_accounts WHERE id <= 100 ORDER BY id"
@@ -221,7 +221,7 @@ def test_a_terminal_gets_a_progress_bar(empty: Operations) -> None:
     for table, rows in (("accounts", 50), ("work_orders", 100), ("gate_logs", 200)):
         assert table in terminal.shown
         assert f"{rows}/{rows}" in terminal.shown
-    assert "50 accounts, 100 work orders, 200 gate logs from seed 1" in terminal.shown
+    assert "accounts: 50, work orders: 100, gate logs: 200, from seed 1" in terminal.shown
 
 
 @pytest.mark.parametrize("table", ["accounts", "gate_logs"])

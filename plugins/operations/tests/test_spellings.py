@@ -53,6 +53,15 @@ def test_a_number_out_of_range_in_a_query_is_reported_with_its_bound(
     assert word in api.refused(422, "GET", ORDER, account_id=text)["message"]
 
 
+def test_each_parameter_of_a_path_that_takes_none_is_reported(api: Operations) -> None:
+    error = api.refused(422, "GET", "/auth/me?limit=5&after=x&limit=6")
+    message = "this path takes no query parameters"
+    assert error["message"] == f"query.limit: {message} (and 1 more)"
+    assert error["fields"] == [
+        {"path": f"query.{name}", "message": message} for name in ("limit", "after")
+    ]
+
+
 @pytest.mark.parametrize("text", NO_TIMES)
 def test_a_time_must_have_a_date_and_an_offset_in_queries_and_bodies(
     api: Operations, text: str

@@ -119,7 +119,8 @@ def test_a_reset_password_ends_the_sessions(api: Operations, name: str) -> None:
 def test_sessions_are_listed_and_ended(api: Operations, name: str) -> None:
     api.add_user(name)
     tokens = [api.token(name) for _ in range(2)]
-    long = "2001:db8:1111:2222:3333:4444:5555:6666"
+    # A part of it, :a:, is also the name of an emoji.
+    long = "2001:db8:1111:a:3333:4444:5555:6666"
     of_user = f"user_id = (SELECT id FROM aliaport_operations_users WHERE name = '{name}')"
     api.sql(f"UPDATE aliaport_operations_sessions SET address = '{long}' WHERE {of_user}")
     shown = user(api, "sessions", name)

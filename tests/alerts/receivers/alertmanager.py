@@ -133,7 +133,7 @@ class Alertmanager:
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 f"--web.external-url={EXTERNAL_URL}",
                 "--cluster.listen-address=",
-                # Only at this level it logs what it held back outside of office hours.
+                # Only at this level it logs what it held back outside office hours.
                 "--log.level=debug",
             ],
             folder,

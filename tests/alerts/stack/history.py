@@ -18,7 +18,7 @@ _FAST = 0.005
 """Seconds that each request took."""
 
 
-def lay_down(data: Path, target: Mapping[str, str], traffic: Mapping[str, float]) -> None:
+def write_history(data: Path, target: Mapping[str, str], traffic: Mapping[str, float]) -> None:
     """Fill the data folder of a Prometheus that has not started.
 
     `target` has the labels of the service's target, `traffic` its requests per second by endpoint.

@@ -65,7 +65,7 @@ class Prometheus:
             environ={"ENVIRONMENT": "production", "GRAFANA_URL": GRAFANA},
         )
 
-    def ask(self, path: str) -> Any:
+    def get(self, path: str) -> Any:
         """Return the data of a response of the HTTP API."""
         status, text = fetch(f"{self.url}/api/v1/{path}", timeout=10)
         assert status == 200, f"Prometheus returned {status} to {path}: {text[:2000]}"
@@ -73,14 +73,14 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the samples of an instant query."""
-        found: list[dict[str, Any]] = self.ask(f"query?query={quote(expression)}")["result"]
+        found: list[dict[str, Any]] = self.get(f"query?query={quote(expression)}")["result"]
         return found
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the pending and firing alerts."""
-        found: list[dict[str, Any]] = self.ask("alerts")["alerts"]
+        found: list[dict[str, Any]] = self.get("alerts")["alerts"]
         return found
 
     def targets(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("targets?state=active")["activeTargets"]
+        found: list[dict[str, Any]] = self.get("targets?state=active")["activeTargets"]
         return found

@@ -11,7 +11,7 @@ from tests.alerts.stack.backend import Backend, istanbul_today, weekdays
 from tests.alerts.stack.database import Database
 from tests.alerts.stack.exporters import blackbox_exporter, postgres_exporter
 from tests.alerts.stack.filebeat import Filebeat
-from tests.alerts.stack.history import lay_down
+from tests.alerts.stack.history import write_history
 from tests.alerts.stack.machine import Machine
 from tests.alerts.stack.program import Program, fetch
 from tests.alerts.stack.prometheus import SHIPPED, Prometheus
@@ -96,7 +96,7 @@ class Stack:
             },
             RUNBOOKS,
         )
-        lay_down(
+        write_history(
             self.prometheus.data,
             {"job": "aliaport-backend", "instance": f"127.0.0.1:{self.backend.port}"},
             {ROUTE: PER_SECOND, "/health": 1.0},

@@ -25,7 +25,7 @@ def test_every_place_is_replaced_and_nothing_else() -> None:
             assert not any(place in after for place in PLACES), after
 
 
-def test_a_place_is_a_whole_word() -> None:
+def test_only_whole_addresses_are_replaced() -> None:
     text = "other-backend:8000 backend:80001 backend:8000/x http://backend:8000 my.backend:8000"
     assert at_loopback(text, PLACES) == (
         "other-backend:8000 backend:80001 127.0.0.1:1/x http://127.0.0.1:1 my.backend:8000"

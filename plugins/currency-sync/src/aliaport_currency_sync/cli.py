@@ -83,6 +83,7 @@ def backfill(
     for line in progress.refused:
         click.echo(f"refused: {line}", err=True)
     counts = ", ".join(f"{count} {name}" for name, count in progress.results.items() if count)
-    click.echo(f"{begin} to {end}: {progress.total} days: {counts or 'none'}")
+    noun = "day" if progress.total == 1 else "days"
+    click.echo(f"{begin} to {end}: {progress.total} {noun}: {counts or 'none'}")
     if progress.refused:
         sys.exit(1)

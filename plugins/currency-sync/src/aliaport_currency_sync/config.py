@@ -41,7 +41,7 @@ class CurrencySyncConfig(PluginConfig):
         default=5.0,
         ge=1,
         le=20,
-        description="Seconds between a replica's checks whether it must take over.",
+        description="Seconds after which a replica checks again whether it must take over.",
     )
 
     @field_validator("first_day")

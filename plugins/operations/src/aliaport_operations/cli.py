@@ -67,7 +67,7 @@ def add(files: tuple[Path | None, Path | None], name: str, role: str, password_s
     """Add a user; prompts for the password."""
     if not NAME.fullmatch(name):
         raise click.BadParameter(
-            "use 2 to 32 characters: a to z, digits, dot, hyphen and underscore, first a letter",
+            "begin with a letter; use 2 to 32 of a to z, digits, dot, hyphen and underscore",
             param_hint="NAME",
         )
     if name in (NOBODY, SEEDER):
@@ -165,7 +165,9 @@ def sessions(files: tuple[Path | None, Path | None], name: str, end: bool) -> No
 @click.option(
     "--gate-logs", type=click.IntRange(0), help="Number of gate logs; default: four per account."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="The same seed creates the same data."
+)
 @click.pass_obj
 def seed(
     files: tuple[Path | None, Path | None],
@@ -199,7 +201,7 @@ def seed(
             files, lambda context, connection: seed_database(context, connection, size, seed, show)
         )
     click.echo(
-        f"{size.accounts} accounts, {size.orders} work orders, {size.gate_logs} gate logs "
+        f"accounts: {size.accounts}, work orders: {size.orders}, gate logs: {size.gate_logs}, "
         f"from seed {seed}"
     )
 
@@ -272,7 +274,8 @@ def _show(heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> 
     table = Table(*(Column(head, overflow="fold") for head in heads))
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, width=None if sys.stdout.isatty() else 160).print(table)
+    # Without emoji=False, rich would replace a part of some IPv6 addresses, such as :a:.
+    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _day(moment: datetime | None) -> str:

@@ -11,7 +11,13 @@ from aliaport.postgres import Connection
 from aliaport_operations.config import ApiConfig
 from aliaport_operations.database import Database
 from aliaport_operations.idempotency import HEADER, parse_key, request_hash, run_once
-from aliaport_operations.parsing import parse_body, parse_id, parse_query, read_body
+from aliaport_operations.parsing import (
+    parse_body,
+    parse_id,
+    parse_query,
+    read_body,
+    unexpected_query,
+)
 from aliaport_operations.routing import ApiRequest, ApiResponse, Handler, Route
 from aliaport_operations.sessions import Sessions
 from aliaport_operations.users import Role
@@ -109,7 +115,7 @@ def _parse(route: Route, request: web.Request, body: bytes | Refusal) -> ApiRequ
     if route.query is not None:
         parsed.query = parse_query(route.query, request.query)
     elif request.query:
-        raise Refusal(422, "invalid", "this path takes no query parameters")
+        raise unexpected_query(request.query)
     if route.body is not None:
         parsed.body = parse_body(route.body, body)
     return parsed

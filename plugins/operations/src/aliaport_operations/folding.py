@@ -27,7 +27,7 @@ def words(*texts: str) -> list[str]:
 
 
 def prefix_query(text: str) -> str | None:
-    """Return a tsquery for rows with words that begin with those of `text`; None without words."""
+    """Return a tsquery for rows with words that begin with those of `text`, or None."""
     return " & ".join(f"'{word}':*" for word in words(text)) or None
 
 

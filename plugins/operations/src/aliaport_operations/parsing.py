@@ -89,6 +89,14 @@ def parse_query(model: type[FieldsT], query: MultiMapping[str]) -> FieldsT:
         raise _invalid("query", error) from None
 
 
+def unexpected_query(query: MultiMapping[str]) -> Refusal:
+    """Return the error for a query of a path that takes none."""
+    message = "this path takes no query parameters"
+    return invalid_fields(
+        [{"path": f"query.{name[:40]}", "message": message} for name in dict.fromkeys(query)]
+    )
+
+
 def parse_id(request: web.Request) -> int:
     """Return the ID in the path. Raises Refusal (404) if no row can have it."""
     text = request.match_info["id"]

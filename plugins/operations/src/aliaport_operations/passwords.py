@@ -22,12 +22,12 @@ MIN_DIFFERENT = 5
 
 # OWASP's minimum for argon2id: 19 MB, 2 passes, 1 lane; about 25 ms.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
-UNKNOWN = _HASHER.hash("nobody's password")
+DUMMY_HASH = _HASHER.hash("nobody's password")
 """Checked for unknown users, so that the response takes as long as for known ones."""
 
 
 def find_fault(password: str, user: str) -> str:
-    """Return the fault of a new password, or '' (NIST SP 800-63B: length first)."""
+    """Return what is wrong with a new password, or '' (NIST SP 800-63B: length first)."""
     if len(password) < MIN_LENGTH:
         return f"must have at least {MIN_LENGTH} characters"
     if len(password) > MAX_LENGTH:
@@ -53,7 +53,7 @@ def matches(password_hash: str, password: str) -> bool:
 
 
 def outdated(password_hash: str) -> bool:
-    """Return whether the hash was created with other parameters than the current ones."""
+    """Return whether the hash was created with parameters that are no longer current."""
     return _HASHER.check_needs_rehash(password_hash)
 
 

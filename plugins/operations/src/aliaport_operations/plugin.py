@@ -95,7 +95,7 @@ class OperationsPlugin(Plugin[OperationsConfig]):
             text = f"the tables have version {row['n']}; this program needs {len(MIGRATIONS)}"
             return Check.unhealthy(text, code="schema", **data)
         if data["refused_last_minute"]:
-            text = f"{data['refused_last_minute']} requests were refused in the last minute"
+            text = f"requests refused in the last minute: {data['refused_last_minute']}"
             return Check.degraded(text, code="overloaded", **data)
         application = "runs" if SATURATION.running else "does not run in this process"
         text = f"the tables are up to date; the application {application}"

@@ -15,7 +15,7 @@ BATCH = 1_000
 
 SESSIONS_KEPT = timedelta(days=30)
 FAILURES_KEPT = timedelta(days=1)
-"""Time that they are kept after their end. A failed sign-in counts for a day at most."""
+"""How long they are kept after they end. A failed sign-in counts for a day at most."""
 
 _GATE_LOGS = """
 UPDATE aliaport_operations_gate_logs SET plate = NULL, driver = NULL, purged_at = now()

@@ -1,4 +1,4 @@
-"""Test data: any number of rows, the same for the same seed, about no real person or company."""
+"""Generates any number of test rows, reproducible by seed, without real people or companies."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -118,7 +118,7 @@ class SignIn:
             user = await find_user(connection, name) if attempt.wait == 0 else None
         if attempt.wait:
             raise await self._throttled(attempt.wait, address, audited=attempt.first)
-        password_hash = passwords.UNKNOWN if user is None else user.password_hash
+        password_hash = passwords.DUMMY_HASH if user is None else user.password_hash
         correct = await self._matches(attempt, password_hash, body.password)
         if user is None or not correct or user.disabled_at is not None:
             # An unknown name may be a password in the wrong field, so it is not recorded.

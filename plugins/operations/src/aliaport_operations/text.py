@@ -28,7 +28,7 @@ HINTS = {
     _LINES: "must not contain control characters except tabs and line breaks",
     _PHONE: "must be a phone number of 5 to 30 characters, such as +90 212 555 00 00",
     _EMAIL: "must be an email address, such as name@example.com",
-    _CODE: "must be 1 to 32 of A-Z, 0-9, dot, hyphen and underscore, first a letter or digit",
+    _CODE: "must begin with A-Z or 0-9, and have 1 to 32 of A-Z, 0-9, dot, hyphen and underscore",
     CURSOR: "must be `next` of the previous page, unchanged",
     TAX_NUMBER: "must have 10 digits (tax number) or 11 digits (identity number)",
 }
@@ -53,7 +53,11 @@ PersonName = Annotated[
 ]
 Reason = Annotated[str, StringConstraints(max_length=500, pattern=CLEAN), _tidy(500)]
 Description = Annotated[str, StringConstraints(max_length=4000, pattern=_LINES), _tidy(4000)]
-Phone = Annotated[str, StringConstraints(pattern=_PHONE), Field(examples=["+90 212 555 00 00"])]
+Phone = Annotated[
+    str,
+    StringConstraints(max_length=30, pattern=_PHONE),
+    Field(examples=["+90 212 555 00 00"]),
+]
 Email = Annotated[
     str,
     StringConstraints(max_length=254, pattern=_EMAIL),

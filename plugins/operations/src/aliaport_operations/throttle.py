@@ -78,7 +78,7 @@ class Throttle:
     async def succeeded(self, connection: Connection, attempt: Attempt) -> None:
         """Remove an attempt that succeeded, and all failures of this user from this address.
 
-        Call it outside of any transaction: all sign-ins from one address update the same row.
+        Call it outside any transaction: all sign-ins from one address update the same row.
         """
         await connection.execute(_UNCOUNT, list(attempt.keys), attempt.keys[0])
 

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 
 class Site(Program):
-    """A web server with a certificate of its own, in the place of the public address."""
+    """A web server with a certificate of its own, in place of the public address."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -48,7 +48,7 @@ class Site(Program):
 
 
 @dataclass
-class IllInstallation:
+class UnhealthyInstallation:
     """The unhealthy installation. `shell` runs a command against `stack` as an operator would."""
 
     stack: Stack
@@ -70,23 +70,23 @@ class IllInstallation:
 
 
 @contextmanager
-def ill_installation(folder: Path) -> Iterator[IllInstallation]:
-    """Start everything, let it suffer, and yield it with the operator's variables set."""
+def unhealthy_installation(folder: Path) -> Iterator[UnhealthyInstallation]:
+    """Start everything, cause faults, and yield it with the operator's variables set."""
     site = Site(folder / "site")
     try:
         site.start()
         with Stack(folder / "stack") as stack:
-            _suffer(stack)
+            _cause_faults(stack)
             operator = folder / "operator"
             operator.mkdir()
             (operator / "deploy").symlink_to(ROOT / "deploy")
             environ = _environ(stack, f"127.0.0.1:{site.port}", folder)
-            yield IllInstallation(stack, operator, environ)
+            yield UnhealthyInstallation(stack, operator, environ)
     finally:
         site.end()
 
 
-def _suffer(stack: Stack) -> None:
+def _cause_faults(stack: Stack) -> None:
     """Let requests fail, let a probe hang and hold the interpreter, and restart the database."""
     backend = stack.backend
 

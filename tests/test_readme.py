@@ -31,6 +31,8 @@ def walkthrough(tmp_path: Path, tcmb: Tcmb) -> Iterator[Walkthrough]:
             "ALIAPORT_STATUS_TIMEOUT": "30",
             "ALIAPORT_PROBES__DATABASE__TIMEOUT": "30",
             "ALIAPORT_PROBES__DISK_ROOT__TIMEOUT": "30",
+            "ALIAPORT_PLUGINS__DB__CONNECT_TIMEOUT": "10",
+            "ALIAPORT_PLUGINS__DB__QUERY_TIMEOUT": "10",
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
         },
     )

@@ -45,8 +45,7 @@ def with_current_names(
         for variable, current in _variables(sources, path, old, new):
             if current in variables:
                 problems.append(
-                    f"{sources.name_of(variable)} is the old name of {current}; "
-                    f"use only {current}"
+                    f"{sources.name_of(variable)} is the old name of {current}; use only {current}"
                 )
                 del variables[variable]
                 continue

@@ -53,6 +53,19 @@ def test_the_reference_has_each_setting_metric_and_command() -> None:
         assert heading in commands
 
 
+def test_the_reference_has_each_event_of_the_core() -> None:
+    text = (ROOT / "docs/reference/logs.md").read_text()
+    event = r"(?:debug|info|warning|error|_notify|_record_audit)\(\s*\"([a-z_]+\.[a-z_]+)\""
+    named = r"^[A-Z_]+ = \"((?:log|request|stdlib)\.[a-z_]+)\"$"
+    kind = r"f\"\{self\.kind\}\.([a-z_]+)\""
+    source = "".join(file.read_text() for file in (ROOT / "aliaport").rglob("*.py"))
+    names = {*re.findall(event, source), *re.findall(named, source, re.MULTILINE)}
+    names |= {f"{what}.{name}" for what in ("plugin", "app") for name in re.findall(kind, source)}
+    assert len(names) > 40
+    names.discard("x.failed")  # the example of a docstring
+    assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
 def test_the_example_of_the_configuration_is_valid(tmp_path: Path) -> None:
     text = (ROOT / "docs/reference/configuration.md").read_text()
     (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

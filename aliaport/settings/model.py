@@ -35,7 +35,8 @@ class LogSettings(_Table):
     )
     stdout: bool = Field(
         default=False,
-        description="Also write all lines to standard output; always on in a terminal.",
+        description="Also write every line to standard output, as JSON. A terminal always shows "
+        "readable lines instead.",
     )
     probe_requests: bool = Field(
         default=False,

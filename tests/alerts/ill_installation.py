@@ -49,7 +49,7 @@ class Site(Program):
 
 @dataclass
 class IllInstallation:
-    """`shell` runs a command as an operator would; `stack` is what it runs against."""
+    """The unhealthy installation. `shell` runs a command against `stack` as an operator would."""
 
     stack: Stack
     folder: Path

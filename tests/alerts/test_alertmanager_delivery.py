@@ -133,7 +133,7 @@ def test_slack_shows_that_an_alert_is_resolved(over: Office) -> None:
         "✅ *7% of requests fail*",
         "lasted 1h5m, until 2 Mar 2026 01:35 (UTC+03)",
     ]
-    assert "rising" not in attachment["text"], "what it describes is over"
+    assert "rising" not in attachment["text"], "the fault in the description is over"
     assert "Runbook" in attachment["text"]
     assert "Silence" not in attachment["text"]
 
@@ -187,7 +187,7 @@ def test_a_mail_shows_the_same(office: Office) -> None:
     assert "background:#c62828;" in html
     assert 'href="http://prometheus.test/user/runbooks/X.md?a=1&amp;b=2%7c3"' in html
     assert f'href="{SILENCE}"' in html
-    assert "ZgotmplZ" not in html, "html/template let nothing through there"
+    assert "ZgotmplZ" not in html, "html/template blocked a value"
 
 
 def test_a_mail_shows_that_an_alert_is_resolved(over: Office) -> None:
@@ -223,7 +223,7 @@ def test_an_sms_has_one_part(office: Office) -> None:
 
 
 def test_the_heartbeat_arrives_and_nobody_else_is_notified(office: Office) -> None:
-    wait_until(lambda: office.receivers.heartbeat.count >= 3, "the heart beats three times")
+    wait_until(lambda: office.receivers.heartbeat.count >= 3, "three heartbeats arrive")
     for beat in office.receivers.heartbeat.messages:
         assert (beat["status"], beat["groupLabels"]["alertname"]) == ("firing", "Watchdog")
     everything = f"{office.receivers.slack.messages} {office.receivers.sns.messages}"

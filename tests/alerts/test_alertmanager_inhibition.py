@@ -205,7 +205,7 @@ def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
 
         # If it does not happen, each test reports its own cases.
         with suppress(AssertionError):
-            wait_until(all_muted, "all that should be muted is")
+            wait_until(all_muted, "all expected alerts are muted")
         yield set(last)
     finally:
         alertmanager.stop()

@@ -131,7 +131,7 @@ CHECKS = [
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_fault_is_gone(check: Callable[[Config], bool]) -> None:
     assert check(OURS), f"filebeat.yml: not true that {check.__name__.replace('_', ' ')}"
-    assert not check(parsed(DRAFT)), "the check does not see the fault of the draft"
+    assert not check(parsed(DRAFT)), "the check does not find the fault of the draft"
 
 
 def undocumented(config: Config) -> set[str]:

@@ -27,7 +27,7 @@ def query(saved: dict[str, Any]) -> str:
 
 
 def test_the_ids_never_change() -> None:
-    assert len(BY_KEY) == len(OBJECTS), "an id twice"
+    assert len(BY_KEY) == len(OBJECTS), "an ID is used twice"
     views = ("all", "app", "api", "error", "audit")
     searches = ("errors", "slow-requests", "probe-changes", "audit-trail")
     lenses = ("errors-by-event", "probe-changes-by-status", "slowest-endpoints")
@@ -87,7 +87,7 @@ def test_the_panels_lie_side_by_side_on_48_columns() -> None:
         assert grid["x"] + grid["w"] <= 48
         taken |= cells
     width, height = max(x for x, _ in taken) + 1, max(y for _, y in taken) + 1
-    assert len(taken) == width * height == 48 * height, "a hole in the dashboard"
+    assert len(taken) == width * height == 48 * height, "a gap in the dashboard"
 
 
 @pytest.mark.parametrize("saved", SEARCHES + LENSES, ids=lambda saved: saved["id"])

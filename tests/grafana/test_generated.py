@@ -74,4 +74,4 @@ def test_they_can_only_be_read(uid: str) -> None:
     dashboard = dashboards()[uid]
     assert dashboard["editable"] is False
     assert dashboard["schemaVersion"] == 41
-    assert "id" not in dashboard, "the number is Grafana's to give"
+    assert "id" not in dashboard, "Grafana assigns the ID"

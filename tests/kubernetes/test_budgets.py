@@ -71,7 +71,7 @@ def test_liveness_kills_only_after_the_log_has_named_a_stall(overlay: str, tmp_p
 def test_a_start_gets_a_minute(overlay: str) -> None:
     startup = probes(overlay)["startup"]
     assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
-    assert startup["periodSeconds"] <= 2, "a replica would be started and not be seen"
+    assert startup["periodSeconds"] <= 2, "a started replica would be noticed late"
 
 
 def test_the_drain_outlasts_failing_readiness_probes(overlay: str, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_grace_period_covers_drain_and_stop(overlay: str, tmp_path: Path) ->
     spec = pod_spec(one(build(overlay), "Deployment"))
     hook = container(overlay).get("lifecycle", {}).get("preStop", {})
     pause = hook.get("sleep", {}).get("seconds", 0)
-    assert set(hook) <= {"sleep"}, "a hook whose length is not known here"
+    assert set(hook) <= {"sleep"}, "the test does not know the length of this hook"
     needed = pause + stop_budget(settings(overlay, tmp_path))
     grace = spec["terminationGracePeriodSeconds"]
     assert grace >= needed + 5, f"{grace} s, but up to {needed:g} s are needed"

@@ -19,7 +19,7 @@ def invalid(resource: Resource, version: str) -> str:
         used = kubernetes_validate.validate(resource, version, strict=True)
     except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
         return f"{resource['kind']} {resource['metadata']['name']}: {error.message}"
-    assert used == version, f"there is no schema of {version}, {used} was taken"
+    assert used == version, f"there is no schema of {version}; {used} was used"
     return ""
 
 

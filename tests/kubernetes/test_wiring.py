@@ -1,4 +1,4 @@
-"""References between the manifests, and from the manifests to files, resolve."""
+"""Every reference between the manifests leads to something that exists."""
 
 import re
 from typing import Any
@@ -171,7 +171,7 @@ def test_each_environment_has_its_host_and_the_public_port(overlay: str) -> None
     (path,) = rule["http"]["paths"]
     service = one(resources, "Service", path["backend"]["service"]["name"])
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
-    assert ports == {"http": 8000}, "what the public reaches must not have /status and /metrics"
+    assert ports == {"http": 8000}, "the public port must not serve /status and /metrics"
     assert path["backend"]["service"]["port"]["name"] in ports
 
 
@@ -215,7 +215,9 @@ def test_filebeat_reads_the_volume_that_the_service_writes() -> None:
     assert spec["terminationGracePeriodSeconds"] >= seconds + 10
     given = {variable["name"] for variable in own["env"]}
     text = one(resources, "ConfigMap")["data"]["filebeat.yml"]
-    assert set(re.findall(r"\$\{(\w+)", text)) == given, "variables that it reads and that it gets"
+    assert set(re.findall(r"\$\{(\w+)", text)) == given, (
+        "the variables that it reads must be those that it gets"
+    )
 
 
 def test_every_file_is_used() -> None:

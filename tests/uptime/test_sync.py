@@ -136,7 +136,9 @@ def test_our_surplus_monitors_are_reported_and_deleted_only_on_request(
     sync(robot, key)
     robot.add(**robot.monitors[max(robot.monitors)] | {"id": max(robot.monitors) + 1})
     surplus = {("surplus", "Staging Health"), ("surplus", "Old page")}
-    assert surplus <= set(outcomes(sync(robot, key).out)), "a second one of a name is surplus too"
+    assert surplus <= set(outcomes(sync(robot, key).out)), (
+        "a second monitor of the same name is surplus too"
+    )
     assert robot.changes()[len(OUTSIDE) :] == []
     done = sync(robot, key, "--delete", "--dry-run")
     assert ("would be deleted", "Old page") in outcomes(done.out)

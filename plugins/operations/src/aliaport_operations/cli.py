@@ -49,7 +49,7 @@ def main() -> None:
 @env_file_option
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, env_file: Path | None) -> None:
-    """Accounts, work orders and gate logs of a port operator."""
+    """Manage the users and the test data of the operations API."""
     ctx.obj = (config, env_file)
 
 

@@ -97,7 +97,7 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
     registry = MetricRegistry(settings.metrics.max_series_per_family)
     host = Host(only, sources, registry, _on_terminal, _audit_for(settings))
     problems = [
-        problem
+        problem.removeprefix("selection.allow: ")  # set here, not by the operator
         for problem in await host.load()
         if "selection.allow" in problem or plugin in problem
     ]

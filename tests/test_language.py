@@ -23,11 +23,12 @@ WORDS = {
     r"stands(?! for\b| in for\b)|stood|stand (?:in(?! for\b)|on|beside|still)": (
         "is, is listed, is stored"
     ),
-    r"asks|asked|asking": "request, query, probe or check",
+    r"asks|(?<!frequently )asked|asking": "request, query, probe or check",
     r"anew|once more": "again, or restart",
-    r"figures?(?! out\b)": "value, sample, measurement or number",
+    r"figures?(?! out\b| \d|\.\w)": "value, sample, measurement or number",
     r"answer(?:s|ed|ing)?": "response or respond (HTTP), result (of a probe), reply or say",
-    r"(?<!there )(?:is|are|was|were) no (?!longer\b|(?:{comparison}) than\b|and\b|or\b)\w+": (
+    r"(?<!there )(?:is|are|was|were) no "
+    r"(?!longer\b|(?:{comparison}) than\b|and\b|or\b|(?:{idioms})\b)[\w…¶]\w*": (
         "“is not a …”, or “there is no …”"
     ),
     r"(?:is|are|was|were) none of": "“must be one of …”",
@@ -46,7 +47,9 @@ WORDS = {
 }
 """Phrases in text, and what to write instead. A space matches the end of a line too."""
 
-COMPARISON = "more|less|fewer|later|earlier|greater|larger|smaller|higher|lower|older|newer|longer"
+COMPARISON = "more|less|fewer|later|earlier|greater|larger|smaller|higher|lower|older|newer|longer|better|worse"
+IDIOMS = "accident|different|good|matter|need|problem|surprise|use|wonder"
+"""What something can be no: “it is no surprise that …”."""
 
 KEPT = {
     "data_answer": "a public function of aliaport.apps",
@@ -57,6 +60,8 @@ KEPT = {
     "answer json": "the column of a table",
     "the answer is to be the same one": "the text of a migration, fixed by its checksum",
     'row["answer"]': "the column of a table",
+    "first_asked": "the column of a table",
+    "last_asked": "the column of a table",
     "currency_sync.asked": "the name of an event in the log",
     "request.answered": "the name of an event in the log",
     "StandIn": "a name: a stand-in is a common word",
@@ -86,7 +91,9 @@ UNCHECKED = {
 
 _COMPILED = {
     re.compile(
-        r"\b(?:" + phrase.replace("{comparison}", COMPARISON).replace(" ", r"\s") + r")(?!\w)",
+        r"(?:\b|(?<!\w)_+)(?:"  # emphasis too: _word_
+        + phrase.replace("{comparison}", COMPARISON).replace("{idioms}", IDIOMS).replace(" ", r"\s")
+        + r")(?!_*[^\W_])",
         re.IGNORECASE,
     ): instead
     for phrase, instead in WORDS.items()
@@ -198,7 +205,7 @@ def _lines(line: int, text: str) -> list[tuple[int, str]]:
 
 
 def _in_python(file: str, source: str) -> Iterator[Finding]:
-    """Check what only a parser finds: docstrings, loop variables, and names of definitions."""
+    """Check what only a parser finds: docstrings and names."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Expr(value=ast.Constant(value=str(text))):
@@ -206,9 +213,18 @@ def _in_python(file: str, source: str) -> Iterator[Finding]:
                 if first and first[1] in OPENINGS:
                     instead = "an imperative verb (function), or what it is or does"
                     yield Finding(file, node.lineno, f'"""{first[1]} …', instead)
-            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+            case (
+                ast.Name(id=name, ctx=ast.Store())
+                | ast.arg(arg=name)
+                | ast.Attribute(attr=name, ctx=ast.Store())
+                | ast.ExceptHandler(name=name)
+                | ast.alias(asname=name)
+                | ast.MatchAs(name=name)
+            ):
                 if name in LOOP_VARIABLES:
                     yield Finding(file, node.lineno, name, "a noun: probe, row, field")
+                elif name:
+                    yield from _in_text(file, [(node.lineno, _words(name))])
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield from _in_text(file, [(node.lineno, _words(node.name))])
 
@@ -312,6 +328,7 @@ def _phrases(file: str, source: str) -> list[tuple[int, str]]:
         ("MOST_BYTES", "MOST_BYTES"),
         ("`least_role`", "least_role"),
         ("_longest_wait", "_longest_wait"),
+        ("The operator is _told_.", "_told"),
     ],
 )
 def test_phrases_are_refused(text: str, phrase: str) -> None:
@@ -334,7 +351,8 @@ def test_phrases_are_refused(text: str, phrase: str) -> None:
         "Ask the database, then tell the caller.",
         "`data_answer` and deploy/metrics-foreign.toml.",
         "At most 5, at least 3, the longest one; `at_most_once`; `Counter.most_common`.",
-        "Figure out which probe is slow.",
+        "Figure out which probe is slow. See figure 3 and figure.png.",
+        "Frequently asked questions. It is no surprise, and was no worse than before.",
         "The setting is no, or yes.",
         "It begins at 3 am. The silent lenders.",
     ],
@@ -355,6 +373,7 @@ def test_a_phrase_is_found_across_lines() -> None:
     assert _phrases("a.py", "# It belongs\n# into it\n") == [(1, "belongs into")]
     assert _phrases("a.py", 'x = ["It belongs", "into it"]') == []
     assert _phrases("a.py", 'x = (\n    f"{y} there "\n    f"is no {y}"\n)') == []
+    assert [line for line, _ in _phrases("a.py", 'x = f"{y} is no {z}"')] == [1]
 
 
 def test_comments_strings_and_names_of_python_are_checked() -> None:
@@ -367,8 +386,8 @@ class ApiAnswer:
 
     def is_told(self): return f"asked {self.answer} {self.told(x='a')}"
 
-# The figures\nanswer = "\\ntold"
-def stand_in(answer): MOST_ROWS
+# The figures\nreply = "\\ntold"
+def stand_in(reply): MOST_ROWS
 class StandIn: ...
 """
     assert _phrases("a.py", source) == [
@@ -382,6 +401,11 @@ class StandIn: ...
     ]
 
 
+def test_names_of_variables_are_checked() -> None:
+    source = "answer = 1\ndef f(told): self.asked = 1\nfor stand_in, response in rows: ..."
+    assert _phrases("a.py", source) == [(1, "answer"), (2, "told"), (2, "asked")]
+
+
 def test_names_of_tests_are_checked_as_sentences() -> None:
     assert _phrases("a.py", "def test_what_is_no_file_is_refused(): ...") == [(1, "is no file")]
     assert _phrases("a.py", "def test_there_is_no_file(): ...") == []
@@ -391,6 +415,7 @@ def test_variables_without_a_meaning_are_refused() -> None:
     assert _phrases("a.py", "for each in rows: pass") == [(1, "each")]
     assert _phrases("a.py", "[each for each in rows]") == [(1, "each")]
     assert _phrases("a.py", "sorted(rows, key=lambda each: each.name)") == [(1, "each")]
+    assert _phrases("a.py", "try: f()\nexcept E as each: pass") == [(2, "each")]
     assert _phrases("a.py", "for row in rows: print('each')") == []
 
 
@@ -405,7 +430,7 @@ def test_other_openings_of_docstrings_are_accepted() -> None:
 
 
 def test_scripts_without_an_extension_are_read_as_python() -> None:
-    assert _phrases("deploy/sync", "#!/usr/bin/env python3\nanswer = 'asked'") == [(2, "asked")]
+    assert _phrases("deploy/sync", "#!/usr/bin/env python3\nreply = 'asked'") == [(2, "asked")]
     assert _phrases("deploy/setup", "#!/bin/sh\n# It is told.") == [(2, "told")]
 
 

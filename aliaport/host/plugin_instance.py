@@ -252,6 +252,8 @@ class PluginInstance(Component):
 
 def _check_declared(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
     hint = f"return a list of {kind.__name__} from {source}"
+    if kind is Collector:
+        hint += "; leave out metrics that you fill through the context, such as context.counter"
     if not isinstance(declared, list | tuple):
         raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)
     if len(declared) > MAX_DECLARATIONS:

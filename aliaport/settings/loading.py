@@ -20,6 +20,9 @@ from aliaport.settings.sources import PREFIX, Sources
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Group = Literal["plugins", "apps"]
 
+_UNION = re.compile(r"[a-z-]+\[")
+"""A part of an error's location that names the member of a union, not an option."""
+
 
 def core_settings(sources: Sources) -> Settings:
     """Return the service's own options. Raises ConfigError with every problem."""
@@ -96,7 +99,11 @@ def environment_warnings(sources: Sources) -> list[str]:
         first = _first_part(variable)
         if first not in known:
             near = difflib.get_close_matches(first, known, n=1)
-            hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+            hint = ""
+            if near:
+                current = Settings.renamed_options.get(near[0], near[0])
+                _, *rest = variable.removeprefix(PREFIX).partition("__")
+                hint = f"; did you mean {PREFIX}{current.upper()}{''.join(rest)}?"
             warnings.append(f"{sources.name_of(variable)}: nothing reads this variable{hint}")
     return warnings
 
@@ -138,7 +145,9 @@ def _validated(
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         for detail in details:
-            problems.append(_problem(detail, model, given, prefix, path, sources))
+            problem = _problem(detail, model, given, prefix, path, sources)
+            if problem not in problems:  # each member of a union reports one
+                problems.append(problem)
     if problems:
         raise ConfigError(problems)
     return value
@@ -195,8 +204,8 @@ def _problem(
     path: tuple[str, ...],
     sources: Sources,
 ) -> str:
-    location = tuple(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
+    location = tuple(str(part) for part in error["loc"] if not _UNION.match(str(part)))
+    message = _message(error, prefix, path, location)
     where = f"{sources.file}: " if sources.file else ""
     named = _named_variables(message, location, variables)
     if named:
@@ -209,9 +218,28 @@ def _problem(
             break
     key = ".".join((*path, *location))
     if error["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
-        return f"{where}{key}: {_not_found('option', location[-1], known)}"
+        inner = _model_at(model, location[:-1])
+        renamed = getattr(inner, "renamed_options", {})
+        return f"{where}{key}: {_not_found('option', location[-1], inner.model_fields, renamed)}"
     return f"{where}{key}: {message}" if location else f"{where}{'.'.join(path)}: {message}"
+
+
+def _message(error: Any, prefix: str, path: tuple[str, ...], location: tuple[str, ...]) -> str:
+    """Return the problem in the words of this project: what must be, and where to set it."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    kind = error["type"]
+    if kind == "missing":
+        if any(part.isdigit() for part in location):  # in a list: no variable sets it
+            return "is required"
+        variable = prefix + "__".join(location).upper()
+        table = ".".join((*path, *location[:-1]))
+        return f"is required; set {variable}, or {location[-1]} in [{table}]"
+    if kind in ("model_type", "dict_type"):
+        return f"must be a table: [{'.'.join((*path, *location))}]"
+    if kind in ("ip_v4_network", "ip_v6_network"):
+        return "must be a network, such as 10.0.0.0/8"
+    message, *_ = message.split(", unable to parse")
+    return message.replace("Input should be", "must be")
 
 
 def _named_variables(
@@ -231,20 +259,24 @@ def _named_variables(
     ]
 
 
-def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+def _model_at(model: type[BaseModel], location: tuple[str, ...]) -> type[BaseModel]:
     for part in location:
         field = model.model_fields.get(part)
         kinds = () if field is None else (field.annotation, *get_args(field.annotation))
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if inner:
             model = inner[0]
-    return list(model.model_fields)
+    return model
 
 
-def _not_found(kind: str, name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=1)
+def _not_found(
+    kind: str, name: str, known: Collection[str], renamed: Mapping[str, str] | None = None
+) -> str:
+    """Return the problem of an unknown name; `renamed` maps old names to those in `known`."""
+    renamed = renamed or {}
+    near = difflib.get_close_matches(name, sorted({*known, *renamed}), n=1)
     if near:
-        return f"there is no {kind} {name!r}; did you mean {near[0]!r}?"
+        return f"there is no {kind} {name!r}; did you mean {renamed.get(near[0], near[0])!r}?"
     return f"there is no {kind} {name!r}; there are: {', '.join(sorted(known)) or 'none'}"
 
 

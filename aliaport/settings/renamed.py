@@ -37,17 +37,17 @@ def with_current_names(
     for old, new in names.items():
         if old in table and new in table:
             problems.append(
-                f"{_in_file(sources, path, old)} and {_key(path, new)} are the same option; "
-                f"remove {_key(path, old)}"
+                f"{_in_file(sources, path, old)} is the old name of {_key(path, new)}; "
+                f"use only {_key(path, new)}"
             )
         if old in table:
             table.setdefault(new, table.pop(old))
         for variable, current in _variables(sources, path, old, new):
             if current in variables:
                 problems.append(
-                    f"{sources.name_of(variable)} and {current} are the same option; "
-                    f"remove {sources.name_of(variable)}"
+                    f"{sources.name_of(variable)} is the old name of {current}; use only {current}"
                 )
+                del variables[variable]
                 continue
             variables[current] = variables.pop(variable)
             spelled[current] = spelled.pop(variable, variable)

@@ -57,7 +57,7 @@ def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() 
     for rule in alerts():
         seen = {case.fires for case in cases() if case.alert == rule.name}
         wanted = {True} if rule.name == "Watchdog" else {True, False}
-        assert seen == wanted, f"{rule.name}: test both that it fires and that it does not"
+        assert seen == wanted, f"{rule.name}: add a case that fires, or one that never does"
 
 
 def test_absent_data_is_tested_for_each_alert() -> None:

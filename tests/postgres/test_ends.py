@@ -105,13 +105,13 @@ async def test_a_connection_closed_during_a_query_can_be_used_again(server: TcpP
     context = make_context("x", database_url=server.dsn())
     link = ReconnectingConnection(context, component="shut", connect_timeout=30, query_timeout=30)
     await link.fetch("SELECT 1")
-    asking = asyncio.create_task(link.fetch("SELECT pg_sleep(3600)"))
+    query = asyncio.create_task(link.fetch("SELECT pg_sleep(3600)"))
     active = "application_name = 'aliaport-shut' AND query LIKE '%pg_sleep%' AND state = 'active'"
     count = f"SELECT count(*) FROM pg_stat_activity WHERE {active}"
     await asyncio.to_thread(wait_until, lambda: server.sql(count) == "1", "the statement runs")
     await link.close()
     with pytest.raises((QueryTimeout, *postgres.FAULTS)):
-        await asking
+        await query
     assert (await link.fetch("SELECT 1 AS n"))[0]["n"] == 1
     await link.close()
 

@@ -83,13 +83,13 @@ def test_an_invalid_value_is_reported_under_the_name_that_was_used() -> None:
         (
             "ready_budget = 1\nready_timeout = 1\n",
             {},
-            "{file}: ready_budget and ready_timeout are the same option; remove ready_budget",
+            "{file}: ready_budget is the old name of ready_timeout; use only ready_timeout",
         ),
         (
             "",
             {"ALIAPORT_READY_BUDGET": "1", "ALIAPORT_READY_TIMEOUT": "1"},
-            "ALIAPORT_READY_BUDGET and ALIAPORT_READY_TIMEOUT are the same option; "
-            "remove ALIAPORT_READY_BUDGET",
+            "ALIAPORT_READY_BUDGET is the old name of ALIAPORT_READY_TIMEOUT; "
+            "use only ALIAPORT_READY_TIMEOUT",
         ),
     ],
     ids=["file", "environment"],
@@ -100,7 +100,34 @@ def test_both_names_at_once_are_refused(
     file.write_text(toml)
     with pytest.raises(ConfigError) as raised:
         core_settings(read_sources(environ, file))
-    assert problem.format(file=file) in raised.value.problems
+    assert list(raised.value.problems) == [problem.format(file=file)]
+
+
+def test_both_names_of_an_application_s_option_are_one_problem() -> None:
+    prefix = "ALIAPORT_APPS__OPERATIONS__"
+    environ = {f"{prefix}MOST_WAITING": "7", f"{prefix}MAX_WAITING": "7"}
+    with pytest.raises(ConfigError) as raised:
+        plugin_config(read_sources(environ), "apps", "operations", ApiConfig)
+    assert list(raised.value.problems) == [
+        f"{prefix}MOST_WAITING is the old name of {prefix}MAX_WAITING; use only {prefix}MAX_WAITING"
+    ]
+
+
+def test_a_misspelled_old_name_leads_to_the_new_one(file: Path) -> None:
+    file.write_text("ready_buget = 1\n[loadin]\n")
+    environ = {"ALIAPORT_READY_BUDGT": "1", "ALIAPORT_LODING__ALLOW": "disk"}
+    sources = read_sources(environ, file)
+    with pytest.raises(ConfigError) as raised:
+        core_settings(sources)
+    assert list(raised.value.problems) == [
+        f"{file}: ready_buget: there is no option 'ready_buget'; did you mean 'ready_timeout'?",
+        f"{file}: loadin: there is no option 'loadin'; did you mean 'selection'?",
+    ]
+    assert environment_warnings(sources) == [
+        "ALIAPORT_READY_BUDGT: nothing reads this variable; did you mean ALIAPORT_READY_TIMEOUT?",
+        "ALIAPORT_LODING__ALLOW: nothing reads this variable; "
+        "did you mean ALIAPORT_SELECTION__ALLOW?",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,45 @@ def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
     assert "geheim" not in message
 
 
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"ENVIRONMENT": "prod"}, "ENVIRONMENT: environment: must be 'development', 'test', "),
+        ({"ALIAPORT_PORT": "abc"}, "ALIAPORT_PORT: port: must be a valid integer"),
+        ({"ALIAPORT_SELECTION": "disk"}, "ALIAPORT_SELECTION: selection: must be a table: ["),
+        (
+            {"ALIAPORT_TRUSTED_PROXIES": "10.0.0.300"},
+            "ALIAPORT_TRUSTED_PROXIES: trusted_proxies.0: must be a network, such as 10.0.0.0/8",
+        ),
+    ],
+)
+def test_wrong_values_are_reported_in_plain_words(environ: dict[str, str], problem: str) -> None:
+    (found,) = problems(environ).splitlines()[1:]
+    assert found.strip().startswith(f"- {problem}")
+    assert "pars" not in found
+
+
+def test_a_missing_option_is_reported_with_the_places_to_set_it() -> None:
+    class Server(PluginConfig):
+        name: str
+
+    class Required(PluginConfig):
+        server: Server
+        others: tuple[Server, ...] = ()
+
+    environ = {
+        "ALIAPORT_PLUGINS__THING__SERVER": "{}",
+        "ALIAPORT_PLUGINS__THING__OTHERS": "[{}]",
+    }
+    with pytest.raises(ConfigError) as raised:
+        plugin_config(read_sources(environ), "plugins", "thing", Required)
+    assert list(raised.value.problems) == [
+        "ALIAPORT_PLUGINS__THING__SERVER: plugins.thing.server.name: is required; "
+        "set ALIAPORT_PLUGINS__THING__SERVER__NAME, or name in [plugins.thing.server]",
+        "ALIAPORT_PLUGINS__THING__OTHERS: plugins.thing.others.0.name: is required",
+    ]
+
+
 def test_broken_files_are_named(tmp_path: Path) -> None:
     broken = tmp_path / "b.toml"
     broken.write_text("port = \n")

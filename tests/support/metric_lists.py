@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-FOREIGN = DEPLOY / "metrics-foreign.toml"
+THIRD_PARTY = DEPLOY / "metrics-foreign.toml"
 """Lists the metrics of other programs that rules use."""
 DASHBOARDS_ONLY = DEPLOY / "grafana/metrics-foreign.toml"
 """Lists the metrics of other programs that only dashboards use."""
@@ -29,7 +29,7 @@ def own_series() -> dict[str, dict[str, Any]]:
 
 
 @functools.cache
-def third_party(file: Path = FOREIGN) -> frozenset[str]:
+def third_party(file: Path = THIRD_PARTY) -> frozenset[str]:
     """Return the names of other programs' series in one of the two lists."""
     programs = tomllib.loads(file.read_text()).values()
     return frozenset(name for program in programs for name in program["metrics"])

@@ -114,14 +114,14 @@ def test_both_names_of_an_application_s_option_are_one_problem() -> None:
 
 
 def test_a_misspelled_old_name_leads_to_the_new_one(file: Path) -> None:
-    file.write_text("ready_buget = 1\n[loadin]\n")
+    file.write_text("ready_buget = 1\n[loadings]\n")
     environ = {"ALIAPORT_READY_BUDGT": "1", "ALIAPORT_LODING__ALLOW": "disk"}
     sources = read_sources(environ, file)
     with pytest.raises(ConfigError) as raised:
         core_settings(sources)
     assert list(raised.value.problems) == [
         f"{file}: ready_buget: there is no option 'ready_buget'; did you mean 'ready_timeout'?",
-        f"{file}: loadin: there is no option 'loadin'; did you mean 'selection'?",
+        f"{file}: loadings: there is no option 'loadings'; did you mean 'selection'?",
     ]
     assert environment_warnings(sources) == [
         "ALIAPORT_READY_BUDGT: nothing reads this variable; did you mean ALIAPORT_READY_TIMEOUT?",

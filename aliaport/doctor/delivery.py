@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from aliaport.doctor.checks import Run
@@ -33,7 +33,7 @@ class DeliveryCounts:
 
     counts: Counter[tuple[str, str]]
 
-    def since(self, before: "DeliveryCounts", integration: str) -> tuple[int, int, int]:
+    def since(self, before: Self, integration: str) -> tuple[int, int, int]:
         """Return notifications begun, requests that succeeded, and requests that failed."""
         more = {
             name: self.counts[name, integration] - before.counts[name, integration]

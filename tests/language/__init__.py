@@ -1,0 +1,1 @@
+"""Check the language of everything that people read."""

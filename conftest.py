@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support.memory_cgroup import can_limit_memory
+
 pytest_plugins = ["tests.support.fixtures", "tests.support.child_processes", "tests.support.order"]
 
 ROOT = Path(__file__).parent
@@ -33,6 +35,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "postgresql15": lambda: Path("/usr/lib/postgresql/15/bin/postgres").exists(),
     "tsc": lambda: (ROOT / "tests/elk/types/node_modules/.bin/tsc").exists(),
     "tsc_grafana": lambda: (ROOT / "tests/grafana/types/node_modules/.bin/tsc").exists(),
+    "memory_cgroup": can_limit_memory,
     "mkfs": lambda: shutil.which("mkfs.ext4") is not None,
 }
 

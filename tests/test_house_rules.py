@@ -13,7 +13,7 @@ CORE = Path(__file__).parents[1] / "aliaport"
 
 LEVELS = [
     {"__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"},
-    {"cgroup", "healthcheck", "contract"},
+    {"cgroup", "descriptors", "healthcheck", "contract"},
     {"plugin"},
     {"settings"},
     {"isolation", "postgres", "sentry"},

@@ -33,7 +33,7 @@ WRITE_TIMEOUT = Limit("connections.write_timeout", "a client read a response too
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """The next thing that a connection waits for."""
 
     HEAD = auto()
     BODY = auto()

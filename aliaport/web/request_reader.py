@@ -47,7 +47,7 @@ Parsed = tuple[Sequence[Message], bool, bytes]
 
 
 class RequestRejectedError(BadHttpMessage):
-    """A request that is answered with `code`, and ends its connection."""
+    """A request whose response has the status `code` and ends the connection."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
         super().__init__(reason)
@@ -55,7 +55,7 @@ class RequestRejectedError(BadHttpMessage):
 
 
 class RequestReader:
-    """Stands between a connection and its parser, with the methods that aiohttp calls.
+    """A parser with limits; it has the methods of aiohttp's own that aiohttp calls.
 
     It gives the parser one head at a time, so that a client cannot have more than MAX_QUEUED
     requests in memory, and bounds the size of a head while it arrives.

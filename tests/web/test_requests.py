@@ -45,7 +45,7 @@ def test_a_client_that_stops_too_early_is_disconnected(service: Service, data: b
 
 
 @pytest.mark.parametrize("cut", [1, 7, 61])
-def test_pipelined_requests_are_answered_in_order(service: Service, cut: int) -> None:
+def test_pipelined_requests_get_responses_in_order(service: Service, cut: int) -> None:
     kinds = [(request(), 200), (POST, 404), (CHUNKED, 404), (request("/ready"), 200)]
     expected = list(itertools.islice(itertools.cycle(kinds), 200))
     data = b"".join(one for one, _ in expected)
@@ -128,7 +128,7 @@ def test_malformed_requests_get_an_error_of_http_1_1(service: Service, name: str
     assert json.loads(received.partition(b"\r\n\r\n")[2])["success"] is False
 
 
-def test_the_request_before_a_malformed_one_is_answered(service: Service) -> None:
+def test_the_request_before_a_malformed_one_gets_its_response(service: Service) -> None:
     assert statuses(exchange(service.port, request() + b"\x00\r\n\r\n"))[0] == 200
 
 

@@ -12,7 +12,10 @@ import pytest
 CORE = Path(__file__).parents[1] / "aliaport"
 
 LEVELS = [
-    {"__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"},
+    {
+        *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
+        "regular_files",
+    },
     {"cgroup", "healthcheck", "contract"},
     {"plugin"},
     {"settings"},

@@ -103,6 +103,10 @@ def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "app.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         log_file(tmp_path).open()
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a symbolic link"):
+        _lock_folder(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_an_interrupted_line_is_complete_in_the_next_file(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ EMBEDDED_STOP_TIMEOUT = 6.0
 class Service:
     """One run of the service; create it on the HTTP loop.
 
-    `listeners` are the bound sockets: the public one and, if configured, the internal one.
+    `listeners` are the listening sockets: those of the public port and, if configured, those of the
+    internal one.
     `sentry` is None if errors are not tracked.
     """
 
@@ -56,7 +57,7 @@ class Service:
         settings: Settings,
         sources: Sources,
         logs: Logs,
-        listeners: Sequence[socket.socket],
+        listeners: Sequence[Sequence[socket.socket]],
         sentry: Sentry | None = None,
     ) -> None:
         self._settings = settings
@@ -132,11 +133,15 @@ class Service:
     async def _listen(self) -> None:
         public, *internal = self._listeners
         await self._server.listen(make_app(self._state, detailed=not internal), public)
-        for opened in internal:
-            await self._server.listen(make_app(self._state, detailed=True), opened)
-        host, port = public.getsockname()[:2]
+        for sockets in internal:
+            await self._server.listen(make_app(self._state, detailed=True), sockets)
+        host, port = public[0].getsockname()[:2]
         self._log.info(
-            "service.listening", host=host, port=port, environment=self._settings.environment
+            "service.listening",
+            host=host,
+            port=port,
+            addresses=" ".join(opened.getsockname()[0] for opened in public),
+            environment=self._settings.environment,
         )
 
     async def _start(self) -> None:

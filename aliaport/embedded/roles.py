@@ -63,7 +63,7 @@ BEGIN
     END LOOP;
 END
 $demote$;
-"""
+"""  # noqa: S608 # only constants
 """Convert a server of Aliaport 3.1, whose superuser is the service's role; run it as that role.
 
 One transaction, so that an interrupted conversion leaves the server as it was. Objects of

@@ -37,6 +37,10 @@ from aliaport.web.state import AppState
 
 ResultT = TypeVar("ResultT")
 
+ROOT_HINT = (
+    "plugins and applications have all rights of root; start the service as an ordinary user"
+)
+
 EMBEDDED_STOP_TIMEOUT = 6.0
 """Seconds for the embedded database to stop."""
 
@@ -44,7 +48,8 @@ EMBEDDED_STOP_TIMEOUT = 6.0
 class Service:
     """One run of the service; create it on the HTTP loop.
 
-    `listeners` are the bound sockets: the public one and, if configured, the internal one.
+    `listeners` are the listening sockets: those of the public port and, if configured, those of the
+    internal one.
     `sentry` is None if errors are not tracked.
     """
 
@@ -53,7 +58,7 @@ class Service:
         settings: Settings,
         sources: Sources,
         logs: Logs,
-        listeners: Sequence[socket.socket],
+        listeners: Sequence[Sequence[socket.socket]],
         sentry: Sentry | None = None,
     ) -> None:
         self._settings = settings
@@ -133,11 +138,15 @@ class Service:
     async def _listen(self) -> None:
         public, *internal = self._listeners
         await self._server.listen(make_app(self._state, detailed=not internal), public, "public")
-        for opened in internal:
-            await self._server.listen(make_app(self._state, detailed=True), opened, "internal")
-        host, port = public.getsockname()[:2]
+        for sockets in internal:
+            await self._server.listen(make_app(self._state, detailed=True), sockets, "internal")
+        host, port = public[0].getsockname()[:2]
         self._log.info(
-            "service.listening", host=host, port=port, environment=self._settings.environment
+            "service.listening",
+            host=host,
+            port=port,
+            addresses=" ".join(opened.getsockname()[0] for opened in public),
+            environment=self._settings.environment,
         )
 
     def _count_connections(self) -> dict[str, tuple[int, int]]:
@@ -146,6 +155,8 @@ class Service:
         }
 
     async def _start(self) -> None:
+        if os.geteuid() == 0:
+            self._log.warning("service.runs_as_root", hint=ROOT_HINT)
         for warning in environment_warnings(self._sources):
             self._log.warning("configuration.ignored", problem=warning)
         deprecations = renamed_options(self._sources, (), Settings.renamed_options)

@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from aliaport import __version__
+from aliaport.forwarded import unmapped
 from aliaport.settings.sentry_dsn import check_dsn
 
 SERVICE = "aliaport-api"
@@ -16,6 +25,9 @@ SERVICE = "aliaport-api"
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
 """Environments that show everything to everyone and may use the embedded database."""
+
+ANY_ADDRESS = frozenset(("", "0.0.0.0", "::"))  # noqa: S104
+"""Values of `host` that stand for all addresses of the machine."""
 
 
 class _Table(BaseModel):
@@ -298,7 +310,9 @@ class Settings(_Table):
         "development and test, otherwise 5.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="Trust X-Forwarded-For from these networks, such as 10.0.0.0/8."
+        (),
+        description="Trust X-Forwarded-For from these networks, such as 10.0.0.0/8. Its last 20 "
+        "addresses are read.",
     )
     status_token: tuple[SecretStr, ...] = Field(
         (),
@@ -349,6 +363,13 @@ class Settings(_Table):
             raise ValueError("a token must have at least 16 characters")
         return tokens
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _unmap(
+        cls, networks: tuple[IPv4Network | IPv6Network, ...]
+    ) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(map(unmapped, networks))
+
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
@@ -374,12 +395,29 @@ class Settings(_Table):
             values.setdefault("internal_host", values["host"])
         return values
 
+    @field_validator("internal_port")
+    @classmethod
+    def _is_another_port(cls, port: int | None, info: ValidationInfo) -> int | None:
+        data = info.data
+        if (
+            port
+            and port == data.get("port")
+            and _overlap(data.get("host", ""), data.get("internal_host", ""))
+        ):
+            raise ValueError(f"is the same as port ({port}); set one of them to another port")
+        return port
+
     @field_validator("drain_seconds")
     @classmethod
     def _is_not_negative(cls, seconds: float) -> float:
         if seconds < 0:
             raise ValueError("must not be negative")
         return seconds
+
+
+def _overlap(host: str, other: str) -> bool:
+    """Return True if both cannot listen on one port."""
+    return host == other or not ANY_ADDRESS.isdisjoint((host, other))
 
 
 def check_database_url(url: str) -> None:

@@ -1,11 +1,10 @@
-"""Listening sockets: opened before anything else starts, closed after the drain."""
+"""Serves the applications on their listening sockets, and closes these after the drain."""
 
 import asyncio
-import errno
 import os
 import socket
 from asyncio import BaseProtocol as Protocol
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -15,12 +14,11 @@ from aliaport.errors import StartupError
 from aliaport.settings import HttpSettings
 from aliaport.web.connection import Connection
 from aliaport.web.connection_pool import ConnectionPool
+from aliaport.web.listening import BACKLOG
 from aliaport.web.state import AppState
 
 FINISH_TIMEOUT = 5.0
 """Seconds that requests in flight get to finish once the listeners are closed."""
-
-BACKLOG = 1024
 
 SETTLE_TIMEOUT = 0.5
 """Seconds that clients who connected just before the listeners closed get to send a request."""
@@ -30,33 +28,6 @@ SETTLE_INTERVAL = 0.02
 
 MIN_CONNECTIONS = 10
 """Connections without which the service does not start."""
-
-
-def open_socket(host: str, port: int, setting: str) -> socket.socket:
-    """Return a bound socket; `setting` configures its port. Raises StartupError with the fix."""
-    opened = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        opened = socket.socket(family, kind, protocol)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-    except OSError as error:
-        if opened is not None:
-            opened.close()
-        raise StartupError(
-            f"cannot listen on {host} port {port}: {error.strerror}; {_remedy(error, setting)}"
-        ) from None
-    return opened
-
-
-def _remedy(error: OSError, setting: str) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"stop the process that listens there, or set {setting} to another port"
-    if error.errno == errno.EACCES:
-        return f"set {setting} to 1024 or higher"
-    return f"set {setting.removesuffix('PORT')}HOST to an address of this machine"
 
 
 class Server:
@@ -77,32 +48,37 @@ class Server:
             state.pools[listener] = ConnectionPool(listener, capacity, limits, state.limits, loop)
         os.register_at_fork(after_in_child=self._close_in_child)
 
-    async def listen(self, app: web.Application, opened: socket.socket, listener: str) -> None:
-        """Accept connections on a bound socket of a listener, `public` or `internal`."""
+    async def listen(
+        self, app: web.Application, sockets: Sequence[socket.socket], listener: str
+    ) -> None:
+        """Accept connections on the listening sockets of a listener, `public` or `internal`."""
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_TIMEOUT)
         await runner.setup()
         manager = runner.server
         assert manager is not None
         loop = asyncio.get_running_loop()
         pool = self._state.pools[listener]
-        self._ports.add(opened.getsockname()[1])
+        self._runners.append(runner)
 
         def accept() -> Protocol:
             return pool.open(lambda: Connection(self._state, pool, manager, loop))
 
-        server = await loop.create_server(accept, sock=opened, backlog=BACKLOG)
-        self._runners.append(runner)
-        self._listeners.append((server, opened, accept))
+        for opened in sockets:
+            self._ports.add(opened.getsockname()[1])
+            server = await loop.create_server(accept, sock=opened, backlog=BACKLOG)
+            self._listeners.append((server, opened, accept))
 
     async def close(self) -> None:
         """Stop accepting, let requests finish, and close the connections."""
+        loop = asyncio.get_running_loop()
+        accepted = []
         for server, opened, accept in self._listeners:
             # The kernel resets what it has accepted for a socket that closes.
             opened.listen(0)
-            waiting = _accept_waiting(opened)
+            clients = _accept_waiting(opened)
             server.close()
-            for client in waiting:
-                await asyncio.get_running_loop().connect_accepted_socket(accept, client)
+            accepted += [loop.connect_accepted_socket(accept, client) for client in clients]
+        await asyncio.gather(*accepted, return_exceptions=True)
         await self._settle()
         cleanups = {asyncio.ensure_future(runner.cleanup()) for runner in self._runners}
         if cleanups:

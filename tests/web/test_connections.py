@@ -136,7 +136,9 @@ def test_the_limit_of_open_files_is_raised_and_lowers_the_number_of_connections(
 ) -> None:
     service = launch(prefix=("prlimit", "--nofile=100:400"))
     page = service.get("/metrics").text
-    (line,) = [line for line in page.splitlines() if line.startswith("aliaport_http_connections_max{")]
+    (line,) = [
+        line for line in page.splitlines() if line.startswith("aliaport_http_connections_max{")
+    ]
     assert 200 < float(line.split()[-1]) < 400 - 128
     with ExitStack() as stack:
         for _ in range(350):

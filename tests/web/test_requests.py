@@ -91,7 +91,14 @@ def test_options_of_the_server_are_those_of_the_root(service: Service) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost:8000", "10.0.0.1:80", "[::1]:8000", "[fe80::1%25eth0]", "a_b.example."],
+    [
+        "localhost",
+        "localhost:8000",
+        "10.0.0.1:80",
+        "[::1]:8000",
+        "[fe80::1%25eth0]",
+        "a_b.example.",
+    ],
 )
 def test_valid_hosts_are_accepted(service: Service, host: str) -> None:
     data = f"GET /health HTTP/1.1\r\nHost: {host}\r\n{CLOSE}\r\n\r\n".encode()

@@ -106,7 +106,7 @@ def _start(
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": f"http://127.0.0.1:{tcmb}/kurlar",
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0.1",
         },
-        within=(*cgroup.within, "prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}"),
+        prefix=(*cgroup.within, "prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}"),
     )
 
 

@@ -1,16 +1,17 @@
 """The /metrics page: samples of the host, the plugins and the requests, capped per plugin."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aliaport.contract.declarations import Metric
 from aliaport.host.host import Host
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
-from aliaport.metrics.collectors import collect
+from aliaport.metrics.collectors import CollectorRunner, collect
 from aliaport.metrics.exposition import Exposition
 from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
 from aliaport.metrics.registry import HOST, MetricRegistry, Samples
+from aliaport.metrics.samples import Collection, duplicate
 from aliaport.settings import MetricsSettings
 
 
@@ -41,7 +42,7 @@ class Metrics:
 
     async def page(self, budget: float) -> bytes:
         """Return the page, with everything collected within `budget` seconds."""
-        gathered = await gather(self._host, self._limits, budget)
+        gathered = await gather(self._host.registry, self._host.collectors, self._limits, budget)
         own = self._log_samples() | host_samples(
             self._host, loop_lag=self._loop_lag(), app_states=self._app_states()
         )
@@ -58,10 +59,25 @@ def declare_host_families(registry: MetricRegistry) -> None:
         registry.declare(metric, HOST)
 
 
-async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Samples]:
-    """Collect from all running plugins concurrently; drop and count what exceeds a limit."""
-    registry = host.registry
-    collected = await collect(host.collectors, budget)
+async def gather(
+    registry: MetricRegistry,
+    collectors: Sequence[CollectorRunner],
+    limits: MetricsSettings,
+    budget: float,
+) -> dict[str, Samples]:
+    """Run all collectors concurrently; return their samples and those that plugins wrote directly.
+
+    Drops and counts what exceeds a limit.
+    """
+    return merge(registry, await collect(collectors, budget), limits)
+
+
+def merge(
+    registry: MetricRegistry,
+    collected: Sequence[tuple[CollectorRunner, Collection]],
+    limits: MetricsSettings,
+) -> dict[str, Samples]:
+    """Return the collected samples and those that plugins wrote directly, as `gather` does."""
     gathered = registry.snapshot()
     total = 0
     per_plugin: Counter[str] = Counter()
@@ -72,6 +88,7 @@ async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str
             samples = gathered.setdefault(series.family, {})
             if series.labels in samples:
                 dropped["duplicate"] += 1
+                runner.refuse(duplicate(registry.families[series.family], series))
             elif per_family[runner.plugin, series.family] >= limits.max_series_per_family:
                 dropped["family_cap"] += 1
             elif per_plugin[runner.plugin] >= limits.max_series_per_plugin:

@@ -296,8 +296,8 @@ def test_a_killed_replica_fails_requests_until_it_is_out(history: History, name:
 @each(NAMES)
 def test_no_post_is_lost_or_repeated(history: History, name: str) -> None:
     posts = [call for call in history.traffic.of(name) if call.method == "POST"]
-    answered = {call.body for call in posts if not call.failed}
-    assert [body for body in answered if history.executed[body] == 0] == []
+    succeeded = {call.body for call in posts if not call.failed}
+    assert [body for body in succeeded if history.executed[body] == 0] == []
     assert [call for call in posts if history.executed[call.body] > 1] == []
 
 

@@ -18,6 +18,7 @@ from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import Host, OwnProbes
+from aliaport.host.limits import LimitLog
 from aliaport.host.scrape import Metrics, declare_host_families
 from aliaport.isolation.bulkhead import finish_within
 from aliaport.isolation.stall_watch import LoopWatch
@@ -39,6 +40,7 @@ from aliaport.settings import (
 )
 from aliaport.web.application import make_app
 from aliaport.web.auth import OperatorAuth
+from aliaport.web.drain import max_check_interval
 from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 from aliaport.web.server import Server
 from aliaport.web.state import AppState
@@ -99,6 +101,7 @@ class Service:
             for candidate in self._host.apps
         ]
         http = HttpMetrics()
+        limits = LimitLog(self._log)
         self._state = AppState(
             settings=settings,
             host=self._host,
@@ -108,6 +111,8 @@ class Service:
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
                 log_samples=health.samples,
+                limits=limits,
+                connections=self._count_connections,
                 app_states=lambda: {app.name: app.state for app in self._apps},
             ),
             http=http,
@@ -115,8 +120,9 @@ class Service:
             log=self._log,
             requests=logs.requests,
             apps=self._apps,
+            limits=limits,
         )
-        self._server = Server(self._state)
+        self._server = Server(self._state, internal=len(listeners) > 1)
 
     async def run(self) -> int:
         """Serve until a signal arrives; return the exit code."""
@@ -141,9 +147,9 @@ class Service:
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
-        await self._server.listen(make_app(self._state, detailed=not internal), public)
+        await self._server.listen(make_app(self._state, detailed=not internal), public, "public")
         for sockets in internal:
-            await self._server.listen(make_app(self._state, detailed=True), sockets)
+            await self._server.listen(make_app(self._state, detailed=True), sockets, "internal")
         host, port = public[0].getsockname()[:2]
         self._log.info(
             "service.listening",
@@ -152,6 +158,11 @@ class Service:
             addresses=" ".join(opened.getsockname()[0] for opened in public),
             environment=self._settings.environment,
         )
+
+    def _count_connections(self) -> dict[str, tuple[int, int]]:
+        return {
+            listener: (len(pool), pool.capacity) for listener, pool in self._state.pools.items()
+        }
 
     async def _start(self) -> None:
         if os.geteuid() == 0:
@@ -187,6 +198,8 @@ class Service:
             "service.started",
             seconds=round(time.monotonic() - self._state.started, 2),
             plugins=[instance.name for instance in self._host.instances if instance.alive],
+            drain_seconds=self._settings.drain_seconds,
+            max_check_interval=max_check_interval(self._settings.drain_seconds),
         )
 
     async def _database_url(self) -> SecretStr | None:

@@ -10,6 +10,7 @@ from aliaport.settings.loading import (
 )
 from aliaport.settings.model import (
     SERVICE,
+    HttpSettings,
     LogSettings,
     MetricsSettings,
     PluginLimits,
@@ -23,6 +24,7 @@ from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
     "SERVICE",
+    "HttpSettings",
     "LogSettings",
     "MetricsSettings",
     "PluginLimits",

@@ -1,7 +1,9 @@
 """Runs the whole campaign and prints its figures: `make abuse`."""
 
+import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from tests.abuse.campaign import FULL, Outcome, run
@@ -24,10 +26,13 @@ def show(outcome: Outcome) -> None:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.abuse", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=FULL.seconds)
+    strength = replace(FULL, seconds=parser.parse_args().seconds)
     server = TcpPostgres(max_connections="100")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            outcome = run(Path(folder), FULL, server)
+            outcome = run(Path(folder), strength, server)
     finally:
         server.remove()
     show(outcome)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import resource
 import socket
 from collections import Counter
@@ -68,6 +69,7 @@ async def _attack(port: int, attack: Attack, seen: Counter[str], deadline: float
     """Repeat an attack, each time on a new connection that the service must end."""
     loop = asyncio.get_running_loop()
     name = getattr(attack, "func", attack).__name__
+    await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311
     while loop.time() < deadline:
         with socket.socket() as caller:
             caller.setblocking(False)
@@ -119,6 +121,7 @@ async def _all(port: int, connections: int, flooders: int, seconds: float) -> Co
         [slow_reader],
         [partial(oversized, request) for request in OVERSIZED],
     ]
+    if os.environ.get('KINDS'): kinds=[k for k,n in zip(kinds,'ihso') if n in os.environ['KINDS']]
     in_turn = itertools.cycle([itertools.cycle(attacks) for attacks in kinds])
     async with asyncio.TaskGroup() as group:
         for attacks in itertools.islice(in_turn, connections):

@@ -1,6 +1,7 @@
 """The campaign: who attacks, under which limits, and what must stay true."""
 
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -51,7 +52,7 @@ class Outcome:
     killed: int = 0
 
     def percentile(self, share: float) -> float:
-        """Return the percentile of the latencies of /health in seconds."""
+        """Return the percentile of the latencies of /health in seconds; a failed call is infinite."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
@@ -66,10 +67,12 @@ def run(folder: Path, strength: Strength, server: TcpPostgres) -> Outcome:
             service.wait_started()
             _measure(outcome, "before", service)
             _attack(outcome, strength, service)
+            ended = service.process.poll()
+            assert ended is None, f"ended with {ended}, {cgroup.killed} killed: {service.output()}"
             _measure(outcome, "at the end", service)
             _wait_recovered(outcome, service)
             _measure(outcome, "afterwards", service)
-            outcome.limits = service.get("/status").json["limits"]
+            outcome.limits = service.get("/status").json["data"].get("limits", [])
             outcome.logged.update(event["message"] for event in service.events())
             service.signal()
             assert service.wait_ended() == 0, service.output()
@@ -117,7 +120,7 @@ def _attack(outcome: Outcome, strength: Strength, service: Service) -> None:
         )
         probing = processes.submit(probe, service.port, strength.seconds)
         for latency, result in probing.result():
-            outcome.latencies.append(latency)
+            outcome.latencies.append(latency if result == "200" else math.inf)
             outcome.results[result] += 1
         outcome.attackers = attacking.result()
 

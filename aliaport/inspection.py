@@ -18,6 +18,7 @@ from aliaport.host.report import probe_item
 from aliaport.host.scrape import gather
 from aliaport.logs.command_audit import CommandAudit
 from aliaport.logs.terminal import terminal_logger
+from aliaport.metrics.collectors import begin
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
@@ -123,7 +124,11 @@ async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     runners = [runner for name, runner in host.runners.items() if probe in ("", name)]
     budget = max((runner.timeout for runner in runners), default=0.0) + 0.5
     rows = await run_probes(runners, budget)
-    gathered = {} if probe else await gather(host, MetricsSettings(), COLLECT_TIMEOUT)
+    gathered = (
+        {}
+        if probe
+        else await gather(host, MetricsSettings(), begin(host.collectors), COLLECT_TIMEOUT)
+    )
     families = [
         (host.registry.families[name], samples) for name, samples in sorted(gathered.items())
     ]

@@ -7,7 +7,7 @@ from aliaport.contract.declarations import Metric
 from aliaport.host.host import Host
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
-from aliaport.metrics.collectors import collect
+from aliaport.metrics.collectors import Runs, begin, collect
 from aliaport.metrics.exposition import Exposition
 from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
 from aliaport.metrics.registry import HOST, MetricRegistry, Samples
@@ -39,9 +39,16 @@ class Metrics:
         self._app_states = app_states
         self._exposition = Exposition()
 
-    async def page(self, budget: float) -> bytes:
-        """Return the page, with everything collected within `budget` seconds."""
-        gathered = await gather(self._host, self._limits, budget)
+    def begin(self) -> Runs:
+        """Start the collectors, or join their runs in flight."""
+        return begin(self._host.collectors)
+
+    async def gather(self, runs: Runs, budget: float) -> dict[str, Samples]:
+        """Return everything that the plugins provide within `budget` seconds."""
+        return await gather(self._host, self._limits, runs, budget)
+
+    async def page(self, gathered: dict[str, Samples]) -> bytes:
+        """Return the page of what was gathered, with the samples of the host itself."""
         own = self._log_samples() | host_samples(
             self._host, loop_lag=self._loop_lag(), app_states=self._app_states()
         )
@@ -58,10 +65,12 @@ def declare_host_families(registry: MetricRegistry) -> None:
         registry.declare(metric, HOST)
 
 
-async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Samples]:
-    """Collect from all running plugins concurrently; drop and count what exceeds a limit."""
+async def gather(
+    host: Host, limits: MetricsSettings, runs: Runs, budget: float
+) -> dict[str, Samples]:
+    """Collect within `budget` seconds; drop and count what exceeds a limit."""
     registry = host.registry
-    collected = await collect(host.collectors, budget)
+    collected = await collect(runs, budget)
     gathered = registry.snapshot()
     total = 0
     per_plugin: Counter[str] = Counter()

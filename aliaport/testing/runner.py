@@ -18,7 +18,7 @@ from aliaport.host.jobs import JobRunner
 from aliaport.host.lifecycle import State
 from aliaport.host.plugin_instance import PluginInstance
 from aliaport.host.probes import ProbeResult, ProbeRunner, run_probes
-from aliaport.metrics.collectors import collect
+from aliaport.metrics.collectors import begin, collect
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Clock, Logger, Plugin
@@ -85,7 +85,9 @@ class RunningPlugin:
     def collect(self) -> list[Sample]:
         """Run all collectors, as one scrape would; return the valid samples."""
         samples = []
-        for _, collection in self._call(collect(self._instance.collectors, CALL_TIMEOUT / 2)):
+        for _, collection in self._call(
+            collect(begin(self._instance.collectors), CALL_TIMEOUT / 2)
+        ):
             for series in collection.series:
                 names = self._registry.families[series.family].labels
                 labels = dict(zip(names, series.labels, strict=True))

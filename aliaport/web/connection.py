@@ -1,12 +1,14 @@
 """One connection, which responds to malformed HTTP in the common error format."""
 
 import asyncio
+from collections.abc import Coroutine
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
 from aliaport.web.access_log import AccessCounter
-from aliaport.web.responses import error_response
+from aliaport.web.malformed import MAX_HEADER, MAX_URL, malformed_response, status_of
 from aliaport.web.state import AppState
 
 
@@ -25,6 +27,8 @@ class Connection(web.RequestHandler):
             access_log_class=AccessCounter,
             access_log=state,  # type: ignore[arg-type]  # AccessCounter expects the AppState
             auto_decompress=False,
+            max_line_size=MAX_URL,
+            max_field_size=MAX_HEADER,
         )
         self._state = state
 
@@ -40,8 +44,18 @@ class Connection(web.RequestHandler):
         aiohttp's own response and log line contain its beginning, which may be a token.
         """
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return super().handle_error(request, status, exc, message)
+            super().handle_error(request, status, exc, message)  # logs it
+            return malformed_response(HTTPStatus.INTERNAL_SERVER_ERROR)
         self._state.log.info("request.malformed", reason=type(exc).__name__)
-        response = error_response(status, "malformed_request", "the request is not valid HTTP")
-        response.force_close()
-        return response
+        return malformed_response(status_of(exc))
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send a response; one that aiohttp made by itself gets the common error format.
+
+        An unknown `Expect` is refused before any middleware, with an echo of its value.
+        """
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = malformed_response(resp.status)
+        return super().finish_response(request, resp, start_time)

@@ -17,6 +17,8 @@ from aliaport.metrics.http import HttpMetrics
 from aliaport.plugin import Logger
 from aliaport.settings import Settings
 from aliaport.web.auth import OperatorAuth
+from aliaport.web.compression import Compressor
+from aliaport.web.crowds import Crowds
 from aliaport.web.mounts import MountedApp
 
 
@@ -45,6 +47,8 @@ class AppState:
     requests: RequestLog
     apps: Sequence[MountedApp]
     drain: Drain = field(default_factory=Drain)
+    crowds: Crowds = field(default_factory=Crowds)
+    compressor: Compressor = field(default_factory=Compressor)
     started: float = field(default_factory=time.monotonic)
     version: str = __version__
 

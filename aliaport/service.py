@@ -37,6 +37,10 @@ from aliaport.web.state import AppState
 
 ResultT = TypeVar("ResultT")
 
+ROOT_HINT = (
+    "plugins and applications have all rights of root; start the service as an ordinary user"
+)
+
 EMBEDDED_STOP_TIMEOUT = 6.0
 """Seconds for the embedded database to stop."""
 
@@ -152,6 +156,8 @@ class Service:
             )
 
     async def _start(self) -> None:
+        if os.geteuid() == 0:
+            self._log.warning("service.runs_as_root", hint=ROOT_HINT)
         for warning in environment_warnings(self._sources):
             self._log.warning("configuration.ignored", problem=warning)
         deprecations = renamed_options(self._sources, (), Settings.renamed_options)

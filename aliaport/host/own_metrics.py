@@ -50,7 +50,7 @@ APP_STATE = Metric(
 PLUGIN_TASKS = Metric("aliaport_plugin_tasks", "Live asyncio tasks of the plugin.", ("plugin",))
 COLLECTOR_SUCCESS = Metric.gauge(
     "aliaport_collector_success",
-    "1 if the last collection returned its samples in time, otherwise 0.",
+    "1 if the last collection returned its samples in time and all were valid, otherwise 0.",
     ("plugin", "collector"),
 )
 COLLECTOR_DURATION = Metric.gauge(

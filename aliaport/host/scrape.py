@@ -1,16 +1,17 @@
 """The /metrics page: samples of the host, the plugins and the requests, capped per plugin."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aliaport.contract.declarations import Metric
 from aliaport.host.host import Host
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
-from aliaport.metrics.collectors import Runs, begin, collect
+from aliaport.metrics.collectors import CollectorRunner, Runs, begin, collect, finish
 from aliaport.metrics.exposition import Exposition
 from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
 from aliaport.metrics.registry import HOST, MetricRegistry, Samples
+from aliaport.metrics.samples import Collection, duplicate
 from aliaport.settings import MetricsSettings
 
 
@@ -45,7 +46,7 @@ class Metrics:
 
     async def gather(self, runs: Runs, budget: float) -> dict[str, Samples]:
         """Return everything that the plugins provide within `budget` seconds."""
-        return await gather(self._host, self._limits, runs, budget)
+        return merge(self._host.registry, await finish(runs, budget), self._limits)
 
     async def page(self, gathered: dict[str, Samples]) -> bytes:
         """Return the page of what was gathered, with the samples of the host itself."""
@@ -66,11 +67,24 @@ def declare_host_families(registry: MetricRegistry) -> None:
 
 
 async def gather(
-    host: Host, limits: MetricsSettings, runs: Runs, budget: float
+    registry: MetricRegistry,
+    collectors: Sequence[CollectorRunner],
+    limits: MetricsSettings,
+    budget: float,
 ) -> dict[str, Samples]:
-    """Collect within `budget` seconds; drop and count what exceeds a limit."""
-    registry = host.registry
-    collected = await collect(runs, budget)
+    """Run all collectors concurrently; return their samples and those that plugins wrote directly.
+
+    Drops and counts what exceeds a limit.
+    """
+    return merge(registry, await collect(collectors, budget), limits)
+
+
+def merge(
+    registry: MetricRegistry,
+    collected: Sequence[tuple[CollectorRunner, Collection]],
+    limits: MetricsSettings,
+) -> dict[str, Samples]:
+    """Return the collected samples and those that plugins wrote directly, as `gather` does."""
     gathered = registry.snapshot()
     total = 0
     per_plugin: Counter[str] = Counter()
@@ -81,6 +95,7 @@ async def gather(
             samples = gathered.setdefault(series.family, {})
             if series.labels in samples:
                 dropped["duplicate"] += 1
+                runner.refuse(duplicate(registry.families[series.family], series))
             elif per_family[runner.plugin, series.family] >= limits.max_series_per_family:
                 dropped["family_cap"] += 1
             elif per_plugin[runner.plugin] >= limits.max_series_per_plugin:

@@ -12,6 +12,7 @@ from socket import gaierror
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from aliaport import __version__
 from aliaport.doctor.findings import CheckFailed
@@ -68,6 +69,10 @@ class Endpoint:
         """Send a GET; accept any status. Raises CheckFailed if no response arrives in time."""
         return await self._request("GET", path, headers or {}, None)
 
+    async def get_verbatim(self, path: str) -> Reply:
+        """Send a GET for this spelling of a path; accept any status. Raises CheckFailed."""
+        return await self._request("GET", path, {}, None, verbatim=True)
+
     async def post(self, path: str, body: Any) -> Reply:
         """POST JSON; accept any status. Raises CheckFailed if no response arrives in time."""
         headers = {"Content-Type": "application/json"}
@@ -92,7 +97,13 @@ class Endpoint:
             raise self.failure(f"{reply.url} did not respond with JSON: {reply.excerpt}") from None
 
     async def _request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        verbatim: bool = False,
     ) -> Reply:
         url = self.base + path
         shown = url.partition("?")[0]
@@ -102,7 +113,11 @@ class Endpoint:
         sent, began = time.time(), time.perf_counter()
         try:
             async with self.session.request(
-                method, url, headers=sent_headers, data=body, allow_redirects=False
+                method,
+                URL(f"{URL(self.base)}{path}", encoded=True) if verbatim else url,
+                headers=sent_headers,
+                data=body,
+                allow_redirects=False,
             ) as response:
                 content = await _read(response)
         except TimeoutError:

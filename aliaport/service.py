@@ -18,6 +18,7 @@ from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import Host, OwnProbes
+from aliaport.host.limits import LimitLog
 from aliaport.host.scrape import Metrics, declare_host_families
 from aliaport.isolation.bulkhead import finish_within
 from aliaport.isolation.stall_watch import LoopWatch
@@ -91,6 +92,7 @@ class Service:
             for candidate in self._host.apps
         ]
         http = HttpMetrics()
+        limits = LimitLog(self._log)
         self._state = AppState(
             settings=settings,
             host=self._host,
@@ -100,6 +102,8 @@ class Service:
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
                 log_samples=health.samples,
+                limits=limits,
+                connections=self._count_connections,
                 app_states=lambda: {app.name: app.state for app in self._apps},
             ),
             http=http,
@@ -107,8 +111,9 @@ class Service:
             log=self._log,
             requests=logs.requests,
             apps=self._apps,
+            limits=limits,
         )
-        self._server = Server(self._state)
+        self._server = Server(self._state, internal=len(listeners) > 1)
 
     async def run(self) -> int:
         """Serve until a signal arrives; return the exit code."""
@@ -133,9 +138,9 @@ class Service:
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
-        await self._server.listen(make_app(self._state, detailed=not internal), public)
+        await self._server.listen(make_app(self._state, detailed=not internal), public, "public")
         for sockets in internal:
-            await self._server.listen(make_app(self._state, detailed=True), sockets)
+            await self._server.listen(make_app(self._state, detailed=True), sockets, "internal")
         host, port = public[0].getsockname()[:2]
         self._log.info(
             "service.listening",
@@ -154,6 +159,11 @@ class Service:
                 hint="set ALIAPORT_INTERNAL_PORT, or ALIAPORT_METRICS_AUTH, or let the proxy block "
                 "both paths",
             )
+
+    def _count_connections(self) -> dict[str, tuple[int, int]]:
+        return {
+            listener: (len(pool), pool.capacity) for listener, pool in self._state.pools.items()
+        }
 
     async def _start(self) -> None:
         if os.geteuid() == 0:

@@ -18,7 +18,7 @@ LEVELS = [
         *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
         "regular_files",
     },
-    {"cgroup", "healthcheck", "contract"},
+    {"cgroup", "descriptors", "healthcheck", "contract"},
     {"plugin"},
     {"settings"},
     {"isolation", "postgres", "sentry"},

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aliaport.contract.declarations import Metric
 from aliaport.host.host import Host
+from aliaport.host.limits import LimitLog
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
 from aliaport.metrics.collectors import CollectorRunner, Runs, begin, collect, finish
@@ -19,25 +20,30 @@ class Metrics:
     """Renders the page. Use it on the HTTP loop only.
 
     `loop_lag` returns the worst lag of that loop since the last call, in seconds, `log_samples` the
-    samples of the log by family, `app_states` the state of each mounted application by name.
+    samples of the log by family, `app_states` the state of each mounted application by name,
+    `connections` how many each listener has and may have.
     """
 
     def __init__(
         self,
         host: Host,
         http: HttpMetrics,
-        limits: MetricsSettings,
+        series_limits: MetricsSettings,
         *,
         loop_lag: Callable[[], float],
         log_samples: Callable[[], dict[str, Samples]],
         app_states: Callable[[], Mapping[str, str]],
+        limits: LimitLog,
+        connections: Callable[[], Mapping[str, tuple[int, int]]],
     ) -> None:
         self._host = host
         self._http = http
-        self._limits = limits
+        self._series_limits = series_limits
         self._loop_lag = loop_lag
         self._log_samples = log_samples
         self._app_states = app_states
+        self._limits = limits
+        self._connections = connections
         self._exposition = Exposition()
 
     def begin(self) -> Runs:
@@ -46,12 +52,16 @@ class Metrics:
 
     async def gather(self, runs: Runs, budget: float) -> dict[str, Samples]:
         """Return everything that the plugins provide within `budget` seconds."""
-        return merge(self._host.registry, await finish(runs, budget), self._limits)
+        return merge(self._host.registry, await finish(runs, budget), self._series_limits)
 
     async def page(self, gathered: dict[str, Samples]) -> bytes:
         """Return the page of what was gathered, with the samples of the host itself."""
         own = self._log_samples() | host_samples(
-            self._host, loop_lag=self._loop_lag(), app_states=self._app_states()
+            self._host,
+            loop_lag=self._loop_lag(),
+            app_states=self._app_states(),
+            limits=self._limits,
+            connections=self._connections(),
         )
         families: list[tuple[Metric, Samples]] = [*self._http.families()]
         for name, metric in sorted(dict(self._host.registry.families).items()):

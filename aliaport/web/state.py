@@ -3,12 +3,14 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from aliaport import __version__
 from aliaport.host.host import Host
 from aliaport.host.lifecycle import Component, State
+from aliaport.host.limits import LimitLog
 from aliaport.host.probes import ProbeRow
 from aliaport.host.report import PluginRow, View
 from aliaport.host.scrape import Metrics
@@ -20,6 +22,9 @@ from aliaport.web.auth import OperatorAuth
 from aliaport.web.compression import Compressor
 from aliaport.web.crowds import Crowds
 from aliaport.web.mounts import MountedApp
+
+if TYPE_CHECKING:
+    from aliaport.web.connection_pool import ConnectionPool
 
 
 @dataclass(slots=True)
@@ -46,6 +51,8 @@ class AppState:
     log: Logger
     requests: RequestLog
     apps: Sequence[MountedApp]
+    limits: LimitLog
+    pools: dict[str, "ConnectionPool"] = field(default_factory=dict)
     drain: Drain = field(default_factory=Drain)
     crowds: Crowds = field(default_factory=Crowds)
     compressor: Compressor = field(default_factory=Compressor)

@@ -1,4 +1,4 @@
-"""What every response carries and hides, in production: headers, compression, tokens, refusals."""
+"""Responses of production: headers, compression, tokens for metrics, refusals."""
 
 import gzip
 import http.client
@@ -75,7 +75,7 @@ def get(service: Service, path: str, headers: dict[str, str], method: str = "GET
         ("/health?" + "a" * 9_000, 414, "aliaport"),
     ],
 )
-def test_browsers_are_told_to_be_strict_and_nobody_gets_a_version(
+def test_every_response_is_strict_to_browsers_and_hides_versions(
     service: Service, path: str, status: int, server: str
 ) -> None:
     response = get(service, path, {})
@@ -141,7 +141,7 @@ def test_large_responses_are_compressed_for_callers_who_accept_it(
 
 
 @pytest.mark.parametrize(
-    ("accepted", "answer"),
+    ("accepted", "allowed"),
     [
         ("", False),
         ("gzip", True),
@@ -159,8 +159,8 @@ def test_large_responses_are_compressed_for_callers_who_accept_it(
         ("notgzip", False),
     ],
 )
-def test_the_callers_wish_is_read_as_the_standard_says(accepted: str, answer: bool) -> None:
-    assert accepts_gzip(accepted) is answer
+def test_the_callers_wish_is_read_as_the_standard_says(accepted: str, allowed: bool) -> None:
+    assert accepts_gzip(accepted) is allowed
 
 
 @pytest.mark.parametrize(

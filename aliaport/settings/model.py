@@ -19,6 +19,7 @@ from pydantic import (
 from aliaport import __version__
 from aliaport.forwarded import unmapped
 from aliaport.settings.sentry_dsn import check_dsn
+from aliaport.settings.tokens import check_token
 
 SERVICE = "aliaport-api"
 
@@ -307,7 +308,8 @@ class Settings(_Table):
         -1,
         le=600,
         description="Seconds between SIGTERM and closing the listeners; by default 0 in "
-        "development and test, otherwise 5.",
+        "development and test, otherwise 5. Must be longer than load balancers need to stop using "
+        "a replica.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),
@@ -320,7 +322,8 @@ class Settings(_Table):
         "configured, details are hidden from everyone.",
     )
     status_token_file: Path | None = Field(
-        None, description="File with one bearer token per line; reread when it changes."
+        None,
+        description="File with one bearer token per line and `#` comments; reread when it changes.",
     )
     metrics_auth: bool = Field(
         default=False,
@@ -364,8 +367,8 @@ class Settings(_Table):
     @field_validator("status_token")
     @classmethod
     def _check_length(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(token.get_secret_value()) < 16 for token in tokens):
-            raise ValueError("a token must have at least 16 characters")
+        for token in tokens:
+            check_token(token.get_secret_value())
         return tokens
 
     @field_validator("trusted_proxies")

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 MIN_PROGRESS = 16_384
 """Bytes that a client must send or read within the timeout of a body or response."""
 
+MIN_SILENCE = 0.2
+"""Seconds without a byte after which a connection can make room: a round trip to another region."""
+
+STALLED_READER = 3.0
+"""Seconds without progress of a response after which a connection can make room."""
+
 READ_BUFFER_BYTES = 65_536
 """Bytes of a body kept for its handler before the connection stops reading."""
 
@@ -153,14 +159,13 @@ class Connection(web.RequestHandler):
         if socket is not None:
             socket.abort()
 
-    @property
-    def is_waiting(self) -> bool:
-        """True while it waits for a request and has nothing left to send."""
-        return (
-            not self._is_responding
-            and self._socket is not None
-            and not self._socket.get_write_buffer_size()
-        )
+    def can_make_room(self, now: float) -> bool:
+        """Return True if the service owes the client nothing, or the client takes nothing."""
+        if self._socket is None:
+            return False
+        if self._socket.get_write_buffer_size():
+            return self._unsent is not None and now - self._unsent.at >= STALLED_READER
+        return not self._is_responding and now - self.phase_since >= MIN_SILENCE
 
     @property
     def has_served(self) -> bool:

@@ -22,8 +22,8 @@ FULL = Limit(
 )
 EVICTED = Limit(
     "connections.evicted",
-    "idle connections are closed to make room; raise [http] max_connections and the limit of open "
-    "files, or find the client that holds so many",
+    "connections that wait for their clients are closed to make room; raise [http] max_connections "
+    "and the limit of open files, or find the client that holds so many",
 )
 LIMITS = (
     *(FULL, EVICTED, HEAD_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT),
@@ -35,9 +35,6 @@ MAX_SWEEP_INTERVAL = 1.0
 
 MIN_SCAN_INTERVAL = 0.1
 """Seconds between two looks at all connections for one that can make room."""
-
-MIN_SILENCE = 0.2
-"""Seconds without a byte after which a connection can make room: a round trip to another region."""
 
 MAX_TURNS = 4
 """Connections whose pipelined requests are served at the same time.
@@ -142,7 +139,7 @@ class ConnectionPool:
             self._scan()
         while self._evictable:
             connection = self._evictable.popleft()
-            if connection in self._connections and connection.is_waiting:
+            if connection in self._connections and connection.can_make_room(self.clock):
                 self._limits.record(EVICTED, listener=self.listener, connections=self.capacity)
                 self._end(connection)
                 return True
@@ -169,7 +166,7 @@ class ConnectionPool:
             if exceeded is not None:
                 self._limits.record(exceeded, listener=self.listener)
                 self._end(connection)
-            elif connection.is_waiting and self.clock - connection.phase_since >= MIN_SILENCE:
+            elif connection.can_make_room(self.clock):
                 waiting.append(connection)
         # Whoever never sent a request goes first, then the one that has been idle longest.
         waiting.sort(key=lambda connection: (connection.has_served, connection.phase_since))

@@ -9,6 +9,9 @@ from aliaport.errors import StartupError
 
 BACKLOG = 1024
 
+SEND_BUFFER_BYTES = 65_536
+"""What the kernel keeps, doubled, for a client that does not read; by default up to 4 MB."""
+
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Errors of an address that this machine does not have, such as ::1 without IPv6."""
 
@@ -62,6 +65,8 @@ def _open(family: socket.AddressFamily, address: Any, *, ipv6_only: bool) -> soc
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if family == socket.AF_INET6:
             # Independent of the machine's default, net.ipv6.bindv6only.
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, ipv6_only)

@@ -5,7 +5,9 @@ import os
 import socket
 from asyncio import BaseProtocol as Protocol
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -26,6 +28,12 @@ SETTLE_TIMEOUT = 0.5
 SETTLE_INTERVAL = 0.02
 """Seconds between two looks at those clients."""
 
+MAX_ACCEPTS = 64
+"""Connections that are accepted at once.
+
+uvloop accepts one each time the loop turns, so that a busy loop would leave the others waiting.
+"""
+
 MIN_CONNECTIONS = 10
 """Connections without which the service does not start."""
 
@@ -42,6 +50,7 @@ class Server:
         self._runners: list[web.AppRunner] = []
         self._listeners: list[tuple[asyncio.Server, socket.socket, Callable[[], Protocol]]] = []
         self._ports: set[int] = set()
+        self._accepting: set[asyncio.Task[Any]] = set()
         loop = asyncio.get_running_loop()
         limits = state.settings.http
         for listener, capacity in _capacities(limits, internal=internal).items():
@@ -65,7 +74,15 @@ class Server:
 
         for opened in sockets:
             self._ports.add(opened.getsockname()[1])
-            server = await loop.create_server(accept, sock=opened, backlog=BACKLOG)
+
+            def accept_all(opened: socket.socket = opened) -> Protocol:
+                for client in _accept_waiting(opened, MAX_ACCEPTS):
+                    task = loop.create_task(loop.connect_accepted_socket(accept, client))
+                    self._accepting.add(task)
+                    task.add_done_callback(self._accepted)
+                return accept()
+
+            server = await loop.create_server(accept_all, sock=opened, backlog=BACKLOG)
             self._listeners.append((server, opened, accept))
 
     async def close(self) -> None:
@@ -75,7 +92,7 @@ class Server:
         for server, opened, accept in self._listeners:
             # The kernel resets what it has accepted for a socket that closes.
             opened.listen(0)
-            clients = _accept_waiting(opened)
+            clients = _accept_waiting(opened, BACKLOG)
             server.close()
             accepted += [loop.connect_accepted_socket(accept, client) for client in clients]
         await asyncio.gather(*accepted, return_exceptions=True)
@@ -83,6 +100,11 @@ class Server:
         cleanups = {asyncio.ensure_future(runner.cleanup()) for runner in self._runners}
         if cleanups:
             await asyncio.wait(cleanups, timeout=FINISH_TIMEOUT + 1)
+
+    def _accepted(self, task: asyncio.Task[Any]) -> None:
+        self._accepting.discard(task)
+        if not task.cancelled():
+            task.exception()  # the client has gone: nothing to log
 
     async def _settle(self) -> None:
         """Wait for the requests of clients who connected just before the listeners closed."""
@@ -123,11 +145,10 @@ def _capacities(limits: HttpSettings, *, internal: bool) -> dict[str, int]:
     return {"public": total - kept, "internal": kept}
 
 
-def _accept_waiting(listener: socket.socket) -> list[socket.socket]:
-    """Return the connections that the kernel has accepted for this socket."""
-    accepted = []
-    while True:
-        try:
+def _accept_waiting(listener: socket.socket, limit: int) -> list[socket.socket]:
+    """Return at most `limit` connections that the kernel has accepted for this socket."""
+    accepted: list[socket.socket] = []
+    with suppress(OSError):  # usually that none is left
+        while len(accepted) < limit:
             accepted.append(listener.accept()[0])
-        except OSError:  # usually that none is left
-            return accepted
+    return accepted

@@ -121,7 +121,6 @@ async def _all(port: int, connections: int, flooders: int, seconds: float) -> Co
         [slow_reader],
         [partial(oversized, request) for request in OVERSIZED],
     ]
-    if os.environ.get('KINDS'): kinds=[k for k,n in zip(kinds,'ihso') if n in os.environ['KINDS']]
     in_turn = itertools.cycle([itertools.cycle(attacks) for attacks in kinds])
     async with asyncio.TaskGroup() as group:
         for attacks in itertools.islice(in_turn, connections):

@@ -46,6 +46,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(
         tmp_path_factory.mktemp("small"),
+        apps={"reading": "aliaport_rogues.mounted:reading"},
         allow=("disk",),
         config=SMALL,
         environ={"ALIAPORT_INTERNAL_PORT": str(free_port())},
@@ -103,6 +104,20 @@ def test_silent_clients_make_room_for_others(small: Service) -> None:
         )
     assert reached(small, small.internal_port)["connections.evicted"] > 0
     small.wait_events("connections.evicted")
+
+
+def test_clients_that_do_not_read_make_room_for_others(small: Service) -> None:
+    def count() -> int:
+        return reached(small, small.internal_port).get("connections.evicted", 0)
+
+    before = count()
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(connect(small.port))
+            client.sendall(request("/reading/large"))
+            assert statuses(client.recv(4_096)) == [200]
+        small.wait_for(lambda: small.get("/health").status == 200, "there is room")
+    assert count() > before
 
 
 def test_without_room_new_connections_are_refused_on_that_listener_only(small: Service) -> None:

@@ -13,10 +13,11 @@ CORE = Path(__file__).parents[1] / "aliaport"
 
 LEVELS = [
     {"__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"},
-    {"cgroup", "healthcheck", "contract"},
+    {"cgroup", "contract"},
+    {"process"},
     {"plugin"},
     {"settings"},
-    {"isolation", "postgres", "sentry"},
+    {"healthcheck", "isolation", "postgres", "sentry"},
     {"apps", "metrics", "embedded"},
     {"logs"},
     {"host"},

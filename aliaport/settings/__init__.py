@@ -8,7 +8,6 @@ from aliaport.settings.loading import (
     unknown_tables,
 )
 from aliaport.settings.model import (
-    SERVICE,
     LogSettings,
     MetricsSettings,
     PluginLimits,
@@ -21,7 +20,6 @@ from aliaport.settings.renamed import renamed_options
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
-    "SERVICE",
     "LogSettings",
     "MetricsSettings",
     "PluginLimits",

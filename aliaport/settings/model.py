@@ -8,10 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from aliaport import __version__
+from aliaport import SERVICE, __version__
 from aliaport.settings.sentry_dsn import check_dsn
-
-SERVICE = "aliaport-api"
 
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
@@ -207,6 +205,13 @@ class Settings(_Table):
         le=600,
         description="Seconds between SIGTERM and closing the listeners; by default 0 in "
         "development and test, otherwise 5.",
+    )
+    end_timeout: float | None = Field(
+        None,
+        gt=0,
+        le=600,
+        description="Maximum seconds from the end of the drain to the exit, whatever still blocks; "
+        "by default the sum of the timeouts of the stop, which is 16 s in production.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="Trust X-Forwarded-For from these networks, such as 10.0.0.0/8."

@@ -15,6 +15,9 @@ from aliaport.web.state import AppState
 FINISH_TIMEOUT = 5.0
 """Seconds that requests in flight get to finish once the listeners are closed."""
 
+CLOSE_TIMEOUT = FINISH_TIMEOUT + 1
+"""Maximum seconds for closing the listeners and the connections."""
+
 BACKLOG = 1024
 
 
@@ -75,7 +78,7 @@ class Server:
             listener.close()
         cleanups = {asyncio.ensure_future(runner.cleanup()) for runner in self._runners}
         if cleanups:
-            await asyncio.wait(cleanups, timeout=FINISH_TIMEOUT + 1)
+            await asyncio.wait(cleanups, timeout=CLOSE_TIMEOUT)
 
     def _close_in_child(self) -> None:
         """Close the sockets in a plugin's fork, so that it holds no port or connection open."""

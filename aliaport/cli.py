@@ -16,6 +16,7 @@ from rich.table import Table
 from aliaport import __version__
 from aliaport.commands import config_option, env_file_option, run_command
 from aliaport.doctor.command import doctor
+from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
 from aliaport.process.ending import Ending
 from aliaport.settings import (
@@ -93,6 +94,16 @@ async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
     code = await Service(settings, sources, logs, listeners, ending, sentry).run()
     # Closing the loop would wait for tasks and threads that a plugin may block forever.
     ending.leave(code)
+
+
+@cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def healthcheck(options: tuple[str, ...]) -> None:
+    """Check a running service, for a container's HEALTHCHECK.
+
+    See `aliaport healthcheck --help`.
+    """
+    sys.exit(check_health([*options]))
 
 
 @cli.group()

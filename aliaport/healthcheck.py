@@ -66,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         host, port = given.host, given.port
         if host is None or port is None:
-            own_host, own_port = _own_address(given.config, given.env_file)
+            wanted = str(port or os.environ.get("ALIAPORT_PORT", ""))
+            own_host, own_port = _own_address(wanted, given.config, given.env_file)
             host, port = host or own_host, port or own_port
         status, body = check(_LOOPBACK.get(host, host), port, path, TIMEOUT)
     except (OSError, http.client.HTTPException, ValueError, ConfigError) as error:
@@ -87,17 +88,13 @@ def _is_aliaport(body: str) -> bool:
         return False
 
 
-def _own_address(config: Path | None, env_file: Path | None) -> Address:
+def _own_address(port: str, config: Path | None, env_file: Path | None) -> Address:
     """Return the address of the one service that runs here, or else the configured one.
 
-    A port in this environment decides among several services, as it did for the service itself.
+    If `port` is the number of a port, only a service on that port counts.
     """
-    port = os.environ.get("ALIAPORT_PORT", "").strip()
-    running = [
-        addresses[0]
-        for addresses in find()
-        if addresses and (not port.isdecimal() or int(port) in (0, addresses[0][1]))
-    ]
+    number = int(port) if port.strip().isdecimal() else 0
+    running = [addresses[0] for addresses in find() if number in (0, addresses[0][1])]
     if len(running) == 1:
         return running[0]
     # Imported here because it is slow.

@@ -27,19 +27,18 @@ def find() -> set[tuple[Address, ...]]:
         for descriptor in _entries(process / "fd"):
             with contextlib.suppress(OSError, ValueError):
                 if str(descriptor.readlink()).startswith(f"/memfd:{NAME} "):
-                    addresses = json.loads(descriptor.read_text(encoding="ascii"))
+                    addresses = json.loads(descriptor.read_text(encoding="utf-8"))
                     found.add(tuple((host, port) for host, port in addresses))
     return found
 
 
 def _processes() -> Iterator[Path]:
-    network, user = Path("/proc/self/ns/net").readlink(), os.geteuid()
     for process in _entries(Path("/proc")):
         with contextlib.suppress(OSError):
             if (
                 process.name.isdecimal()
-                and process.stat().st_uid == user
-                and (process / "ns/net").readlink() == network
+                and process.stat().st_uid == os.geteuid()
+                and (process / "ns/net").readlink() == Path("/proc/self/ns/net").readlink()
             ):
                 yield process
 

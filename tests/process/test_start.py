@@ -96,7 +96,6 @@ def test_the_service_starts_without_any_folder_for_temporary_files(
     [
         ("-n 12", "the limit of open files (`ulimit -n`) is 12; set it to 128 or higher"),
         ("-v 200000", "the limit of the address space (`ulimit -v`) is 200000 kB; remove it"),
-        ("-v 60000", "the limit of the address space (`ulimit -v`) is 60000 kB; remove it"),
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "plugins list"])

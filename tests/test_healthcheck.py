@@ -103,7 +103,7 @@ def test_options_win_over_everything(
     assert healthcheck.main(["--host", "127.0.0.1", "--port", str(free_port())]) == 1
 
 
-def test_it_asks_the_service_that_runs_here(
+def test_it_checks_the_service_that_runs_here(
     monkeypatch: pytest.MonkeyPatch, port: str, running: Running, tmp_path: Path
 ) -> None:
     (tmp_path / "aliaport.toml").write_text(f"port = {free_port()}\n")

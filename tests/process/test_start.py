@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import commands
 from tests.support.fixtures import Launch
+from tests.support.plugins import BUNDLED
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.service
@@ -75,7 +76,7 @@ def test_the_service_starts_without_any_folder_for_temporary_files(
     logs.mkdir()
     service = launch(
         GOOD,
-        allow=("cpu", "disk", "memory", "db", "currency_sync", "operations"),
+        allow=BUNDLED,
         wait="listening",
         environ={
             "ALIAPORT_LOG__FOLDER": str(logs),

@@ -1,4 +1,4 @@
-"""What the service needs a thread for works although no further thread can be started."""
+"""Threads of the service: everything works although no further thread can be started."""
 
 import subprocess
 from collections.abc import Callable

@@ -3,8 +3,8 @@
 import sys
 
 from aliaport.errors import AliaportError
-from aliaport.process.descriptors import open_missing
 from aliaport.process.early_signals import exit_on_stop_signals
+from aliaport.process.standard_streams import open_missing
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
     from aliaport.logs import Logs
     from aliaport.sentry import start_sentry
     from aliaport.service import Service
-    from aliaport.web.server import open_socket
+    from aliaport.web.listening import open_sockets
 
     sentry = None
     if settings.sentry_dsn is not None:
@@ -86,10 +86,10 @@ async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
         sentry.flush_at_exit()
     logs = Logs(settings.log, service_fields(settings), [sentry.processor] if sentry else ())
     logs.flush_at_exit()
-    listeners = [open_socket(settings.host, settings.port, "ALIAPORT_PORT")]
+    listeners = [open_sockets(settings.host, settings.port, "ALIAPORT_PORT")]
     if settings.internal_port is not None:
         listeners.append(
-            open_socket(settings.internal_host, settings.internal_port, "ALIAPORT_INTERNAL_PORT")
+            open_sockets(settings.internal_host, settings.internal_port, "ALIAPORT_INTERNAL_PORT")
         )
     code = await Service(settings, sources, logs, listeners, ending, sentry).run()
     # Closing the loop would wait for tasks and threads that a plugin may block forever.
@@ -192,7 +192,8 @@ def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: 
     sys.setswitchinterval(SWITCH_INTERVAL)
     report = asyncio.run(run_once(settings, sources, plugin, probe))
     if as_json:
-        click.echo(json.dumps({"probes": report.items, "metrics": report.exposition}, indent=2))
+        found = {"probes": report.items, "metrics": report.exposition, "refused": report.refused}
+        click.echo(json.dumps(found, indent=2))
     else:
         for item in report.items:
             click.echo(json.dumps(item, indent=2))

@@ -16,7 +16,7 @@ from pathlib import Path
 from aliaport import SERVICE
 from aliaport.errors import ConfigError
 from aliaport.process.address import Address, find
-from aliaport.process.descriptors import open_missing
+from aliaport.process.standard_streams import open_missing
 
 TIMEOUT = 2.0
 """Seconds for the whole check."""

@@ -1,6 +1,7 @@
 """The process lifecycle: listen, start the plugins, serve, drain, stop, exit."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import Host, OwnProbes
+from aliaport.host.limits import LimitLog
 from aliaport.host.scrape import Metrics, declare_host_families
 from aliaport.isolation.bulkhead import finish_within
 from aliaport.isolation.stall_watch import LoopWatch
@@ -39,17 +41,22 @@ from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 from aliaport.web.server import CLOSE_TIMEOUT, Server
 from aliaport.web.state import AppState
 
+ROOT_HINT = (
+    "plugins and applications have all rights of root; start the service as an ordinary user"
+)
+
 EMBEDDED_STOP_TIMEOUT = 6.0
 """Seconds for the embedded database to stop."""
 
-END_MARGIN = 2.0
+END_MARGIN = 1.5
 """Seconds that the end may take beyond the sum of its timeouts, on a busy machine."""
 
 
 class Service:
     """One run of the service; create it on the HTTP loop.
 
-    `listeners` are the bound sockets: the public one and, if configured, the internal one.
+    `listeners` are the listening sockets: those of the public port and, if configured, those of the
+    internal one.
     `sentry` is None if errors are not tracked.
     """
 
@@ -58,7 +65,7 @@ class Service:
         settings: Settings,
         sources: Sources,
         logs: Logs,
-        listeners: Sequence[socket.socket],
+        listeners: Sequence[Sequence[socket.socket]],
         ending: Ending,
         sentry: Sentry | None = None,
     ) -> None:
@@ -94,6 +101,7 @@ class Service:
             for candidate in self._host.apps
         ]
         http = HttpMetrics()
+        limits = LimitLog(self._log)
         self._state = AppState(
             settings=settings,
             host=self._host,
@@ -103,6 +111,8 @@ class Service:
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
                 log_samples=health.samples,
+                limits=limits,
+                connections=self._count_connections,
                 app_states=lambda: {app.name: app.state for app in self._apps},
             ),
             http=http,
@@ -110,8 +120,9 @@ class Service:
             log=self._log,
             requests=logs.requests,
             apps=self._apps,
+            limits=limits,
         )
-        self._server = Server(self._state)
+        self._server = Server(self._state, internal=len(listeners) > 1)
 
     async def run(self) -> int:
         """Serve until a signal arrives; return the exit code."""
@@ -141,16 +152,27 @@ class Service:
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
-        await self._server.listen(make_app(self._state, detailed=not internal), public)
-        for opened in internal:
-            await self._server.listen(make_app(self._state, detailed=True), opened)
-        host, port = public.getsockname()[:2]
-        publish([(host, port)])
+        await self._server.listen(make_app(self._state, detailed=not internal), public, "public")
+        for sockets in internal:
+            await self._server.listen(make_app(self._state, detailed=True), sockets, "internal")
+        publish([opened.getsockname()[:2] for opened in public])
+        host, port = public[0].getsockname()[:2]
         self._log.info(
-            "service.listening", host=host, port=port, environment=self._settings.environment
+            "service.listening",
+            host=host,
+            port=port,
+            addresses=" ".join(opened.getsockname()[0] for opened in public),
+            environment=self._settings.environment,
         )
 
+    def _count_connections(self) -> dict[str, tuple[int, int]]:
+        return {
+            listener: (len(pool), pool.capacity) for listener, pool in self._state.pools.items()
+        }
+
     async def _start(self) -> None:
+        if os.geteuid() == 0:
+            self._log.warning("service.runs_as_root", hint=ROOT_HINT)
         for warning in environment_warnings(self._sources):
             self._log.warning("configuration.ignored", problem=warning)
         deprecations = renamed_options(self._sources, (), Settings.renamed_options)

@@ -1,6 +1,7 @@
-"""The lock files of npm: exact versions with hashes, and no download address."""
+"""The lock files: exact versions with hashes, and no download address."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,16 @@ def test_the_lock_file_names_no_download_host(folder: str) -> None:
     for path, package in lock["packages"].items():
         assert "resolved" not in package, f"{path}: npm install wrote an address"
         assert not path or "integrity" in package
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda f: f.name
+)
+def test_every_python_package_has_one_version_and_its_hashes(file: Path) -> None:
+    text = re.sub(r"^\s*#.*\n", "", file.read_text(), flags=re.MULTILINE)
+    requirements = text.replace("\\\n", " ").splitlines()
+    assert requirements
+    for requirement in requirements:
+        assert re.fullmatch(
+            r"[\w.-]+==[\w.]+( ; [^#]+?)?( +--hash=sha256:[0-9a-f]{64})+", requirement
+        ), requirement[:80]

@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 
 from aliaport.errors import ConfigError
 from aliaport.settings import Settings
-
-ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104
+from aliaport.settings.model import ANY_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)

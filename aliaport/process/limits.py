@@ -4,6 +4,7 @@ import errno
 import resource
 
 from aliaport.cgroup import own_cgroup, read_number
+from aliaport.descriptors import raise_limit
 from aliaport.errors import StartupError
 
 MIN_FILES = 128
@@ -21,6 +22,7 @@ ENOUGH_THREADS = 100
 
 def check_limits() -> None:
     """Raise StartupError if a limit is so low that the service cannot start."""
+    raise_limit()
     if _soft(resource.RLIMIT_NOFILE) < MIN_FILES:
         raise StartupError(_too_few_files())
     if _soft(resource.RLIMIT_AS) < MIN_ADDRESS_SPACE:

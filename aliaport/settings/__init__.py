@@ -8,6 +8,7 @@ from aliaport.settings.loading import (
     unknown_tables,
 )
 from aliaport.settings.model import (
+    HttpSettings,
     LogSettings,
     MetricsSettings,
     PluginLimits,
@@ -20,6 +21,7 @@ from aliaport.settings.renamed import renamed_options
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
+    "HttpSettings",
     "LogSettings",
     "MetricsSettings",
     "PluginLimits",

@@ -6,14 +6,26 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from aliaport import SERVICE, __version__
+from aliaport.forwarded import unmapped
 from aliaport.settings.sentry_dsn import check_dsn
 
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
 """Environments that show everything to everyone and may use the embedded database."""
+
+ANY_ADDRESS = frozenset(("", "0.0.0.0", "::"))  # noqa: S104
+"""Values of `host` that stand for all addresses of the machine."""
 
 
 class _Table(BaseModel):
@@ -96,6 +108,95 @@ class ProbeSettings(_Table):
         ge=0,
         description="Reuse a result for this many seconds; 0 runs the probe on every request.",
     )
+
+
+class HttpSettings(_Table):
+    """`[http]`: limits of connections and requests."""
+
+    max_connections: int = Field(
+        2000,
+        ge=10,
+        le=100_000,
+        description="Maximum number of open connections, those of the internal listener included. "
+        "The limit of open files may lower it. Each takes up to 60 kB while its request arrives.",
+    )
+    internal_connections: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        description="Connections of `max_connections` that are kept for the internal listener, so "
+        "that Prometheus gets through when the public one is full.",
+    )
+    spare_descriptors: int = Field(
+        128,
+        ge=16,
+        le=100_000,
+        description="File descriptors that connections leave to plugins, database connections and "
+        "log files.",
+    )
+    head_timeout: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Close a connection whose request line and headers are not complete after "
+        "this many seconds; slow mobile clients need about 5.",
+    )
+    body_timeout: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="Close a connection that sends less than 16 kB of a request body in this many "
+        "seconds.",
+    )
+    write_timeout: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="Close a connection that reads less than 16 kB of a response in this many "
+        "seconds.",
+    )
+    idle_timeout: float = Field(
+        75.0,
+        gt=0,
+        le=3600,
+        description="Close a connection without a request after this many seconds. Must exceed "
+        "the idle timeout of load balancers (60 s in many), or they send requests on connections "
+        "that are being closed.",
+    )
+    max_header_lines: int = Field(
+        64,
+        ge=16,
+        le=1000,
+        description="Maximum number of header lines; more are refused with 431. Browsers behind "
+        "two proxies send about 30.",
+    )
+    max_line_bytes: int = Field(
+        8190,
+        ge=1024,
+        le=65_536,
+        description="Maximum size of the URL (else 414) and of one header (else 431), the limit "
+        "of most proxies.",
+    )
+    max_head_bytes: int = Field(
+        32_768,
+        ge=1024,
+        le=1_048_576,
+        description="Maximum size of the request line and all headers together; more is refused "
+        "with 431. Proxies allow 32 kB or less.",
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.internal_connections > self.max_connections // 2:
+            raise ValueError(
+                f"internal_connections must be at most half of max_connections "
+                f"({self.max_connections // 2})"
+            )
+        if self.max_head_bytes < self.max_line_bytes:
+            raise ValueError(
+                f"max_head_bytes must be at least max_line_bytes ({self.max_line_bytes})"
+            )
+        return self
 
 
 class PluginLimits(_Table):
@@ -214,7 +315,9 @@ class Settings(_Table):
         "by default the sum of the timeouts of the stop, which is 16 s in production.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="Trust X-Forwarded-For from these networks, such as 10.0.0.0/8."
+        (),
+        description="Trust X-Forwarded-For from these networks, such as 10.0.0.0/8. Its last 20 "
+        "addresses are read.",
     )
     status_token: tuple[SecretStr, ...] = Field(
         (),
@@ -241,6 +344,7 @@ class Settings(_Table):
         description="Share of requests to trace, from 0 to 1; by default 1.0 in development, "
         "otherwise 0.1. /health, /ready and /metrics are never traced.",
     )
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     selection: SelectionSettings = SelectionSettings()
     probes: dict[str, ProbeSettings] = Field(default_factory=dict)
@@ -263,6 +367,13 @@ class Settings(_Table):
         if any(len(token.get_secret_value()) < 16 for token in tokens):
             raise ValueError("a token must have at least 16 characters")
         return tokens
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _unmap(
+        cls, networks: tuple[IPv4Network | IPv6Network, ...]
+    ) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(map(unmapped, networks))
 
     @field_validator("database_url")
     @classmethod
@@ -289,12 +400,29 @@ class Settings(_Table):
             values.setdefault("internal_host", values["host"])
         return values
 
+    @field_validator("internal_port")
+    @classmethod
+    def _is_another_port(cls, port: int | None, info: ValidationInfo) -> int | None:
+        data = info.data
+        if (
+            port
+            and port == data.get("port")
+            and _overlap(data.get("host", ""), data.get("internal_host", ""))
+        ):
+            raise ValueError(f"is the same as port ({port}); set one of them to another port")
+        return port
+
     @field_validator("drain_seconds")
     @classmethod
     def _is_not_negative(cls, seconds: float) -> float:
         if seconds < 0:
             raise ValueError("must not be negative")
         return seconds
+
+
+def _overlap(host: str, other: str) -> bool:
+    """Return True if both cannot listen on one port."""
+    return host == other or not ANY_ADDRESS.isdisjoint((host, other))
 
 
 def check_database_url(url: str) -> None:

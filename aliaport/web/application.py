@@ -32,7 +32,9 @@ def make_app(state: AppState, *, detailed: bool) -> web.Application:
         # Load balancers do not follow redirects, so both spellings respond.
         for spelling in (path,) if path == "/" else (path, f"{path}/"):
             app.router.add_get(spelling, handler)
-            app.router.add_route("OPTIONS", spelling, handlers.options)
+            # A check by OPTIONS /ready means readiness, as GET does; 405 would break such checks.
+            options = handler if path == "/ready" else handlers.options
+            app.router.add_route("OPTIONS", spelling, options)
     _expect(state, routes)
     app.router.register_resource(Mounts(state.apps))
     return app

@@ -28,6 +28,14 @@ SCRAPE_BUDGET = 9.5
 SCRAPE_MARGIN = 0.5
 """Seconds of Prometheus' timeout that are left for the response."""
 
+DECISION_MARGIN = 0.1
+"""Seconds before the end of its deadline at which /ready and /status stop waiting for probes.
+
+The response must arrive before a prober with the same deadline gives up: its connection and the
+busy loop take time too. At most an eighth of the deadline, so that short ones keep most of theirs.
+"""
+
+ALLOWED = "GET, HEAD, OPTIONS"
 LINKS = ("/health", "/ready", "/status", "/metrics")
 
 
@@ -50,7 +58,7 @@ class Health:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Handle `GET /ready`: 200 if this replica should get traffic, otherwise 503."""
+    """Handle `GET` and `OPTIONS /ready`: 200 if this replica should get traffic, otherwise 503."""
     state = request.config_dict[STATE]
     included = _names(request, "include")
     selected = _select_probes(state, request)
@@ -58,9 +66,11 @@ async def ready(request: web.Request) -> web.Response:
     if state.drain.active or state.starting:
         rows = [runner.row() for runner in gating]
     else:
-        rows = await run_probes(gating, state.settings.ready_timeout)
+        rows = await run_probes(gating, _waiting_time(state.settings.ready_timeout))
     status, body = report.ready(state.view(rows))
     headers = {} if status == 200 else {"Retry-After": "1"}
+    if request.method == "OPTIONS":
+        headers["Allow"] = ALLOWED
     if state.drain.active:
         headers["Retry-After"] = str(state.drain.retry_after())
     if "verbose" in request.query:
@@ -78,7 +88,7 @@ async def status(request: web.Request) -> web.Response:
     """Handle `GET /status`: everything, always 200."""
     state = request.config_dict[STATE]
     selected = _select_probes(state, request)
-    rows = await run_probes(selected, state.settings.status_timeout)
+    rows = await run_probes(selected, _waiting_time(state.settings.status_timeout))
     operator = state.auth.is_operator(request)
     view = state.view(rows, [component.row() for component in state.components])
     if "verbose" in request.query:
@@ -91,6 +101,7 @@ async def status(request: web.Request) -> web.Response:
             environment=state.settings.environment,
             uptime=time.monotonic() - state.started,
             operator=operator,
+            limits=state.limits.reached(),
         )
     )
 
@@ -102,7 +113,7 @@ async def one_probe(request: web.Request) -> web.Response:
     runner = state.host.runners.get(name)
     if runner is None:
         return error_response(404, "unknown_probe", _unknown(name, state))
-    (row,) = await run_probes([runner], state.settings.status_timeout)
+    (row,) = await run_probes([runner], _waiting_time(state.settings.status_timeout))
     operator = state.auth.is_operator(request)
     if "verbose" in request.query:
         return text_response(report.verbose([row], row.works, name, operator=operator))
@@ -130,9 +141,9 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def options(request: web.Request) -> web.Response:
-    """Handle `OPTIONS`, HAProxy's default check: during the drain it fails, as /ready does."""
+    """Handle `OPTIONS`, HAProxy's default check: 200, and 503 during the drain, as /ready does."""
     state = request.config_dict[STATE]
-    headers = {"Allow": "GET, HEAD, OPTIONS"}
+    headers = {"Allow": ALLOWED}
     if state.drain.active:
         headers["Retry-After"] = str(state.drain.retry_after())
         return error_response(503, "draining", "the service is stopping", headers)
@@ -169,6 +180,11 @@ def _unknown(name: str, state: AppState) -> str:
     near = difflib.get_close_matches(name[:60], state.host.runners, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "/status lists the probes"
     return f"there is no probe {name[:60]!r}; {hint}"
+
+
+def _waiting_time(deadline: float) -> float:
+    """Return the seconds to wait for probes so that the response arrives within `deadline`."""
+    return deadline - min(DECISION_MARGIN, deadline / 8)
 
 
 def _scrape_budget(request: web.Request) -> float:

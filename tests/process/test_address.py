@@ -49,7 +49,7 @@ def test_the_check_needs_no_configuration(launch: Launch, tmp_path: Path, host: 
         wait="",
         config=f"port = {free_port()}\nhost = '{host}'\n",
         arguments=("--env-file", str(tmp_path / "env")),
-        wrapper=OWN_PROCESSES,
+        prefix=OWN_PROCESSES,
     )
 
     def passes(*arguments: str, **environ: str) -> bool:

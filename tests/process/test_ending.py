@@ -130,7 +130,7 @@ def test_the_service_ends_although_nobody_reads_its_output(launch: Launch, tmp_p
         service = launch(
             {"good": "aliaport_rogues.good:Good"},
             environ={"ALIAPORT_LOG__STDOUT": "true", "OUTPUT": str(output)},
-            wrapper=("sh", "-c", 'exec "$@" >"$OUTPUT" 2>&1', "sh"),
+            prefix=("sh", "-c", 'exec "$@" >"$OUTPUT" 2>&1', "sh"),
         )
         service.signal()
         assert service.wait_ended() == 0

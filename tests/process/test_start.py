@@ -46,7 +46,7 @@ def test_a_signal_during_the_imports_ends_the_first_process_of_a_container(
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_descriptors_do_not_harm_the_service(launch: Launch, closed: str) -> None:
-    service = launch(GOOD, wrapper=("sh", "-c", f'exec "$@" {closed}', "sh"))
+    service = launch(GOOD, prefix=("sh", "-c", f'exec "$@" {closed}', "sh"))
     for descriptor in range(3):
         opened = Path(f"/proc/{service.process.pid}/fd/{descriptor}").readlink()
         assert str(opened) in ("/dev/null", str(service.folder / "output.txt"))
@@ -84,7 +84,7 @@ def test_the_service_starts_without_any_folder_for_temporary_files(
             "DATABASE_URL": "postgresql://user@127.0.0.1:1/name",
             "TMPDIR": "/nowhere",
         },
-        wrapper=("unshare", "-m", "sh", "-c", READ_ONLY, "sh"),
+        prefix=("unshare", "-m", "sh", "-c", READ_ONLY, "sh"),
     )
     service.wait_for(lambda: '"service.started"' in service.output(), "the service has started")
     assert service.get("/metrics").status == 200

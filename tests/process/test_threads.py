@@ -44,7 +44,7 @@ def test_everything_works_when_the_limit_of_the_cgroup_is_reached(
     launch: Launch, cannot_run: CannotRun
 ) -> None:
     with pids_limit(cannot_run) as limit:
-        service = launch(PLUGINS, APPS, config=CONFIG, wrapper=limit.wrapper)
+        service = launch(PLUGINS, APPS, config=CONFIG, prefix=limit.wrapper)
         limit.set()
         check_everything(service)
         service.signal()

@@ -162,11 +162,11 @@ def start(
     path: Sequence[Path] = (),
     config: str = "",
     arguments: Sequence[str] = (),
-    wrapper: Sequence[str] = (),
+    prefix: Sequence[str] = (),
 ) -> Service:
     """Start the service in `folder`; `allow` are its plugins, `path` has further ones.
 
-    `wrapper` is a command that prepares the process and then executes its arguments.
+    `prefix` is a command that runs the service's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -183,7 +183,7 @@ def start(
         variables["ALIAPORT_CONFIG"] = str(folder / "aliaport.toml")
     with (folder / "output.txt").open("a") as output:
         process = subprocess.Popen(
-            [*INTERRUPTIBLE, *wrapper, sys.executable, "-m", "aliaport", "serve", *arguments],
+            [*INTERRUPTIBLE, *prefix, sys.executable, "-m", "aliaport", "serve", *arguments],
             cwd=folder,
             env=variables,
             stdout=output,

@@ -96,6 +96,7 @@ def test_http_1_0_without_host_is_accepted(service: Service) -> None:
         ("GET", "/nothing", 404, "not_found"),
         ("GET", "/status/nothing", 404, "unknown_probe"),
         ("POST", "/health", 405, "method_not_allowed"),
+        ("TRACE", "/health", 405, "method_not_allowed"),
         ("GET", "/ready?include=nothing", 400, "unknown_probe"),
         ("GET", "/status?exclude=goood", 400, "unknown_probe"),
     ],

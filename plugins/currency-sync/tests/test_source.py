@@ -1,12 +1,15 @@
 """Tests requests to the source and the names of its faults: real HTTP on loopback."""
 
 import asyncio
+import ssl
 from datetime import date
 from itertools import pairwise
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from aliaport_currency_sync.bulletin import Fault, RefusedError
 from aliaport_currency_sync.config import CurrencySyncConfig
 from aliaport_currency_sync.source import NoFileError, Outage, Source, UnavailableError
@@ -136,3 +139,24 @@ async def test_an_unreachable_address_is_reported(tcmb: Tcmb) -> None:
             await source.newest()
         assert raised.value.outage is Outage.UNREACHABLE
         await source.close()
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused() -> None:
+    requests: list[str] = []
+
+    async def record(request: web.Request) -> web.Response:
+        requests.append(request.path)
+        return web.Response(body=document(DAY))
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    app = web.Application()
+    app.router.add_get("/kurlar/today.xml", record)
+    server = TestServer(app, scheme="https", host="127.0.0.1")
+    await server.start_server(ssl=context)
+    source = make_source(str(server.make_url("/kurlar")))
+    with pytest.raises(UnavailableError, match="certificate verify failed"):
+        await source.newest()
+    await source.close()
+    await server.close()
+    assert requests == []

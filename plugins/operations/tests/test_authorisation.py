@@ -39,6 +39,7 @@ ROLE_TEXTS = {
 }
 
 PROTECTED = [route for route, lowest in MIN_ROLE.items() if lowest is not None]
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "LOCK"}
 UNSAID = "never in a response"
 NONSENSE = f'{{"{UNSAID}": '.encode()
 """Not JSON. A caller that may not use a route must not get an error about it."""
@@ -210,6 +211,39 @@ def test_viewers_cannot_search_by_masked_fields(api: Operations) -> None:
     assert api.data("GET", CARI, role="clerk", tax_number="10000000146")["items"]
 
 
+def test_a_request_refused_for_its_role_is_logged_with_its_user(api: Operations) -> None:
+    refused = [
+        ("clerk", "POST", f"{CARI}/1/deactivate", f"{CARI}/{{id}}/deactivate"),
+        ("viewer", "GET", f"{CARI}?tax_number=10000000146", CARI),
+        ("viewer", "GET", f"{GATE}?plate=34ABC1", GATE),
+    ]
+    for role, method, path, endpoint in refused:
+        response = api.call(method, path, role=role)
+        assert response.status == 403, response.text
+        request = response.headers["X-Request-ID"]
+        about = {
+            event["message"]: event
+            for event in api.events()
+            if event.get("http.request.id") == request
+        }
+        assert set(about) == {"user.forbidden", "request.answered"}
+        event, line = about["user.forbidden"], about["request.answered"]
+        assert (event["log.level"], event["user.name"]) == ("warning", role)
+        assert (event["http.request.method"], event["aliaport.endpoint"]) == (method, endpoint)
+        assert line["http.response.status_code"] == 403
+        assert line["client.ip"] == "127.0.0.1"
+        assert "10000000146" not in str(event)
+
+
+def test_no_other_origin_may_read_or_send_from_a_browser(api: Operations) -> None:
+    """Browsers send a cross-origin request with JSON only if a preflight allows it."""
+    origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    for method, status in (("OPTIONS", 405), ("GET", 200)):
+        response = api.call(method, CARI, headers=origin)
+        assert response.status == status
+        assert not [name for name in response.headers if name.lower().startswith("access-control")]
+
+
 @pytest.mark.parametrize("path", [CARI, ORDER, GATE, "/auth/me", f"{CARI}/{{id}}"])
 def test_head_is_like_get_without_the_body(api: Operations, path: str) -> None:
     path = path.replace("{id}", str(api.account()["id"]))
@@ -217,6 +251,7 @@ def test_head_is_like_get_without_the_body(api: Operations, path: str) -> None:
         got = api.call("GET", path, role=role)
         head = api.call("HEAD", path, role=role)
         assert (got.status, head.status, head.text) == (status, status, "")
+        assert got.headers["Cache-Control"] == "no-store"
         for name in ("Content-Type", "Content-Length", "Cache-Control", "WWW-Authenticate"):
             assert head.headers.get(name) == got.headers.get(name), name
     assert api.call("HEAD", f"{CARI}/999999", role="viewer").status == 404
@@ -230,7 +265,7 @@ def test_a_wrong_method_is_405_and_lists_the_allowed_ones(
     for method, path in MIN_ROLE:
         allowed.setdefault(path, set()).update({method, "HEAD"} if method == "GET" else {method})
     for path, right in allowed.items():
-        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "LOCK"} - right:
+        for method in METHODS - right:
             response = api.call(method, path.replace("{id}", "1"), role=role)
             assert response.status == 405, (method, path)
             assert set(response.headers["Allow"].split(",")) == right, (method, path)

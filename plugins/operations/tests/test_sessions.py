@@ -238,6 +238,7 @@ def test_a_wrong_current_password_changes_nothing_and_counts_as_a_guess(
         ("ababababababab", "5 different characters"),
         ("x{name} 12345", "user name"),
         ("X{NAME} 12345", "user name"),
+        ("my Aliaport account", "the word aliaport"),
         ("abcdef" * 171, "1024 characters"),
         ("", "12 characters"),
     ],
@@ -253,6 +254,14 @@ def test_a_weak_new_password_is_refused_with_its_path(
     assert message in field["message"]
     assert me(api, other) == 200
     assert api.sign_in(name).status == 200
+
+
+@pytest.mark.parametrize("new", ["abcdefghijklmnop" * 64, "🚢 ⚓️ ş\t漢字 𝔘 'x'", "0123456789" * 7])
+def test_a_long_password_of_any_characters_is_accepted_and_not_truncated(
+    api: Operations, name: str, new: str
+) -> None:
+    assert change(api, api.token(name), new=new).status == 200
+    assert [api.sign_in(name, tried).status for tried in (new, new[:-1])] == [200, 401]
 
 
 def test_only_one_of_two_concurrent_changes_succeeds(api: Operations, name: str) -> None:

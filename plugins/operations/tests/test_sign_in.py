@@ -272,6 +272,15 @@ def test_concurrent_sign_ins_with_a_weaker_hash_all_succeed(api: Operations) -> 
         assert [response.status for response in responses] == [200] * 4, "the password was correct"
 
 
+def test_a_password_never_expires(api: Operations) -> None:
+    name = new_user(api)
+    api.sql(
+        "UPDATE aliaport_operations_users SET created_at = now() - interval '20 years', "
+        f"password_changed_at = now() - interval '20 years' WHERE name = '{name}'"
+    )
+    assert api.sign_in(name).status == 200
+
+
 def test_an_invalid_hash_matches_no_password(api: Operations) -> None:
     name = new_user(api)
     set_hash(api, name, "!")

@@ -34,7 +34,7 @@ def create(context: Context, options: ApiConfig) -> web.Application:
         *routes_of(WorkOrders(context)),
         *routes_of(GateLogs(context)),
     ]
-    dispatcher = Dispatcher(options, database, sessions, context.counter(REPLAYED))
+    dispatcher = Dispatcher(options, database, sessions, context.counter(REPLAYED), context.log)
     application = web.Application()
     for route, handler in routes:
         web_handler = dispatcher.web_handler(route, handler)

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from aliaport.apps import Refusal, client_address, data_response
 from aliaport.errors import AuditError
-from aliaport.plugin import Counter
+from aliaport.plugin import Counter, Logger
 from aliaport.postgres import Connection
 from aliaport_operations.config import ApiConfig
 from aliaport_operations.database import Database
@@ -19,7 +19,7 @@ from aliaport_operations.parsing import (
     unexpected_query,
 )
 from aliaport_operations.routing import ApiRequest, ApiResponse, Handler, Route
-from aliaport_operations.sessions import Sessions
+from aliaport_operations.sessions import Caller, Sessions, forbidden
 from aliaport_operations.users import Role
 
 WebHandler = Callable[[web.Request], Awaitable[web.Response]]
@@ -33,12 +33,18 @@ class Dispatcher:
     """
 
     def __init__(
-        self, options: ApiConfig, database: Database, sessions: Sessions, replayed: Counter
+        self,
+        options: ApiConfig,
+        database: Database,
+        sessions: Sessions,
+        replayed: Counter,
+        log: Logger,
     ) -> None:
         self._options = options
         self._database = database
         self._sessions = sessions
         self._replayed = replayed
+        self._log = log
 
     def web_handler(self, route: Route, handler: Handler) -> WebHandler:
         """Return the aiohttp handler of one route."""
@@ -82,8 +88,9 @@ class Dispatcher:
     ) -> ApiRequest:
         caller = await self._sessions.caller(connection, request.headers.get("Authorization", ""))
         if not caller.role.covers(role):
+            self._log_forbidden(route, caller)
             text = f"this requires at least the role {role}; your role is {caller.role}"
-            raise Refusal(403, "forbidden", text)
+            raise forbidden(text)
         parsed = _parse(route, request, body)
         parsed.caller = caller
         return parsed
@@ -100,6 +107,18 @@ class Dispatcher:
                 "nothing was changed, because the audit log cannot be written; try again",
                 headers={"Retry-After": "5"},
             ) from None
+        except Refusal as refusal:
+            if refusal.code == "forbidden":
+                self._log_forbidden(route, request.caller)
+            raise
+
+    def _log_forbidden(self, route: Route, caller: Caller) -> None:
+        self._log.warning(
+            "user.forbidden",
+            user=caller.name,
+            role=str(caller.role),
+            **{"http.request.method": route.method, "aliaport.endpoint": route.path},
+        )
 
 
 def _parse(route: Route, request: web.Request, body: bytes | Refusal) -> ApiRequest:

@@ -20,6 +20,9 @@ MIN_LENGTH = 12
 MIN_DIFFERENT = 5
 """In characters."""
 
+CONTEXT_WORDS = ("aliaport",)
+"""Words that everyone would try first; no password may contain them, nor the user's name."""
+
 # OWASP's minimum for argon2id: 19 MB, 2 passes, 1 lane; about 25 ms.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
 DUMMY_HASH = _HASHER.hash("nobody's password")
@@ -36,6 +39,9 @@ def find_fault(password: str, user: str) -> str:
         return f"must have at least {MIN_DIFFERENT} different characters"
     if user.casefold() in password.casefold():
         return "must not contain the user name"
+    for word in CONTEXT_WORDS:
+        if word in password.casefold():
+            return f"must not contain the word {word}"
     return ""
 
 

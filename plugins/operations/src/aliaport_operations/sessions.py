@@ -56,7 +56,7 @@ class Caller:
     def check_search_by(self, field: str) -> None:
         """Raise Refusal (403) if `field` is masked for this caller."""
         if not self.sees_personal_data:
-            raise Refusal(403, "forbidden", f"viewers cannot search by {field}")
+            raise forbidden(f"viewers cannot search by {field}")
 
 
 class Sessions:
@@ -106,6 +106,11 @@ class Sessions:
             row["created_at"],
             row["expires_at"],
         )
+
+
+def forbidden(text: str) -> Refusal:
+    """Return the error for a request that the caller's role does not allow."""
+    return Refusal(403, "forbidden", text)
 
 
 async def end_session(connection: Connection, caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""Makes sure that the descriptors 0, 1 and 2 are open, as everything else expects."""
+"""Makes sure that standard input, output and error are open, as everything else expects."""
 
 import os
 import sys

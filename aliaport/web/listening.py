@@ -1,0 +1,93 @@
+"""Opens the listening sockets before anything else starts; says what to fix if it cannot."""
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from aliaport.errors import StartupError
+
+BACKLOG = 1024
+
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""Errors of an address that this machine does not have, such as ::1 without IPv6."""
+
+_Address = tuple[socket.AddressFamily, Any]
+"""A family, and the address as `bind` accepts it."""
+
+
+def open_sockets(host: str, port: int, setting: str) -> list[socket.socket]:
+    """Return a listening socket for each address of `host`; `setting` configures the port.
+
+    An address that this machine does not have is left out if it has another one of the same name.
+    `::` also accepts IPv4. Raises StartupError with the fix.
+    """
+    opened: list[socket.socket] = []
+    absent: OSError | None = None
+    try:
+        addresses = _resolve(host, port)
+        for family, address in addresses:
+            # Port 0 means any free one, but the same one for all addresses.
+            number = opened[0].getsockname()[1] if opened else port
+            try:
+                opened.append(
+                    _open(family, (address[0], number, *address[2:]), ipv6_only=len(addresses) > 1)
+                )
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
+        if absent is not None and not opened:
+            raise absent
+    except (OSError, UnicodeError) as error:
+        for listener in opened:
+            listener.close()
+        problem, fix = _advice(error, port, setting)
+        raise StartupError(f"cannot listen on {host} port {port}: {problem}; {fix}") from None
+    return opened
+
+
+def is_loopback_only(sockets: Sequence[socket.socket]) -> bool:
+    """Return True if only programs on this machine can connect."""
+    hosts = [opened.getsockname()[0] for opened in sockets]
+    return all(host == "::1" or host.startswith("127.") for host in hosts)
+
+
+def _resolve(host: str, port: int) -> list[_Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _open(family: socket.AddressFamily, address: Any, *, ipv6_only: bool) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Independent of the machine's default, net.ipv6.bindv6only.
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, ipv6_only)
+        opened.bind(address)
+        # Two sockets can be bound to one address; only the first can listen.
+        opened.listen(BACKLOG)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _advice(error: OSError | UnicodeError, port: int, setting: str) -> tuple[str, str]:
+    """Return what is wrong, and the fix."""
+    host = f"{setting.removesuffix('PORT')}HOST"
+    if isinstance(error, UnicodeError):
+        return "not a valid host name", f"set {host} to an address or name of this machine"
+    reason = error.strerror or str(error)
+    if isinstance(error, socket.gaierror):
+        return reason, f"set {host} to an address or a name that this machine can resolve"
+    if error.errno == errno.EADDRINUSE:
+        return reason, f"stop the process that listens there, or set {setting} to another port"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        if port >= 1024:
+            return reason, f"set {setting} to a port that this system permits"
+        return reason, f"set {setting} to 1024 or higher, or grant CAP_NET_BIND_SERVICE"
+    if error.errno in _ABSENT:
+        return reason, f"set {host} to an address of this machine, or to 0.0.0.0 for all"
+    return reason, f"check {host} and {setting}"

@@ -19,8 +19,8 @@ from aliaport.logs.command_audit import CommandAudit
 from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, PluginConfig
-from aliaport.redaction import redact
 from aliaport.process.limits import limit_error
+from aliaport.redaction import redact
 from aliaport.settings import core_settings, plugin_config, read_sources, service_fields
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)

@@ -305,7 +305,8 @@ class Settings(_Table):
         -1,
         le=600,
         description="Seconds between SIGTERM and closing the listeners; by default 0 in "
-        "development and test, otherwise 5.",
+        "development and test, otherwise 5. Must be longer than load balancers need to stop using "
+        "a replica.",
     )
     end_timeout: float | None = Field(
         None,

@@ -16,12 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from aliaport import __version__
+from aliaport import SERVICE, __version__
 from aliaport.forwarded import unmapped
 from aliaport.settings.sentry_dsn import check_dsn
 from aliaport.settings.tokens import check_token
-
-SERVICE = "aliaport-api"
 
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
@@ -311,6 +309,13 @@ class Settings(_Table):
         "development and test, otherwise 5. Must be longer than load balancers need to stop using "
         "a replica.",
     )
+    end_timeout: float | None = Field(
+        None,
+        gt=0,
+        le=600,
+        description="Maximum seconds from the end of the drain to the exit, whatever still blocks; "
+        "by default the sum of the timeouts of the stop, which is 16 s in production.",
+    )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),
         description="Trust X-Forwarded-For from these networks, such as 10.0.0.0/8. Its last 20 "
@@ -324,6 +329,11 @@ class Settings(_Table):
     status_token_file: Path | None = Field(
         None,
         description="File with one bearer token per line and `#` comments; reread when it changes.",
+    )
+    metrics_auth: bool = Field(
+        default=False,
+        description="Require a status token for /metrics in staging and production; by default "
+        "everyone who reaches the port can read it.",
     )
     ready_timeout: float = Field(
         0.8, gt=0, le=60, description="Seconds within which /ready responds."
@@ -372,6 +382,18 @@ class Settings(_Table):
         cls, networks: tuple[IPv4Network | IPv6Network, ...]
     ) -> tuple[IPv4Network | IPv6Network, ...]:
         return tuple(map(unmapped, networks))
+
+    @field_validator("metrics_auth")
+    @classmethod
+    def _has_a_token(cls, required: bool, info: ValidationInfo) -> bool:
+        needs_token = required and info.data.get("environment") not in OPEN_ENVIRONMENTS
+        if needs_token and not (
+            info.data.get("status_token") or info.data.get("status_token_file")
+        ):
+            raise ValueError(
+                "without a token nobody could read /metrics; set status_token or status_token_file"
+            )
+        return required
 
     @field_validator("database_url")
     @classmethod

@@ -1,6 +1,7 @@
 """One connection: its limits, its end, and its responses to malformed HTTP."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
@@ -12,8 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
+from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import MAX_QUEUED, RequestReader, RequestRejectedError
-from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Progress:
 
     at: float
     amount: int
+
+
+_NOTHING_READ = Progress(0.0, 0)
 
 
 class Connection(web.RequestHandler):
@@ -84,8 +88,12 @@ class Connection(web.RequestHandler):
             access_log=state,  # type: ignore[arg-type]  # AccessCounter expects the AppState
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=limits.max_line_bytes,
+            # Differs by one, since the parser raises the same error for both.
+            max_field_size=limits.max_line_bytes + 1,
+            max_headers=limits.max_header_lines,
         )
-        self._reader = RequestReader(self, loop, READ_BUFFER_BYTES, limits, state.limits)
+        self._reader = RequestReader(self._parser, limits, state.limits)
         self._parser: Any = self._reader
         self._max_msg_queue_size = MAX_QUEUED
         self._msg_queue_resume_size = 0
@@ -96,7 +104,7 @@ class Connection(web.RequestHandler):
         self._phase = Phase.HEAD
         self._phase_requests = 0
         self.phase_since = pool.clock
-        self._read = Progress(self.phase_since, 0)
+        self._read = _NOTHING_READ
         self._unsent: Progress | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -234,7 +242,8 @@ class Connection(web.RequestHandler):
         if isinstance(exc, HttpProcessingError) and exc.code:
             status = exc.code
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return super().handle_error(request, status, exc, message)
+            super().handle_error(request, status, exc, message)  # logs it
+            return malformed_response(HTTPStatus.INTERNAL_SERVER_ERROR)
         own = isinstance(exc, RequestRejectedError)
         reason = str(exc.args[0]) if own and exc else type(exc).__name__
         self._state.log.info("request.malformed", reason=reason)
@@ -242,20 +251,13 @@ class Connection(web.RequestHandler):
         request._version = HttpVersion11  # noqa: SLF001
         return malformed_response(status)
 
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send a response; one that aiohttp made by itself gets the common error format.
 
-def malformed_response(status: int) -> web.Response:
-    """Return the response to a request that cannot be parsed; it ends the connection."""
-    code, message = _MALFORMED.get(status, ("malformed_request", "the request is not valid HTTP"))
-    response = error_response(status, code, message)
-    response.force_close()
-    return response
-
-
-_MALFORMED = {
-    414: ("uri_too_long", "the URL is too long; shorten it"),
-    431: (
-        "request_header_fields_too_large",
-        "the request has too many or too long headers; send fewer or shorter ones, such as cookies",
-    ),
-    505: ("http_version_not_supported", "use HTTP/1.1"),
-}
+        An unknown `Expect` is refused before any middleware, with an echo of its value.
+        """
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = malformed_response(resp.status)
+        return super().finish_response(request, resp, start_time)

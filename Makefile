@@ -23,7 +23,7 @@ comma := ,
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
 .PHONY: help setup run check test lint typing format unit packages docs tests alone pythons coverage editable lock \
-	system-deps alerts-current kubernetes-current compose-current containers bench image
+	system-deps alerts-current kubernetes-current compose-current containers abuse bench image
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 22
@@ -134,6 +134,9 @@ compose-current: setup  ## Check the compose files with Debian's newest Docker C
 
 containers: setup  ## Build the image and start the compose files in real containers (Debian 12, root)
 	tests/containers/run
+
+abuse: setup  ## Attack the service for five minutes under tight limits, and print what happened (root)
+	$(BIN)/python -m tests.abuse
 
 bench: setup  ## Run the benchmarks against comparable tools (a few minutes)
 	$(BIN)/python -m tests.benchmarks

@@ -69,7 +69,7 @@ async def _attack(port: int, attack: Attack, seen: Counter[str], deadline: float
     """Repeat an attack, each time on a new connection that the service must end."""
     loop = asyncio.get_running_loop()
     name = getattr(attack, "func", attack).__name__
-    await asyncio.sleep(random.uniform(0, PAUSE))  # noqa: S311
+    await asyncio.sleep(random.uniform(0, PAUSE))
     while loop.time() < deadline:
         with socket.socket() as caller:
             caller.setblocking(False)

@@ -94,9 +94,7 @@ def _hostile(server: TcpPostgres) -> Iterator[list[int]]:
             process.kill()
 
 
-def _start(
-    folder: Path, server: TcpPostgres, ports: list[int], cgroup: MemoryCgroup
-) -> Service:
+def _start(folder: Path, server: TcpPostgres, ports: list[int], cgroup: MemoryCgroup) -> Service:
     postgres, sentry, tcmb = ports
     database = server.new_database("abuse")
     honest, port = f":{server.port}/", f":{postgres}/"

@@ -46,9 +46,7 @@ async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await writer.drain()
 
 
-async def endless(
-    start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def endless(start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Respond with `start` and then with bytes without end."""
     await reader.read(CHUNK)
     writer.write(start)

@@ -1,0 +1,30 @@
+"""A short form of the campaign of `make abuse`: nothing fails, nothing ends, all comes back."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.abuse.campaign import DESCRIPTORS, Strength, run
+from tests.support.postgres import TcpPostgres
+
+SHORT = Strength(connections=1200, flooders=1, seconds=12)
+"""More connections than descriptors, and long enough for the deadlines of heads."""
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.alone,
+    pytest.mark.needs("root", "memory_cgroup"),
+]
+
+
+def test_the_service_survives_strangers_floods_and_hostile_servers(
+    tmp_path: Path, server: TcpPostgres
+) -> None:
+    outcome = run(tmp_path / "run", SHORT, server)
+    assert outcome.killed == 0
+    assert outcome.results["200"] == sum(outcome.results.values()), outcome.results
+    assert outcome.descriptors["at the end"] < DESCRIPTORS
+    counts = {limit["name"]: limit["count"] for limit in outcome.limits}
+    assert {"connections.head_timeout", "request.head_too_large"} <= set(counts), counts
+    for name in counts:
+        assert outcome.logged[name] == 1, f"{name} was logged {outcome.logged[name]} times"

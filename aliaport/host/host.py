@@ -118,6 +118,7 @@ class Host:
 
     async def construct(self, database_url: SecretStr | None) -> list[str]:
         """Construct all plugins; return every problem with the options of their probes."""
+        self._add_own_probes()  # first: plugins may take the last threads
         await asyncio.gather(
             *(
                 instance.construct(
@@ -130,7 +131,6 @@ class Host:
         )
         for instance in self.instances:  # one after the other: the order decides who keeps a name
             await instance.register(self.registry)
-        self._add_own_probes()
         self._add_probes()
         problems = unknown_probes(self._sources, list(self.runners))
         if any(not instance.alive and not instance.probes for instance in self.instances):

@@ -23,7 +23,14 @@ from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
-from aliaport.settings import MetricsSettings, Settings, Sources, masked, service_fields
+from aliaport.settings import (
+    MetricsSettings,
+    Settings,
+    Sources,
+    masked,
+    service_fields,
+    token_file_problems,
+)
 from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 
 COLLECT_TIMEOUT = 10.0
@@ -100,7 +107,7 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     apps = [
         MountedApp(candidate, _quiet(candidate), settings.plugin_limits) for candidate in host.apps
     ]
-    problems = await host.load()
+    problems = [*token_file_problems(settings, sources), *await host.load()]
     for app in apps:
         problems += await app.load(sources)
     reject_shared_prefixes(apps)
@@ -207,24 +214,13 @@ def _missing(settings: Settings, components: Sequence[Component]) -> list[str]:
 
 
 def _token_findings(settings: Settings) -> list[str]:
-    """Return what is wrong with the tokens of operators, where details need one."""
-    if settings.open:
+    """Return a finding if nobody can see the details of /status."""
+    if settings.open or settings.status_token or settings.status_token_file is not None:
         return []
-    file = settings.status_token_file
-    if file is None:
-        if settings.status_token:
-            return []
-        return [
-            "no status token is set, so that /status shows summaries and reasons to nobody; set "
-            "ALIAPORT_STATUS_TOKEN or ALIAPORT_STATUS_TOKEN_FILE"
-        ]
-    try:
-        file.read_text("utf-8")
-    except OSError as error:
-        return [f"status_token_file: {file}: {error.strerror}; name a readable file with tokens"]
-    except UnicodeDecodeError:
-        return [f"status_token_file: {file}: is not UTF-8 text; write one token per line"]
-    return []
+    return [
+        "no status token is set, so that /status shows summaries and reasons to nobody; set "
+        "ALIAPORT_STATUS_TOKEN or ALIAPORT_STATUS_TOKEN_FILE"
+    ]
 
 
 def _component_row(component: Component) -> Listed:

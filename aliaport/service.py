@@ -18,6 +18,7 @@ from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import NO_DATABASE, Host, OwnProbes
+from aliaport.host.limits import LimitLog
 from aliaport.host.scrape import Metrics, declare_host_families
 from aliaport.isolation.bulkhead import finish_within
 from aliaport.isolation.stall_watch import LoopWatch
@@ -26,10 +27,20 @@ from aliaport.logs.health import LogHealth
 from aliaport.metrics.http import HttpMetrics
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Logger
+from aliaport.postgres.tls import HINT as UNVERIFIED_HINT
+from aliaport.postgres.tls import unverified_server
 from aliaport.sentry import Sentry
-from aliaport.settings import Settings, Sources, environment_warnings, masked, renamed_options
+from aliaport.settings import (
+    Settings,
+    Sources,
+    environment_warnings,
+    masked,
+    renamed_options,
+    token_file_problems,
+)
 from aliaport.web.application import make_app
 from aliaport.web.auth import OperatorAuth
+from aliaport.web.drain import max_check_interval
 from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 from aliaport.web.server import Server
 from aliaport.web.state import AppState
@@ -90,6 +101,7 @@ class Service:
             for candidate in self._host.apps
         ]
         http = HttpMetrics()
+        limits = LimitLog(self._log)
         self._state = AppState(
             settings=settings,
             host=self._host,
@@ -99,6 +111,8 @@ class Service:
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
                 log_samples=health.samples,
+                limits=limits,
+                connections=self._count_connections,
                 app_states=lambda: {app.name: app.state for app in self._apps},
             ),
             http=http,
@@ -106,8 +120,9 @@ class Service:
             log=self._log,
             requests=logs.requests,
             apps=self._apps,
+            limits=limits,
         )
-        self._server = Server(self._state)
+        self._server = Server(self._state, internal=len(listeners) > 1)
 
     async def run(self) -> int:
         """Serve until a signal arrives; return the exit code."""
@@ -132,9 +147,9 @@ class Service:
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
-        await self._server.listen(make_app(self._state, detailed=not internal), public)
+        await self._server.listen(make_app(self._state, detailed=not internal), public, "public")
         for sockets in internal:
-            await self._server.listen(make_app(self._state, detailed=True), sockets)
+            await self._server.listen(make_app(self._state, detailed=True), sockets, "internal")
         host, port = public[0].getsockname()[:2]
         self._log.info(
             "service.listening",
@@ -144,13 +159,19 @@ class Service:
             environment=self._settings.environment,
         )
 
+    def _count_connections(self) -> dict[str, tuple[int, int]]:
+        return {
+            listener: (len(pool), pool.capacity) for listener, pool in self._state.pools.items()
+        }
+
     async def _start(self) -> None:
         if os.geteuid() == 0:
             self._log.warning("service.runs_as_root", hint=ROOT_HINT)
         for warning in environment_warnings(self._sources):
             self._log.warning("configuration.ignored", problem=warning)
         deprecations = renamed_options(self._sources, (), Settings.renamed_options)
-        problems = await self._host.load()
+        problems = token_file_problems(self._settings, self._sources)
+        problems += await self._host.load()
         for found in await asyncio.gather(*(app.load(self._sources) for app in self._apps)):
             problems += found
         for component in self._state.components:
@@ -161,6 +182,7 @@ class Service:
         if problems:
             raise ConfigError(problems)
         database_url = await self._database_url()
+        self._warn_unverified(database_url)
         problems = await self._host.construct(database_url)
         if problems:
             raise ConfigError(problems)
@@ -176,6 +198,8 @@ class Service:
             "service.started",
             seconds=round(time.monotonic() - self._state.started, 2),
             plugins=[instance.name for instance in self._host.instances if instance.alive],
+            drain_seconds=self._settings.drain_seconds,
+            max_check_interval=max_check_interval(self._settings.drain_seconds),
         )
 
     async def _database_url(self) -> SecretStr | None:
@@ -189,6 +213,13 @@ class Service:
         url = await asyncio.shield(self._database_start)
         self._log.info("database.embedded", folder=str(self._database.folder))
         return SecretStr(url)
+
+    def _warn_unverified(self, database_url: SecretStr | None) -> None:
+        if database_url is None or self._settings.environment != "production":
+            return
+        problem = unverified_server(database_url.get_secret_value())
+        if problem:
+            self._log.warning("database.unverified", problem=problem, hint=UNVERIFIED_HINT)
 
     async def _drain(self) -> None:
         drain = self._state.drain

@@ -106,6 +106,11 @@ PROBLEMS = {
         {"ALIAPORT_SELECTION__ALLOW": "db", "ENVIRONMENT": "production", **TOKEN},
         "DATABASE_URL is not set and a plugin needs a database",
     ),
+    "a token file that is missing": (
+        "",
+        {**PRODUCTION, "ALIAPORT_STATUS_TOKEN_FILE": "/no/such/file"},
+        "ALIAPORT_STATUS_TOKEN_FILE: /no/such/file",
+    ),
 }
 
 
@@ -129,13 +134,6 @@ FINDINGS: dict[str, tuple[dict[str, str], str]] = {
         "selection.required: no plugin 'db' is installed",
     ),
     "no token in production": (PRODUCTION, "no status token is set"),
-    "a token file that is missing": (
-        {**PRODUCTION, "ALIAPORT_STATUS_TOKEN_FILE": "/no/such/file"},
-        "status_token_file: /no/such/file: No such file or directory",
-    ),
-    "a token file that is a folder": (
-        {**PRODUCTION, "ALIAPORT_STATUS_TOKEN_FILE": "/"}, "status_token_file: /: Is a directory",
-    ),
 }  # fmt: skip
 
 

@@ -4,11 +4,13 @@ from aliaport.settings.loading import (
     core_settings,
     environment_warnings,
     plugin_config,
+    token_file_problems,
     unknown_probes,
     unknown_tables,
 )
 from aliaport.settings.model import (
     SERVICE,
+    HttpSettings,
     LogSettings,
     MetricsSettings,
     PluginLimits,
@@ -22,6 +24,7 @@ from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
     "SERVICE",
+    "HttpSettings",
     "LogSettings",
     "MetricsSettings",
     "PluginLimits",
@@ -37,6 +40,7 @@ __all__ = [
     "read_sources",
     "renamed_options",
     "service_fields",
+    "token_file_problems",
     "unknown_probes",
     "unknown_tables",
 ]

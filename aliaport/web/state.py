@@ -3,12 +3,14 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from aliaport import __version__
 from aliaport.host.host import Host
 from aliaport.host.lifecycle import Component, State
+from aliaport.host.limits import LimitLog
 from aliaport.host.probes import ProbeRow
 from aliaport.host.report import PluginRow, View
 from aliaport.host.scrape import Metrics
@@ -17,19 +19,11 @@ from aliaport.metrics.http import HttpMetrics
 from aliaport.plugin import Logger
 from aliaport.settings import Settings
 from aliaport.web.auth import OperatorAuth
+from aliaport.web.drain import Drain
 from aliaport.web.mounts import MountedApp
 
-
-@dataclass(slots=True)
-class Drain:
-    """The drain before the stop; the listeners close at `ends_at`, a monotonic time."""
-
-    active: bool = False
-    ends_at: float = 0.0
-
-    def retry_after(self) -> int:
-        """Return the seconds until load balancers use another replica, at least 1."""
-        return max(1, round(self.ends_at - time.monotonic()))
+if TYPE_CHECKING:
+    from aliaport.web.connection_pool import ConnectionPool
 
 
 @dataclass(slots=True)
@@ -44,6 +38,8 @@ class AppState:
     log: Logger
     requests: RequestLog
     apps: Sequence[MountedApp]
+    limits: LimitLog
+    pools: dict[str, "ConnectionPool"] = field(default_factory=dict)
     drain: Drain = field(default_factory=Drain)
     started: float = field(default_factory=time.monotonic)
     version: str = __version__

@@ -95,9 +95,9 @@ def test_a_wrong_option_beside_one_that_is_not_set_stops_the_start(site: Path) -
 
 PROBLEMS = {
     "a misspelled probe": (
-        "[probes.databse]\ncritical = false\n",
+        "[probes.databases]\ncritical = false\n",
         {},
-        "[probes.databse]: there is no probe 'databse'; did you mean 'database'?",
+        "[probes.databases]: there is no probe 'databases'; did you mean 'database'?",
     ),
     "a misspelled plugin": ("[plugins.dsk]\na = 1\n", {}, "did you mean 'disk'?"),
     "an unknown name in allow": ("", {"ALIAPORT_SELECTION__ALLOW": "kafka"}, "no plugin 'kafka'"),

@@ -79,8 +79,8 @@ MISTAKES: dict[str, tuple[type[Plugin[Any]], str, str, str]] = {
         "declare", "Job.__init__() missing 1 required", "pass timeout=… to Job",
     ),
     "a job with another timeout": (
-        plugin(lambda self: [Job(name="x", run=self.check, every=60, timout=3)]),  # type: ignore[call-arg]
-        "declare", "unexpected keyword argument 'timout'", "Job accepts: name, run, every, timeout",
+        plugin(lambda self: [Job(name="x", run=self.check, every=60, timeout_s=3)]),  # type: ignore[call-arg]
+        "declare", "unexpected keyword argument 'timeout_s'", "Job accepts: name, run, every, timeout",
     ),
     "a called method": (
         plugin(lambda self: [Probe(name="x", run=self.check())]),

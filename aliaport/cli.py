@@ -146,7 +146,7 @@ def config_check(config: Path | None, env_file: Path | None, as_json: bool) -> N
             click.echo(f"problem: {problem}")
         for finding in (*inspection.rejections, *inspection.findings):
             click.echo(f"finding: {finding}")
-        if not inspection.problems:
+        if inspection.exit_code == 0:
             click.echo("the configuration is valid")
     sys.exit(inspection.exit_code)
 

@@ -41,7 +41,7 @@ _ABSENT_DATABASE = "postgresql://127.0.0.1:1/absent"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One installed plugin or application."""
+    """One installed plugin or application; `shadowed` says what is used in its place."""
 
     name: str
     kind: str
@@ -51,6 +51,7 @@ class Listed:
     stage: str = ""
     reason: str = ""
     hint: str = ""
+    shadowed: str = ""
 
     def as_json(self) -> dict[str, str]:
         """Return all fields."""
@@ -119,13 +120,14 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     problems += await host.construct(url)
     host.close()
     components = [*host.instances, *apps]
+    listed = [
+        *map(_component_row, components),
+        *(_row(entry, "disabled", entry.rejection) for entry in host.disabled),
+    ]
+    shadowed = {found.distribution: found.problem for found in host.shadowed()}
+    rows = [replace(row, shadowed=shadowed.get(row.distribution, "")) for row in listed]
     return Inspection(
-        _merge_rows(
-            [
-                *map(_component_row, components),
-                *(_row(entry, "disabled", entry.rejection) for entry in host.disabled),
-            ]
-        ),
+        _merge_rows(rows),
         problems,
         _rejections(components),
         [*_missing(settings, components), *_token_findings(settings)],

@@ -30,9 +30,14 @@ COUNTED = (
     "aliaport_gate_logs_total",
     "aliaport_operations_transitions_total",
 )
+# While it waits, the server must not notice that its client is gone, or it would roll back.
 WAIT_IN_COMMIT = """
 CREATE FUNCTION wait_in_commit() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
+BEGIN
+    PERFORM set_config('client_connection_check_interval', '0', true);
+    PERFORM pg_advisory_xact_lock_shared(1);
+    RETURN NULL;
+END $$;
 CREATE CONSTRAINT TRIGGER wait_in_commit AFTER INSERT ON aliaport_operations_work_orders
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();
 CREATE CONSTRAINT TRIGGER wait_in_commit AFTER INSERT ON aliaport_operations_gate_logs

@@ -174,7 +174,8 @@ def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: 
     sys.setswitchinterval(SWITCH_INTERVAL)
     report = asyncio.run(run_once(settings, sources, plugin, probe))
     if as_json:
-        click.echo(json.dumps({"probes": report.items, "metrics": report.exposition}, indent=2))
+        found = {"probes": report.items, "metrics": report.exposition, "refused": report.refused}
+        click.echo(json.dumps(found, indent=2))
     else:
         for item in report.items:
             click.echo(json.dumps(item, indent=2))

@@ -1,12 +1,14 @@
 """Helpers for plugins' own commands: the same options and context as in the service."""
 
+import asyncio
+import inspect
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import click
 
@@ -17,6 +19,7 @@ from aliaport.logs.command_audit import CommandAudit
 from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, PluginConfig
+from aliaport.redaction import redact
 from aliaport.settings import core_settings, plugin_config, read_sources, service_fields
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
@@ -65,15 +68,53 @@ def plugin_context(
         yield options, context
 
 
-def run_command(command: click.Command) -> None:
-    """Run a command line; on an AliaportError, print its message and exit with its code."""
+def run_command(command: Callable[[], object] | click.Command) -> None:
+    """Run a click command, or any function without parameters; both may be async.
+
+    On an AliaportError, a click error or a fault of the database, print one message and exit with
+    its code.
+    """
+    name = (isinstance(command, click.Command) and command.name) or Path(sys.argv[0]).name
     try:
-        command.main(standalone_mode=False)
+        if isinstance(command, click.Command):
+            result = command.main(standalone_mode=False)
+        else:
+            result = command()
+        if inspect.isawaitable(result):
+            asyncio.run(_wait(result))
     except AliaportError as error:
-        click.echo(f"{command.name}: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(name, str(error), error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except _faults() as error:
+        _fail(name, _fault_text(error), 1)
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """Return the exceptions of a database that fails; asyncpg is only imported to handle one."""
+    from aliaport.postgres import FAULTS
+
+    return FAULTS
+
+
+async def _wait(result: Awaitable[object]) -> None:
+    await result
+
+
+def _fail(name: str, text: str, code: int) -> NoReturn:
+    click.echo(f"{name}: {text}", err=True)
+    sys.exit(code)
+
+
+def _fault_text(error: Exception) -> str:
+    """Return what failed and where to look; an OSError with a file name is not the database's."""
+    kind, text = type(error).__name__, redact(str(error))
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError | TimeoutError):
+        reason = f"{kind}: {text}" if text else kind
+        return f"cannot reach the database: {reason}; is it running, and is DATABASE_URL right?"
+    return f"the database failed: {kind}: {text}"

@@ -32,7 +32,15 @@ class StartupError(AliaportError):
 
 
 class DeclarationError(AliaportError):
-    """A plugin declared something that the contract does not allow, such as a bad metric name."""
+    """A plugin declared something that the contract does not allow, such as a bad metric name.
+
+    `problem` says what is wrong and `hint`, if any, how to correct it.
+    """
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        self.problem = problem
+        self.hint = hint
+        super().__init__(f"{problem}; {hint}" if hint else problem)
 
 
 class AuditError(AliaportError):

@@ -57,10 +57,15 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """The results of one run of a plugin."""
+    """The results of one run of a plugin.
+
+    `refused` describes samples that are not exported. `healthy` is False if there are some or a
+    probe is unhealthy.
+    """
 
     items: list[dict[str, Any]]
     exposition: str
+    refused: list[str]
     healthy: bool
 
 
@@ -123,14 +128,19 @@ async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     runners = [runner for name, runner in host.runners.items() if probe in ("", name)]
     budget = max((runner.timeout for runner in runners), default=0.0) + 0.5
     rows = await run_probes(runners, budget)
-    gathered = {} if probe else await gather(host, MetricsSettings(), COLLECT_TIMEOUT)
+    gathered = {}
+    if not probe:
+        limits = MetricsSettings()
+        gathered = await gather(host.registry, host.collectors, limits, COLLECT_TIMEOUT)
     families = [
         (host.registry.families[name], samples) for name, samples in sorted(gathered.items())
     ]
+    refused = [str(sample) for _, sample in host.registry.refusals.listed()]
     return RunReport(
         [probe_item(row, operator=True) for row in rows],
         "".join(f"{render_family(metric, samples)}\n" for metric, samples in families if samples),
-        all(row.result.status is not Status.UNHEALTHY for row in rows),
+        refused,
+        not refused and all(row.result.status is not Status.UNHEALTHY for row in rows),
     )
 
 

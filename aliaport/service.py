@@ -18,6 +18,7 @@ from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import Host, OwnProbes
+from aliaport.host.limits import LimitLog
 from aliaport.host.scrape import Metrics, declare_host_families
 from aliaport.isolation.bulkhead import finish_within
 from aliaport.isolation.stall_watch import LoopWatch
@@ -35,6 +36,10 @@ from aliaport.web.server import Server
 from aliaport.web.state import AppState
 
 ResultT = TypeVar("ResultT")
+
+ROOT_HINT = (
+    "plugins and applications have all rights of root; start the service as an ordinary user"
+)
 
 EMBEDDED_STOP_TIMEOUT = 6.0
 """Seconds for the embedded database to stop."""
@@ -86,6 +91,7 @@ class Service:
             for candidate in self._host.apps
         ]
         http = HttpMetrics()
+        limits = LimitLog(self._log)
         self._state = AppState(
             settings=settings,
             host=self._host,
@@ -95,6 +101,8 @@ class Service:
                 settings.metrics,
                 loop_lag=self._watch.worst_lag,
                 log_samples=health.samples,
+                limits=limits,
+                connections=self._count_connections,
                 app_states=lambda: {app.name: app.state for app in self._apps},
             ),
             http=http,
@@ -102,8 +110,9 @@ class Service:
             log=self._log,
             requests=logs.requests,
             apps=self._apps,
+            limits=limits,
         )
-        self._server = Server(self._state)
+        self._server = Server(self._state, internal=len(listeners) > 1)
 
     async def run(self) -> int:
         """Serve until a signal arrives; return the exit code."""
@@ -128,9 +137,9 @@ class Service:
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
-        await self._server.listen(make_app(self._state, detailed=not internal), public)
+        await self._server.listen(make_app(self._state, detailed=not internal), public, "public")
         for sockets in internal:
-            await self._server.listen(make_app(self._state, detailed=True), sockets)
+            await self._server.listen(make_app(self._state, detailed=True), sockets, "internal")
         host, port = public[0].getsockname()[:2]
         self._log.info(
             "service.listening",
@@ -140,7 +149,14 @@ class Service:
             environment=self._settings.environment,
         )
 
+    def _count_connections(self) -> dict[str, tuple[int, int]]:
+        return {
+            listener: (len(pool), pool.capacity) for listener, pool in self._state.pools.items()
+        }
+
     async def _start(self) -> None:
+        if os.geteuid() == 0:
+            self._log.warning("service.runs_as_root", hint=ROOT_HINT)
         for warning in environment_warnings(self._sources):
             self._log.warning("configuration.ignored", problem=warning)
         deprecations = renamed_options(self._sources, (), Settings.renamed_options)

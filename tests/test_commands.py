@@ -1,12 +1,19 @@
 """A plugin's command: its options, context, messages and exit codes."""
 
+import functools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+import asyncpg
+import click
 import pytest
 
+from aliaport import postgres
+from aliaport.commands import run_command
 from aliaport.logs.terminal import terminal_logger
+from aliaport.testing import make_context
 from tests.typing.aliaport_shelves.command import main
 
 TOML = '[log]\nfolder = "logs"\n[plugins.shelves]\nhalls = ["east"]\n'
@@ -81,6 +88,62 @@ def test_errors_are_messages_and_exit_codes(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert said in shown.err
+
+
+async def connect() -> None:
+    await postgres.connect(make_context(database_url=os.environ["DATABASE_URL"]), component="x")
+
+
+async def connect_by_name() -> None:
+    url = "postgresql://u:geheim@database.invalid/x"
+    await postgres.connect(make_context(database_url=url), component="x")
+
+
+def read() -> None:
+    Path("absent.csv").read_text()
+
+
+def refuse() -> None:
+    raise asyncpg.UndefinedTableError("relation password=geheim does not exist")
+
+
+@click.command("halls")
+async def halls() -> None:
+    await connect()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (connect, "tool: cannot reach the database: ConnectionRefusedError: "),
+        (functools.partial(connect), "Connect call failed ('127.0.0.1', 1)"),
+        (connect_by_name, "tool: cannot reach the database: gaierror: "),
+        (halls, "halls: cannot reach the database: ConnectionRefusedError: "),
+        (read, "tool: absent.csv: No such file or directory\n"),
+        (refuse, "tool: the database failed: UndefinedTableError: relation "),
+    ],
+)
+def test_any_callable_runs_and_a_database_that_is_down_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    command: Any, said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("sys.argv", ["/usr/bin/tool"])
+    with pytest.raises(SystemExit) as ended:
+        run_command(command)
+    shown = capsys.readouterr()
+    assert (ended.value.code, shown.out) == (1, "")
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert "geheim" not in shown.err
+
+
+def test_a_fault_of_the_program_is_raised() -> None:
+    def fail() -> None:
+        raise LookupError("no such hall")
+
+    with pytest.raises(LookupError):
+        run_command(fail)
+    run_command(lambda: None)
 
 
 def test_all_wrong_options_are_named(

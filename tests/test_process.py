@@ -221,6 +221,9 @@ def test_the_embedded_database_serves_survives_and_is_taken_over(launch: Launch)
         lambda: service.get("/status").json["data"]["database"] == connected, "/status says so"
     )
     (event,) = service.wait_events("database.embedded")
+    if os.geteuid() == 0:
+        (warning,) = service.wait_events("service.runs_as_root")
+        assert warning["log.level"] == "warning"
     postmaster = Path(event["folder"]) / "data" / "postmaster.pid"
     first = postmaster.read_text().split()[0]
     service.process.kill()

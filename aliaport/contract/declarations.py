@@ -44,6 +44,9 @@ class Check:
     `summary` is one sentence for people (cut at 300 characters), `data` further values (at most
     32 scalars), `code` a short, documented reason such as `wrong_password`. The code is public;
     summary and data are shown to operators only.
+
+    The constructors accept any scalar as `code`, so that type checkers accept `**data` of a
+    `dict[str, Scalar]`. A code that is not such a word makes the result `invalid`.
     """
 
     status: Status
@@ -52,19 +55,19 @@ class Check:
     code: str = ""
 
     @classmethod
-    def healthy(cls, summary: str = "", /, *, code: str = "ok", **data: Scalar) -> "Check":
+    def healthy(cls, summary: str = "", /, *, code: Scalar = "ok", **data: Scalar) -> "Check":
         """Report that all is well."""
-        return cls(Status.HEALTHY, summary, data, code)
+        return cls(Status.HEALTHY, summary, data, _word(code))
 
     @classmethod
-    def degraded(cls, summary: str = "", /, *, code: str = "failed", **data: Scalar) -> "Check":
+    def degraded(cls, summary: str = "", /, *, code: Scalar = "failed", **data: Scalar) -> "Check":
         """Report that it works but needs attention; nothing is taken out of rotation."""
-        return cls(Status.DEGRADED, summary, data, code)
+        return cls(Status.DEGRADED, summary, data, _word(code))
 
     @classmethod
-    def unhealthy(cls, summary: str = "", /, *, code: str = "failed", **data: Scalar) -> "Check":
+    def unhealthy(cls, summary: str = "", /, *, code: Scalar = "failed", **data: Scalar) -> "Check":
         """Report that it does not work; if the probe is critical, /ready responds with 503."""
-        return cls(Status.UNHEALTHY, summary, data, code)
+        return cls(Status.UNHEALTHY, summary, data, _word(code))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +307,10 @@ class Job:
             self.schedule is None or isinstance(self.schedule, Schedule),
             f"{where}: schedule must be a Schedule",
         )
+
+
+def _word(code: Scalar) -> str:
+    return code if isinstance(code, str) else str(code)
 
 
 def _matches(pattern: re.Pattern[str], name: object) -> bool:

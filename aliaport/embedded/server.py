@@ -5,22 +5,29 @@ import hashlib
 import os
 import re
 import shutil
-import signal
+import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, programs, server_owner
+from aliaport.embedded.processes import kill_server
+from aliaport.embedded.roles import CREATE, DATABASE, DEMOTE, ROLE, SUPERUSER
 from aliaport.errors import StartupError
+from aliaport.regular_files import open_regular, read_regular
 
 START_TIMEOUT = 30
 """Seconds."""
 
 LOG_LIMIT = 1_000_000
+"""Bytes."""
+
+PID_FILE_LIMIT = 10_000
 """Bytes."""
 
 SOCKET_PATH_LIMIT = 90
@@ -41,7 +48,12 @@ def default_folder(working_folder: Path) -> Path:
 
 
 class EmbeddedPostgres:
-    """One server, shared by all services of a folder. Methods block; call them in any thread."""
+    """One server, shared by all services of a folder. Methods block; call them in any thread.
+
+    The folder holds locks and the log, which belong to the service's user, and the server's own
+    folders `data` and `sockets`. For root, these belong to the system user of the server, which
+    can write nowhere else.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,20 +67,25 @@ class EmbeddedPostgres:
         try:
             self._owner = server_owner()
             self._programs = programs(self._owner)
-            self._make_folder()
+            self._take_folder()
             with self._start_lock():
-                sockets = self._make_socket_folder()
+                sockets = self._socket_folder()
+                self._make_private(sockets)
                 self._users = _open_lock(self.folder / "users.lock")
                 fcntl.flock(self._users, fcntl.LOCK_SH)
-                if not (self._data / "PG_VERSION").exists():
+                if not self._data.exists():
                     self._initialise()
+                if self._owner.switch:
+                    self._make_private(self._data)
                 self._ensure_running(sockets)
+                self._demote_role(sockets)
         except OSError as error:
             raise StartupError(
-                f"cannot use the embedded database in {self.folder}: {error.strerror}; make the "
-                "folder writable for this user, or set DATABASE_URL"
+                f"cannot use the embedded database in {self.folder}: "
+                f"{error.filename or self.folder}: {error.strerror}; make the folder writable for "
+                "this user, or set DATABASE_URL"
             ) from None
-        return f"postgresql://aliaport@/aliaport?host={quote(str(sockets))}"
+        return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets))}"
 
     def stop(self) -> None:
         """Stop the server if no other service uses it; takes at most 5 s."""
@@ -86,41 +103,48 @@ class EmbeddedPostgres:
                     break
             else:
                 self._kill()
-            sockets = self._socket_folder()
-            if sockets != self.folder:
-                with suppress(OSError):  # a server that was killed leaves its socket there
-                    sockets.rmdir()
+            with suppress(OSError):  # a server that was killed leaves its socket there
+                self._socket_folder().rmdir()
             os.close(users)
 
-    def _make_folder(self) -> None:
-        if self.folder.exists() and self.folder.stat().st_uid != self._owner.uid:
-            raise StartupError(
-                f"{self.folder} belongs to another user; start the service as that user, in "
-                "another working folder, or set DATABASE_URL"
-            )
+    def _take_folder(self) -> None:
+        """Create the folder, or take it over: in 3.1 it belonged to the server's user."""
         if not self.folder.exists():
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(mode=0o700)
-            os.chown(self.folder, self._owner.uid, self._owner.gid)
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if os.fstat(folder).st_uid not in (os.geteuid(), self._owner.uid):
+                raise StartupError(
+                    f"{self.folder} belongs to another user; start the service as that user, in "
+                    "another working folder, or set DATABASE_URL"
+                )
+            if self._owner.switch:
+                os.fchown(folder, os.geteuid(), self._owner.gid)
+                os.fchmod(folder, 0o710)
+        finally:
+            os.close(folder)
 
     def _socket_folder(self) -> Path:
+        folder = self.folder / "sockets"
         # pg_ctl passes its options to a shell, and PostgreSQL splits this one at commas.
-        short = len(os.fsencode(self.folder)) <= SOCKET_PATH_LIMIT
-        if short and _PLAIN.fullmatch(str(self.folder)):
-            return self.folder
+        if len(os.fsencode(folder)) <= SOCKET_PATH_LIMIT and _PLAIN.fullmatch(str(folder)):
+            return folder
         name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"aliaport-{self._owner.uid}-{name}"
 
-    def _make_socket_folder(self) -> Path:
-        folder = self._socket_folder()
-        if folder != self.folder:
-            if not folder.exists():
-                folder.mkdir(mode=0o700)
-                os.chown(folder, self._owner.uid, self._owner.gid)
-            found = folder.lstat()
-            if folder.is_symlink() or found.st_uid != self._owner.uid or found.st_mode & 0o077:
-                raise StartupError(f"{folder} is not a private folder of this user; delete it")
-        return folder
+    def _make_private(self, folder: Path) -> None:
+        """Create a folder of the server's user, or check that it is one and not a link."""
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            os.chown(folder, self._owner.uid, self._owner.gid)
+        found = folder.lstat()
+        is_private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+        if not is_private or found.st_uid != self._owner.uid:
+            raise StartupError(
+                f"{folder} is not a private folder of the user with the ID {self._owner.uid}; "
+                "delete it"
+            )
 
     def _initialise(self) -> None:
         """Create the data in a temporary folder and move it, so that no partial data remains."""
@@ -130,12 +154,12 @@ class EmbeddedPostgres:
         os.chown(temporary, self._owner.uid, self._owner.gid)
         data = temporary / "data"
         self._run_checked(
-            "initdb", "-D", str(data), "-U", "aliaport", "-A", "trust", "-E", "UTF8",
+            "initdb", "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8",
             "--locale=C", "--no-instructions",
         )  # fmt: skip
         self._run_checked(
-            "postgres", "--single", "-D", str(data), "postgres",
-            stdin="CREATE DATABASE aliaport;\n",
+            "postgres", "--single", "-c", "exit_on_error=on", "-D", str(data), "postgres",
+            stdin=CREATE,
         )  # fmt: skip
         data.rename(self._data)
         temporary.rmdir()
@@ -145,27 +169,47 @@ class EmbeddedPostgres:
             if self._responds(sockets, 3):
                 return
             self._kill()
-        log = self.folder / "server.log"
-        if log.exists() and log.stat().st_size > LOG_LIMIT:
-            os.truncate(log, 0)
+        path = self.folder / "server.log"
         options = _OPTIONS.format(sockets=sockets)
-        started = self._control(
-            "start", "-w", "-t", str(START_TIMEOUT), "-l", log.name, "-o", options
-        )
-        if started.returncode != 0:
-            tail = log.read_text("utf-8", "replace")[-600:] if log.exists() else started.stderr
-            raise StartupError(
-                f"the embedded database in {self.folder} does not start: {tail.strip()}; see "
-                f"{log}, delete the folder to start with an empty database, or set DATABASE_URL"
+        with self._open_log(path) as log:
+            started = self._control(
+                "start", "-w", "-t", str(START_TIMEOUT), "-o", options, output=log
             )
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 600))
+            tail = log.read().decode("utf-8", "replace").strip()
+        if started.returncode != 0:
+            raise StartupError(
+                f"the embedded database in {self.folder} does not start: {tail}; see "
+                f"{path}, delete the folder to start with an empty database, or set DATABASE_URL"
+            )
+
+    def _open_log(self, path: Path) -> IO[bytes]:
+        """Open the server's log, which pg_ctl and the server inherit: they need no right to it."""
+        with suppress(FileNotFoundError):
+            if path.lstat().st_uid != os.geteuid():  # 3.1 let the server create it
+                path.unlink()
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        log = os.fdopen(open_regular(path, flags, private=True), "rb+")
+        if os.fstat(log.fileno()).st_size > LOG_LIMIT:
+            os.ftruncate(log.fileno(), 0)
+        return log
+
+    def _demote_role(self, sockets: Path) -> None:
+        """Convert a server of 3.1, in which the service's role was the superuser."""
+        self._run_checked(
+            "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(sockets), "-U", ROLE,
+            "-d", DATABASE, stdin=DEMOTE,
+        )  # fmt: skip
 
     def _responds(self, sockets: Path, seconds: int) -> bool:
         done = self._run("pg_isready", "-q", "-h", str(sockets), "-t", str(seconds))
         return done.returncode == 0
 
-    def _control(self, verb: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def _control(
+        self, verb: str, *arguments: str, output: int | IO[bytes] = subprocess.PIPE
+    ) -> "subprocess.CompletedProcess[str]":
         # Relative to the working folder: pg_ctl puts the path into a shell command.
-        return self._run("pg_ctl", verb, "-D", self._data.name, *arguments)
+        return self._run("pg_ctl", verb, "-D", self._data.name, *arguments, output=output)
 
     def _run_checked(self, program: str, *arguments: str, stdin: str = "") -> None:
         done = self._run(program, *arguments, stdin=stdin)
@@ -176,7 +220,11 @@ class EmbeddedPostgres:
             )
 
     def _run(
-        self, program: str, *arguments: str, stdin: str = ""
+        self,
+        program: str,
+        *arguments: str,
+        stdin: str = "",
+        output: int | IO[bytes] = subprocess.PIPE,
     ) -> "subprocess.CompletedProcess[str]":
         command = [str(self._programs / program), *arguments]
         as_user = (
@@ -186,7 +234,8 @@ class EmbeddedPostgres:
         )
         try:
             done: subprocess.CompletedProcess[str] = subprocess.run(
-                command, input=stdin, capture_output=True, text=True, timeout=START_TIMEOUT + 10,
+                command, input=stdin, stdout=output, stderr=output, text=True,
+                timeout=START_TIMEOUT + 10,
                 cwd=self.folder, umask=0o077, start_new_session=True, **as_user,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
             )  # type: ignore[call-overload]  # fmt: skip
@@ -196,25 +245,16 @@ class EmbeddedPostgres:
 
     def _kill(self) -> None:
         """Kill the server's processes, frozen ones too, and wait until they are gone."""
+        pid_file = self._data / "postmaster.pid"
         try:
-            leader = int((self._data / "postmaster.pid").read_text().split()[0])
+            leader = int(read_regular(pid_file, PID_FILE_LIMIT).split()[0])
         except (OSError, ValueError, IndexError):
             return
-        pids = [leader, *_children(leader)]
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        deadline = time.monotonic() + 2
-        while any(_is_alive(pid) for pid in pids):
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.02)
-        # In a container that does not reap orphans, the dead leader stays a zombie, which the next
-        # server would take for a running one.
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
-        (self._socket_folder() / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+        if kill_server(leader, self._owner.uid, self._data):
+            # In a container that does not reap orphans, the dead leader stays a zombie, which the
+            # next server would take for a running one.
+            pid_file.unlink(missing_ok=True)
+            (self._socket_folder() / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
@@ -238,19 +278,4 @@ class EmbeddedPostgres:
 
 
 def _open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _children(leader: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{leader}/task/{leader}/children").read_text()
-    except OSError:
-        return []
-    return [int(pid) for pid in text.split()]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return open_regular(path, os.O_RDWR | os.O_CREAT, private=True)

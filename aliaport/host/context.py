@@ -37,12 +37,12 @@ class HostContext:
 
     def counter(self, metric: Metric) -> Counter:
         """Return a handle on a counter; see `aliaport.plugin.Context`."""
-        return self.registry.counter(metric, self.plugin)
+        return self.registry.counter(metric, self.plugin, self.log)
 
     def gauge(self, metric: Metric) -> Gauge:
         """Return a handle on a gauge; see `aliaport.plugin.Context`."""
-        return self.registry.gauge(metric, self.plugin)
+        return self.registry.gauge(metric, self.plugin, self.log)
 
     def histogram(self, metric: Metric) -> Histogram:
         """Return a handle on a histogram; see `aliaport.plugin.Context`."""
-        return self.registry.histogram(metric, self.plugin)
+        return self.registry.histogram(metric, self.plugin, self.log)

@@ -128,6 +128,8 @@ class Host:
                 for instance in self.instances
             )
         )
+        for instance in self.instances:  # one after the other: the order decides who keeps a name
+            await instance.register(self.registry)
         self._add_own_probes()
         self._add_probes()
         problems = unknown_probes(self._sources, list(self.runners))

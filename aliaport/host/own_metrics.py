@@ -9,6 +9,7 @@ from aliaport import __version__
 from aliaport.contract.declarations import Metric, MetricKind, Status
 from aliaport.host.host import Host
 from aliaport.host.lifecycle import State
+from aliaport.host.limits import LimitLog
 from aliaport.metrics.registry import Samples
 
 _PROBE = ("plugin", "probe")
@@ -50,7 +51,7 @@ APP_STATE = Metric(
 PLUGIN_TASKS = Metric("aliaport_plugin_tasks", "Live asyncio tasks of the plugin.", ("plugin",))
 COLLECTOR_SUCCESS = Metric.gauge(
     "aliaport_collector_success",
-    "1 if the last collection returned its samples in time, otherwise 0.",
+    "1 if the last collection returned its samples in time and all were valid, otherwise 0.",
     ("plugin", "collector"),
 )
 COLLECTOR_DURATION = Metric.gauge(
@@ -84,6 +85,19 @@ SERIES_DROPPED = Metric.counter(
 LOOP_LAG = Metric.gauge(
     "aliaport_http_loop_lag_seconds", "Worst lag of the HTTP loop since the last scrape."
 )
+LIMIT_REACHED = Metric.counter(
+    "aliaport_limit_reached_total",
+    "Times that a limit was reached, by the name of its log event.",
+    ("limit",),
+)
+HTTP_CONNECTIONS = Metric.gauge(
+    "aliaport_http_connections", "Open HTTP connections, by listener.", ("listener",)
+)
+HTTP_CONNECTIONS_MAX = Metric.gauge(
+    "aliaport_http_connections_max",
+    "HTTP connections at which the listener refuses further ones.",
+    ("listener",),
+)
 THREADS = Metric.gauge("aliaport_threads", "Threads of the process.")
 BUILD_INFO = Metric.gauge("aliaport_build_info", "Always 1.", ("version", "python"))
 STARTED = Metric.gauge("aliaport_start_timestamp_seconds", "Start time of the process.")
@@ -93,21 +107,41 @@ FAMILIES = (
     *(PROBE_STATUS, PROBE_SUCCESS, PROBE_CRITICAL, PROBE_DURATION, PROBE_RUNS, PROBE_TIMEOUTS),
     *(PROBE_LAST_SUCCESS, PROBE_IN_FLIGHT, PROBE_JOINED, PLUGIN_STATE, APP_STATE, PLUGIN_TASKS),
     *(COLLECTOR_SUCCESS, COLLECTOR_DURATION, JOB_RUNS, JOB_LAST_SUCCESS, JOB_MISSED),
-    *(JOB_LAST_DUE, SERIES_DROPPED, LOOP_LAG, THREADS, BUILD_INFO, STARTED),
+    *(
+        JOB_LAST_DUE,
+        SERIES_DROPPED,
+        LIMIT_REACHED,
+        HTTP_CONNECTIONS,
+        HTTP_CONNECTIONS_MAX,
+        LOOP_LAG,
+        THREADS,
+        BUILD_INFO,
+        STARTED,
+    ),
 )
 _STATUS_VALUES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
 
 
 def host_samples(
-    host: Host, *, loop_lag: float, app_states: Mapping[str, str]
+    host: Host,
+    *,
+    loop_lag: float,
+    app_states: Mapping[str, str],
+    limits: LimitLog,
+    connections: Mapping[str, tuple[int, int]],
 ) -> dict[str, Samples]:
     """Return the host's current samples by family. Only these may carry the label `plugin`.
 
-    `app_states` has the state of each mounted application, by name.
+    `app_states` has the state of each mounted application, by name, `connections` how many each
+    listener has and may have.
     """
     samples: dict[str, Samples] = {metric.name: {} for metric in FAMILIES}
     assert all(metric.kind is not MetricKind.HISTOGRAM for metric in FAMILIES)
     samples[LOOP_LAG.name][()] = loop_lag
+    samples[LIMIT_REACHED.name] = limits.samples()
+    for listener, (count, capacity) in connections.items():
+        samples[HTTP_CONNECTIONS.name][(listener,)] = float(count)
+        samples[HTTP_CONNECTIONS_MAX.name][(listener,)] = float(capacity)
     samples[THREADS.name][()] = float(threading.active_count())
     samples[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
     samples[STARTED.name][()] = _STARTED

@@ -14,6 +14,7 @@ from aliaport.host.lifecycle import Component, State
 from aliaport.host.probes import ProbeResult, ProbeRunner
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import Failure, at_position
+from aliaport.isolation.leftovers import Leftovers
 from aliaport.isolation.run import Run
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
@@ -73,6 +74,9 @@ class PluginInstance(Component):
         self._model: type[PluginConfig] = PluginConfig
         self._config = PluginConfig()
         self._plugin: Plugin[Any] | None = None
+        self._stopping: Run | None = None
+        self._stop_problem = ("", "")
+        self._task_left = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._notified: dict[tuple[str, str, str], float] = {}
 
@@ -128,7 +132,7 @@ class PluginInstance(Component):
         if not self.alive:
             return
         declared = await self._call_guarded(
-            lambda: self._declare(context, registry),
+            lambda: self._declare(context),
             self.limits.construct_timeout,
             "construct",
             "constructors must not do I/O; move it to start()",
@@ -145,12 +149,27 @@ class PluginInstance(Component):
                 )
             )
         self.collectors = [
-            CollectorRunner(collector, self.name, bulkhead, self.log)
+            CollectorRunner(collector, self.name, bulkhead, self.log, registry.refusals)
             for collector in declared.collectors
         ]
         for job in declared.jobs:
             observer = self._observe(self.name, job) if self._observe else None
             self.jobs.append(JobRunner(job, bulkhead, self.log, context.clock, observer))
+
+    async def register(self, registry: MetricRegistry) -> None:
+        """Declare the families of its collectors; of two that collide, the later one loses."""
+        if not self.alive:
+            return
+
+        def declare() -> bool:
+            for runner in self.collectors:
+                for family in runner.collector.families:
+                    registry.declare(family, self.name)
+            return True
+
+        await self._call_guarded(
+            declare, self.limits.construct_timeout, "declare", "correct the families in metrics()"
+        )
 
     def begin(self) -> None:
         """Start the plugin in the background, and retry until it succeeds."""
@@ -164,13 +183,10 @@ class PluginInstance(Component):
         if self._plugin is None or not self.alive:
             return
         self.state = State.STOPPED
-        bulkhead, timeout = self._require_bulkhead(), self.limits.stop_timeout
-        run = bulkhead.submit(self._plugin.stop, timeout=timeout, freeze=lambda _: None)
+        run = self._release(self._plugin)
         await run.done
-        if not run.completed or run.failure is not None:
-            reason = str(run.failure) if run.failure else f"did not finish within {timeout:g} s"
-            self.log.warning("plugin.stop_failed", reason=reason, where=run.where())
-        bulkhead.close()
+        self._report_stop(run)
+        self._require_bulkhead().close()
 
     async def _run(self) -> None:
         await self._start_until_running(self._start)
@@ -183,14 +199,56 @@ class PluginInstance(Component):
     async def _start(self) -> bool:
         """Start the plugin once; return whether it started, however late."""
         assert self._plugin is not None
-        run = self._require_bulkhead().submit(
-            self._plugin.start, timeout=self.limits.start_timeout, freeze=lambda _: None
+        plugin, bulkhead = self._plugin, self._require_bulkhead()
+        leftovers = Leftovers(bulkhead)
+        run = bulkhead.submit(
+            lambda: leftovers.begin(plugin.start),
+            timeout=self.limits.start_timeout,
+            freeze=lambda _: None,
         )
         await run.done
-        if not run.completed or run.failure is not None:
-            self._report_start(run)
-            await run.wait_finished()
-        return run.completed and run.failure is None
+        if run.completed and run.failure is None:
+            return True
+        self._report_start(run)
+        await run.wait_finished()
+        if run.completed and run.failure is None:  # late, but started
+            return True
+        await self._clean_up(plugin, leftovers)
+        return False
+
+    async def _clean_up(self, plugin: Plugin[Any], leftovers: Leftovers) -> None:
+        """Let the plugin release what a failed start acquired, and end the tasks it created."""
+        run = self._release(plugin)
+        await run.done
+        self._report_stop(run)
+        await run.wait_finished()
+        self._stopping = None
+        alive = await leftovers.remove()
+        if alive and alive[0] != self._task_left:
+            self.log.warning(
+                "plugin.tasks_left",
+                reason=f"{len(alive)} tasks of a failed start ignore their cancellation",
+                where=alive[0],
+                hint="let CancelledError pass; the next start runs beside them",
+            )
+        self._task_left = alive[0] if alive else ""
+
+    def _release(self, plugin: Plugin[Any]) -> Run:
+        """Call the plugin's stop(), unless a call is in flight; return its run."""
+        if self._stopping is None:
+            self._stopping = self._require_bulkhead().submit(
+                plugin.stop, timeout=self.limits.stop_timeout, freeze=lambda _: None
+            )
+        return self._stopping
+
+    def _report_stop(self, run: Run) -> None:
+        if run.completed and run.failure is None:
+            return
+        limit = f"did not finish within {self.limits.stop_timeout:g} s"
+        reason = str(run.failure) if run.failure else limit
+        if (reason, run.where()) != self._stop_problem:
+            self.log.warning("plugin.stop_failed", reason=reason, where=run.where())
+        self._stop_problem = reason, run.where()
 
     def _report_start(self, run: Run) -> None:
         where = run.expired_where or run.where()
@@ -206,7 +264,7 @@ class PluginInstance(Component):
             hint=f"start() is retried, with pauses of up to {self.limits.max_retry:g} s",
         )
 
-    def _declare(self, context: Context, registry: MetricRegistry) -> Declared:
+    def _declare(self, context: Context) -> Declared:
         plugin = self._class(self._config, context)
         declared = Declared(
             plugin,
@@ -226,9 +284,6 @@ class PluginInstance(Component):
                     f"it declares two {kind}s named {', '.join(sorted(duplicates))}",
                     f"give each {kind} its own name",
                 )
-        for collector in declared.collectors:
-            for family in collector.families:
-                registry.declare(family, self.name)
         return declared
 
     def _unavailable_result(self) -> ProbeResult | None:

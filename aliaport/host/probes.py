@@ -10,7 +10,7 @@ from itertools import islice
 
 from aliaport.contract.declarations import CODE, HOST_CODES, Check, Probe, Scalar, Status
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import plain_text
+from aliaport.isolation.failures import Failure, plain_text
 from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
 from aliaport.plugin import Logger
@@ -115,6 +115,7 @@ class ProbeRunner:
         )
         self._ended = float("-inf")
         self._slow_logged = float("-inf")
+        self._raised: tuple[str, str] | None = None
 
     @classmethod
     def under_policy(
@@ -186,6 +187,7 @@ class ProbeRunner:
         self._count(result)
         if before is None or (before.status, before.code) != (result.status, result.code):
             self._log_change(before, result)
+        self._log_raised(run.failure if result.code == "error" else None)
         if not run.finished:
             run.on_finish(lambda: self._log_late_end(run))
 
@@ -263,6 +265,20 @@ class ProbeRunner:
             summary=result.summary,
             where=result.where,
         )
+
+    def _log_raised(self, failure: Failure | None) -> None:
+        """Log the traceback of a run that raised, unless the last run raised in the same place."""
+        raised = (failure.type, failure.where) if failure else None
+        if failure and raised != self._raised:
+            self._log.error(
+                "probe.raised",
+                probe=self.probe.name,
+                critical=self.critical,
+                reason=str(failure),
+                where=failure.where,
+                traceback=failure.traceback,
+            )
+        self._raised = raised
 
     def _log_late_end(self, run: Run) -> None:
         self._log.info(

@@ -10,6 +10,7 @@ from typing import Any
 
 from aliaport.contract.declarations import Scalar, Status
 from aliaport.host.discovery import Rejection
+from aliaport.host.limits import LimitCount
 from aliaport.host.probes import ProbeRow
 from aliaport.settings import SERVICE
 
@@ -111,9 +112,18 @@ def health(now: float, version: str) -> dict[str, Any]:
 
 
 def status(
-    view: View, *, version: str, environment: str, uptime: float, operator: bool
+    view: View,
+    *,
+    version: str,
+    environment: str,
+    uptime: float,
+    operator: bool,
+    limits: Iterable[tuple[str, LimitCount]] = (),
 ) -> dict[str, Any]:
-    """Return the body of /status; `operator` says whether the caller may see everything."""
+    """Return the body of /status; `operator` says whether the caller may see everything.
+
+    `limits` are those that were reached, by name.
+    """
     body: dict[str, Any] = {
         "service": SERVICE,
         "version": version,
@@ -125,6 +135,12 @@ def status(
         "probes": [probe_item(row, operator=operator) for row in view.probes],
         "plugins": [_plugin_item(row, operator=operator) for row in view.plugins],
     }
+    reached = [
+        {"name": name, "count": known.count, "last_at": timestamp(known.last_at)}
+        for name, known in limits
+    ]
+    if operator and reached:
+        body["limits"] = reached
     if view.missing:
         body["reason"] = _join(f"{name}: {why}" for name, why in sorted(view.missing.items()))
     return body

@@ -1,16 +1,18 @@
 """The /metrics page: samples of the host, the plugins and the requests, capped per plugin."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aliaport.contract.declarations import Metric
 from aliaport.host.host import Host
+from aliaport.host.limits import LimitLog
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
-from aliaport.metrics.collectors import collect
+from aliaport.metrics.collectors import CollectorRunner, collect
 from aliaport.metrics.exposition import Exposition
 from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
 from aliaport.metrics.registry import HOST, MetricRegistry, Samples
+from aliaport.metrics.samples import Collection, duplicate
 from aliaport.settings import MetricsSettings
 
 
@@ -18,32 +20,43 @@ class Metrics:
     """Renders the page. Use it on the HTTP loop only.
 
     `loop_lag` returns the worst lag of that loop since the last call, in seconds, `log_samples` the
-    samples of the log by family, `app_states` the state of each mounted application by name.
+    samples of the log by family, `app_states` the state of each mounted application by name,
+    `connections` how many each listener has and may have.
     """
 
     def __init__(
         self,
         host: Host,
         http: HttpMetrics,
-        limits: MetricsSettings,
+        series_limits: MetricsSettings,
         *,
         loop_lag: Callable[[], float],
         log_samples: Callable[[], dict[str, Samples]],
         app_states: Callable[[], Mapping[str, str]],
+        limits: LimitLog,
+        connections: Callable[[], Mapping[str, tuple[int, int]]],
     ) -> None:
         self._host = host
         self._http = http
-        self._limits = limits
+        self._series_limits = series_limits
         self._loop_lag = loop_lag
         self._log_samples = log_samples
         self._app_states = app_states
+        self._limits = limits
+        self._connections = connections
         self._exposition = Exposition()
 
     async def page(self, budget: float) -> bytes:
         """Return the page, with everything collected within `budget` seconds."""
-        gathered = await gather(self._host, self._limits, budget)
+        gathered = await gather(
+            self._host.registry, self._host.collectors, self._series_limits, budget
+        )
         own = self._log_samples() | host_samples(
-            self._host, loop_lag=self._loop_lag(), app_states=self._app_states()
+            self._host,
+            loop_lag=self._loop_lag(),
+            app_states=self._app_states(),
+            limits=self._limits,
+            connections=self._connections(),
         )
         families: list[tuple[Metric, Samples]] = [*self._http.families()]
         for name, metric in sorted(dict(self._host.registry.families).items()):
@@ -58,10 +71,25 @@ def declare_host_families(registry: MetricRegistry) -> None:
         registry.declare(metric, HOST)
 
 
-async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str, Samples]:
-    """Collect from all running plugins concurrently; drop and count what exceeds a limit."""
-    registry = host.registry
-    collected = await collect(host.collectors, budget)
+async def gather(
+    registry: MetricRegistry,
+    collectors: Sequence[CollectorRunner],
+    limits: MetricsSettings,
+    budget: float,
+) -> dict[str, Samples]:
+    """Run all collectors concurrently; return their samples and those that plugins wrote directly.
+
+    Drops and counts what exceeds a limit.
+    """
+    return merge(registry, await collect(collectors, budget), limits)
+
+
+def merge(
+    registry: MetricRegistry,
+    collected: Sequence[tuple[CollectorRunner, Collection]],
+    limits: MetricsSettings,
+) -> dict[str, Samples]:
+    """Return the collected samples and those that plugins wrote directly, as `gather` does."""
     gathered = registry.snapshot()
     total = 0
     per_plugin: Counter[str] = Counter()
@@ -72,6 +100,7 @@ async def gather(host: Host, limits: MetricsSettings, budget: float) -> dict[str
             samples = gathered.setdefault(series.family, {})
             if series.labels in samples:
                 dropped["duplicate"] += 1
+                runner.refuse(duplicate(registry.families[series.family], series))
             elif per_family[runner.plugin, series.family] >= limits.max_series_per_family:
                 dropped["family_cap"] += 1
             elif per_plugin[runner.plugin] >= limits.max_series_per_plugin:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from aliaport.regular_files import open_regular
+
 OPENED = "log.opened"
 OPENER_LENGTH = 1_100
 """Minimum bytes of a file's first line: more than Filebeat reads to identify a file (1,024)."""
@@ -42,8 +44,7 @@ class LogFile:
     def open(self) -> None:
         """Open the file, or create it. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self.path, flags, 0o640)
+        fd = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
         found = os.fstat(fd)
         self._fd, self._inode, self._size = fd, (found.st_dev, found.st_ino), found.st_size
         self._day = _day(found.st_mtime if found.st_size else time.time())

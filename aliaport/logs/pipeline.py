@@ -26,6 +26,7 @@ from aliaport.logs.stdlib import redirect_stdlib_logging
 from aliaport.logs.streams import Console, Stream
 from aliaport.logs.writer import Writer, opener, write_stderr
 from aliaport.plugin import Logger
+from aliaport.regular_files import open_regular
 from aliaport.settings import LogSettings
 
 Event = MutableMapping[str, Any]
@@ -209,7 +210,7 @@ def _lock_folder(folder: Path) -> int:
     path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        lock = open_regular(path, os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
         raise _unwritable(path, error) from None
     try:

@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from aliaport.logs.writer import write_stderr
+from aliaport.regular_files import open_regular
 
 COMPRESS_AFTER = 3600.0
 """Seconds from the last write of a rotated file: until then, a shipper can read it as it is."""
@@ -75,8 +77,10 @@ def rotated_files(folder: Path) -> list[RotatedFile]:
         if name is None:
             continue
         try:
-            stat = path.stat()
+            stat = path.lstat()
         except FileNotFoundError:
+            continue
+        if not S_ISREG(stat.st_mode):
             continue
         files.append(RotatedFile(path, name["live"], stat.st_mtime, stat.st_size))
     return files
@@ -89,14 +93,18 @@ def compress(path: Path) -> None:
     """
     target = path.with_name(f"{path.name}.gz")
     temporary = path.with_name(f".{path.name}.gz")
-    written = path.stat()
-    with path.open("rb") as plain, temporary.open("wb") as compressed:
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with (
+        os.fdopen(open_regular(path, os.O_RDONLY), "rb") as plain,
+        os.fdopen(open_regular(temporary, new), "wb") as compressed,
+    ):
+        written = os.fstat(plain.fileno())
         # Without name and time, two runs produce the same bytes.
         with gzip.GzipFile("", "wb", 6, compressed, mtime=0) as stream:
             shutil.copyfileobj(plain, stream, 1 << 20)
         compressed.flush()
-    temporary.chmod(written.st_mode & 0o777)
-    os.utime(temporary, (written.st_atime, written.st_mtime))
+        os.fchmod(compressed.fileno(), written.st_mode & 0o777)
+        os.utime(compressed.fileno(), (written.st_atime, written.st_mtime))
     temporary.rename(target)
     path.unlink()
 

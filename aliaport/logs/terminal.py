@@ -15,7 +15,7 @@ def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
     logger: Logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
-            _drop_empty_fields,
+            _prepare_fields,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
@@ -26,5 +26,9 @@ def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
     return logger
 
 
-def _drop_empty_fields(_logger: Any, _method: str, fields: EventDict) -> EventDict:
-    return {name: value for name, value in fields.items() if value not in ("", None)}
+def _prepare_fields(_logger: Any, _method: str, fields: EventDict) -> EventDict:
+    """Drop empty fields, and let the renderer print a traceback as it prints an exception."""
+    shown = {name: value for name, value in fields.items() if value not in ("", None)}
+    if "traceback" in shown:
+        shown["exception"] = str(shown.pop("traceback")).rstrip("\n")
+    return shown

@@ -9,6 +9,7 @@ from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import at_position
 from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
+from aliaport.metrics.refusals import Refusals, RefusedSample
 from aliaport.metrics.samples import Collection, freezer
 from aliaport.plugin import Logger
 
@@ -17,7 +18,10 @@ NOTHING = Collection((), {})
 
 @dataclass(slots=True)
 class CollectorStats:
-    """The outcome of a collector's last run, for /metrics."""
+    """The outcome of a collector's last run, for /metrics.
+
+    `success` is False if it failed, was late, or one of its samples was refused.
+    """
 
     success: bool = False
     duration: float = 0.0
@@ -26,11 +30,19 @@ class CollectorStats:
 class CollectorRunner:
     """One collector as the host runs it. Use it on the HTTP loop only."""
 
-    def __init__(self, collector: Collector, plugin: str, bulkhead: Bulkhead, log: Logger) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        plugin: str,
+        bulkhead: Bulkhead,
+        log: Logger,
+        refusals: Refusals,
+    ) -> None:
         self.collector = collector
         self.plugin = plugin
         self.stats = CollectorStats()
         self._log = log
+        self._refusals = refusals
         self._problem = ""
         self._flight = SingleFlight(
             bulkhead,
@@ -44,6 +56,11 @@ class CollectorRunner:
         """Return the run to wait for."""
         return self._flight.join_or_start()[0]
 
+    def refuse(self, refused: RefusedSample) -> None:
+        """Report a sample that is not exported: the collection did not succeed."""
+        self.stats.success = False
+        self._refusals.report(self.plugin, refused, self._log)
+
     def read(self, run: Run) -> Collection:
         """Return the run's collection; it is empty if the run failed or has not ended."""
         if run.completed and run.failure is None and isinstance(run.value, Collection):
@@ -52,6 +69,8 @@ class CollectorRunner:
             if self._problem:
                 self._log.info("collector.recovered", collector=self.collector.name)
             self._problem = ""
+            for refused in run.value.refused:
+                self.refuse(refused)
             return run.value
         self.stats.success = False
         late = f"did not finish in time{at_position(run.where())}"

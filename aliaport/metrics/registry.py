@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from aliaport.contract.declarations import Metric, MetricKind
 from aliaport.contract.families import SHARED_FAMILIES
 from aliaport.errors import DeclarationError
-from aliaport.metrics.samples import label_values
+from aliaport.metrics.refusals import Refusals
+from aliaport.metrics.samples import RefusedSampleError, check_sample
+from aliaport.plugin import Logger
 
 HOST = "aliaport"
 
@@ -35,22 +37,15 @@ class _Recorder:
         self.counts: dict[tuple[str, ...], list[int]] = {}
         self._registry = registry
         if not metric.labels and metric.kind is not MetricKind.GAUGE:
-            self.touch(())
+            self._open(())
 
-    def touch(self, labels: tuple[str, ...]) -> None:
-        """Create a series, at 0."""
-        with self._registry.lock:
-            self._open(labels)
-
-    def write(self, owner: str, value: object, labels: Mapping[str, object], bucket: int) -> None:
-        """Add to a series, or set a gauge; drop and count what is invalid or exceeds the cap."""
-        values = label_values(self.metric, labels)
-        if (
-            values is None
-            or not isinstance(value, int | float)
-            or (self.metric.kind is MetricKind.COUNTER and not value >= 0)
-        ):
-            self._registry.count_dropped(owner, "invalid")
+    def write(self, owner: str, value: object, labels: Mapping[str, object], log: Logger) -> None:
+        """Add to a series, or set a gauge; report what cannot be exported, and never raise."""
+        try:
+            values, number = check_sample(self.metric, labels, value)
+        except RefusedSampleError as error:
+            self._registry.count_dropped(owner, error.refused.kind)
+            self._registry.refusals.report(owner, error.refused, log)
             return
         with self._registry.lock:
             full = len(self.series) >= self._registry.series_per_family
@@ -59,11 +54,11 @@ class _Recorder:
                 return
             self._open(values)
             if self.metric.kind is MetricKind.GAUGE:
-                self.series[values] = float(value)
+                self.series[values] = number
                 return
-            self.series[values] += float(value)
-            if bucket >= 0:
-                self.counts[values][bucket] += 1
+            self.series[values] += number
+            if self.metric.kind is MetricKind.HISTOGRAM:
+                self.counts[values][bisect_left(self.metric.buckets, number)] += 1
 
     def samples(self) -> Samples:
         """Return a copy of all series."""
@@ -81,48 +76,75 @@ class _Recorder:
                 self.counts[labels] = [0] * (len(self.metric.buckets) + 1)
 
 
-class CounterHandle:
-    """The host's `aliaport.plugin.Counter`."""
+class _Handle:
+    """A plugin's handle on a family; `log` is the plugin's logger."""
 
-    def __init__(self, recorder: _Recorder, owner: str) -> None:
+    def __init__(self, recorder: _Recorder, owner: str, log: Logger) -> None:
         self._recorder = recorder
         self._owner = owner
+        self._log = log
+
+    def _write(self, value: object, labels: Mapping[str, object]) -> None:
+        self._recorder.write(self._owner, value, labels, self._log)
+
+
+class CounterHandle(_Handle):
+    """The host's `aliaport.plugin.Counter`."""
 
     def inc(self, amount: float = 1.0, /, **labels: str) -> None:
         """Add `amount`, which must not be negative, to the series with these labels."""
-        self._recorder.write(self._owner, amount, labels, -1)
-
-    def touch(self, **labels: str) -> None:
-        """Create the series with these labels, at 0."""
-        values = label_values(self._recorder.metric, labels)
-        if values is not None:
-            self._recorder.touch(values)
+        self._write(amount, labels)
 
 
-class GaugeHandle:
+class GaugeHandle(_Handle):
     """The host's `aliaport.plugin.Gauge`."""
-
-    def __init__(self, recorder: _Recorder, owner: str) -> None:
-        self._recorder = recorder
-        self._owner = owner
 
     def set(self, value: float, /, **labels: str) -> None:
         """Set the series with these labels to this value."""
-        self._recorder.write(self._owner, value, labels, -1)
+        self._write(value, labels)
 
 
-class HistogramHandle:
+class HistogramHandle(_Handle):
     """The host's `aliaport.plugin.Histogram`."""
-
-    def __init__(self, recorder: _Recorder, owner: str) -> None:
-        self._recorder = recorder
-        self._owner = owner
 
     def observe(self, value: float, /, **labels: str) -> None:
         """Count one observation in the series with these labels."""
-        bounds = self._recorder.metric.buckets
-        bucket = bisect_left(bounds, value) if isinstance(value, int | float) else 0
-        self._recorder.write(self._owner, value, labels, bucket)
+        self._write(value, labels)
+
+
+_SUFFIXES = {
+    MetricKind.GAUGE: ("",),
+    MetricKind.COUNTER: ("", "_total", "_created"),
+    MetricKind.HISTOGRAM: ("", "_bucket", "_count", "_sum", "_created"),
+}
+"""The suffixes that the text format and OpenMetrics add to the name of a family."""
+
+
+def sample_names(metric: Metric) -> list[str]:
+    """Return every name under which samples of the family may appear on a page."""
+    name = metric.name
+    if metric.kind is MetricKind.COUNTER:
+        name = name.removesuffix("_total")
+    return [f"{name}{suffix}" for suffix in _SUFFIXES[metric.kind]]
+
+
+def _check_names(metric: Metric, owner: str) -> None:
+    """Raise DeclarationError unless `owner` may declare a new family of this name and labels."""
+    where = f"metric {metric.name!r}"
+    if owner == HOST:
+        return
+    if not metric.name.startswith(f"aliaport_{owner}_"):
+        raise DeclarationError(
+            f"{where}: the name must begin with 'aliaport_{owner}_'",
+            f"rename it to 'aliaport_{owner}_{metric.name.removeprefix('aliaport_')}'",
+        )
+    if metric.kind is MetricKind.COUNTER and not metric.name.endswith("_total"):
+        raise DeclarationError(
+            f"{where}: the name of a counter must end in '_total'",
+            f"rename it to '{metric.name}_total'",
+        )
+    if "plugin" in metric.labels:
+        raise DeclarationError(f"{where}: the label 'plugin' is reserved", "rename it")
 
 
 class MetricRegistry:
@@ -135,8 +157,12 @@ class MetricRegistry:
         self.lock = threading.Lock()
         self.series_per_family = series_per_family
         self.dropped: Counter[tuple[str, str]] = Counter()
+        self.refusals = Refusals()
         self.families: dict[str, Metric] = dict(SHARED_FAMILIES)
         self._owners: dict[str, str] = {}
+        self._claims: dict[str, Metric] = {}
+        for metric in SHARED_FAMILIES.values():
+            self._claim(metric, HOST)
         self._recorders: dict[str, _Recorder] = {}
 
     def declare(self, metric: Metric, owner: str) -> None:
@@ -144,39 +170,47 @@ class MetricRegistry:
         with self.lock:
             known = self.families.get(metric.name)
             if known is None:
-                if owner != HOST and not metric.name.startswith(f"aliaport_{owner}_"):
-                    raise DeclarationError(
-                        f"metric {metric.name!r}: the name must begin with 'aliaport_{owner}_'"
-                    )
-                if owner != HOST and "plugin" in metric.labels:
-                    raise DeclarationError(
-                        f"metric {metric.name!r}: the label 'plugin' is reserved; rename it"
-                    )
-                self.families[metric.name] = metric
+                _check_names(metric, owner)
+                self._claim(metric, owner)
                 self._owners[metric.name] = owner
+                self.families[metric.name] = metric
                 return
             if self._owners.get(metric.name, owner) != owner:
                 raise DeclarationError(
-                    f"metric {metric.name!r} belongs to {self._owners[metric.name]}; "
-                    "choose another name"
+                    f"metric {metric.name!r} belongs to {self._owners[metric.name]}",
+                    "choose another name",
                 )
             if known != metric:
                 raise DeclarationError(
-                    f"metric {metric.name!r} is already declared with other properties; "
-                    "use the same object"
+                    f"metric {metric.name!r} is already declared with other properties",
+                    "use the same object",
                 )
 
-    def counter(self, metric: Metric, owner: str) -> CounterHandle:
+    def _claim(self, metric: Metric, owner: str) -> None:
+        """Reserve the names of a new family's samples; the caller holds the lock."""
+        names = sample_names(metric)
+        for name in names:
+            other = self._claims.get(name)
+            if other is not None:
+                whose = self._owners.get(other.name, HOST)
+                raise DeclarationError(
+                    f"metric {metric.name!r}: the {other.kind} {other.name!r} of "
+                    f"{'the same plugin' if whose == owner else whose} uses the name {name!r} too",
+                    "rename one of them; Prometheus refuses a page on which two metrics share one",
+                )
+        self._claims.update(dict.fromkeys(names, metric))
+
+    def counter(self, metric: Metric, owner: str, log: Logger) -> CounterHandle:
         """Return a handle on a counter family. Raises DeclarationError."""
-        return CounterHandle(self._recorder(metric, owner, MetricKind.COUNTER), owner)
+        return CounterHandle(self._recorder(metric, owner, MetricKind.COUNTER), owner, log)
 
-    def gauge(self, metric: Metric, owner: str) -> GaugeHandle:
+    def gauge(self, metric: Metric, owner: str, log: Logger) -> GaugeHandle:
         """Return a handle on a gauge family. Raises DeclarationError."""
-        return GaugeHandle(self._recorder(metric, owner, MetricKind.GAUGE), owner)
+        return GaugeHandle(self._recorder(metric, owner, MetricKind.GAUGE), owner, log)
 
-    def histogram(self, metric: Metric, owner: str) -> HistogramHandle:
+    def histogram(self, metric: Metric, owner: str, log: Logger) -> HistogramHandle:
         """Return a handle on a histogram family. Raises DeclarationError."""
-        return HistogramHandle(self._recorder(metric, owner, MetricKind.HISTOGRAM), owner)
+        return HistogramHandle(self._recorder(metric, owner, MetricKind.HISTOGRAM), owner, log)
 
     def count_dropped(self, owner: str, reason: str, number: int = 1) -> None:
         """Count samples of `owner` that are not exported."""

@@ -1,5 +1,6 @@
 """Converts what a collector returned into plain series, in the thread of its plugin."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from itertools import islice
 from aliaport.contract.declarations import Metric, MetricKind, Sample
 from aliaport.isolation.bulkhead import Freeze
 from aliaport.isolation.failures import plain_text
+from aliaport.metrics.refusals import RefusedSample, name_text, names_text, value_text
 
 LABEL_VALUE_LIMIT = 128
 SAMPLE_LIMIT = 20_000
@@ -25,14 +27,26 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The series of one collection, and the number of dropped samples by reason."""
+    """The series of one collection, the number of dropped samples by reason, and those refused.
+
+    `refused` holds the first refused sample of each family.
+    """
 
     series: tuple[Series, ...]
     dropped: Mapping[str, int]
+    refused: tuple[RefusedSample, ...] = ()
 
 
 class InvalidSamplesError(Exception):
     """A collector returned something that is not an iterable of samples."""
+
+
+class RefusedSampleError(Exception):
+    """A sample cannot be exported; `refused` describes it."""
+
+    def __init__(self, refused: RefusedSample) -> None:
+        super().__init__(str(refused))
+        self.refused = refused
 
 
 def freezer(families: Sequence[Metric]) -> Freeze:
@@ -46,18 +60,78 @@ def freezer(families: Sequence[Metric]) -> Freeze:
                 f"the collector returned {kind}; return a list of Metric.sample(…)"
             )
         dropped: Counter[str] = Counter()
+        refused: dict[str, RefusedSample] = {}
         found: dict[tuple[str, tuple[str, ...]], Series] = {}
-        for sample in islice(samples, SAMPLE_LIMIT):
-            series = _series(sample, declared)
-            if series is None:
-                dropped["invalid"] += 1
-            elif (key := (series.family, series.labels)) in found:
-                dropped["duplicate"] += 1
-            else:
-                found[key] = series
-        return Collection(tuple(found.values()), dict(dropped))
+        reader = iter(samples)
+        for sample in islice(reader, SAMPLE_LIMIT):
+            try:
+                series = _series(sample, declared)
+                if (series.family, series.labels) in found:
+                    raise RefusedSampleError(duplicate(declared[series.family], series))
+                found[series.family, series.labels] = series
+            except RefusedSampleError as error:
+                dropped[error.refused.kind] += 1
+                refused.setdefault(error.refused.family, error.refused)
+        if any(True for _ in islice(reader, 1)):
+            dropped["collection_cap"] += 1  # the number of the others is unknown
+        return Collection(tuple(found.values()), dict(dropped), tuple(refused.values()))
 
     return freeze
+
+
+def duplicate(metric: Metric, series: Series) -> RefusedSample:
+    """Return the description of a series that is exported already."""
+    return RefusedSample(
+        metric.name,
+        "another sample has the same labels",
+        "return one sample for each combination of labels, from one source",
+        declared=names_text(metric.labels),
+        given=", ".join(
+            f"{name}={value}" for name, value in zip(metric.labels, series.labels, strict=True)
+        ),
+        value=value_text(series.value),
+        kind="duplicate",
+    )
+
+
+def check_sample(
+    metric: Metric, labels: Mapping[str, object], value: object
+) -> tuple[tuple[str, ...], float]:
+    """Return the label values in the declared order, and the value as a float.
+
+    Raises RefusedSampleError if the labels are not the declared ones or the value does not fit.
+    """
+    problem = hint = ""
+    number = math.nan
+    values = label_values(metric, labels)
+    if values is None:
+        wrong = next((name for name, text in labels.items() if not isinstance(text, str)), None)
+        if wrong is not None and set(labels) == set(metric.labels):
+            problem = f"the value of the label {name_text(wrong)!r} is not text"
+            hint = "convert it with str()"
+        else:
+            problem, hint = "its labels are not the declared ones", "pass each declared label once"
+    elif not isinstance(value, int | float):
+        problem, hint = "its value is not a number", "pass an int or a float"
+    else:
+        try:
+            number = int.__float__(value) if isinstance(value, int) else float.__add__(value, 0.0)
+        except OverflowError:
+            problem, hint = "its value is too large", "pass a number that a float can hold"
+        else:
+            problem, hint = _unfit(metric.kind, number)
+    if problem or values is None:
+        raise RefusedSampleError(
+            RefusedSample(
+                metric.name,
+                problem,
+                hint,
+                names_text(metric.labels),
+                names_text(labels),
+                value_text(value),
+            )
+        )
+    return values, number
 
 
 def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...] | None:
@@ -73,19 +147,41 @@ def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...
     return tuple(values)
 
 
-def _series(sample: object, declared: Mapping[str, Metric]) -> Series | None:
+def _unfit(kind: MetricKind, number: float) -> tuple[str, str]:
+    """Return why a value does not fit this kind of metric and what to do, or two empty texts."""
+    if kind is MetricKind.GAUGE:
+        return "", ""
+    if not math.isfinite(number):
+        return f"a {kind} cannot take the value {number}", "skip values that are not finite"
+    if kind is MetricKind.COUNTER and number < 0:
+        return "a counter cannot decrease", "use a gauge for values that go down"
+    return "", ""
+
+
+def _series(sample: object, declared: Mapping[str, Metric]) -> Series:
     if not isinstance(sample, Sample) or type(sample.metric) is not str:
-        return None
+        raise RefusedSampleError(
+            RefusedSample(
+                "",
+                "the collector returned an item that is not a sample",
+                "return Metric.sample(…)",
+                value=value_text(sample),
+            )
+        )
+    labels: object = sample.labels
     metric = declared.get(sample.metric)
-    if metric is None or not isinstance(sample.labels, Mapping):
-        return None
-    labels = label_values(metric, sample.labels)
-    if labels is None or not isinstance(sample.value, int | float):
-        return None
-    try:
-        value = float(sample.value)
-    except (OverflowError, ValueError):
-        return None
-    if metric.kind is MetricKind.COUNTER and not value >= 0:
-        return None
-    return Series(metric.name, labels, value)
+    if metric is None or not isinstance(labels, Mapping):
+        raise RefusedSampleError(
+            RefusedSample(
+                name_text(sample.metric),
+                "the collector does not declare this family"
+                if metric is None
+                else "its labels are not a mapping",
+                "add it to the collector's families" if metric is None else "use Metric.sample(…)",
+                declared=names_text(metric.labels) if metric else "",
+                given=names_text(labels) if isinstance(labels, Mapping) else "",
+                value=value_text(sample.value),
+            )
+        )
+    values, number = check_sample(metric, labels, sample.value)
+    return Series(metric.name, values, number)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -11,6 +11,7 @@ from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
 from aliaport.postgres.connection import (
     CONNECT_TIMEOUT,
+    FAULTS,
     STATEMENT_TIMEOUT,
     database_url,
     server_settings,
@@ -19,7 +20,36 @@ from aliaport.postgres.connection import (
 
 ACQUIRE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
-"""Seconds."""
+RELEASE_TIMEOUT = 0.5
+CANCEL_TIMEOUT = 0.1
+"""Seconds. Resetting a connection and cancelling a statement take a millisecond; a server that does
+not respond to them is stuck, and whoever waits for the response must not wait for it too."""
+
+
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection[asyncpg.Record]
+else:  # not generic at run time
+    _Connection = asyncpg.Connection
+
+
+class DroppedConnection(_Connection):
+    """A connection that is dropped if the server does not confirm that a statement is cancelled.
+
+    asyncpg cancels a statement that timed out, or whose caller gave up. Until the server confirms
+    it, everything that follows on the connection waits, such as the end of a transaction.
+    """
+
+    __slots__ = ()
+
+    def _cancel_current_command(self, *waiters: "asyncio.Future[None]") -> None:
+        super()._cancel_current_command(*waiters)  # type: ignore[misc]  # the stubs lack it
+        asyncio.get_running_loop().call_later(
+            CANCEL_TIMEOUT, self._drop_unless_confirmed, waiters[-1]
+        )
+
+    def _drop_unless_confirmed(self, confirmed: "asyncio.Future[None]") -> None:
+        if not confirmed.done():
+            self.terminate()
 
 
 class Pool:
@@ -61,6 +91,7 @@ class Pool:
             timeout=CONNECT_TIMEOUT,
             command_timeout=self._statement_timeout,
             server_settings=self._settings,
+            connection_class=DroppedConnection,
             init=self._prepare,
         )
         work = asyncio.ensure_future(_open(pool))
@@ -92,7 +123,7 @@ class Pool:
         """Acquire a connection for a block.
 
         Raises TimeoutError if none is free within `timeout` seconds, and RuntimeError before
-        `start`.
+        `start`. A connection that is stuck at the end of the block is dropped.
         """
         if self._pool is None:
             raise RuntimeError(f"the pool of {self._component} is not started")
@@ -103,7 +134,9 @@ class Pool:
             yield connection
         finally:
             try:
-                await pool.release(connection, timeout=CLOSE_TIMEOUT)
+                # What the block did is done: a connection that cannot be reset is only dropped.
+                with suppress(*FAULTS):
+                    await pool.release(connection, timeout=RELEASE_TIMEOUT)
             finally:
                 self._export()
 

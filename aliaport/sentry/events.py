@@ -46,6 +46,8 @@ def sentry_level(method: str, event: Mapping[str, Any]) -> str:
     if event.get("audit"):
         return ""
     if event.get("event") == "probe.changed":
+        if event.get("code") == "error":  # sent as probe.raised, which has the exception
+            return ""
         return _PROBE_LEVELS.get(event.get("status"), "")
     return LEVELS.get(method, "")
 

@@ -9,6 +9,7 @@ from aliaport.settings.loading import (
 )
 from aliaport.settings.model import (
     SERVICE,
+    HttpSettings,
     LogSettings,
     MetricsSettings,
     PluginLimits,
@@ -22,6 +23,7 @@ from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
     "SERVICE",
+    "HttpSettings",
     "LogSettings",
     "MetricsSettings",
     "PluginLimits",

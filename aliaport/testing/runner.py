@@ -18,9 +18,11 @@ from aliaport.host.jobs import JobRunner
 from aliaport.host.lifecycle import State
 from aliaport.host.plugin_instance import PluginInstance
 from aliaport.host.probes import ProbeResult, ProbeRunner, run_probes
-from aliaport.metrics.collectors import collect
+from aliaport.host.scrape import merge
+from aliaport.metrics.collectors import CollectorRunner, collect
 from aliaport.metrics.exposition import render_family
-from aliaport.metrics.registry import MetricRegistry
+from aliaport.metrics.registry import MetricRegistry, Samples
+from aliaport.metrics.samples import Collection
 from aliaport.plugin import Audit, Clock, Logger, Plugin
 from aliaport.settings import MetricsSettings, PluginLimits, Sources
 
@@ -51,6 +53,7 @@ class RunningPlugin:
         self._loop = loop
         self._instance = instance
         self._registry = registry
+        self._raised = 0
 
     def probe(self, name: str) -> ProbeResult:
         """Run one probe, as a request to /status would. Raises AliaportError for an unknown name.
@@ -83,25 +86,42 @@ class RunningPlugin:
         return self._call(check())
 
     def collect(self) -> list[Sample]:
-        """Run all collectors, as one scrape would; return the valid samples."""
+        """Run all collectors, as one scrape would; return their samples.
+
+        Raises AliaportError, which describes them, if samples were refused: here, or by a counter,
+        gauge or histogram since the start.
+        """
         samples = []
-        for _, collection in self._call(collect(self._instance.collectors, CALL_TIMEOUT / 2)):
+        collected, _ = self._gather()
+        for _, collection in collected:
             for series in collection.series:
                 names = self._registry.families[series.family].labels
                 labels = dict(zip(names, series.labels, strict=True))
                 samples.append(Sample(series.family, series.value, labels))
         return samples
 
+    def check_samples(self) -> None:
+        """Raise AliaportError if samples were refused that no call has raised yet."""
+        refused = self._registry.refusals.listed()[self._raised :]
+        self._raised += len(refused)
+        if refused:
+            described = "\n  - ".join(str(sample) for _, sample in refused)
+            raise AliaportError(f"samples were refused:\n  - {described}")
+
     def exposition(self) -> str:
-        """Return the plugin's families as /metrics would show them."""
-        samples = self._registry.snapshot()
-        for sample in self.collect():
-            labels = tuple(sample.labels.values())
-            samples.setdefault(sample.metric, {})[labels] = sample.value
+        """Return the plugin's families as /metrics would show them. Raises as `collect` does."""
+        _, samples = self._gather()
         families = self._registry.families
         return "".join(
             f"{render_family(families[name], values)}\n" for name, values in sorted(samples.items())
         )
+
+    def _gather(self) -> tuple[list[tuple[CollectorRunner, Collection]], dict[str, Samples]]:
+        """Return the collections of one scrape, and what it would show of them."""
+        collected = self._call(collect(self._instance.collectors, CALL_TIMEOUT / 2))
+        gathered = merge(self._registry, collected, MetricsSettings())
+        self.check_samples()
+        return collected, gathered
 
     def _job(self, name: str) -> JobRunner:
         for runner in self._instance.jobs:
@@ -131,7 +151,7 @@ def run_plugin(
     part of the plugin's package without `aliaport_`. `clock` replaces the machine's for the plugin
     and for its jobs' schedules; with `jobs=False` its jobs run only when the test calls `job`.
     Raises ConfigError if the options are wrong and AliaportError, which says why, if the plugin is
-    rejected or its first start fails.
+    rejected, its first start fails, or samples of its metrics are refused.
     """
     package = _package(plugin)
     logged: list[dict[str, Any]] = []
@@ -147,10 +167,12 @@ def run_plugin(
     with _loop_in_thread() as loop:
         started = _start(plugin, dict(config or {}), package, context, jobs)
         instance = _call(loop, started)
+        running = RunningPlugin(loop, instance, context.registry, logged, audited)
         try:
-            yield RunningPlugin(loop, instance, context.registry, logged, audited)
+            yield running
         finally:
             _call(loop, instance.stop())
+        running.check_samples()
 
 
 @contextmanager
@@ -209,6 +231,7 @@ async def _start(
         if problems:
             raise ConfigError(problems)
         await instance.construct(context, context.registry, {})
+        await instance.register(context.registry)
         _raise_if_rejected(instance)
         instance.begin()
         await instance.attempted.wait()

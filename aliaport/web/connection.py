@@ -1,32 +1,224 @@
-"""One connection, which responds to malformed HTTP in the common error format."""
+"""One connection: its limits, its end, and its responses to malformed HTTP."""
 
 import asyncio
+from dataclasses import dataclass
+from enum import Enum, auto
 from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.http_exceptions import HttpProcessingError
 
+from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
+from aliaport.web.request_reader import MAX_QUEUED, RequestReader, RequestRejectedError
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
 
+if TYPE_CHECKING:
+    from aliaport.web.connection_pool import ConnectionPool
+
+MIN_PROGRESS = 16_384
+"""Bytes that a client must send or read within the timeout of a body or response."""
+
+READ_BUFFER_BYTES = 65_536
+"""Bytes of a body kept for its handler before the connection stops reading."""
+
+HEAD_TIMEOUT = Limit(
+    "connections.head_timeout", "a client did not complete the head of a request", "info"
+)
+BODY_TIMEOUT = Limit("connections.body_timeout", "a client sent a body too slowly", "info")
+WRITE_TIMEOUT = Limit("connections.write_timeout", "a client read a response too slowly", "info")
+
+
+class Phase(Enum):
+    """The next thing that a connection waits for."""
+
+    HEAD = auto()
+    BODY = auto()
+    RESPONSE = auto()
+    NEXT_REQUEST = auto()
+
+
+@dataclass(slots=True)
+class Progress:
+    """Bytes seen at a time of the loop's clock."""
+
+    at: float
+    amount: int
+
 
 class Connection(web.RequestHandler):
-    """A connection that does not inflate bodies: a few bytes could become gigabytes in memory."""
+    """A connection that does not inflate bodies: a few bytes could become gigabytes in memory.
+
+    It keeps no timers: the pool calls `overdue` for all connections about once a second.
+    """
+
+    __slots__ = (
+        "_half_closed",
+        "_phase",
+        "_phase_requests",
+        "_pool",
+        "_read",
+        "_reader",
+        "_socket",
+        "_state",
+        "_unsent",
+        "phase_since",
+    )
 
     def __init__(
         self,
         state: AppState,
+        pool: "ConnectionPool",
         manager: web.Server,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        limits = state.settings.http
         super().__init__(
             manager,
             loop=loop,
+            keepalive_timeout=limits.idle_timeout,
             access_log_class=AccessCounter,
             access_log=state,  # type: ignore[arg-type]  # AccessCounter expects the AppState
             auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
         )
+        self._reader = RequestReader(self, loop, READ_BUFFER_BYTES, limits, state.limits)
+        self._parser: Any = self._reader
+        self._max_msg_queue_size = MAX_QUEUED
+        self._msg_queue_resume_size = 0
         self._state = state
+        self._pool = pool
+        self._socket: asyncio.Transport | None = None
+        self._half_closed = False
+        self._phase = Phase.HEAD
+        self._phase_requests = 0
+        self.phase_since = pool.clock
+        self._read = Progress(self.phase_since, 0)
+        self._unsent: Progress | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport: aiohttp forgets it while the last bytes are still unsent."""
+        self._socket = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Leave the pool."""
+        self._socket = None
+        self._pool.remove(self)
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp always returns None
+        """Keep the connection open if a response is due: the client has only stopped sending."""
+        upgraded = self._upgraded or self._payload_parser is not None
+        if upgraded or self._reader.in_body or not self._is_responding:
+            return False
+        self._half_closed = True
+        return True
+
+    def log_access(
+        self, request: web.BaseRequest, response: web.StreamResponse, time: float | None
+    ) -> None:
+        """Count and log the request; after the last one of a half-closed connection, close it."""
+        assert self.access_logger is not None
+        assert time is not None
+        self.access_logger.log(request, response, self._loop.time() - time)
+        if self._half_closed and not self._messages:
+            self.close()
+
+    def pause_writing(self) -> None:
+        """Let other connections have their turn: this client does not read."""
+        self._pool.end_turn(self)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the client has read most of what was unsent."""
+        self._unsent = None
+        super().resume_writing()
+
+    def abort(self) -> None:
+        """Close the connection at once, and drop what is unsent."""
+        socket = self._socket
+        self.force_close()
+        if socket is not None:
+            socket.abort()
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while it waits for a request and has nothing left to send."""
+        return (
+            not self._is_responding
+            and self._socket is not None
+            and not self._socket.get_write_buffer_size()
+        )
+
+    @property
+    def has_served(self) -> bool:
+        """True once it has received a request."""
+        return self._request_count > 0
+
+    def overdue(self, now: float) -> Limit | None:
+        """Return the limit that the client has exceeded, if any.
+
+        Closes a half-closed connection that got its last response.
+        """
+        if self._socket is None:
+            return None
+        if self._half_closed and not self._is_responding:
+            self.force_close()
+        limits = self._state.settings.http
+        if self._is_overdue_writing(now, self._socket.get_write_buffer_size()):
+            return WRITE_TIMEOUT
+        phase = self._find_phase()
+        if phase is not self._phase or self._request_count != self._phase_requests:
+            self._phase, self._phase_requests = phase, self._request_count
+            self.phase_since = now
+            self._read = Progress(now, self._reader.received)
+        if phase is Phase.HEAD and now - self.phase_since >= limits.head_timeout:
+            return HEAD_TIMEOUT
+        if phase is Phase.BODY:
+            if self._reader.received - self._read.amount >= MIN_PROGRESS:
+                self._read = Progress(now, self._reader.received)
+            elif now - self._read.at >= limits.body_timeout:
+                return BODY_TIMEOUT
+        return None
+
+    def _is_overdue_writing(self, now: float, size: int) -> bool:
+        if not size:
+            self._unsent = None
+        elif self._unsent is None or self._unsent.amount - size >= MIN_PROGRESS:
+            self._unsent = Progress(now, size)
+        else:
+            return now - self._unsent.at >= self._state.settings.http.write_timeout
+        return False
+
+    @property
+    def _is_responding(self) -> bool:
+        # aiohttp waits for a request exactly while it has this future; before the first one, its
+        # task may not have started.
+        return bool(self._messages) or (self._waiter is None and self._request_count > 0)
+
+    def _find_phase(self) -> Phase:
+        if self._is_responding:
+            held = self._reading_paused or self._buffer_paused
+            return Phase.BODY if self._reader.in_body and not held else Phase.RESPONSE
+        if self._reader.head_size or not self._request_count:
+            return Phase.HEAD
+        return Phase.NEXT_REQUEST
+
+    def _resume_reading_if_drained(self) -> None:
+        """Parse further pipelined requests in turn with other connections."""
+        self._pool.end_turn(self)
+        self._pool.request_turn(self)
+
+    def take_turn(self) -> None:
+        """Parse the next pipelined requests; the pool calls it."""
+        if self.transport is not None:
+            super()._resume_reading_if_drained()
+        if self.transport is None or not self._buffer_paused:
+            self._pool.end_turn(self)
 
     def handle_error(
         self,
@@ -39,9 +231,31 @@ class Connection(web.RequestHandler):
 
         aiohttp's own response and log line contain its beginning, which may be a token.
         """
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if isinstance(exc, HttpProcessingError) and exc.code:
+            status = exc.code
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
-        self._state.log.info("request.malformed", reason=type(exc).__name__)
-        response = error_response(status, "malformed_request", "the request is not valid HTTP")
-        response.force_close()
-        return response
+        own = isinstance(exc, RequestRejectedError)
+        reason = str(exc.args[0]) if own and exc else type(exc).__name__
+        self._state.log.info("request.malformed", reason=reason)
+        # The version that this server speaks: the client's may be none at all.
+        request._version = HttpVersion11  # noqa: SLF001
+        return malformed_response(status)
+
+
+def malformed_response(status: int) -> web.Response:
+    """Return the response to a request that cannot be parsed; it ends the connection."""
+    code, message = _MALFORMED.get(status, ("malformed_request", "the request is not valid HTTP"))
+    response = error_response(status, code, message)
+    response.force_close()
+    return response
+
+
+_MALFORMED = {
+    414: ("uri_too_long", "the URL is too long; shorten it"),
+    431: (
+        "request_header_fields_too_large",
+        "the request has too many or too long headers; send fewer or shorter ones, such as cookies",
+    ),
+    505: ("http_version_not_supported", "use HTTP/1.1"),
+}

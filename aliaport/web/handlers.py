@@ -101,6 +101,7 @@ async def status(request: web.Request) -> web.Response:
             environment=state.settings.environment,
             uptime=time.monotonic() - state.started,
             operator=operator,
+            limits=state.limits.reached(),
         )
     )
 

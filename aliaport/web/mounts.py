@@ -1,7 +1,7 @@
 """Applications mounted next to the core's routes: imported, started with retries, stopped."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from aliaport.apps import App
 from aliaport.errors import ConfigError
 from aliaport.host.discovery import Candidate, RejectedError, Rejection, check_api, load
 from aliaport.host.lifecycle import Component
-from aliaport.isolation.bulkhead import Bulkhead, finish_within
+from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import Failure, describe
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
@@ -87,11 +87,25 @@ class MountedApp(Component):
         """Let it release its resources; takes at most `limits.stop_timeout`."""
         if self._task is not None:
             self._task.cancel()
+        if self._application is not None:
+            await self._release(_end(self._application))
+
+    async def _release(self, ending: Awaitable[None]) -> None:
+        """Await the end of the application for at most `limits.stop_timeout`; log what fails."""
         timeout = self.limits.stop_timeout
-        if self._application is not None and not await finish_within(
-            _end(self._application), timeout
-        ):
+        task = asyncio.ensure_future(ending)
+        done, _ = await asyncio.wait({task}, timeout=timeout)
+        if not done:
+            task.cancel()
             self.log.warning("app.stop_failed", reason=f"did not finish within {timeout:g} s")
+        elif not task.cancelled() and (error := task.exception()) is not None:
+            failure = describe(error, self.candidate.package)
+            self.log.warning(
+                "app.stop_failed",
+                reason=str(failure),
+                where=failure.where,
+                traceback=failure.traceback,
+            )
 
     def _import(self, sources: Sources) -> tuple[App, PluginConfig, tuple[str, ...]]:
         declared = load(self.candidate)
@@ -116,7 +130,11 @@ class MountedApp(Component):
         self._report_running(prefix=" ".join(declared.roots))
 
     async def _start(self, declared: App, context: Context) -> bool:
-        """Create and start the application once; return whether it started."""
+        """Create and start the application once; return whether it started.
+
+        What a failed attempt has acquired is released again.
+        """
+        application = None
         try:
             application = declared.create(context, self._config)
             resource = (
@@ -127,20 +145,22 @@ class MountedApp(Component):
             application.freeze()
             task = asyncio.ensure_future(application.startup())
             done, _ = await asyncio.wait({task}, timeout=self.limits.start_timeout)
-            if not done:
-                task.cancel()
-                limit = self.limits.start_timeout
-                self._report_failed_start(
-                    f"its start did not finish within {limit:g} s", traceback=""
-                )
-                return False
-            task.result()
+            if done:
+                task.result()
+                self._application, self.running = application, resource
+                return True
+            task.cancel()
+            await asyncio.wait({task}, timeout=self.limits.stop_timeout)
+            limit = self.limits.start_timeout
+            self._report_failed_start(f"its start did not finish within {limit:g} s", traceback="")
         except Exception as error:  # the bulkhead of an application's start
             failure = describe(error, self.candidate.package)
-            self._report_failed_start(str(failure), traceback=failure.traceback)
-            return False
-        self._application, self.running = application, resource
-        return True
+            self._report_failed_start(
+                str(failure), where=failure.where, traceback=failure.traceback
+            )
+        if application is not None:
+            await self._release(application.cleanup())
+        return False
 
     def _notify(self, event: str, failure: Failure) -> None:
         self.log.error(event, reason=str(failure), where=failure.where)

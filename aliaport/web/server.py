@@ -3,51 +3,93 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from asyncio import BaseProtocol as Protocol
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiohttp import web
 
+from aliaport.descriptors import count_open, raise_limit
+from aliaport.errors import StartupError
+from aliaport.settings import HttpSettings
 from aliaport.web.connection import Connection
+from aliaport.web.connection_pool import ConnectionPool
 from aliaport.web.listening import BACKLOG
 from aliaport.web.state import AppState
 
 FINISH_TIMEOUT = 5.0
 """Seconds that requests in flight get to finish once the listeners are closed."""
 
+SETTLE_TIMEOUT = 0.5
+"""Seconds that clients who connected just before the listeners closed get to send a request."""
+
+SETTLE_INTERVAL = 0.02
+"""Seconds between two looks at those clients."""
+
+MIN_CONNECTIONS = 10
+"""Connections without which the service does not start."""
+
 
 class Server:
-    """The listeners of one process, all on the HTTP loop."""
+    """The listeners of one process, all on the HTTP loop.
 
-    def __init__(self, state: AppState) -> None:
+    `internal` says whether there is an internal listener, for which connections are kept. Raises
+    StartupError if the limit of open files leaves too few.
+    """
+
+    def __init__(self, state: AppState, *, internal: bool) -> None:
         self._state = state
         self._runners: list[web.AppRunner] = []
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[tuple[asyncio.Server, socket.socket, Callable[[], Protocol]]] = []
         self._ports: set[int] = set()
+        loop = asyncio.get_running_loop()
+        limits = state.settings.http
+        for listener, capacity in _capacities(limits, internal=internal).items():
+            state.pools[listener] = ConnectionPool(listener, capacity, limits, state.limits, loop)
         os.register_at_fork(after_in_child=self._close_in_child)
 
-    async def listen(self, app: web.Application, sockets: Sequence[socket.socket]) -> None:
-        """Accept connections on listening sockets."""
+    async def listen(
+        self, app: web.Application, sockets: Sequence[socket.socket], listener: str
+    ) -> None:
+        """Accept connections on the listening sockets of a listener, `public` or `internal`."""
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_TIMEOUT)
         await runner.setup()
         manager = runner.server
         assert manager is not None
         loop = asyncio.get_running_loop()
+        pool = self._state.pools[listener]
         self._runners.append(runner)
+
+        def accept() -> Protocol:
+            return pool.open(lambda: Connection(self._state, pool, manager, loop))
+
         for opened in sockets:
             self._ports.add(opened.getsockname()[1])
-            listener = await loop.create_server(
-                lambda: Connection(self._state, manager, loop), sock=opened, backlog=BACKLOG
-            )
-            self._listeners.append(listener)
+            server = await loop.create_server(accept, sock=opened, backlog=BACKLOG)
+            self._listeners.append((server, opened, accept))
 
     async def close(self) -> None:
         """Stop accepting, let requests finish, and close the connections."""
-        for listener in self._listeners:
-            listener.close()
+        loop = asyncio.get_running_loop()
+        accepted = []
+        for server, opened, accept in self._listeners:
+            # The kernel resets what it has accepted for a socket that closes.
+            opened.listen(0)
+            clients = _accept_waiting(opened)
+            server.close()
+            accepted += [loop.connect_accepted_socket(accept, client) for client in clients]
+        await asyncio.gather(*accepted, return_exceptions=True)
+        await self._settle()
         cleanups = {asyncio.ensure_future(runner.cleanup()) for runner in self._runners}
         if cleanups:
             await asyncio.wait(cleanups, timeout=FINISH_TIMEOUT + 1)
+
+    async def _settle(self) -> None:
+        """Wait for the requests of clients who connected just before the listeners closed."""
+        for _ in range(round(SETTLE_TIMEOUT / SETTLE_INTERVAL)):
+            if not any(pool.has_new() for pool in self._state.pools.values()):
+                return
+            await asyncio.sleep(SETTLE_INTERVAL)
 
     def _close_in_child(self) -> None:
         """Close the sockets in a plugin's fork, so that it holds no port or connection open."""
@@ -64,3 +106,28 @@ class Server:
                 )
             if ours:
                 os.close(int(entry.name))
+
+
+def _capacities(limits: HttpSettings, *, internal: bool) -> dict[str, int]:
+    """Return how many connections each listener may have."""
+    descriptors_left = raise_limit() - count_open() - limits.spare_descriptors
+    total = min(limits.max_connections, descriptors_left)
+    if total < MIN_CONNECTIONS:
+        raise StartupError(
+            f"the limit of open files leaves {max(0, descriptors_left)} connections; "
+            "raise it (`ulimit -n`, LimitNOFILE=) to 1024 or more"
+        )
+    if not internal:
+        return {"public": total}
+    kept = min(limits.internal_connections, total // 2)
+    return {"public": total - kept, "internal": kept}
+
+
+def _accept_waiting(listener: socket.socket) -> list[socket.socket]:
+    """Return the connections that the kernel has accepted for this socket."""
+    accepted = []
+    while True:
+        try:
+            accepted.append(listener.accept()[0])
+        except OSError:  # usually that none is left
+            return accepted

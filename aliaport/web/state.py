@@ -3,12 +3,14 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from aliaport import __version__
 from aliaport.host.host import Host
 from aliaport.host.lifecycle import Component, State
+from aliaport.host.limits import LimitLog
 from aliaport.host.probes import ProbeRow
 from aliaport.host.report import PluginRow, View
 from aliaport.host.scrape import Metrics
@@ -18,6 +20,9 @@ from aliaport.plugin import Logger
 from aliaport.settings import Settings
 from aliaport.web.auth import OperatorAuth
 from aliaport.web.mounts import MountedApp
+
+if TYPE_CHECKING:
+    from aliaport.web.connection_pool import ConnectionPool
 
 
 @dataclass(slots=True)
@@ -44,6 +49,8 @@ class AppState:
     log: Logger
     requests: RequestLog
     apps: Sequence[MountedApp]
+    limits: LimitLog
+    pools: dict[str, "ConnectionPool"] = field(default_factory=dict)
     drain: Drain = field(default_factory=Drain)
     started: float = field(default_factory=time.monotonic)
     version: str = __version__

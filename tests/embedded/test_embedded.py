@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import stat
-from collections.abc import Iterator
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,6 @@ from aliaport.embedded.owner import server_owner
 from aliaport.errors import StartupError
 
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    folder = default_folder(tmp_path)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def query(url: str, statement: str) -> Any:
@@ -72,7 +65,7 @@ async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path)
     assert await query(again.start(), "SELECT value FROM kept") == 7, "data survive a restart"
     again.stop()
     assert stat.S_IMODE(parent.stat().st_mode) == before, "only its own folder is private"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.stat().st_mode) == (0o710 if os.geteuid() == 0 else 0o700)
 
 
 async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -> None:
@@ -99,6 +92,60 @@ async def test_after_a_killed_initialisation_the_next_one_works(folder: Path) ->
     assert await query(again.start(), "SELECT 1") == 1
     again.stop()
     assert not half.parent.exists()
+
+
+async def test_a_pid_file_cannot_have_another_process_killed(folder: Path) -> None:
+    """A server that lost its machine leaves a number that another process may have got."""
+    before = EmbeddedPostgres(folder)
+    before.start()
+    pid_file = folder / "data" / "postmaster.pid"
+    _, *lines = pid_file.read_text().splitlines(keepends=True)
+    before.stop()
+    with subprocess.Popen(["sleep", "300"]) as bystander:
+        try:
+            pid_file.write_text(f"{bystander.pid}\n{''.join(lines)}")
+            pid_file.chmod(0o644)
+            after = EmbeddedPostgres(folder)
+            assert await query(after.start(), "SELECT 1") == 1
+            after.stop()
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+
+
+@pytest.mark.parametrize("name", ["start.lock", "users.lock", "sockets"])
+def test_a_link_in_the_folder_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir() if name == "sockets" else secret.write_text("kept")
+    folder.mkdir(parents=True, mode=0o700)
+    os.chown(folder, server_owner().uid, -1)
+    (folder / name).symlink_to(secret)
+    with pytest.raises(StartupError, match=f"{name}.*delete it"):
+        EmbeddedPostgres(folder).start()
+    assert secret.is_dir() or secret.read_text() == "kept"
+
+
+@pytest.mark.needs("root")
+def test_as_root_the_servers_user_can_write_only_to_its_own_folders(
+    folder: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("kept")
+    owner = server_owner()
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "server.log").symlink_to(secret)  # as its user could in 3.1
+    for path in (folder, folder / "server.log"):
+        os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
+    server = EmbeddedPostgres(folder)
+    server.start()
+    try:
+        assert secret.read_text() == "kept"
+        assert "ready to accept connections" in (folder / "server.log").read_text()
+        owners = {path.name: path.lstat().st_uid for path in folder.iterdir()}
+        assert {name for name, uid in owners.items() if uid == owner.uid} == {"data", "sockets"}
+        assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o710)
+    finally:
+        server.stop()
 
 
 @pytest.mark.needs("root")

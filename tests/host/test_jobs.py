@@ -130,6 +130,8 @@ def test_a_gauge_keeps_the_last_value_and_drops_invalid_ones() -> None:
     with run_plugin(Gauged, name="scheduled", jobs=False) as plugin:
         assert "aliaport_scheduled_level{" not in plugin.exposition()
         plugin.job("measure")
+        with pytest.raises(AliaportError, match="aliaport_scheduled_level: its value is not a"):
+            plugin.exposition()
         page = plugin.exposition()
         assert 'aliaport_scheduled_level{tank="north"} 3.5' in page
         assert 'aliaport_scheduled_level{tank="south"} -2' in page

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.host.rogue_services import Serve, assert_unharmed
+from tests.host.rogue_services import Serve, assert_unharmed, plugin_rows
 from tests.support.service import Service
 
 pytestmark = pytest.mark.service
@@ -26,7 +26,11 @@ class Flooded:
 def flooded(serve: Serve) -> Iterator[Flooded]:
     plugins = {
         "flooding": "aliaport_rogues.bad_metrics:Flooding",
-        "hostile": "aliaport_rogues.bad_metrics:Hostile",
+        **{
+            kind.lower(): f"aliaport_rogues.bad_metrics:{kind}"
+            for kind in ("Hostile", "Refused", "Twin")
+        },
+        "twin_seconds": "aliaport_rogues.bad_metrics:TwinSeconds",
     }
     with serve(plugins) as service:
         service.get("/metrics")
@@ -49,6 +53,27 @@ def test_floods_and_hostile_values_leave_a_valid_page(flooded: Flooded) -> None:
     assert dropped["flooding", "family_cap"] > 19_900
     assert dropped["hostile", "invalid"] == 8
     assert_unharmed(flooded.service)
+
+
+def test_refused_samples_are_logged_and_fail_their_collector(flooded: Flooded) -> None:
+    warned = flooded.service.events("metric.sample_refused")
+    families = [(event["plugin"], event.get("family")) for event in warned]
+    assert len(set(families)) == len(families), "each family once"
+    (level,) = [event for event in warned if event.get("family") == "aliaport_refused_level"]
+    assert level["log.level"] == "warning"
+    assert (level["declared"], level["value"]) == ("tank", "1")
+    assert ("refused", "aliaport_refused_wait_seconds") in families
+    failed = 'aliaport_collector_success{collector="aliaport_refused_level",plugin="refused"} 0'
+    assert failed in flooded.page
+    assert 'aliaport_refused_level{tank="north"} 2' in flooded.page
+    assert "aliaport_refused_wait_seconds_sum 4" in flooded.page, "no nan after two scrapes"
+
+
+def test_a_family_named_like_a_sample_of_another_is_rejected(flooded: Flooded) -> None:
+    row = plugin_rows(flooded.service)["twin_seconds"]
+    assert row["state"] == "rejected"
+    assert "the histogram 'aliaport_twin_seconds' of twin" in row["reason"]
+    assert "aliaport_twin_seconds_count 1" in flooded.page
 
 
 @pytest.mark.needs("promtool")

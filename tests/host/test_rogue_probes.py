@@ -1,6 +1,7 @@
 """Bad probes affect only themselves."""
 
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ FAULTS = {
     "Spinning": ("timeout", ("stuck",), "bad_probes.py"),
     "Swallowing": ("timeout", ("stuck",), "bad_probes.py"),
     "Raising": ("error", ("error",), "raise ValueError"),
+    "Deep": ("error", ("error",), "the deepest line"),
     "Exiting": ("error", ("error",), "raise SystemExit"),
     "Interrupting": ("error", ("error",), "raise KeyboardInterrupt"),
     "Cancelling": ("error", ("error",), "raise asyncio.CancelledError"),
@@ -75,6 +77,24 @@ def test_a_bad_probe_is_reported_with_its_line_and_harms_nobody(faulty: Faulty, 
     assert_named(faulty, kind)
     assert "geheim" not in faulty.service.get("/status").text
     assert_unharmed(faulty.service)
+
+
+@pytest.mark.parametrize("kind", ["Raising", "Deep", "Exiting", "Unprintable"])
+def test_the_traceback_of_a_raising_probe_is_in_the_error_log_once(
+    faulty: Faulty, kind: str
+) -> None:
+    def found() -> list[dict[str, Any]]:
+        lines = (faulty.service.folder / "logs" / "error.log").read_text().splitlines()
+        own = [line for line in map(json.loads, lines) if line["message"] == "probe.raised"]
+        return [line for line in own if line["aliaport.plugin"] == kind.lower()]
+
+    (raised,) = faulty.service.wait_for(found, "the traceback is written")
+    assert raised["aliaport.probe"] == f"rogue_{kind.lower()}"
+    assert FAULTS[kind][2] in raised["aliaport.where"]
+    trace = raised["error.stack_trace"]
+    assert "Traceback" in trace
+    assert trace.count("bad_probes.py") == (3 if kind == "Deep" else 1)
+    assert "geheim" not in trace
 
 
 def test_a_spinning_and_a_blocking_plugin_are_named_and_the_others_still_respond(

@@ -103,6 +103,10 @@ def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "app.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         log_file(tmp_path).open()
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a symbolic link"):
+        _lock_folder(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_only_the_owner_writes_a_file_and_other_users_cannot_read_it(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from aliaport.logs.retention import Retention, RetentionLimits, RotatedFile, compress, expired, tidy
 from tests.support.waiting import wait_until
 
@@ -69,6 +71,23 @@ def test_old_files_are_compressed_and_the_oldest_deleted(tmp_path: Path) -> None
         f"audit.log.{stamp}-00000001", f"audit.log.{stamp}-00000064.gz",
         f"audit.log.{stamp}-000007d0.gz", f"audit.log.{stamp}-00000fa0.gz", "somebody-else.log",
     ]  # fmt: skip
+
+
+def test_links_in_place_of_rotated_files_are_left_alone(tmp_path: Path) -> None:
+    """Otherwise root would copy what they point to, or write it."""
+    (tmp_path / "secret").write_text("kept")
+    rotated = tmp_path / "app.log.20261125T101500Z-0123abcd"
+    rotated.symlink_to("secret")
+    temporary = tmp_path / f".{rotated.name}.gz"
+    temporary.symlink_to("secret")
+    tidy(tmp_path, RetentionLimits({"app.log": 30}, 10**9), ("app.log",), time.time() + 1e6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [rotated.name, "secret"]
+    rotated.unlink()
+    rotated.write_text("line")
+    temporary.symlink_to("secret")  # after the leftovers were removed
+    with pytest.raises(FileExistsError):
+        compress(rotated)
+    assert (tmp_path / "secret").read_text() == "kept"
 
 
 def test_a_thread_tidies_up_at_start_and_after_each_rotation(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from aliaport.contract.declarations import Metric
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.metrics.samples import Collection, freezer
+from aliaport.testing import make_context
 
 GAUGE = Metric.gauge("aliaport_x_gauge", 'A "help" with \\ and\na line.', ("a", "b"))
 
@@ -39,7 +40,7 @@ def test_a_parser_reads_back_labels_and_values(
 def test_histograms_are_cumulative_and_complete(values: list[float]) -> None:
     metric = Metric.histogram("aliaport_x_seconds", "Durations.", ("kind",), (0.1, 1, 10))
     registry = MetricRegistry(10)
-    handle = registry.histogram(metric, "x")
+    handle = registry.histogram(metric, "x", make_context().log)
     for value in values:
         handle.observe(value, kind="k")
     text = render_family(metric, registry.snapshot()[metric.name]) + "\n"

@@ -1,6 +1,7 @@
 """Starts, ends and lost servers: connections, pools and leaders leave nothing behind."""
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -49,6 +50,70 @@ async def test_a_pool_does_not_wait_for_a_frozen_server(
     await asyncio.to_thread(
         wait_until, lambda: sessions(server, "frozen") == 0, "no session is left"
     )
+
+
+@pytest.mark.parametrize("given_up", ["by its timeout", "by its caller"])
+async def test_a_stuck_connection_delays_nobody(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch, given_up: str
+) -> None:
+    monkeypatch.setattr("aliaport.postgres.pool.RELEASE_TIMEOUT", 100.0)
+    pool = Pool(
+        make_context("x", database_url=server.dsn()),
+        component="stuck",
+        size=1,
+        statement_timeout=100,
+    )
+    await pool.start()
+
+    async def work() -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT 1")
+            server.freeze()
+            if given_up == "by its timeout":
+                await connection.execute("SELECT 1", timeout=0.2)
+            async with asyncio.timeout(0.2):
+                await connection.execute("SELECT 1")
+
+    began = time.monotonic()
+    try:
+        with pytest.raises(postgres.FAULTS):
+            await work()
+        assert time.monotonic() - began < 50, "neither the rollback nor the release waited"
+    finally:
+        server.thaw()
+    async with pool.acquire(30) as connection:
+        assert await connection.fetchval("SELECT 1") == 1, "the only connection was replaced"
+    await pool.stop()
+
+
+async def test_a_server_that_freezes_before_the_release_delays_nobody(server: TcpPostgres) -> None:
+    context = make_context("x", database_url=server.dsn())
+    pool = Pool(context, component="reset", size=1, statement_timeout=100)
+    await pool.start()
+    began = time.monotonic()
+    try:
+        async with pool.acquire() as connection:
+            await connection.execute("SELECT 1")
+            server.freeze()
+        assert time.monotonic() - began < 50
+    finally:
+        server.thaw()
+    await pool.stop()
+
+
+async def test_a_cancelled_statement_of_a_healthy_server_keeps_its_connection(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aliaport.postgres.pool.CANCEL_TIMEOUT", 60.0)
+    context = make_context("x", database_url=server.dsn())
+    pool = Pool(context, component="kept", size=1, statement_timeout=100)
+    await pool.start()
+    async with pool.acquire(30) as connection:
+        before = await connection.fetchval("SELECT pg_backend_pid()")
+        with pytest.raises(TimeoutError):
+            await connection.execute("SELECT pg_sleep(3600)", timeout=0.1)
+        assert await connection.fetchval("SELECT pg_backend_pid()") == before
+    await pool.stop()
 
 
 async def test_a_connection_that_opens_too_late_is_closed(server: TcpPostgres) -> None:

@@ -156,6 +156,16 @@ def test_a_probe_that_gets_worse_is_reported_once(
     assert crumb["data"] == {"plugin": "stock", "probe": "shelf", "previous": "degraded"}
 
 
+def test_a_probe_that_raises_is_sent_with_its_exception_and_once(
+    sentry: Sentry, stand_in: SentryServer, log: Any
+) -> None:
+    text = 'Traceback (most recent call last):\n  File "shelf.py", line 3, in check\nKeyError: 1\n'
+    log.warning("probe.changed", probe="shelf", status="unhealthy", code="error")
+    log.error("probe.raised", probe="shelf", traceback=text)
+    event = only_event(stand_in, sentry)
+    assert event["fingerprint"] == ["probe.raised", "stock", "KeyError", "shelf"]
+
+
 def test_a_request_s_ids_are_tags(sentry: Sentry, stand_in: SentryServer, log: Any) -> None:
     identity = identify("order-17", None)
     token = REQUEST.set(identity)

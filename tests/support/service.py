@@ -162,8 +162,12 @@ def start(
     path: Sequence[Path] = (),
     config: str = "",
     arguments: Sequence[str] = (),
+    prefix: Sequence[str] = (),
 ) -> Service:
-    """Start the service in `folder`; `allow` are its plugins, `path` has further ones."""
+    """Start the service in `folder`; `allow` are its plugins, `path` has further ones.
+
+    `prefix` is a command that runs the service's own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     variables = {
@@ -179,7 +183,7 @@ def start(
         variables["ALIAPORT_CONFIG"] = str(folder / "aliaport.toml")
     with (folder / "output.txt").open("a") as output:
         process = subprocess.Popen(
-            [*INTERRUPTIBLE, sys.executable, "-m", "aliaport", "serve", *arguments],
+            [*INTERRUPTIBLE, *prefix, sys.executable, "-m", "aliaport", "serve", *arguments],
             cwd=folder,
             env=variables,
             stdout=output,

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from aliaport.plugin import Check, Context, Plugin, PluginConfig, Probe
+from aliaport.postgres import Pool
 
 
 class ConstructFails(Plugin[PluginConfig]):
@@ -91,3 +92,50 @@ class NamedLog(Plugin[PluginConfig]):
 
     async def check(self) -> Check:
         return Check.healthy()
+
+
+class Litters(Plugin[PluginConfig]):
+    """Opens a connection and creates tasks at each start, and fails but for the fourth time."""
+
+    api = (1, 0)
+    attempts = 0
+    tasks: list[asyncio.Task[None]] = []
+
+    def __init__(self, config: PluginConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self.pool = Pool(context, component="litters", size=2)
+
+    async def start(self) -> None:
+        type(self).attempts += 1
+        self.pool = Pool(self.context, component="litters", size=2)
+        await self.pool.start()
+        self.tasks.append(asyncio.create_task(asyncio.sleep(3600)))
+        if self.attempts < 4:
+            raise ConnectionRefusedError("not yet")
+
+    async def stop(self) -> None:
+        await self.pool.stop()
+
+
+class Clings(Plugin[PluginConfig]):
+    """Fails to start twice, and leaves a task that cannot be cancelled; its stop fails too."""
+
+    api = (1, 0)
+    attempts = 0
+
+    async def start(self) -> None:
+        type(self).attempts += 1
+        if self.attempts < 3:
+            self.task = asyncio.create_task(self.cling())
+            await asyncio.sleep(0)
+            raise ConnectionRefusedError("not yet")
+
+    async def cling(self) -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)  # the line that clings
+            except asyncio.CancelledError:
+                continue
+
+    async def stop(self) -> None:
+        raise RuntimeError("nothing to stop")

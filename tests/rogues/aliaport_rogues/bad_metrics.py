@@ -64,3 +64,46 @@ class HangCollect(Plugin[PluginConfig]):
 
     async def fine(self) -> list[Sample]:
         return [FINE.sample(1)]
+
+
+LEVEL = Metric.gauge("aliaport_refused_level", "A level.", ("tank",))
+LOST = Metric.counter("aliaport_refused_lost_total", "Lost.", ("kind",))
+WAIT = Metric.histogram("aliaport_refused_wait_seconds", "Waits.", (), (1.0, 10.0))
+
+
+class Refused(Plugin[PluginConfig]):
+    """Forgets a label at each scrape, and observes a value that is not a number."""
+
+    api = (1, 0)
+
+    def metrics(self) -> list[Collector]:
+        return [Collector((LEVEL,), self.collect)]
+
+    async def collect(self) -> list[Sample]:
+        wait = self.context.histogram(WAIT)
+        wait.observe(float("nan"))
+        wait.observe(2)
+        return [LEVEL.sample(1), LEVEL.sample(2, tank="north")]
+
+
+SECONDS = Metric.histogram("aliaport_twin_seconds", "A histogram.")
+
+
+class Twin(Plugin[PluginConfig]):
+    """Declares the histogram whose samples another plugin's gauge is named like."""
+
+    api = (1, 0)
+
+    def metrics(self) -> list[Collector]:
+        self.context.histogram(SECONDS).observe(1)
+        return []
+
+
+COUNT = Metric.gauge("aliaport_twin_seconds_count", "A gauge with the name of a sample.")
+
+
+class TwinSeconds(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    def metrics(self) -> list[Collector]:
+        return [Collector((COUNT,), lambda: [COUNT.sample(1)])]

@@ -73,6 +73,19 @@ class Raising(Healing):
         raise ValueError("postgresql://user:geheim@host/db is wrong")
 
 
+class Deep(Healing):
+    """Raises three frames down."""
+
+    async def check(self) -> Check:
+        return self.measure()
+
+    def measure(self) -> Check:
+        return self.read()
+
+    def read(self) -> Check:
+        raise KeyError("the deepest line")
+
+
 class Exiting(Healing):
     async def check(self) -> Check:
         raise SystemExit(3)

@@ -95,3 +95,19 @@ def create_places(_context: Context, _config: PluginConfig) -> web.Application:
 
 
 places = App(paths=("/here", "/far/away", "/far/list.json"), create=create_places)
+
+
+def create_reading(context: Context, config: PluginConfig) -> web.Application:
+    async def body(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    async def large(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 20_000_000)
+
+    app = web.Application()
+    app.router.add_post("/body", body)
+    app.router.add_get("/large", large)
+    return app
+
+
+reading = App(prefix="/reading", create=create_reading)

@@ -89,7 +89,7 @@ class ShelvesPlugin(Plugin[ShelvesConfig]):
         data: dict[str, Scalar] = {hall: free}
         if free < self.config.min_free:
             return Check.degraded(f"{free} shelves are free", code="nearly_full", **data)
-        return Check.healthy(f"{free} shelves are free", code="ok", **data)
+        return Check.healthy(f"{free} shelves are free", **data)
 
     def _check_memory(self) -> Check:
         cgroup = own_cgroup("memory", self.root)

@@ -1,0 +1,188 @@
+"""The open connections of one listener: how many there may be, and which must go."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+from aliaport.host.limits import Limit, LimitLog
+from aliaport.settings import HttpSettings
+from aliaport.web.connection import (
+    BODY_TIMEOUT,
+    HEAD_TIMEOUT,
+    WRITE_TIMEOUT,
+    Connection,
+)
+from aliaport.web.request_reader import HEAD_TOO_LARGE, PIPELINED_TOO_FAR
+
+FULL = Limit(
+    "connections.full",
+    "new connections are refused; raise [http] max_connections and the limit of open files, or "
+    "find the client that holds so many",
+)
+EVICTED = Limit(
+    "connections.evicted",
+    "idle connections are closed to make room; raise [http] max_connections and the limit of open "
+    "files, or find the client that holds so many",
+)
+LIMITS = (
+    *(FULL, EVICTED, HEAD_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT),
+    *(HEAD_TOO_LARGE, PIPELINED_TOO_FAR),
+)
+
+MAX_SWEEP_INTERVAL = 1.0
+"""Seconds between two looks at all connections: the precision of the timeouts."""
+
+MIN_SCAN_INTERVAL = 0.1
+"""Seconds between two looks at all connections for one that can make room."""
+
+MIN_SILENCE = 0.2
+"""Seconds without a byte after which a connection can make room: a round trip to another region."""
+
+MAX_TURNS = 4
+"""Connections whose pipelined requests are served at the same time.
+
+Many more make all other requests wait for their responses.
+"""
+
+_REFUSAL_BODY = (
+    b'{"success":false,"error":{"code":"too_many_connections","message":'
+    b'"the service has too many open connections; try again later"}}'
+)
+_REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+    b"Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_REFUSAL_BODY), _REFUSAL_BODY)
+)
+
+
+class ConnectionPool:
+    """The connections of one listener, at most `capacity`. Use it on the HTTP loop only.
+
+    `clock` counts seconds, but not those in which the loop stalled: then clients may have sent what
+    nobody has read yet.
+    """
+
+    def __init__(
+        self,
+        listener: str,
+        capacity: int,
+        settings: HttpSettings,
+        limits: LimitLog,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.listener = listener
+        self.capacity = capacity
+        self._limits = limits
+        self._loop = loop
+        self._interval = min(
+            MAX_SWEEP_INTERVAL,
+            *(settings.head_timeout / 4, settings.body_timeout / 4, settings.write_timeout / 4),
+        )
+        self._connections: set[Connection] = set()
+        self._evictable: deque[Connection] = deque()
+        self.clock = 0.0
+        self._scanned_at = loop.time()
+        self._waiting_for_turn: deque[Connection] = deque()
+        self._turns: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        limits.declare(LIMITS)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def open(self, create: Callable[[], Connection]) -> asyncio.BaseProtocol:
+        """Return a new connection, or one that refuses the client if there is no room.
+
+        A connection that waits for its client makes room for a new one.
+        """
+        if len(self._connections) >= self.capacity and not self._evict():
+            self._limits.record(FULL, listener=self.listener, connections=self.capacity)
+            return _RefusedConnection()
+        connection = create()
+        self._connections.add(connection)
+        if self._timer is None:
+            self._scanned_at = self._loop.time()
+            self._timer = self._loop.call_later(self._interval, self._sweep)
+        return connection
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that was closed."""
+        self._connections.discard(connection)
+        self.end_turn(connection)
+
+    def has_new(self) -> bool:
+        """Return True if a client connected within the last second and sent no request yet."""
+        return any(
+            not connection.has_served and self.clock - connection.phase_since < MAX_SWEEP_INTERVAL
+            for connection in self._connections
+        )
+
+    def request_turn(self, connection: Connection) -> None:
+        """Call the connection's `take_turn` when there are fewer than MAX_TURNS others."""
+        self._waiting_for_turn.append(connection)
+        self._give_turns()
+
+    def end_turn(self, connection: Connection) -> None:
+        """End the turn of a connection that has one."""
+        if connection in self._turns:
+            self._turns.remove(connection)
+            self._give_turns()
+
+    def _give_turns(self) -> None:
+        while self._waiting_for_turn and len(self._turns) < MAX_TURNS:
+            connection = self._waiting_for_turn.popleft()
+            self._turns.add(connection)
+            self._loop.call_soon(connection.take_turn)
+
+    def _evict(self) -> bool:
+        """Close the connection that has waited longest for its client, if there is one."""
+        if not self._evictable and self._loop.time() - self._scanned_at >= MIN_SCAN_INTERVAL:
+            self._scan()
+        while self._evictable:
+            connection = self._evictable.popleft()
+            if connection in self._connections and connection.is_waiting:
+                self._limits.record(EVICTED, listener=self.listener, connections=self.capacity)
+                self._end(connection)
+                return True
+        return False
+
+    def _sweep(self) -> None:
+        """Look at all connections, and again after a while as long as there are any."""
+        self._scan()
+        # A turn lasts no longer, so that slow handlers do not stop all other clients.
+        self._turns.clear()
+        self._give_turns()
+        self._timer = (
+            self._loop.call_later(self._interval, self._sweep) if self._connections else None
+        )
+
+    def _scan(self) -> None:
+        """Close connections whose clients are too slow, and find those that can make room."""
+        now = self._loop.time()
+        self.clock += min(now - self._scanned_at, 2 * self._interval)
+        self._scanned_at = now
+        waiting = []
+        for connection in tuple(self._connections):
+            exceeded = connection.overdue(self.clock)
+            if exceeded is not None:
+                self._limits.record(exceeded, listener=self.listener)
+                self._end(connection)
+            elif connection.is_waiting and self.clock - connection.phase_since >= MIN_SILENCE:
+                waiting.append(connection)
+        # Whoever never sent a request goes first, then the one that has been idle longest.
+        waiting.sort(key=lambda connection: (connection.has_served, connection.phase_since))
+        self._evictable = deque(waiting)
+
+    def _end(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        connection.abort()
+
+
+class _RefusedConnection(asyncio.Protocol):
+    """A connection that gets a response without being read."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        opened = cast("asyncio.Transport", transport)
+        opened.write(_REFUSAL)
+        opened.close()

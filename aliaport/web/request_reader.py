@@ -1,0 +1,272 @@
+"""Reads the requests of one connection: aiohttp's parser, within limits that it does not have."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.hdrs import CONTENT_LENGTH, HOST, UPGRADE
+from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from yarl import URL
+
+from aliaport.host.limits import Limit, LimitLog
+from aliaport.settings import HttpSettings
+
+MAX_QUEUED = 2
+"""Parsed requests that wait behind the one in progress; one more would pause the socket always."""
+
+MAX_UNPARSED = 65_536
+"""Bytes kept behind the queued requests; clients that pipeline send a few kB ahead."""
+
+HEAD_TOO_LARGE = Limit(
+    "request.head_too_large",
+    "the client sends too many or too long headers; see max_head_bytes, max_line_bytes and "
+    "max_header_lines in [http]",
+    "info",
+)
+PIPELINED_TOO_FAR = Limit(
+    "request.pipelined_too_far", "the client sends requests without reading responses", "info"
+)
+
+_HEAD_END = b"\r\n\r\n"
+_NOTHING: tuple[Sequence[Any], bool, bytes] = ((), False, b"")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%[\w.~%-]+)?\]|[\w.~!$&'()*+,;=%-]*)(:\d{0,5})?", re.ASCII)
+
+_ROOT = URL("/")
+_BAD = HTTPStatus.BAD_REQUEST
+_BAD_VERSION = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+_URL_TOO_LONG = HTTPStatus.REQUEST_URI_TOO_LONG
+_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+Message = tuple[RawRequestMessage, StreamReader]
+Parsed = tuple[Sequence[Message], bool, bytes]
+
+
+class RequestRejectedError(BadHttpMessage):
+    """A request whose response has the status `code` and ends the connection."""
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.code = status
+
+
+class RequestReader:
+    """A parser with limits; it has the methods of aiohttp's own that aiohttp calls.
+
+    It gives the parser one head at a time, so that a client cannot have more than MAX_QUEUED
+    requests in memory, and bounds the size of a head while it arrives.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_left",
+        "_ended",
+        "_host",
+        "_is_last",
+        "_log",
+        "_max_head_bytes",
+        "_max_line_bytes",
+        "_parser",
+        "_paused",
+        "_queued",
+        "_unparsed",
+        "head_size",
+        "received",
+    )
+
+    def __init__(
+        self,
+        connection: web.RequestHandler,
+        loop: asyncio.AbstractEventLoop,
+        buffer_size: int,
+        limits: HttpSettings,
+        log: LimitLog,
+    ) -> None:
+        self._max_head_bytes = limits.max_head_bytes
+        self._max_line_bytes = limits.max_line_bytes
+        self._log = log
+        self._parser = HttpRequestParser(
+            connection,
+            loop,
+            buffer_size,
+            max_line_size=limits.max_line_bytes,
+            # Differs by one, since the parser raises the same error for both.
+            max_field_size=limits.max_line_bytes + 1,
+            max_headers=limits.max_header_lines,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+        )
+        self.head_size = 0
+        self.received = 0
+        self._unparsed = b""
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._body_left = 0
+        self._queued = 0
+        self._paused = False
+        self._ended = False
+        self._is_last = False
+        self._host: str | None = None
+
+    @property
+    def in_body(self) -> bool:
+        """True while a request's body is incomplete."""
+        return not self._body.is_eof()
+
+    def pause_reading(self) -> None:
+        """Parse nothing more until the next call of `feed_data`."""
+        self._parser.pause_reading()
+        self._paused = True
+
+    def message_consumed(self) -> None:
+        """Make room for another request."""
+        self._queued -= 1
+
+    def set_upgraded(self, upgraded: bool) -> None:
+        """Set whether the connection changed its protocol; a refused change is its last request."""
+        self._parser.set_upgraded(upgraded)
+        self._ended = not upgraded
+
+    def feed_data(self, data: bytes) -> Parsed:
+        """Return the requests that are complete, whether the protocol changed, and the rest.
+
+        Raises HttpProcessingError, with the status in `code`, for a request that is refused.
+        """
+        if self._ended:
+            return _NOTHING
+        size = len(data)
+        try:
+            # Nearly always a head arrives whole and alone, and nothing needs a closer look.
+            if (
+                data.find(_HEAD_END) != size - len(_HEAD_END)
+                or size > self._max_head_bytes
+                or self._body is not EMPTY_PAYLOAD
+                or self.head_size
+                or self._unparsed
+            ):
+                return self._feed(data)
+            parsed = self._parser.feed_data(data)
+            messages = parsed[0]
+            if len(messages) == 1:
+                message, body = messages[0]
+                if (
+                    body is EMPTY_PAYLOAD
+                    and message.version is HttpVersion11
+                    and not message.should_close
+                    and not message.upgrade
+                    and message.headers.get(HOST) == self._host
+                    and message.path != "*"
+                ):
+                    self._queued += 1
+                    return parsed
+            return self._admit_all(parsed, [])
+        except HttpProcessingError as error:
+            self._ended = True
+            raise self._with_status(error) from None
+
+    def _feed(self, data: bytes) -> Parsed:
+        """Feed head by head and body by body, until enough requests wait."""
+        self._paused = False
+        self.received += len(data)
+        if self._unparsed:
+            data = self._unparsed + data
+            self._unparsed = b""
+        size, start = len(data), 0
+        found: list[Message] = []
+        while True:
+            try:
+                end = self._next_end(data, start)
+                parsed = self._parser.feed_data(data[start:end])
+                _, upgraded, tail = self._admit_all(parsed, found)
+            except HttpProcessingError:
+                if not found:
+                    raise
+                # The requests before the bad one get their responses.
+                self._end_with(found)
+                return found, False, b""
+            start = end
+            if upgraded:
+                return found, True, tail + data[start:]
+            if self._ended or start == size:
+                return found, False, b""
+            if self._paused or self._queued >= MAX_QUEUED:
+                self._keep(data[start:], found)
+                return found, False, b""
+
+    def _next_end(self, data: bytes, start: int) -> int:
+        """Return where the head or body that begins or continues at `start` ends in `data`."""
+        if self._body_left:
+            end = min(len(data), start + self._body_left)
+            self._body_left -= end - start
+            return end
+        found = data.find(_HEAD_END, start)
+        end = len(data) if found < 0 else found + len(_HEAD_END)
+        if self._body.is_eof() and (self.head_size or data[start:end].strip()):
+            self.head_size += end - start
+            if self.head_size > self._max_head_bytes:
+                url_ends = data.find(b"\r\n", start, start + self._max_line_bytes) >= 0
+                continued = self.head_size > end - start
+                status = _TOO_LARGE if url_ends or continued else _URL_TOO_LONG
+                raise RequestRejectedError(status, "head too large")
+        return end
+
+    def _admit_all(self, parsed: Parsed, found: list[Message]) -> Parsed:
+        """Add the admitted requests to `found`."""
+        messages, upgraded, tail = parsed
+        found += [(self._admit(message, body), body) for message, body in messages]
+        self._ended = self._is_last and self._body.is_eof() and not upgraded
+        return found, upgraded, tail
+
+    def _admit(self, message: RawRequestMessage, body: StreamReader) -> RawRequestMessage:
+        """Return the message whose head is complete, as aiohttp is to see it."""
+        if message.version != HttpVersion11 and message.version != HttpVersion10:
+            status = _BAD if message.version < HttpVersion10 else _BAD_VERSION
+            raise RequestRejectedError(status, "unsupported HTTP version")
+        host = message.headers.get(HOST, "")
+        if not _HOST.fullmatch(host):
+            raise RequestRejectedError(_BAD, "invalid Host header")
+        self._host = host
+        self._body = body
+        self._queued += 1
+        self.head_size = 0
+        if body is not EMPTY_PAYLOAD and not message.chunked:
+            self._body_left = int(message.headers.get(CONTENT_LENGTH, "0"))
+        self._is_last = message.should_close
+        if message.upgrade:
+            # What follows would belong to the other protocol, which only WebSocket handlers speak.
+            self._is_last = message.headers.get(UPGRADE, "").lower() != "websocket"
+            message = message._replace(should_close=True)
+        if message.path == "*":
+            message = message._replace(path="/", url=_ROOT)
+        return message
+
+    def _keep(self, unparsed: bytes, found: list[Message]) -> None:
+        """Keep bytes for later; if there are too many, the last request found ends the connection.
+
+        A body whose reader paused it is exempt: its size is bounded elsewhere.
+        """
+        if self._paused or not found or len(unparsed) <= MAX_UNPARSED:
+            self._unparsed = unparsed
+            return
+        self._log.record(PIPELINED_TOO_FAR)
+        self._end_with(found)
+
+    def _end_with(self, found: list[Message]) -> None:
+        """Read nothing more, and let the last request that was found close the connection."""
+        self._ended = True
+        message, body = found[-1]
+        found[-1] = (message._replace(should_close=True), body)
+
+    def _with_status(self, error: HttpProcessingError) -> HttpProcessingError:
+        """Return the error with the status of the response; too large heads are also counted."""
+        if isinstance(error, LineTooLong):
+            in_url = error.args[1] == self._max_line_bytes
+            error = RequestRejectedError(_URL_TOO_LONG if in_url else _TOO_LARGE, "line too long")
+        elif error.message == "Too many headers received":
+            error = RequestRejectedError(_TOO_LARGE, "too many headers")
+        if error.code in (_URL_TOO_LONG, _TOO_LARGE):
+            self._log.record(HEAD_TOO_LARGE)
+        return error

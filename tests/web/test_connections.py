@@ -1,0 +1,175 @@
+"""Slow, silent and too many clients: each costs only itself."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.fixtures import Launch
+from tests.support.raw_http import connect, exchange, read_to_end, request, statuses
+from tests.support.service import Service, free_port, running
+
+SLOW = """
+[http]
+head_timeout = 2
+body_timeout = 2
+write_timeout = 2
+"""
+SMALL = """
+[http]
+max_connections = 30
+internal_connections = 10
+"""
+HALF_BODY = request("/nothing", "Content-Length: 9", method="POST") + b"half"
+"""Its response is sent at once, but the connection then waits ten seconds for the other half."""
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(
+        tmp_path_factory.mktemp("slow"),
+        apps={"reading": "aliaport_rogues.mounted:reading"},
+        allow=("disk",),
+        config=SLOW,
+    ) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(
+        tmp_path_factory.mktemp("small"),
+        allow=("disk",),
+        config=SMALL,
+        environ={"ALIAPORT_INTERNAL_PORT": str(free_port())},
+    ) as service:
+        yield service
+
+
+def reached(service: Service, port: int | None = None) -> dict[str, int]:
+    """Return the limits that were reached, with their counts."""
+    data = service.get("/status", port=port).json["data"]
+    return {row["name"]: row["count"] for row in data.get("limits", [])}
+
+
+def test_clients_that_are_too_slow_are_disconnected_and_others_are_not(slow: Service) -> None:
+    upload = request("/reading/body", "Content-Length: 9", method="POST") + b"half"
+    sent = {
+        "connections.head_timeout": [b"", b"GET /hea"],
+        "connections.body_timeout": [upload],
+        "connections.write_timeout": [request("/reading/large")],
+    }
+    with ExitStack() as stack:
+        idle = stack.enter_context(connect(slow.port))
+        idle.sendall(request())
+        assert statuses(idle.recv(4_096)) == [200]
+        for data in (data for group in sent.values() for data in group):
+            stack.enter_context(connect(slow.port)).sendall(data)
+        expected = {name: len(group) for name, group in sent.items()}
+        slow.wait_for(lambda: reached(slow) == expected, "all slow clients are disconnected")
+        idle.sendall(request())
+        assert statuses(idle.recv(4_096)) == [200]
+    for name in expected:
+        (event,) = slow.wait_events(name)
+        assert event["listener"] == "public"
+        assert f'aliaport_limit_reached_total{{limit="{name}"}}' in slow.get("/metrics").text
+
+
+def test_slow_clients_that_make_progress_are_served(slow: Service) -> None:
+    before = reached(slow)
+    with connect(slow.port) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        client.sendall(request("/reading/large", "Connection: close"))
+        size = 0
+        while chunk := client.recv(1_000_000):
+            size += len(chunk)
+        assert size > 20_000_000
+    assert reached(slow) == before
+
+
+def test_silent_clients_make_room_for_others(small: Service) -> None:
+    with ExitStack() as stack:
+        for data in [b"", b"GET /hea", request()] * 30:
+            stack.enter_context(connect(small.port)).sendall(data)
+        small.wait_for(
+            lambda: all(small.get("/ready").status == 200 for _ in range(30)), "there is room"
+        )
+    assert reached(small, small.internal_port)["connections.evicted"] > 0
+    small.wait_events("connections.evicted")
+
+
+def test_without_room_new_connections_are_refused_on_that_listener_only(small: Service) -> None:
+    internal = small.internal_port
+
+    def page() -> str:
+        return small.get("/metrics", port=internal).text
+
+    empty = 'aliaport_http_connections{listener="public"} 0.0'
+    small.wait_for(lambda: empty in page(), "the connections of other tests are closed")
+    before = reached(small, internal).get("connections.full", 0)
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(connect(small.port))
+            client.sendall(HALF_BODY)
+            assert statuses(client.recv(4_096)) == [404]
+        refused = [exchange(small.port, b"") for _ in range(5)]
+        assert [statuses(received) for received in refused] == [[503]] * 5
+        assert b'"code":"too_many_connections"' in refused[0]
+        assert small.get("/health", port=internal).status == 200
+        assert reached(small, internal)["connections.full"] == before + 5
+        assert 'aliaport_http_connections{listener="public"} 20.0' in page()
+        assert 'aliaport_http_connections_max{listener="internal"} 10.0' in page()
+    small.wait_for(lambda: small.get("/health").status == 200, "there is room again")
+    (event,) = small.wait_events("connections.full")
+    assert (event["listener"], event["connections"]) == ("public", 20)
+
+
+def test_the_limit_of_open_files_is_raised_and_lowers_the_number_of_connections(
+    launch: Launch,
+) -> None:
+    service = launch(prefix=("prlimit", "--nofile=100:400"))
+    page = service.get("/metrics").text
+    (line,) = [
+        line for line in page.splitlines() if line.startswith("aliaport_http_connections_max{")
+    ]
+    assert 200 < float(line.split()[-1]) < 400 - 128
+    with ExitStack() as stack:
+        for _ in range(350):
+            stack.enter_context(connect(service.port))
+        service.wait_for(lambda: service.get("/health").status == 200, "there is room")
+    assert service.get("/status/disk_root").json["data"]["status"] != "unhealthy"
+
+
+def test_too_few_open_files_are_a_start_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["prlimit", "--nofile=140:140", sys.executable, "-m", "aliaport", "serve"],
+        cwd=tmp_path,
+        env={"ALIAPORT_PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "ulimit -n" in done.stderr
+
+
+def test_clients_in_the_queue_of_the_kernel_are_served_at_the_end(launch: Launch) -> None:
+    service = launch()
+    service.signal(signal.SIGSTOP)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(service.port)) for _ in range(50)]
+        for client in clients[:25]:
+            client.sendall(request())
+        service.signal(signal.SIGTERM)
+        service.signal(signal.SIGCONT)
+        for client in clients[25:]:
+            client.sendall(request())
+        assert [statuses(read_to_end(client)) for client in clients] == [[200]] * 50
+    assert service.wait_ended() == 0

@@ -1,0 +1,148 @@
+"""Requests at the edges of HTTP, byte by byte, and requests above the limits."""
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.raw_http import connect, exchange, read_to_end, request, statuses
+from tests.support.service import Service, running
+
+CLOSE = "Connection: close"
+POST = request("/nothing", "Content-Length: 5", method="POST") + b"hello"
+CHUNKED = request("/nothing", "Transfer-Encoding: chunked", method="POST") + b"2\r\nab\r\n0\r\n\r\n"
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(
+        tmp_path_factory.mktemp("requests"),
+        apps={"greeter": "aliaport_rogues.mounted:app"},
+        allow=("disk",),
+    ) as service:
+        yield service
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/status", "/greeter/slow"])
+def test_a_client_that_stops_sending_gets_its_response(service: Service, path: str) -> None:
+    assert statuses(exchange(service.port, request(path), half_close=True)) == [200]
+
+
+def test_a_client_that_stops_sending_gets_all_its_responses(service: Service) -> None:
+    data = request() * 3 + POST + CHUNKED + request()
+    assert statuses(exchange(service.port, data, half_close=True)) == [200] * 3 + [404] * 2 + [200]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"GET /hea", request("/nothing", "Content-Length: 9", method="POST") + b"half"],
+    ids=["nothing", "half a head", "half a body"],
+)
+def test_a_client_that_stops_too_early_is_disconnected(service: Service, data: bytes) -> None:
+    assert b" 200 " not in exchange(service.port, data, half_close=True)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 61])
+def test_pipelined_requests_get_responses_in_order(service: Service, cut: int) -> None:
+    kinds = [(request(), 200), (POST, 404), (CHUNKED, 404), (request("/ready"), 200)]
+    expected = list(itertools.islice(itertools.cycle(kinds), 200))
+    data = b"".join(one for one, _ in expected)
+    with connect(service.port) as connection:
+        size = len(data) // cut + 1
+        for start in range(0, len(data), size):
+            connection.sendall(data[start : start + size])
+        connection.sendall(request("/health", CLOSE))
+        assert statuses(read_to_end(connection)) == [status for _, status in expected] + [200]
+
+
+def test_pipelining_too_far_ends_the_connection_after_some_responses(service: Service) -> None:
+    got = statuses(exchange(service.port, request() * 5_000))
+    assert 0 < len(got) < 5_000
+    assert set(got) == {200}
+    names = [row["name"] for row in service.get("/status").json["data"]["limits"]]
+    assert "request.pipelined_too_far" in names
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Connection: Upgrade", "Upgrade: foo"),
+        ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
+        ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+    ],
+)
+def test_a_refused_upgrade_is_the_last_request(service: Service, headers: tuple[str, ...]) -> None:
+    for rest in (request("/ready"), b"GET /ready HTTP/1.1\r\nX-A: GET /metrics HTTP/1.1\r\n\r\n"):
+        received = exchange(service.port, request("/health", *headers) + rest)
+        assert statuses(received) == [200]
+        assert b"connection: close" in received.lower()
+        post = request("/nothing", "Content-Length: 5", *headers, method="POST") + b"hello"
+        assert statuses(exchange(service.port, post + rest)) == [404]
+
+
+def test_options_of_the_server_are_those_of_the_root(service: Service) -> None:
+    for data in (request("*", CLOSE, method="OPTIONS"), b"OPTIONS * HTTP/1.0\r\n\r\n"):
+        received = exchange(service.port, data)
+        assert statuses(received) == [200]
+        assert b"Allow: GET, HEAD, OPTIONS" in received
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8000",
+        "10.0.0.1:80",
+        "[::1]:8000",
+        "[fe80::1%25eth0]",
+        "a_b.example.",
+    ],
+)
+def test_valid_hosts_are_accepted(service: Service, host: str) -> None:
+    data = f"GET /health HTTP/1.1\r\nHost: {host}\r\n{CLOSE}\r\n\r\n".encode()
+    assert statuses(exchange(service.port, data)) == [200]
+
+
+MALFORMED = {
+    "no version": (b"GET /health\r\n\r\n", 400),
+    "HTTP/2.0": (b"GET /health HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+    "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "* without OPTIONS": (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "URL": (request("/" + "a" * 9_000), 414),
+    "long URL": (request("/" + "a" * 100_000), 414),
+    "header": (request("/health", "Cookie: " + "a" * 9_000), 431),
+    "64 headers and the host": (request("/health", *["X-A: b"] * 64), 431),
+    "40 kB": (request("/health", *["X-A: " + "b" * 8_000] * 5), 431),
+    "head without end": (request("/health", *["X-A: " + "b" * 8_000] * 120)[:-2], 431),
+    **{
+        f"host {host!r}": (b"GET /health HTTP/1.1\r\nHost: %b\r\n\r\n" % host, 400)
+        for host in (b"a b", b"[", b"[::1", b"a/b", b"a@b", b"a:b", "ğ".encode())
+    },
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_requests_get_an_error_of_http_1_1(service: Service, name: str) -> None:
+    data, status = MALFORMED[name]
+    received = exchange(service.port, data)
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert statuses(received) == [status]
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["success"] is False
+
+
+def test_the_request_before_a_malformed_one_gets_its_response(service: Service) -> None:
+    assert statuses(exchange(service.port, request() + b"\x00\r\n\r\n"))[0] == 200
+
+
+def test_a_large_head_within_the_limits_is_accepted(service: Service) -> None:
+    head = request("/health", CLOSE, *["X-A: " + "b" * 7_900] * 4, *["X-B: c"] * 50)
+    assert statuses(exchange(service.port, head)) == [200]
+    with connect(service.port) as connection:
+        for start in range(0, len(head), 3_000):
+            connection.sendall(head[start : start + 3_000])
+        assert statuses(read_to_end(connection)) == [200]

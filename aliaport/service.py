@@ -31,6 +31,7 @@ from aliaport.sentry import Sentry
 from aliaport.settings import Settings, Sources, environment_warnings, masked, renamed_options
 from aliaport.web.application import make_app
 from aliaport.web.auth import OperatorAuth
+from aliaport.web.drain import max_check_interval
 from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 from aliaport.web.server import Server
 from aliaport.web.state import AppState
@@ -186,6 +187,8 @@ class Service:
             "service.started",
             seconds=round(time.monotonic() - self._state.started, 2),
             plugins=[instance.name for instance in self._host.instances if instance.alive],
+            drain_seconds=self._settings.drain_seconds,
+            max_check_interval=max_check_interval(self._settings.drain_seconds),
         )
 
     async def _database_url(self) -> SecretStr | None:

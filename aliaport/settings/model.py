@@ -307,7 +307,8 @@ class Settings(_Table):
         -1,
         le=600,
         description="Seconds between SIGTERM and closing the listeners; by default 0 in "
-        "development and test, otherwise 5.",
+        "development and test, otherwise 5. Must be longer than load balancers need to stop using "
+        "a replica.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),

@@ -19,22 +19,11 @@ from aliaport.metrics.http import HttpMetrics
 from aliaport.plugin import Logger
 from aliaport.settings import Settings
 from aliaport.web.auth import OperatorAuth
+from aliaport.web.drain import Drain
 from aliaport.web.mounts import MountedApp
 
 if TYPE_CHECKING:
     from aliaport.web.connection_pool import ConnectionPool
-
-
-@dataclass(slots=True)
-class Drain:
-    """The drain before the stop; the listeners close at `ends_at`, a monotonic time."""
-
-    active: bool = False
-    ends_at: float = 0.0
-
-    def retry_after(self) -> int:
-        """Return the seconds until load balancers use another replica, at least 1."""
-        return max(1, round(self.ends_at - time.monotonic()))
 
 
 @dataclass(slots=True)

@@ -1,4 +1,7 @@
-"""A rolling restart behind HAProxy, under traffic, without one failed request."""
+"""A rolling restart behind HAProxy with its default check, without one failed request.
+
+With checks of /ready: test_load_balancers.py.
+"""
 
 import http.client
 import shutil
@@ -28,7 +31,7 @@ frontend front
     bind 127.0.0.1:{front}
     default_backend replicas
 backend replicas
-    option httpchk{check}
+    option httpchk
     option redispatch
     retries 3
     default-server inter 200ms fall 2 rise 2
@@ -38,15 +41,14 @@ backend replicas
 
 
 @pytest.mark.needs("haproxy")
-@pytest.mark.parametrize("check", ["", " GET /ready"], ids=["OPTIONS", "ready"])
-def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path, check: str) -> None:
+def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path) -> None:
     good = {"good": "aliaport_rogues.good:Good"}
     environ = {"ALIAPORT_DRAIN_SECONDS": "2"}
     a = launch(good, folder="a", environ=environ)
     b = launch(good, folder="b", environ=environ)
     front = free_port()
     config = tmp_path / "haproxy.cfg"
-    config.write_text(CONFIG.format(folder=tmp_path, front=front, a=a.port, b=b.port, check=check))
+    config.write_text(CONFIG.format(folder=tmp_path, front=front, a=a.port, b=b.port))
     proxy = subprocess.Popen([str(shutil.which("haproxy")), "-db", "-f", str(config)])
     counts: Counter[str] = Counter()
     ended = threading.Event()

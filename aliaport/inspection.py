@@ -21,7 +21,14 @@ from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
-from aliaport.settings import MetricsSettings, Settings, Sources, masked, service_fields
+from aliaport.settings import (
+    MetricsSettings,
+    Settings,
+    Sources,
+    masked,
+    service_fields,
+    token_file_problems,
+)
 from aliaport.web.mounts import MountedApp
 
 COLLECT_TIMEOUT = 10.0
@@ -74,6 +81,7 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     registry = MetricRegistry(settings.metrics.max_series_per_family)
     host = Host(settings, sources, registry, _quiet, _audit_for(settings))
     inspection = Inspection()
+    inspection.problems.extend(token_file_problems(settings, sources))
     inspection.problems.extend(await host.load())
     for instance in host.instances:
         inspection.listed.append(_component_row(instance))

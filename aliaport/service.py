@@ -27,8 +27,17 @@ from aliaport.logs.health import LogHealth
 from aliaport.metrics.http import HttpMetrics
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Logger
+from aliaport.postgres.tls import HINT as UNVERIFIED_HINT
+from aliaport.postgres.tls import unverified_server
 from aliaport.sentry import Sentry
-from aliaport.settings import Settings, Sources, environment_warnings, masked, renamed_options
+from aliaport.settings import (
+    Settings,
+    Sources,
+    environment_warnings,
+    masked,
+    renamed_options,
+    token_file_problems,
+)
 from aliaport.web.application import make_app
 from aliaport.web.auth import OperatorAuth
 from aliaport.web.drain import max_check_interval
@@ -161,7 +170,8 @@ class Service:
         for warning in environment_warnings(self._sources):
             self._log.warning("configuration.ignored", problem=warning)
         deprecations = renamed_options(self._sources, (), Settings.renamed_options)
-        problems = await self._host.load()
+        problems = token_file_problems(self._settings, self._sources)
+        problems += await self._host.load()
         for found in await asyncio.gather(*(app.load(self._sources) for app in self._apps)):
             problems += found
         for component in self._state.components:
@@ -172,6 +182,7 @@ class Service:
         if problems:
             raise ConfigError(problems)
         database_url = await self._database_url()
+        self._warn_unverified(database_url)
         problems = await self._host.construct(database_url)
         if problems:
             raise ConfigError(problems)
@@ -206,6 +217,13 @@ class Service:
         url = await asyncio.shield(self._database_start)
         self._log.info("database.embedded", folder=str(self._database.folder))
         return SecretStr(url)
+
+    def _warn_unverified(self, database_url: SecretStr | None) -> None:
+        if database_url is None or self._settings.environment != "production":
+            return
+        problem = unverified_server(database_url.get_secret_value())
+        if problem:
+            self._log.warning("database.unverified", problem=problem, hint=UNVERIFIED_HINT)
 
     async def _drain(self) -> None:
         drain = self._state.drain

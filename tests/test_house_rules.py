@@ -16,7 +16,7 @@ CORE = Path(__file__).parents[1] / "aliaport"
 LEVELS = [
     {
         *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
-        "regular_files",
+        *("regular_files", "upstream"),
     },
     {"cgroup", "descriptors", "healthcheck", "contract"},
     {"plugin"},
@@ -33,11 +33,14 @@ LEVELS = [
 ]
 """Each imports only from the levels before it; packages of one level do not import each other."""
 
-PUBLIC = ["plugin", "postgres", "apps", "errors", "commands", "cgroup", "testing", "healthcheck"]
+PUBLIC = [
+    *("plugin", "postgres", "apps", "errors", "commands", "cgroup", "testing", "healthcheck"),
+    "upstream",
+]
 """The modules that authors of plugins and applications import; docs/how-to/write-a-plugin.md names each."""
 
 OWNERS = {
-    "aiohttp": {"web", "apps", "doctor"},
+    "aiohttp": {"web", "apps", "doctor", "upstream"},
     "aioprometheus": {"metrics"},
     "asyncpg": {"postgres"},
     "psutil": set[str](),

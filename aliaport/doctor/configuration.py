@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 from aliaport.correlation import REQUEST_ID_HEADER
 from aliaport.doctor.checks import Check, Run
-from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
+from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed, warned
+from aliaport.postgres.tls import HINT as UNVERIFIED_HINT
+from aliaport.postgres.tls import unverified_server
 from aliaport.settings import Settings
 
 KEEP_DAYS, KEEP_AUDIT_DAYS = 30, 90
@@ -45,6 +47,16 @@ async def sentry(_run: Run, settings: Settings) -> Finding:
     parts = urlsplit(settings.sentry_dsn.get_secret_value())
     project = parts.path.rpartition("/")[2]
     return passed(f"set: project {project} at {parts.hostname} (Sentry itself was not contacted)")
+
+
+async def database(_run: Run, settings: Settings) -> Finding:
+    """Check that the server of the database is verified before it receives the password."""
+    if settings.environment != "production":
+        return not_checked(f"the environment is {settings.environment}, not production")
+    if settings.database_url is None:
+        return not_checked("DATABASE_URL is not set")
+    problem = unverified_server(settings.database_url.get_secret_value())
+    return warned(problem, UNVERIFIED_HINT) if problem else passed("verified, or on this machine")
 
 
 async def retention(_run: Run, settings: Settings) -> Finding:
@@ -171,6 +183,7 @@ def _with_settings(
 
 CHECKS = (
     Check("configuration.sentry", "Sentry DSN is set", _with_settings(sentry)),
+    Check("configuration.database", "Database server is verified", _with_settings(database)),
     Check("configuration.retention", "Logs are kept 30 days, audit 90", _with_settings(retention)),
     Check("configuration.log", "Logs are written", _with_settings(log_written)),
 )

@@ -1,4 +1,4 @@
-"""The finding of a check: passed, failed, or not checked, which never counts as passed."""
+"""The finding of a check: passed, failed, a warning, or not checked; only passed is passed."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +13,7 @@ class Verdict(StrEnum):
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
+    WARNING = "warning"
     NOT_CHECKED = "not_checked"
 
 
@@ -37,6 +38,11 @@ class CheckFailed(AliaportError):
 def passed(seen: str) -> Finding:
     """Return a finding that passed."""
     return Finding(Verdict.PASS, seen)
+
+
+def warned(seen: str, todo: str) -> Finding:
+    """Return a finding that does not fail the checklist, but needs a decision."""
+    return Finding(Verdict.WARNING, seen, todo)
 
 
 def not_checked(why: str, todo: str = "") -> Finding:

@@ -1,11 +1,10 @@
-"""An HTTP client with a deadline, a size limit, verified certificates and no redirects."""
+"""Requests to the servers of the checklist: verified certificates, tokens and no redirects."""
 
 import json
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socket import gaierror
@@ -15,6 +14,7 @@ import aiohttp
 
 from aliaport import __version__
 from aliaport.doctor.findings import CheckFailed
+from aliaport.upstream import UpstreamError, request
 
 MAX_BYTES = 32_000_000
 """Maximum size of a response in bytes: every page that doctor reads is smaller."""
@@ -101,10 +101,17 @@ class Endpoint:
             sent_headers["Authorization"] = f"Bearer {self.token}"
         sent, began = time.time(), time.perf_counter()
         try:
-            async with self.session.request(
-                method, url, headers=sent_headers, data=body, allow_redirects=False
-            ) as response:
-                content = await _read(response)
+            response = await request(
+                self.session,
+                method,
+                url,
+                timeout=self.timeout,
+                max_bytes=MAX_BYTES,
+                headers=sent_headers,
+                body=body,
+            )
+        except UpstreamError as error:
+            raise self.failure(f"{shown}: {error}") from None
         except TimeoutError:
             raise self.failure(f"{shown}: no complete response within {self.timeout:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
@@ -117,16 +124,9 @@ class Endpoint:
             location = response.headers.get("Location", "").partition("?")[0]
             raise self.failure(f"{shown} redirects to {location}, which was not followed")
         seconds = time.perf_counter() - began
-        return Reply(shown, response.status, response.headers, content, sent, time.time(), seconds)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(65_536):
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise aiohttp.ClientPayloadError(f"the response is longer than {MAX_BYTES} bytes")
-    return bytes(content)
+        return Reply(
+            shown, response.status, response.headers, response.body, sent, time.time(), seconds
+        )
 
 
 def reason(error: OSError) -> str:
@@ -149,17 +149,3 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
-
-
-@asynccontextmanager
-async def open_session(
-    context: ssl.SSLContext, timeout: float
-) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a client without cookies and proxies; requests time out after `timeout` seconds."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": AGENT, "Accept": "*/*"},
-        timeout=aiohttp.ClientTimeout(total=timeout),
-    ) as session:
-        yield session

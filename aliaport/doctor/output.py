@@ -16,8 +16,18 @@ from aliaport.doctor.running import Line
 FORM = 1
 """Version of the JSON: raised if the meaning of a key changes, not if keys are added."""
 
-_WORDS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.NOT_CHECKED: "not checked"}
-_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOT_CHECKED: "yellow"}
+_WORDS = {
+    Verdict.PASS: "pass",
+    Verdict.FAIL: "FAIL",
+    Verdict.WARNING: "warning",
+    Verdict.NOT_CHECKED: "not checked",
+}
+_STYLES = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.WARNING: "bold yellow",
+    Verdict.NOT_CHECKED: "yellow",
+}
 
 
 def failed(lines: Sequence[Line]) -> bool:
@@ -71,15 +81,17 @@ def show_table(lines: Sequence[Line]) -> None:
 
 
 def summary(lines: Sequence[Line]) -> str:
-    """Return how many lines passed, failed and were not checked."""
+    """Return how many lines passed, failed, warn and were not checked."""
     counts = _count(lines)
     return ", ".join(
         f"{counts[verdict]} {word}"
         for verdict, word in (
             (Verdict.PASS, "passed"),
             (Verdict.FAIL, "failed"),
+            (Verdict.WARNING, "with a warning"),
             (Verdict.NOT_CHECKED, "not checked"),
         )
+        if counts[verdict] or verdict is not Verdict.WARNING
     )
 
 

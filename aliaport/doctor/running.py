@@ -17,9 +17,10 @@ from aliaport.doctor import (
 )
 from aliaport.doctor.checks import Check, Run
 from aliaport.doctor.findings import CheckFailed, Finding, Verdict
-from aliaport.doctor.http import open_session, tls_context
+from aliaport.doctor.http import AGENT, tls_context
 from aliaport.doctor.targets import Targets
 from aliaport.redaction import MASK, redact
+from aliaport.upstream import open_session
 
 CHECKS: tuple[Check, ...] = (
     *service.CHECKS,
@@ -53,7 +54,7 @@ class Line:
 async def examine(targets: Targets) -> list[Line]:
     """Run the checklist. Raises OSError or ssl.SSLError if --ca-file cannot be used."""
     context = tls_context(targets.ca_file)
-    async with open_session(context, targets.timeout) as session:
+    async with open_session(agent=AGENT, tls=context) as session:
         run = Run(targets, session, context)
         # Alone, so that the requests of the other checks do not slow it down.
         first = await line_of(service.LATENCY, run)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aliaport.errors import ConfigError
 from aliaport.settings import Settings
 from aliaport.settings.model import ANY_ADDRESS
+from aliaport.settings.tokens import token_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,11 @@ def checked_url(text: str) -> str:
 def first_token(file: Path) -> str:
     """Return the first token of a file. Raises ValueError if there is none."""
     try:
-        lines = file.read_text("utf-8").splitlines()
+        text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise ValueError(f"{file}: {reason}") from None
-    tokens = [line.strip() for line in lines if line.strip()]
+    tokens = [token for _, token in token_lines(text)]
     if not tokens:
         raise ValueError(f"{file}: contains no token")
     if not (tokens[0].isascii() and tokens[0].isprintable()):

@@ -1,52 +1,20 @@
-"""The client of the SDK. Only this module imports the SDK, and only if a DSN is set."""
+"""The client of the SDK, which is imported only if a DSN is set."""
 
 import logging
-import threading
-import time
 from typing import Any
 
 import sentry_sdk
-import structlog
 from sentry_sdk.crons import capture_checkin
 from sentry_sdk.integrations.aiohttp import AioHttpIntegration
 from sentry_sdk.integrations.asyncpg import AsyncPGIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
-from sentry_sdk.transport import HttpTransport
 from sentry_sdk.utils import event_from_exception
 
 from aliaport.sentry.checkins import CheckIn
 from aliaport.sentry.sampling import make_sampler
 from aliaport.sentry.scrubbing import HEADERS, scrub, scrub_transaction
 from aliaport.sentry.tracebacks import is_ours
-
-SEND_TIMEOUT = 5
-"""Seconds for one request to Sentry, in the SDK's own thread."""
-
-REPORT_EVERY = 300.0
-"""Seconds between two log lines about events that could not be sent."""
-
-
-class _Transport(HttpTransport):
-    """The SDK's transport, which sends from a bounded queue in a thread; counts lost envelopes."""
-
-    TIMEOUT = SEND_TIMEOUT
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        super().__init__(options)
-        self.lost = 0
-        self._reported_at = float("-inf")
-        self._report_lock = threading.Lock()
-
-    def on_dropped_event(self, reason: str) -> None:
-        """Count an envelope that the SDK gives up; called in any thread."""
-        with self._report_lock:
-            self.lost += 1
-            now = time.monotonic()
-            silent = now - self._reported_at < REPORT_EVERY
-            if not silent:
-                self._reported_at = now
-        if not silent:
-            structlog.get_logger().warning("sentry.lost", reason=reason, lost=self.lost)
+from aliaport.sentry.transport import Transport
 
 
 class Client:
@@ -59,7 +27,7 @@ class Client:
             dsn,
             environment=environment,
             release=release,
-            transport=_Transport,
+            transport=Transport,
             traces_sampler=make_sampler(traces_sample_rate),
             # Requests to third parties must not carry our trace IDs.
             trace_propagation_targets=[],
@@ -100,7 +68,7 @@ class Client:
     def lost(self) -> int:
         """Envelopes that could not be sent."""
         transport = self._client.transport
-        return transport.lost if isinstance(transport, _Transport) else 0
+        return transport.lost if isinstance(transport, Transport) else 0
 
     def describe(self, error: BaseException) -> list[dict[str, Any]]:
         """Return an exception and its causes in Sentry's format."""

@@ -4,6 +4,7 @@ from aliaport.settings.loading import (
     core_settings,
     environment_warnings,
     plugin_config,
+    token_file_problems,
     unknown_probes,
     unknown_tables,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "read_sources",
     "renamed_options",
     "service_fields",
+    "token_file_problems",
     "unknown_probes",
     "unknown_tables",
 ]

@@ -16,6 +16,7 @@ from aliaport.plugin import PluginConfig
 from aliaport.settings.model import Settings
 from aliaport.settings.renamed import with_current_names
 from aliaport.settings.sources import PREFIX, Sources
+from aliaport.settings.tokens import read_token_file
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Group = Literal["plugins", "apps"]
@@ -106,6 +107,24 @@ def environment_warnings(sources: Sources) -> list[str]:
                 hint = f"; did you mean {PREFIX}{current.upper()}{''.join(rest)}?"
             warnings.append(f"{sources.name_of(variable)}: nothing reads this variable{hint}")
     return warnings
+
+
+def token_file_problems(settings: Settings, sources: Sources) -> list[str]:
+    """Return one problem for each line of the file of tokens that is not a valid token.
+
+    In development and test, nothing reads the file.
+    """
+    if settings.status_token_file is None or settings.open:
+        return []
+    try:
+        problems = read_token_file(settings.status_token_file).problems
+    except ValueError as error:
+        problems = (str(error),)
+    variable = f"{PREFIX}STATUS_TOKEN_FILE"
+    where = f"{sources.file}: status_token_file"
+    if variable in sources.variables:
+        where = sources.name_of(variable)
+    return [f"{where}: {problem}" for problem in problems]
 
 
 class _Variables(EnvSettingsSource):

@@ -19,6 +19,7 @@ from pydantic import (
 from aliaport import __version__
 from aliaport.forwarded import unmapped
 from aliaport.settings.sentry_dsn import check_dsn
+from aliaport.settings.tokens import check_token
 
 SERVICE = "aliaport-api"
 
@@ -321,7 +322,8 @@ class Settings(_Table):
         "configured, details are hidden from everyone.",
     )
     status_token_file: Path | None = Field(
-        None, description="File with one bearer token per line; reread when it changes."
+        None,
+        description="File with one bearer token per line and `#` comments; reread when it changes.",
     )
     ready_timeout: float = Field(
         0.8, gt=0, le=60, description="Seconds within which /ready responds."
@@ -360,8 +362,8 @@ class Settings(_Table):
     @field_validator("status_token")
     @classmethod
     def _check_length(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(token.get_secret_value()) < 16 for token in tokens):
-            raise ValueError("a token must have at least 16 characters")
+        for token in tokens:
+            check_token(token.get_secret_value())
         return tokens
 
     @field_validator("trusted_proxies")

@@ -2,13 +2,13 @@
 
 import hmac
 import time
-from pathlib import Path
 
 from aiohttp import web
 
 from aliaport.forwarded import client_address
 from aliaport.plugin import Logger
 from aliaport.settings import Settings
+from aliaport.settings.tokens import read_token_file
 
 REREAD_EVERY = 1.0
 """Seconds between two checks for a change of the token file."""
@@ -28,6 +28,7 @@ class OperatorAuth:
         self._file_tokens: list[bytes] = []
         self._checked = float("-inf")
         self._changed: tuple[int, int] | None = None
+        self._problem = ""
         self._refused_logged = float("-inf")
 
     def is_operator(self, request: web.Request) -> bool:
@@ -51,15 +52,21 @@ class OperatorAuth:
         if self._file is None or time.monotonic() - self._checked < REREAD_EVERY:
             return self._file_tokens
         self._checked = time.monotonic()
+        problem = ""
         try:
             stat = self._file.stat()
-            if (stat.st_mtime_ns, stat.st_ino) != self._changed:
-                self._changed = stat.st_mtime_ns, stat.st_ino
-                self._file_tokens = _tokens(self._file)
+            if (stat.st_mtime_ns, stat.st_ino) == self._changed:
+                return self._file_tokens
+            self._changed = stat.st_mtime_ns, stat.st_ino
+            found = read_token_file(self._file)
+            # A token that was removed ends at once, even if another line is wrong.
+            self._file_tokens = [token.encode() for token in found.tokens]
+            problem = "; ".join(found.problems)
         except OSError as error:
-            self._log.error("status_token.unreadable", file=str(self._file), reason=error.strerror)
+            problem = f"{self._file}: {error.strerror}"
+        except ValueError as error:
+            problem = str(error)
+        if problem and problem != self._problem:
+            self._log.error("status_token.unreadable", file=str(self._file), reason=problem)
+        self._problem = problem
         return self._file_tokens
-
-
-def _tokens(file: Path) -> list[bytes]:
-    return [line.strip().encode() for line in file.read_text("utf-8").splitlines() if line.strip()]

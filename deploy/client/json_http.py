@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+MAX_BYTES = 32_000_000
+"""Maximum size of a response in bytes: the largest, an export of Kibana, has less than a tenth."""
+
 
 class ScriptError(Exception):
     """An error that stops the script, with one line: what is wrong, where, and how to fix it."""
@@ -63,7 +66,10 @@ class JsonClient:
             base = urlsplit(self.url).path.rstrip("/")
             connection.request(method, f"{base}/{path}", data, headers)
             response = connection.getresponse()
-            return Response(response.status, response.headers, response.read())
+            content = response.read(MAX_BYTES + 1)
+            if len(content) > MAX_BYTES:
+                raise ScriptError(f"{self.name}: the response is larger than {MAX_BYTES:,} bytes")
+            return Response(response.status, response.headers, content)
         except ssl.SSLCertVerificationError as error:
             raise ScriptError(
                 f"{self.name}: its certificate is not trusted ({error.verify_message}); "

@@ -11,9 +11,10 @@ from aiohttp.test_utils import TestServer
 
 from aliaport.doctor.checks import Run
 from aliaport.doctor.findings import Finding
-from aliaport.doctor.http import open_session, tls_context
+from aliaport.doctor.http import AGENT, tls_context
 from aliaport.doctor.running import CHECKS, line_of
 from aliaport.doctor.targets import Targets
+from aliaport.upstream import open_session
 from tests.support import commands
 
 PASS, FAIL, NOT_CHECKED = "pass", "fail", "not_checked"
@@ -55,7 +56,7 @@ async def found(check_id: str, targets: Targets) -> Finding:
     """Return the finding of one check."""
     (check,) = (check for check in CHECKS if check.id == check_id)
     context = tls_context(targets.ca_file)
-    async with open_session(context, targets.timeout) as session:
+    async with open_session(agent=AGENT, tls=context) as session:
         return (await line_of(check, Run(targets, session, context))).finding
 
 

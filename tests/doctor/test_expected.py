@@ -61,5 +61,5 @@ def test_every_deploy_file_that_is_named_exists() -> None:
 
 def test_ids_are_unique_and_stable_in_form() -> None:
     ids = [check.id for check in CHECKS]
-    assert len(set(ids)) == len(ids) == 30
+    assert len(set(ids)) == len(ids) == 31
     assert all(name.replace(".", "").replace("_", "").isalpha() for name in ids)

@@ -39,22 +39,29 @@ def beside(service: Service, *arguments: object, **environ: str) -> Outcome:
 
 
 def test_a_well_configured_service_passes_every_check(launch: Launch, tmp_path: Path) -> None:
-    service = launch(GOOD, environ=production(tmp_path, SENTRY_DSN=DSN))
-    outcome = beside(service)
+    url = "postgresql://aliaport:Kal3m@db.example.org/aliaport"
+    environ = production(tmp_path, SENTRY_DSN=DSN, ALIAPORT_DATABASE_URL=url)
+    service = launch(GOOD, environ=environ)
+    (event,) = service.wait_events("database.unverified")
+    assert "db.example.org is not verified (sslmode=prefer)" in event["problem"]
+    warning = beside(service).lines["configuration.database"]
+    assert (warning["result"], warning["seen"]) == ("warning", event["problem"])
+    assert "sslmode=verify-full" in warning["todo"]
+    outcome = beside(service, ALIAPORT_DATABASE_URL=f"{url}?sslmode=verify-full")
     own = {**outcome.results("service."), **outcome.results("configuration.")}
     others = {k: v for k, v in outcome.results().items() if k not in own}
     # The speed of the test machine is not tested here: see test_stand_ins.py.
     fast = own.pop("service.latency") == PASS
     assert set(own.values()) == {PASS}, outcome.not_passed()
-    assert len(own) == 11
+    assert len(own) == 12
     assert set(others.values()) == {NOT_CHECKED}, "anything that is not named is never passed"
     assert outcome.code == (0 if fast else 1)
     assert outcome.json["url"] == f"http://127.0.0.1:{service.port}"
     assert outcome.lines["service.ready"]["seen"] == "200, good up"
     assert "project 42 at sentry.example.org" in outcome.lines["configuration.sentry"]["seen"]
     assert "404" in outcome.lines["service.metrics_private"]["seen"]
-    for secret in (TOKEN, "a1b2c3d4e5f6"):
-        assert secret not in outcome.output + outcome.errors
+    for secret in (TOKEN, "a1b2c3d4e5f6", "Kal3m"):
+        assert secret not in outcome.output + outcome.errors + str(warning)
 
 
 async def test_an_unhealthy_service_names_its_probes_and_plugins(

@@ -66,7 +66,7 @@ async def test_an_endless_response_is_not_read(
     monkeypatch.setattr(http, "MAX_BYTES", 1000)
     url = await stand_in({"/metrics": lambda request: web.Response(text=BUILD * 100)})
     finding = await found("service.metrics", Targets(url))
-    assert (finding.verdict, "longer than 1000 bytes" in finding.seen) == (Verdict.FAIL, True)
+    assert (finding.verdict, "larger than 1,000 bytes" in finding.seen) == (Verdict.FAIL, True)
 
 
 async def test_a_redirect_is_not_followed_and_gets_no_token(stand_in: StandIn) -> None:

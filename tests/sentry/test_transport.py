@@ -1,5 +1,6 @@
 """Invalid DSNs, dead servers and no server at all never delay the service."""
 
+import gzip
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -10,8 +11,17 @@ import sentry_sdk
 import structlog
 
 from aliaport.errors import StartupError
-from aliaport.sentry import Sentry, check_dsn, start_sentry
-from tests.support.sentry import SentryServer, black_hole, refused, took
+from aliaport.sentry import Sentry, check_dsn, start_sentry, transport
+from tests.support.sentry import (
+    PATIENCE,
+    HostileServer,
+    SentryServer,
+    black_hole,
+    refused,
+    took,
+    tracking,
+)
+from tests.support.stand_in import Reply
 
 pytest_plugins = ["tests.support.sentry_fixtures"]
 
@@ -119,6 +129,50 @@ def test_refused_events_are_reported_once(sentry: Sentry, stand_in: SentryServer
     assert logged == [
         {"event": "sentry.lost", "log_level": "warning", "reason": "status_500", "lost": 1}
     ]
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "part", "pause"),
+    [
+        (OK + b"Content-Length: 999999999999\r\n\r\n", b"x" * 65_536, 0.0),
+        (OK + b"\r\n", b"x" * 65_536, 0.0),
+        (OK + b"Content-Length: 100\r\n\r\n", b"x", 0.05),
+        (OK, b"X: y", 0.05),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.0),
+    ],
+    ids=["announced", "endless", "slow body", "slow head", "continue"],
+)
+def test_a_response_is_bounded_in_size_and_time(
+    monkeypatch: pytest.MonkeyPatch, head: bytes, part: bytes, pause: float
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(transport, "RESPONSE_TIMEOUT", 1.0)
+    server = HostileServer(head, part, pause)
+    with tracking(server.dsn) as sentry:
+        sentry.processor(None, "error", {"event": "x.failed"})
+        assert server.ended.wait(PATIENCE), "the connection is closed"
+    server.close()
+    assert server.sent < 20_000_000, "no more than the buffers of the kernel hold"
+
+
+def test_a_compressed_response_stays_compressed_and_a_redirect_is_not_followed(
+    sentry: Sentry, stand_in: SentryServer, log: Any
+) -> None:
+    huge = gzip.compress(b"0" * 50_000_000)
+    stand_in.script.append(Reply(500, huge, {"Content-Encoding": "gzip"}))
+    stand_in.script.append(Reply(302, b"", {"Location": f"{stand_in.url}/elsewhere"}))
+    log.error("x.failed")
+    log.error("y.failed")
+    log.error("z.failed")
+    stand_in.wait("event")
+    sentry.flush(PATIENCE)
+    assert [request.target for request in stand_in.requests] == ["/api/1/envelope/"] * len(
+        stand_in.requests
+    )
+    assert sentry.lost == 2
 
 
 @pytest.mark.service

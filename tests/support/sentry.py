@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import sentry_sdk
+
+from aliaport import __version__
+from aliaport.sentry import Sentry, start_sentry
 from tests.support.stand_in import Reply, Request, StandIn
 
 PATIENCE = 20.0
@@ -91,6 +95,45 @@ def black_hole() -> Iterator[str]:
     """Yield the DSN of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         yield f"http://key@127.0.0.1:{listener.getsockname()[1]}/1"
+
+
+class HostileServer:
+    """A server on loopback that sends `head` and then `part` forever to its one client.
+
+    `ended` is set when the client has closed the connection; `sent` counts the bytes of the parts.
+    """
+
+    def __init__(self, head: bytes, part: bytes, pause: float = 0.0) -> None:
+        self.ended = threading.Event()
+        self.sent = 0
+        self._head, self._part, self._pause = head, part, pause
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.dsn = f"http://key@127.0.0.1:{self._listener.getsockname()[1]}/1"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with self._listener.accept()[0] as connection:
+            connection.recv(65_536)
+            try:
+                connection.sendall(self._head)
+                while True:
+                    self.sent += connection.send(self._part)
+                    time.sleep(self._pause)
+            except OSError:
+                self.ended.set()
+
+
+@contextmanager
+def tracking(dsn: str) -> Iterator[Sentry]:
+    """Track errors in this process, and forget everything afterwards."""
+    yield start_sentry(dsn, environment="development", version=__version__)
+    sentry_sdk.get_client().close(timeout=0)
+    sentry_sdk.get_global_scope().set_client(None)
+    sentry_sdk.get_global_scope().clear()
+    sentry_sdk.get_isolation_scope().clear()
 
 
 def refused() -> str:

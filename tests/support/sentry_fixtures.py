@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sentry_sdk
 import structlog
 
-from aliaport import __version__
-from aliaport.sentry import Sentry, start_sentry
-from tests.support.sentry import SentryServer
+from aliaport.sentry import Sentry
+from tests.support.sentry import SentryServer, tracking
 
 
 @pytest.fixture
@@ -21,11 +19,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[SentryServer]:
 
 @pytest.fixture
 def sentry(stand_in: SentryServer) -> Iterator[Sentry]:
-    yield start_sentry(stand_in.dsn, environment="development", version=__version__)
-    sentry_sdk.get_client().close(timeout=0)
-    sentry_sdk.get_global_scope().set_client(None)
-    sentry_sdk.get_global_scope().clear()
-    sentry_sdk.get_isolation_scope().clear()
+    with tracking(stand_in.dsn) as sentry:
+        yield sentry
 
 
 @pytest.fixture

@@ -153,11 +153,15 @@ def test_production_shows_details_only_with_a_token(launch: Launch, tmp_path: Pa
     refused = service.get("/status", headers={"Authorization": "Bearer nonsense"}).text
     assert "all is well" not in refused
     service.wait_events("status_token.refused")
-    file.write_text("a-new-token-in-the-file\n")
+    file.write_text("a-new-token-in-the-file\n# comment\nshort\n")
     headers = {"Authorization": "Bearer a-new-token-in-the-file"}
     service.wait_for(
         lambda: "all is well" in service.get("/status", headers=headers).text, "the file is re-read"
     )
+    (event,) = service.wait_events("status_token.unreadable")
+    assert event["reason"].endswith("tokens: line 3: a token must have at least 16 characters")
+    headers = {"Authorization": "Bearer another-token-of-a-file"}
+    assert "all is well" not in service.get("/status", headers=headers).text
 
 
 def test_callers_cannot_create_series(service: Service) -> None:

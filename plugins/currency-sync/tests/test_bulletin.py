@@ -119,3 +119,11 @@ def test_any_document_is_read_or_rejected(data: st.DataObject) -> None:
     for rate in bulletin.rates:
         for value in (rate.forex_buying, rate.forex_selling, rate.cross_rate_other):
             assert value is None or 0 < value < 10**9
+
+
+def test_a_document_with_too_many_currencies_is_rejected_before_they_are_read() -> None:
+    root, _, rest = document(DAY).partition(b"<Currency ")
+    many = b"<Currency/>" * 17_000
+    with pytest.raises(RefusedError, match=r"lists 17,00\d currencies; at most 100") as raised:
+        parse(root + many + b"<Currency " + rest)
+    assert raised.value.fault is Fault.TOO_LARGE

@@ -132,6 +132,23 @@ async def test_a_redirect_is_followed_but_not_a_loop(tcmb: Tcmb) -> None:
     await source.close()
 
 
+async def test_a_redirect_to_another_server_is_not_followed(tcmb: Tcmb) -> None:
+    other = Tcmb()
+    other.publish(DAY)
+
+    async def moved(_request: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(f"{other.address}/today.xml")
+
+    tcmb.behave("today.xml", moved)
+    source = make_source(tcmb.address)
+    with pytest.raises(UnavailableError, match="redirects to another port") as raised:
+        await source.newest()
+    await source.close()
+    other.stop()
+    assert raised.value.outage is Outage.HTTP_ERROR
+    assert other.requests == []
+
+
 async def test_an_unreachable_address_is_reported(tcmb: Tcmb) -> None:
     for address in (f"http://127.0.0.1:{free_port()}/kurlar", "http://no-such-host.invalid/kurlar"):
         source = make_source(address)

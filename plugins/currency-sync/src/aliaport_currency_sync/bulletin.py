@@ -14,6 +14,9 @@ from aliaport_currency_sync.config import FIRST_POSSIBLE_DAY
 SIZE_LIMIT = 1_000_000
 """Bytes; a real bulletin has about 15,000."""
 
+MAX_CURRENCIES = 100
+"""A real bulletin has about 20."""
+
 PRICES = ("forex_buying", "forex_selling", "banknote_buying", "banknote_selling")
 """The four rates of a currency, in lira for `unit` of it."""
 
@@ -136,6 +139,11 @@ def _root(document: bytes) -> "etree._Element":
     if root.tag != "Tarih_Date" or any(child.tag != "Currency" for child in root):
         raise RefusedError(
             Fault.NOT_A_BULLETIN, "the root is not a Tarih_Date with Currency elements"
+        )
+    if len(root) > MAX_CURRENCIES:
+        raise RefusedError(
+            Fault.TOO_LARGE,
+            f"the document lists {len(root):,} currencies; at most {MAX_CURRENCIES} are read",
         )
     return root
 

@@ -9,13 +9,13 @@ from importlib.metadata import version
 import aiohttp
 
 from aliaport.plugin import Clock
+from aliaport.upstream import MAX_REDIRECTS, TooLargeError, UpstreamError, open_session, request
 from aliaport_currency_sync.bulletin import SIZE_LIMIT, Bulletin, Fault, RefusedError, parse
 from aliaport_currency_sync.business_days import today
 from aliaport_currency_sync.config import CurrencySyncConfig
 
 DISTRIBUTION = "aliaport-currency-sync"
 _NO_FILE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-_CHUNK_BYTES = 65_536
 
 
 class Outage(StrEnum):
@@ -90,15 +90,20 @@ class Source:
 
     async def _request(self, path: str) -> bytes:
         try:
-            session = self._open_session()
-            async with session.get(f"{self._address}/{path}", max_redirects=3) as response:
-                if response.status in _NO_FILE:
-                    raise NoFileError(path)
-                if response.status != HTTPStatus.OK:
-                    raise UnavailableError(
-                        Outage.HTTP_ERROR, f"{path}: HTTP status {response.status}"
-                    )
-                return await _read_bounded(response)
+            response = await request(
+                self._open_session(),
+                "GET",
+                f"{self._address}/{path}",
+                timeout=self._timeout,
+                max_bytes=SIZE_LIMIT,
+                max_redirects=MAX_REDIRECTS,
+            )
+        except TooLargeError:
+            raise RefusedError(
+                Fault.TOO_LARGE, f"the document is larger than {SIZE_LIMIT:,} bytes"
+            ) from None
+        except UpstreamError as error:
+            raise UnavailableError(Outage.HTTP_ERROR, f"{path}: {error}") from None
         except TimeoutError:
             raise UnavailableError(
                 Outage.TIMEOUT, f"{path}: no complete response within {self._timeout:g} s"
@@ -109,27 +114,14 @@ class Source:
             text = f"{type(error).__name__}: {error}"[:200]
             raise UnavailableError(Outage.CUT_OFF, f"{path}: {text}") from None
 
+        if response.status in _NO_FILE:
+            raise NoFileError(path)
+        if response.status != HTTPStatus.OK:
+            raise UnavailableError(Outage.HTTP_ERROR, f"{path}: HTTP status {response.status}")
+        return response.body
+
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=1),
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-                # The size limit does not bound decompression, so no compression is accepted.
-                headers={
-                    "User-Agent": f"{DISTRIBUTION}/{version(DISTRIBUTION)}",
-                    "Accept-Encoding": "identity",
-                },
-                auto_decompress=False,
-                trust_env=True,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            agent = f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
+            self._session = open_session(agent=agent, connections=1, proxies=True)
         return self._session
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    document = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        document += chunk
-        if len(document) > SIZE_LIMIT:
-            raise RefusedError(Fault.TOO_LARGE, f"the document is larger than {SIZE_LIMIT:,} bytes")
-    return bytes(document)

@@ -1,0 +1,145 @@
+"""Requests to servers of others: the time, the size and the redirects are bounded."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+MAX_REDIRECTS = 3
+
+_REDIRECTS = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+)
+_CHUNK = 65_536
+
+
+class UpstreamError(Exception):
+    """The server's response is not acceptable; the message says why."""
+
+
+class TooLargeError(UpstreamError):
+    """The response has more bytes than allowed."""
+
+
+class RedirectError(UpstreamError):
+    """The server redirects to where the client must not follow, or too often."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamResponse:
+    """A complete response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def open_session(
+    *, agent: str, connections: int = 10, tls: ssl.SSLContext | None = None, proxies: bool = False
+) -> aiohttp.ClientSession:
+    """Open a client for `request`, without cookies; close it at the end.
+
+    `agent` is the user agent, `proxies` follows HTTPS_PROXY and NO_PROXY of the environment.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=tls if tls is not None else True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # A few compressed bytes can become gigabytes, so responses are neither requested
+        # compressed nor decompressed.
+        headers={"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity"},
+        auto_decompress=False,
+        trust_env=proxies,
+    )
+
+
+async def request(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    *,
+    timeout: float,
+    max_bytes: int,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    max_redirects: int = 0,
+) -> UpstreamResponse:
+    """Send a request and return the whole response, within `timeout` seconds in all.
+
+    Up to `max_redirects` redirects are followed if they stay on the host and its port and are
+    encrypted; plain HTTP is followed on loopback only. With 0, a redirect is returned like any
+    other response.
+
+    Raises TimeoutError, UpstreamError, and aiohttp's ClientError.
+    """
+    async with asyncio.timeout(timeout):
+        for _ in range(max_redirects + 1):
+            async with session.request(
+                method, url, headers=headers, data=body, allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout),
+            ) as response:  # fmt: skip
+                if not max_redirects or response.status not in _REDIRECTS:
+                    return UpstreamResponse(
+                        response.status, response.headers, await _read(response, max_bytes)
+                    )
+                url = _redirected(url, response.headers.get("Location", ""))
+    raise RedirectError(f"more than {max_redirects} redirects")
+
+
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        content += chunk
+        if len(content) > max_bytes:
+            response.close()
+            raise TooLargeError(f"the response is larger than {max_bytes:,} bytes")
+    return bytes(content)
+
+
+def _redirected(origin: str, location: str) -> str:
+    """Return the target of a redirect. Raises RedirectError if it must not be followed."""
+    try:
+        target = urljoin(origin, location)
+        before, after = _endpoint(origin), _endpoint(target)
+    except ValueError:
+        raise RedirectError("redirects to an invalid address") from None
+    shown = f"{after.scheme}://{after.host}:{after.port}"
+    if after.host != before.host:
+        raise RedirectError(f"redirects to another host, {shown}; it was not followed")
+    upgraded = (before.scheme, before.port) == ("http", 80) and after.port == 443
+    if after.port != before.port and not upgraded:
+        raise RedirectError(f"redirects to another port, {shown}; it was not followed")
+    unencrypted = before.scheme == after.scheme == "http" and _is_loopback(after.host)
+    if after.scheme != "https" and not unencrypted:
+        raise RedirectError(f"redirects to {shown}, without encryption; it was not followed")
+    return target
+
+
+class _Endpoint(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+
+
+def _endpoint(url: str) -> _Endpoint:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return _Endpoint(parts.scheme, parts.hostname or "", port)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -3,7 +3,7 @@
 import random
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 REQUEST_ID_HEADER = "X-Request-ID"
 TRACE_HEADER = "traceparent"
@@ -17,8 +17,7 @@ _seed = random.SystemRandom().getrandbits(64)
 _bits = random.Random(_seed).getrandbits  # noqa: S311
 
 
-@dataclass(frozen=True, slots=True)
-class RequestIdentity:
+class RequestIdentity(NamedTuple):
     """The IDs of one request, of its trace, and of our span in that trace (W3C Trace Context)."""
 
     request_id: str

@@ -41,6 +41,7 @@ from aliaport.settings import (
 from aliaport.web.application import make_app
 from aliaport.web.auth import OperatorAuth
 from aliaport.web.drain import max_check_interval
+from aliaport.web.listening import is_loopback_only
 from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 from aliaport.web.server import Server
 from aliaport.web.state import AppState
@@ -158,6 +159,16 @@ class Service:
             addresses=" ".join(opened.getsockname()[0] for opened in public),
             environment=self._settings.environment,
         )
+        if not (
+            self._settings.open or internal or self._settings.metrics_auth
+        ) and not is_loopback_only(public):
+            self._log.warning(
+                "service.metrics_public",
+                reason="everyone who reaches the port can read /metrics, and in /status the names "
+                "and states of probes and plugins",
+                hint="set ALIAPORT_INTERNAL_PORT, or ALIAPORT_METRICS_AUTH, or let the proxy block "
+                "both paths",
+            )
 
     def _count_connections(self) -> dict[str, tuple[int, int]]:
         return {

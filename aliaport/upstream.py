@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
 MAX_REDIRECTS = 3
 
@@ -65,7 +66,7 @@ def open_session(
 async def request(
     session: aiohttp.ClientSession,
     method: str,
-    url: str,
+    url: str | URL,
     *,
     timeout: float,
     max_bytes: int,
@@ -74,6 +75,8 @@ async def request(
     max_redirects: int = 0,
 ) -> UpstreamResponse:
     """Send a request and return the whole response, within `timeout` seconds in all.
+
+    A `URL` made with `encoded=True` is requested in exactly that spelling.
 
     Up to `max_redirects` redirects are followed if they stay on the host and its port and are
     encrypted; plain HTTP is followed on loopback only. With 0, a redirect is returned like any
@@ -91,7 +94,7 @@ async def request(
                     return UpstreamResponse(
                         response.status, response.headers, await _read(response, max_bytes)
                     )
-                url = _redirected(url, response.headers.get("Location", ""))
+                url = _redirected(str(url), response.headers.get("Location", ""))
     raise RedirectError(f"more than {max_redirects} redirects")
 
 

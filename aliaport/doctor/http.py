@@ -11,6 +11,7 @@ from socket import gaierror
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from aliaport import __version__
 from aliaport.doctor.findings import CheckFailed
@@ -68,6 +69,10 @@ class Endpoint:
         """Send a GET; accept any status. Raises CheckFailed if no response arrives in time."""
         return await self._request("GET", path, headers or {}, None)
 
+    async def get_verbatim(self, path: str) -> Reply:
+        """Send a GET for this spelling of a path; accept any status. Raises CheckFailed."""
+        return await self._request("GET", path, {}, None, verbatim=True)
+
     async def post(self, path: str, body: Any) -> Reply:
         """POST JSON; accept any status. Raises CheckFailed if no response arrives in time."""
         headers = {"Content-Type": "application/json"}
@@ -92,7 +97,13 @@ class Endpoint:
             raise self.failure(f"{reply.url} did not respond with JSON: {reply.excerpt}") from None
 
     async def _request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        verbatim: bool = False,
     ) -> Reply:
         url = self.base + path
         shown = url.partition("?")[0]
@@ -104,7 +115,7 @@ class Endpoint:
             response = await request(
                 self.session,
                 method,
-                url,
+                URL(f"{URL(self.base)}{path}", encoded=True) if verbatim else url,
                 timeout=self.timeout,
                 max_bytes=MAX_BYTES,
                 headers=sent_headers,

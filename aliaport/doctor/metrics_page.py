@@ -9,9 +9,37 @@ BUILD_INFO = "aliaport_build_info"
 _SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? (\S+)")
 
 
+SPELLINGS = (
+    "/metrics/",
+    "/%6detrics",
+    "//metrics",
+    "/./metrics",
+    "/x/../metrics",
+    "/METRICS",
+    "/metrics;x",
+    "/status/",
+    "/%73tatus",
+    "//status",
+    "/./status",
+    "/x/../status",
+    "/STATUS",
+    "/status;x",
+    "/status/log/",
+    "/status/%6cog",
+)
+"""Other spellings of these paths, which a proxy's rule may overlook."""
+
+_HIDDEN = (400, 401, 403, 404)
+
+
 async def page(run: Run) -> Finding:
     """Check status, samples, and the Content-Type, without which Prometheus 3 rejects the page."""
-    endpoint = run.service(detailed=True, runbook="TargetDown").without_token()
+    endpoint = run.service(detailed=True, runbook="TargetDown")
+    anonymous = endpoint.without_token()
+    if (await anonymous.get("/metrics")).status != 401:
+        endpoint = anonymous
+    elif not endpoint.token:
+        return not_checked("/metrics requires a token; pass --status-token-file")
     reply = await endpoint.get_ok("/metrics")
     kind = reply.headers.get("Content-Type", "")
     if not re.match(r"text/plain; *version=0\.0\.4(;|$)", kind):
@@ -34,7 +62,7 @@ def _is_number(text: str) -> bool:
 
 
 async def private(run: Run) -> Finding:
-    """Check that the first of two listeners does not serve /metrics and /status."""
+    """Check that the first of two listeners serves /metrics and /status in no spelling."""
     targets = run.targets
     if not targets.internal_url:
         return not_checked(
@@ -44,10 +72,14 @@ async def private(run: Run) -> Finding:
             "then pass --internal-url",
         )
     endpoint = run.service()
-    statuses = {path: (await endpoint.get(path)).status for path in ("/metrics", "/status")}
-    seen = ", ".join(f"{path} responds {status}" for path, status in statuses.items())
-    if all(status in (401, 403, 404) for status in statuses.values()):
-        return passed(f"at {targets.url} {seen}")
+    # The service's own probe `log` always exists.
+    paths = ("/metrics", "/status", "/status/log", *SPELLINGS)
+    statuses = {path: (await endpoint.get_verbatim(path)).status for path in paths}
+    shown = [path for path, status in statuses.items() if status not in _HIDDEN]
+    if not shown:
+        found = ", ".join(map(str, sorted(set(statuses.values()))))
+        return passed(f"at {targets.url} {len(paths)} spellings of them respond {found}")
+    seen = ", ".join(f"{path} responds {statuses[path]}" for path in shown)
     raise CheckFailed(
         f"at {targets.url} {seen}",
         "set ALIAPORT_INTERNAL_PORT and restart the service; then only that port serves them",

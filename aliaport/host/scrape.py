@@ -8,7 +8,7 @@ from aliaport.host.host import Host
 from aliaport.host.limits import LimitLog
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
-from aliaport.metrics.collectors import CollectorRunner, collect
+from aliaport.metrics.collectors import CollectorRunner, Runs, begin, collect, finish
 from aliaport.metrics.exposition import Exposition
 from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
 from aliaport.metrics.registry import HOST, MetricRegistry, Samples
@@ -46,11 +46,16 @@ class Metrics:
         self._connections = connections
         self._exposition = Exposition()
 
-    async def page(self, budget: float) -> bytes:
-        """Return the page, with everything collected within `budget` seconds."""
-        gathered = await gather(
-            self._host.registry, self._host.collectors, self._series_limits, budget
-        )
+    def begin(self) -> Runs:
+        """Start the collectors, or join their runs in flight."""
+        return begin(self._host.collectors)
+
+    async def gather(self, runs: Runs, budget: float) -> dict[str, Samples]:
+        """Return everything that the plugins provide within `budget` seconds."""
+        return merge(self._host.registry, await finish(runs, budget), self._series_limits)
+
+    async def page(self, gathered: dict[str, Samples]) -> bytes:
+        """Return the page of what was gathered, with the samples of the host itself."""
         own = self._log_samples() | host_samples(
             self._host,
             loop_lag=self._loop_lag(),

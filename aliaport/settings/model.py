@@ -325,6 +325,11 @@ class Settings(_Table):
         None,
         description="File with one bearer token per line and `#` comments; reread when it changes.",
     )
+    metrics_auth: bool = Field(
+        default=False,
+        description="Require a status token for /metrics in staging and production; by default "
+        "everyone who reaches the port can read it.",
+    )
     ready_timeout: float = Field(
         0.8, gt=0, le=60, description="Seconds within which /ready responds."
     )
@@ -372,6 +377,18 @@ class Settings(_Table):
         cls, networks: tuple[IPv4Network | IPv6Network, ...]
     ) -> tuple[IPv4Network | IPv6Network, ...]:
         return tuple(map(unmapped, networks))
+
+    @field_validator("metrics_auth")
+    @classmethod
+    def _has_a_token(cls, required: bool, info: ValidationInfo) -> bool:
+        needs_token = required and info.data.get("environment") not in OPEN_ENVIRONMENTS
+        if needs_token and not (
+            info.data.get("status_token") or info.data.get("status_token_file")
+        ):
+            raise ValueError(
+                "without a token nobody could read /metrics; set status_token or status_token_file"
+            )
+        return required
 
     @field_validator("database_url")
     @classmethod

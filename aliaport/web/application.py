@@ -7,6 +7,7 @@ from aiohttp.typedefs import Handler
 
 from aliaport.apps import TRUSTED_PROXIES
 from aliaport.web import handlers
+from aliaport.web.exact import ExactPath, ExactPattern
 from aliaport.web.middleware import shape_errors
 from aliaport.web.mounts import Mounts
 from aliaport.web.state import STATE, AppState
@@ -29,12 +30,15 @@ def make_app(state: AppState, *, detailed: bool) -> web.Application:
             "/metrics": handlers.metrics,
         }
     for path, handler in routes.items():
-        # Load balancers do not follow redirects, so both spellings respond.
-        for spelling in (path,) if path == "/" else (path, f"{path}/"):
-            app.router.add_get(spelling, handler)
+        # Load balancers do not follow redirects. Of all other paths a proxy blocks one spelling.
+        for spelling in (path, f"{path}/") if path in ("/health", "/ready") else (path,):
+            resource = ExactPattern(path) if "{" in path else ExactPath(spelling)
+            resource.add_route("GET", handler)
+            resource.add_route("HEAD", handler)
             # A check by OPTIONS /ready means readiness, as GET does; 405 would break such checks.
             options = handler if path == "/ready" else handlers.options
-            app.router.add_route("OPTIONS", spelling, options)
+            resource.add_route("OPTIONS", options)
+            app.router.register_resource(resource)
     _expect(state, routes)
     app.router.register_resource(Mounts(state.apps))
     return app

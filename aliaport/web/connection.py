@@ -1,6 +1,7 @@
 """One connection: its limits, its end, and its responses to malformed HTTP."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
@@ -12,8 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
+from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import MAX_QUEUED, RequestReader, RequestRejectedError
-from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
 
 if TYPE_CHECKING:
@@ -234,7 +235,8 @@ class Connection(web.RequestHandler):
         if isinstance(exc, HttpProcessingError) and exc.code:
             status = exc.code
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return super().handle_error(request, status, exc, message)
+            super().handle_error(request, status, exc, message)  # logs it
+            return malformed_response(HTTPStatus.INTERNAL_SERVER_ERROR)
         own = isinstance(exc, RequestRejectedError)
         reason = str(exc.args[0]) if own and exc else type(exc).__name__
         self._state.log.info("request.malformed", reason=reason)
@@ -242,20 +244,13 @@ class Connection(web.RequestHandler):
         request._version = HttpVersion11  # noqa: SLF001
         return malformed_response(status)
 
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send a response; one that aiohttp made by itself gets the common error format.
 
-def malformed_response(status: int) -> web.Response:
-    """Return the response to a request that cannot be parsed; it ends the connection."""
-    code, message = _MALFORMED.get(status, ("malformed_request", "the request is not valid HTTP"))
-    response = error_response(status, code, message)
-    response.force_close()
-    return response
-
-
-_MALFORMED = {
-    414: ("uri_too_long", "the URL is too long; shorten it"),
-    431: (
-        "request_header_fields_too_large",
-        "the request has too many or too long headers; send fewer or shorter ones, such as cookies",
-    ),
-    505: ("http_version_not_supported", "use HTTP/1.1"),
-}
+        An unknown `Expect` is refused before any middleware, with an echo of its value.
+        """
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = malformed_response(resp.status)
+        return super().finish_response(request, resp, start_time)

@@ -3,18 +3,22 @@
 import difflib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from aliaport.apps import data_response
+from aliaport.apps import Refusal
 from aliaport.contract.declarations import Status
 from aliaport.host import report
-from aliaport.host.probes import ProbeRunner, run_probes
+from aliaport.host.probes import ProbeRow, ProbeRunner, RequestedProbes
 from aliaport.metrics.exposition import CONTENT_TYPE
+from aliaport.web.headers import HEADERS, PAGE_HEADERS
 from aliaport.web.responses import (
-    NO_STORE,
+    JSON,
+    TEXT,
+    body_response,
     error_response,
     json_response,
     request_ids,
@@ -45,7 +49,8 @@ class Health:
     def __init__(self) -> None:
         self._second = -1
         self._body = b""
-        self._headers = CIMultiDict(NO_STORE, **{"Content-Type": "application/json"})
+        headers = CIMultiDict(HEADERS, **{"Content-Type": JSON})
+        self._headers = CIMultiDictProxy(headers)  # aiohttp copies it for each response
 
     async def respond(self, request: web.Request) -> web.Response:
         """Respond with a body that is built once a second."""
@@ -54,7 +59,7 @@ class Health:
             self._second = int(now)
             version = request.config_dict[STATE].version
             self._body = orjson.dumps(report.health(now, version))
-        return web.Response(body=self._body, headers=self._headers.copy())
+        return web.Response(body=self._body, headers=self._headers)
 
 
 async def ready(request: web.Request) -> web.Response:
@@ -63,11 +68,19 @@ async def ready(request: web.Request) -> web.Response:
     included = _names(request, "include")
     selected = _select_probes(state, request)
     gating = [runner for runner in selected if runner.critical or runner.probe.name in included]
+
+    async def render(rows: list[ProbeRow]) -> tuple[list[ProbeRow], int, dict[str, Any]]:
+        return rows, *report.ready(state.view(rows))
+
     if state.drain.active or state.starting:
-        rows = [runner.row() for runner in gating]
+        rows, status, body = await render([runner.row() for runner in gating])
     else:
-        rows = await run_probes(gating, _waiting_time(state.settings.ready_timeout))
-    status, body = report.ready(state.view(rows))
+        requested = RequestedProbes(gating)
+        rows, status, body = await state.crowds.join(
+            ("/ready", requested.key),
+            lambda: requested.rows(_waiting_time(state.settings.ready_timeout)),
+            render,
+        )
     headers = {} if status == 200 else {"Retry-After": "1"}
     if request.method == "OPTIONS":
         headers["Allow"] = ALLOWED
@@ -80,22 +93,22 @@ async def ready(request: web.Request) -> web.Response:
             text += f"{body['error']['code']}: {body['error']['message']}\n"
         return text_response(text, status, headers)
     if status != 200:
-        body["error"] |= request_ids()
+        body = {**body, "error": {**body["error"], **request_ids()}}
     return json_response(body, status, headers)
 
 
 async def status(request: web.Request) -> web.Response:
     """Handle `GET /status`: everything, always 200."""
     state = request.config_dict[STATE]
-    selected = _select_probes(state, request)
-    rows = await run_probes(selected, _waiting_time(state.settings.status_timeout))
-    operator = state.auth.is_operator(request)
-    view = state.view(rows, [component.row() for component in state.components])
-    if "verbose" in request.query:
-        passed = report.overall(view) is not Status.UNHEALTHY
-        return text_response(report.verbose(rows, passed, "status", operator=operator))
-    return data_response(
-        report.status(
+    requested = RequestedProbes(_select_probes(state, request))
+    verbose, operator = "verbose" in request.query, state.auth.is_operator(request)
+
+    async def render(rows: list[ProbeRow]) -> bytes:
+        view = state.view(rows, [component.row() for component in state.components])
+        if verbose:
+            passed = report.overall(view) is not Status.UNHEALTHY
+            return report.verbose(rows, passed, "status", operator=operator).encode()
+        data = report.status(
             view,
             version=state.version,
             environment=state.settings.environment,
@@ -103,7 +116,14 @@ async def status(request: web.Request) -> web.Response:
             operator=operator,
             limits=state.limits.reached(),
         )
+        return orjson.dumps({"success": True, "data": data})
+
+    body = await state.crowds.join(
+        ("/status", verbose, operator, requested.key),
+        lambda: requested.rows(_waiting_time(state.settings.status_timeout)),
+        render,
     )
+    return body_response(body, TEXT if verbose else JSON)
 
 
 async def one_probe(request: web.Request) -> web.Response:
@@ -113,29 +133,53 @@ async def one_probe(request: web.Request) -> web.Response:
     runner = state.host.runners.get(name)
     if runner is None:
         return error_response(404, "unknown_probe", _unknown(name, state))
-    (row,) = await run_probes([runner], _waiting_time(state.settings.status_timeout))
-    operator = state.auth.is_operator(request)
-    if "verbose" in request.query:
-        return text_response(report.verbose([row], row.works, name, operator=operator))
-    return data_response(report.probe_item(row, operator=operator))
+    requested = RequestedProbes([runner])
+    verbose, operator = "verbose" in request.query, state.auth.is_operator(request)
+
+    async def render(rows: list[ProbeRow]) -> bytes:
+        (row,) = rows
+        if verbose:
+            return report.verbose(rows, row.works, name, operator=operator).encode()
+        data = report.probe_item(row, operator=operator)
+        return orjson.dumps({"success": True, "data": data})
+
+    body = await state.crowds.join(
+        ("/status/", verbose, operator, requested.key),
+        lambda: requested.rows(_waiting_time(state.settings.status_timeout)),
+        render,
+    )
+    return body_response(body, TEXT if verbose else JSON)
 
 
 async def metrics(request: web.Request) -> web.Response:
     """Handle `GET /metrics`: always 200, partial if a collector is late."""
     state = request.config_dict[STATE]
-    page = await state.metrics.page(_scrape_budget(request))
-    return web.Response(body=page, headers={**NO_STORE, "Content-Type": CONTENT_TYPE})
+    if state.settings.metrics_auth and not state.auth.is_operator(request):
+        return error_response(
+            401,
+            "unauthorized",
+            "a status token is required; send the header Authorization: Bearer …",
+            {"WWW-Authenticate": "Bearer"},
+        )
+    budget, runs = _scrape_budget(request), state.metrics.begin()
+    page = await state.crowds.join(
+        ("/metrics", budget, *(run for _, run in runs)),
+        lambda: state.metrics.gather(runs, budget),
+        state.metrics.page,
+    )
+    return body_response(page, CONTENT_TYPE)
 
 
 async def index(request: web.Request) -> web.Response:
     """Handle `GET /`: a page of links."""
     state = request.config_dict[STATE]
     mounted = [root for app in state.apps if app.declared for root in app.declared.roots]
+    version = f" {state.version}" if state.auth.is_operator(request) else ""
     links = "".join(f'<li><a href="{path}">{path}</a></li>' for path in (*LINKS, *mounted))
     return web.Response(
         text="<!doctype html><html lang=en><meta charset=utf-8><title>Aliaport</title>"
-        f"<h1>Aliaport {state.version}</h1><ul>{links}</ul></html>\n",
-        headers=NO_STORE,
+        f"<h1>Aliaport{version}</h1><ul>{links}</ul></html>\n",
+        headers=PAGE_HEADERS,
         content_type="text/html",
     )
 
@@ -147,18 +191,14 @@ async def options(request: web.Request) -> web.Response:
     if state.drain.active:
         headers["Retry-After"] = str(state.drain.retry_after())
         return error_response(503, "draining", "the service is stopping", headers)
-    return web.Response(status=200, headers={**NO_STORE, **headers})
+    return web.Response(status=200, headers={**HEADERS, **headers})
 
 
 def _select_probes(state: AppState, request: web.Request) -> list[ProbeRunner]:
     included, excluded = _names(request, "include"), _names(request, "exclude")
     for name in (*included, *excluded):
         if name not in state.host.runners:
-            raise web.HTTPBadRequest(
-                body=error_response(400, "unknown_probe", _unknown(name, state)).body,
-                content_type="application/json",
-                headers=NO_STORE,
-            )
+            raise Refusal(400, "unknown_probe", _unknown(name, state))
     runners = state.host.runners
     return [
         runner

@@ -4,9 +4,11 @@ from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import CIMultiDictProxy
 
 from aliaport.apps import Refusal
 from aliaport.isolation.failures import describe
+from aliaport.web.compression import is_large
 from aliaport.web.request_identity import begin, mark
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
@@ -20,7 +22,7 @@ _MESSAGES = {
 
 def shape_errors(state: AppState) -> Middleware:
     """Return the middleware that turns exceptions of handlers into error responses."""
-    drain = state.drain
+    drain, compressor = state.drain, state.compressor
 
     @web.middleware
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -36,6 +38,8 @@ def shape_errors(state: AppState) -> Middleware:
         except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
             response = _internal_error(state, request, error)
         mark(response, identity)
+        if is_large(response):
+            await compressor.compress(request, response)
         if drain.active:
             response.force_close()
         return response
@@ -55,14 +59,18 @@ def _internal_error(state: AppState, request: web.Request, error: Exception) -> 
 
 def _to_response(error: web.HTTPException) -> web.StreamResponse:
     if error.status < 400 or error.content_type == "application/json":
-        return error
+        # Returning the exception itself is deprecated.
+        headers = CIMultiDictProxy(error.headers)
+        return web.Response(
+            status=error.status, reason=error.reason, headers=headers, body=error.body
+        )
     phrase = HTTPStatus(error.status).phrase
     default = f"{error.status}: {error.reason}"
     given = error.text if error.text and error.text != default else ""
-    headers = {key: error.headers[key] for key in ("Allow", "Retry-After") if key in error.headers}
+    kept = {key: error.headers[key] for key in ("Allow", "Retry-After") if key in error.headers}
     return error_response(
         error.status,
         phrase.lower().replace(" ", "_").replace("-", "_"),
         given or _MESSAGES.get(error.status, phrase),
-        headers,
+        kept,
     )

@@ -23,6 +23,7 @@ from aliaport.isolation.failures import Failure, describe
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
 from aliaport.settings import PluginLimits, Sources, plugin_config, renamed_options
+from aliaport.web.headers import protect
 
 Expect = Callable[[str, str, int], None]
 """Creates the /metrics series of a method, route and status, at 0."""
@@ -142,6 +143,7 @@ class MountedApp(Component):
                 if declared.prefix
                 else WholePaths(application)
             )
+            application.on_response_prepare.append(protect)
             application.freeze()
             task = asyncio.ensure_future(application.startup())
             done, _ = await asyncio.wait({task}, timeout=self.limits.start_timeout)

@@ -10,7 +10,7 @@ from aliaport.correlation import (
     identify,
 )
 
-IDENTITY = "aliaport_identity"
+IDENTITY = web.RequestKey("identity", RequestIdentity)
 """The key of a request that holds its identity."""
 
 

@@ -8,8 +8,10 @@ from aiohttp import web
 
 from aliaport.correlation import REQUEST
 from aliaport.host import report
+from aliaport.web.headers import HEADERS
 
-NO_STORE = {"Cache-Control": "no-store"}
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
 
 
 def json_response(
@@ -19,16 +21,21 @@ def json_response(
     return web.Response(
         body=orjson.dumps(body),
         status=status,
-        headers={**NO_STORE, **(headers or {})},
+        headers={**HEADERS, **(headers or {})},
         content_type="application/json",
     )
+
+
+def body_response(body: bytes, content_type: str) -> web.Response:
+    """Return a response with a body that is rendered already."""
+    return web.Response(body=body, headers={**HEADERS, "Content-Type": content_type})
 
 
 def text_response(
     text: str, status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
     """Return a plain text response."""
-    return web.Response(text=text, status=status, headers={**NO_STORE, **(headers or {})})
+    return web.Response(text=text, status=status, headers={**HEADERS, **(headers or {})})
 
 
 def error_response(

@@ -19,6 +19,8 @@ from aliaport.metrics.http import HttpMetrics
 from aliaport.plugin import Logger
 from aliaport.settings import Settings
 from aliaport.web.auth import OperatorAuth
+from aliaport.web.compression import Compressor
+from aliaport.web.crowds import Crowds
 from aliaport.web.drain import Drain
 from aliaport.web.mounts import MountedApp
 
@@ -41,6 +43,8 @@ class AppState:
     limits: LimitLog
     pools: dict[str, "ConnectionPool"] = field(default_factory=dict)
     drain: Drain = field(default_factory=Drain)
+    crowds: Crowds = field(default_factory=Crowds)
+    compressor: Compressor = field(default_factory=Compressor)
     started: float = field(default_factory=time.monotonic)
     version: str = __version__
 

@@ -239,3 +239,37 @@ async def test_not_ready_names_the_probe(stand_in: StandIn) -> None:
     )
     assert finding.seen == "503, probe_failed: database: connection_refused"
     assert finding.runbook == "AliaportNotReady"
+
+
+async def test_a_spelling_that_a_proxy_overlooks_is_found(stand_in: StandIn) -> None:
+    blocked = responding({}, 403)
+
+    async def decode(request: web.Request) -> web.StreamResponse:
+        # The stand-in's router decodes paths, as many servers do; this rule does not.
+        is_blocked = request.rel_url.raw_path == "/metrics"
+        response: web.StreamResponse = await (blocked if is_blocked else responding({}))(request)
+        return response
+
+    targets = Targets(
+        await stand_in({"/metrics": decode, "/status": blocked}), internal_url="http://127.0.0.1:9"
+    )
+    finding = await found("service.metrics_private", targets)
+    assert finding.verdict is Verdict.FAIL
+    assert finding.seen.endswith("/%6detrics responds 200")
+
+
+async def test_a_page_of_metrics_may_need_the_token(stand_in: StandIn) -> None:
+    async def metrics(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return web.Response(status=401)
+        return web.Response(
+            body=BUILD.encode(), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )
+
+    url = await stand_in({"/metrics": metrics})
+    assert (
+        await found("service.metrics", Targets(url, status_token=TOKEN))
+    ).verdict is Verdict.PASS
+    anonymous = await found("service.metrics", Targets(url))
+    assert anonymous.verdict is Verdict.NOT_CHECKED
+    assert "--status-token-file" in anonymous.seen

@@ -337,3 +337,11 @@ def test_two_listeners_need_two_ports(host: str) -> None:
     separate = {**environ, "ALIAPORT_HOST": "10.0.0.1", "ALIAPORT_INTERNAL_HOST": "127.0.0.1"}
     assert settings(separate).internal_port == 8001
     assert settings({**environ, "ALIAPORT_INTERNAL_PORT": "8002"}).internal_port == 8002
+
+
+def test_metrics_auth_needs_a_token_in_production() -> None:
+    environ = {"ENVIRONMENT": "production", "ALIAPORT_METRICS_AUTH": "true"}
+    assert "metrics_auth: without a token nobody could read /metrics" in problems(environ)
+    for token in ("ALIAPORT_STATUS_TOKEN", "ALIAPORT_STATUS_TOKEN_FILE"):
+        assert settings({**environ, token: "/a-path-or-a-token"}).metrics_auth
+    assert settings({"ALIAPORT_METRICS_AUTH": "true"}).metrics_auth, "development shows all anyway"

@@ -1,4 +1,4 @@
-"""Real load balancers as private processes, with the configurations of their page in docs/."""
+"""Real load balancers as private processes, with the configurations of their pages in docs/."""
 
 import re
 import shlex
@@ -82,12 +82,13 @@ class Balancer:
         return "".join(file.read_text()[-3000:] for file in files if file.exists())
 
 
-def start(name: str, folder: Path, replicas: Sequence[int]) -> Balancer:
-    """Start the balancer of this section of the page in front of the ports `replicas`."""
+def start(name: str, folder: Path, replicas: Sequence[int], page: Path = PAGE) -> Balancer:
+    """Start the balancer of this section of a page in front of the ports `replicas`."""
     program = PROGRAMS[name]
     folder.mkdir(parents=True)
     balancer = Balancer(name, str(shutil.which(program)), folder, free_port(), replicas)
-    configuration = next(block for block in _blocks(name) if "10.0.0.12" in block)
+    last = f"10.0.0.{10 + len(replicas)}"
+    configuration = next(block for block in _blocks(name, page=page) if last in block)
     balancer.page.write_text(_replace_ports(configuration, balancer))
     command = COMMANDS[name](balancer)
     with (folder / "output").open("wb") as output:
@@ -145,8 +146,8 @@ COMMANDS: dict[str, Callable[[Balancer], list[str]]] = {
 }
 
 
-def _blocks(name: str, language: str = r"\w+") -> list[str]:
-    section = PAGE.read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+def _blocks(name: str, language: str = r"\w+", page: Path = PAGE) -> list[str]:
+    section = page.read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 

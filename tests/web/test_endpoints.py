@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aliaport.doctor.metrics_page import SPELLINGS
 from tests.support.fixtures import Launch
 from tests.support.service import Service, free_port, patient, running
 
@@ -67,17 +68,21 @@ def test_the_bodies_have_the_shapes_of_the_specification(service: Service) -> No
     assert 0 <= probe["duration_ms"] < 5_000
 
 
-def test_every_path_allows_head_options_and_trailing_slashes_and_sends_no_store(
-    service: Service,
-) -> None:
-    for path in ("/", "/health", "/ready", "/status", "/status/good", "/metrics"):
-        for spelling in (path, path.rstrip("/") + "/"):
-            got = service.get(spelling)
-            assert (got.status, got.headers["Cache-Control"]) == (200, "no-store"), spelling
-            head = service.get(spelling, method="HEAD")
-            assert (head.status, head.text) == (200, "")
-            options = service.get(spelling, method="OPTIONS")
-            assert (options.status, options.headers["Allow"]) == (200, "GET, HEAD, OPTIONS")
+def test_every_path_allows_head_and_options_and_sends_no_store(service: Service) -> None:
+    probed = ("/health/", "/ready/")
+    for path in ("/", "/health", "/ready", "/status", "/status/good", "/metrics", *probed):
+        got = service.get(path)
+        assert (got.status, got.headers["Cache-Control"]) == (200, "no-store"), path
+        head = service.get(path, method="HEAD")
+        assert (head.status, head.text) == (200, "")
+        options = service.get(path, method="OPTIONS")
+        assert (options.status, options.headers["Allow"]) == (200, "GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+def test_other_spellings_are_not_found(service: Service, path: str) -> None:
+    for method in ("GET", "HEAD", "OPTIONS"):
+        assert service.get(path, method=method).status == 404
 
 
 def test_http_1_0_without_host_is_accepted(service: Service) -> None:

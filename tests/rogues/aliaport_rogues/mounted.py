@@ -34,6 +34,19 @@ def create(context: Context, config: Options) -> web.Application:
     async def data(request: web.Request) -> web.Response:
         return data_response(["ğ"], headers={"Cache-Control": "max-age=1"})
 
+    async def rows(request: web.Request) -> web.Response:
+        headers = {"ETag": '"1"', "Server": "greeter/1.0"}
+        return data_response(["a row of a list"] * int(request.query["count"]), headers=headers)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"streamed")
+        return response
+
+    async def move(request: web.Request) -> web.Response:
+        raise web.HTTPSeeOther("/greeter/data")
+
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(1)
         return web.Response(text="done")
@@ -54,6 +67,9 @@ def create(context: Context, config: Options) -> web.Application:
     app.router.add_get("/fail", fail)
     app.router.add_get("/refuse", refuse)
     app.router.add_get("/data", data)
+    app.router.add_get("/rows", rows)
+    app.router.add_get("/stream", stream)
+    app.router.add_get("/move", move)
     app.router.add_get("/slow", slow)
     app.router.add_get("/block", block)
     app.cleanup_ctx.append(resources)

@@ -1,0 +1,33 @@
+"""Headers of every response: strict towards browsers, and without any version."""
+
+from aiohttp import web
+from aiohttp.http import SERVER_SOFTWARE
+
+_SERVER = "Server"
+_NOSNIFF = "X-Content-Type-Options"
+_REFERRER = "Referrer-Policy"
+_NAME = "aliaport"
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    _NOSNIFF: "nosniff",
+    _REFERRER: "no-referrer",
+    _SERVER: _NAME,
+}
+"""The headers of the core's responses, which are prepared with them."""
+
+PAGE_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+}
+"""The headers of the core's HTML pages, which load, run and submit nothing."""
+
+
+async def protect(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add to an application's response what it has not set itself, just before it is sent."""
+    headers = response.headers
+    headers.setdefault(_NOSNIFF, "nosniff")
+    headers.setdefault(_REFERRER, "no-referrer")
+    if headers.get(_SERVER) == SERVER_SOFTWARE:
+        headers[_SERVER] = _NAME

@@ -1,0 +1,125 @@
+"""Callers of the same moment share one rendering, and nobody gets an older one."""
+
+import asyncio
+
+import pytest
+
+from aliaport.web import crowds
+from aliaport.web.crowds import SLICE, Crowds
+
+CALLERS = 3 * SLICE + 1
+
+
+class Page:
+    """A view whose results are gathered when `gate` is set, and which counts its renderings."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gathered = self.rendered = 0
+        self.fails = False
+
+    async def gather(self) -> int:
+        self.gathered += 1
+        number = self.gathered
+        await self.gate.wait()
+        return number
+
+    async def render(self, gathered: int) -> str:
+        self.rendered += 1
+        number = self.rendered
+        await asyncio.sleep(0)
+        if self.fails:
+            raise RuntimeError(f"rendering {number}")
+        return f"page {gathered}"
+
+
+@pytest.fixture(autouse=True)
+def _one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the callers of a test be simultaneous, however busy the machine is."""
+    monkeypatch.setattr(crowds, "MOMENT", 600)
+
+
+async def call(together: Crowds, page: Page, *views: str) -> "list[asyncio.Task[str]]":
+    """Start a caller of each view, and return when all of them wait."""
+    callers = [asyncio.create_task(together.join(view, page.gather, page.render)) for view in views]
+    await asyncio.sleep(0)
+    return callers
+
+
+async def test_a_crowd_shares_one_rendering() -> None:
+    together, page = Crowds(), Page()
+    callers = await call(together, page, *["/status"] * CALLERS)
+    others = await call(together, page, *["/status?verbose"] * CALLERS)
+    page.gate.set()
+    assert set(await asyncio.gather(*callers)) == {"page 1"}
+    assert set(await asyncio.gather(*others)) == {"page 2"}
+    assert (page.gathered, page.rendered) == (2, 2)
+
+
+async def test_who_comes_after_the_results_gets_new_ones() -> None:
+    together, page = Crowds(), Page()
+    page.gate.set()
+    late: list[asyncio.Task[str]] = []
+
+    async def render(gathered: int) -> str:
+        if not late:
+            late.extend(await call(together, page, "/metrics"))
+        return await page.render(gathered)
+
+    assert await together.join("/metrics", page.gather, render) == "page 1"
+    assert await late[0] == "page 2"
+
+
+async def test_who_comes_a_moment_later_has_an_own_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together, page = Crowds(), Page()
+    early = await call(together, page, "/ready")
+    monkeypatch.setattr(crowds, "MOMENT", -1)
+    late = await call(together, page, "/ready")
+    page.gate.set()
+    await asyncio.gather(*early, *late)
+    assert page.rendered == 2
+
+
+async def test_a_failure_of_the_first_caller_is_not_shared() -> None:
+    together, page = Crowds(), Page()
+    callers = await call(together, page, *["/status"] * 3)
+    page.fails = True
+    page.gate.set()
+    outcomes = await asyncio.gather(*callers, return_exceptions=True)
+    assert sorted(map(str, outcomes)) == [f"rendering {number}" for number in (1, 2, 3)]
+    page.fails = False
+    (next_one,) = await call(together, page, "/status")
+    assert await next_one == "page 4"
+
+
+@pytest.mark.parametrize("cancelled", [0, 1], ids=["first", "joined"])
+async def test_a_caller_that_leaves_takes_nobody_along(cancelled: int) -> None:
+    together, page = Crowds(), Page()
+    callers = await call(together, page, *["/status"] * 3)
+    callers[cancelled].cancel()
+    await asyncio.sleep(0)
+    page.gate.set()
+    outcomes = await asyncio.gather(*callers, return_exceptions=True)
+    assert isinstance(outcomes.pop(cancelled), asyncio.CancelledError)
+    assert all(isinstance(outcome, str) for outcome in outcomes)
+
+
+async def test_the_loop_has_turns_while_a_crowd_wakes() -> None:
+    together, page = Crowds(), Page()
+    awake: list[int] = []
+
+    async def caller() -> None:
+        await together.join("/status", page.gather, page.render)
+        awake.append(1)
+
+    callers = [asyncio.create_task(caller()) for _ in range(CALLERS)]
+    await asyncio.sleep(0)
+    page.gate.set()
+    seen = set()
+    while len(awake) < CALLERS:
+        await asyncio.sleep(0)
+        seen.add(len(awake))
+    await asyncio.gather(*callers)
+    assert len(seen) > 3, "other work ran between the slices"

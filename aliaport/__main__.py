@@ -1,6 +1,39 @@
-"""Runs the `aliaport` command for `python -m aliaport`."""
+"""Starts the `aliaport` command: prepares the process before the slow imports."""
 
-from aliaport.cli import main
+import sys
+
+from aliaport.errors import AliaportError
+from aliaport.process.early_signals import exit_on_stop_signals
+from aliaport.process.standard_streams import open_missing
+
+
+def main() -> None:
+    """Run the command line."""
+    open_missing()
+    if sys.argv[1:2] == ["healthcheck"]:  # it must not take a second
+        from aliaport.healthcheck import main as check_health
+
+        sys.exit(check_health(sys.argv[2:]))
+    from aliaport.process.limits import check_limits, limit_error
+
+    try:
+        with exit_on_stop_signals():
+            check_limits()
+            from aliaport.cli import main as run
+        run()
+    except AliaportError as error:
+        _fail(error)
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        named = limit_error(error)
+        if named is None:
+            raise
+        _fail(named)
+
+
+def _fail(error: AliaportError) -> None:
+    sys.stderr.write(f"aliaport: {error}\n")
+    sys.exit(error.exit_code)
+
 
 if __name__ == "__main__":
     main()

@@ -16,7 +16,9 @@ from rich.table import Table
 from aliaport import __version__
 from aliaport.commands import config_option, env_file_option, run_command
 from aliaport.doctor.command import doctor
+from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
+from aliaport.process.ending import Ending
 from aliaport.settings import (
     Settings,
     Sources,
@@ -57,13 +59,17 @@ def serve(config: Path | None, env_file: Path | None) -> None:
     sources = read_sources(os.environ, config, env_file)
     settings = core_settings(sources)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    code = uvloop.run(_serve(settings, sources))
-    sys.stdout.flush()
-    # A normal exit would join threads that a plugin may block forever.
-    os._exit(code)
+    from aliaport.service import end_timeout
+
+    ending = Ending()
+    try:
+        uvloop.run(_serve(settings, sources, ending))
+    finally:
+        # Flushing at exit, and joining threads, may block as well.
+        ending.within(end_timeout(settings))
 
 
-async def _serve(settings: Settings, sources: Sources) -> int:
+async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
     from aliaport.logs import Logs
     from aliaport.sentry import start_sentry
     from aliaport.service import Service
@@ -85,7 +91,19 @@ async def _serve(settings: Settings, sources: Sources) -> int:
         listeners.append(
             open_sockets(settings.internal_host, settings.internal_port, "ALIAPORT_INTERNAL_PORT")
         )
-    return await Service(settings, sources, logs, listeners, sentry).run()
+    code = await Service(settings, sources, logs, listeners, ending, sentry).run()
+    # Closing the loop would wait for tasks and threads that a plugin may block forever.
+    ending.leave(code)
+
+
+@cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def healthcheck(options: tuple[str, ...]) -> None:
+    """Check a running service, for a container's HEALTHCHECK.
+
+    See `aliaport healthcheck --help`.
+    """
+    sys.exit(check_health([*options]))
 
 
 @cli.group()

@@ -19,6 +19,7 @@ from aliaport.logs.command_audit import CommandAudit
 from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, PluginConfig
+from aliaport.process.limits import limit_error
 from aliaport.redaction import redact
 from aliaport.settings import core_settings, plugin_config, read_sources, service_fields
 
@@ -90,6 +91,9 @@ def run_command(command: Callable[[], object] | click.Command) -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except _faults() as error:
+        limit = limit_error(error)
+        if limit is not None:
+            _fail(name, str(limit), limit.exit_code)
         _fail(name, _fault_text(error), 1)
 
 

@@ -5,12 +5,11 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -23,13 +22,20 @@ from aliaport.host.scrape import Metrics, declare_host_families
 from aliaport.isolation.bulkhead import finish_within
 from aliaport.isolation.stall_watch import LoopWatch
 from aliaport.logs import Audit, Logs
+from aliaport.logs.audit import RECORD_TIMEOUT
 from aliaport.logs.health import LogHealth
+from aliaport.logs.pipeline import CLOSE_TIMEOUT as LOG_CLOSE
 from aliaport.metrics.http import HttpMetrics
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Logger
 from aliaport.postgres.tls import HINT as UNVERIFIED_HINT
 from aliaport.postgres.tls import unverified_server
+from aliaport.process.address import publish
+from aliaport.process.ending import STOP_SIGNALS, Ending
+from aliaport.process.limits import limit_error
+from aliaport.process.threads import start_libuv_threads, worker
 from aliaport.sentry import Sentry
+from aliaport.sentry.tracking import LAST_FLUSH as SENTRY_FLUSH
 from aliaport.settings import (
     Settings,
     Sources,
@@ -43,10 +49,8 @@ from aliaport.web.auth import OperatorAuth
 from aliaport.web.drain import max_check_interval
 from aliaport.web.listening import is_loopback_only
 from aliaport.web.mounts import MountedApp, reject_shared_prefixes
-from aliaport.web.server import Server
+from aliaport.web.server import CLOSE_TIMEOUT, Server
 from aliaport.web.state import AppState
-
-ResultT = TypeVar("ResultT")
 
 ROOT_HINT = (
     "plugins and applications have all rights of root; start the service as an ordinary user"
@@ -54,6 +58,9 @@ ROOT_HINT = (
 
 EMBEDDED_STOP_TIMEOUT = 6.0
 """Seconds for the embedded database to stop."""
+
+END_MARGIN = 1.5
+"""Seconds that the end may take beyond the sum of its timeouts, on a busy machine."""
 
 
 class Service:
@@ -70,6 +77,7 @@ class Service:
         sources: Sources,
         logs: Logs,
         listeners: Sequence[Sequence[socket.socket]],
+        ending: Ending,
         sentry: Sentry | None = None,
     ) -> None:
         self._settings = settings
@@ -79,11 +87,13 @@ class Service:
         self._log: Logger = logs.logger()
         self._audit = logs.audit()
         self._listeners = listeners
+        self._ending = ending
         self._signals = 0
         self._stop = asyncio.Event()
         self._skip_drain = asyncio.Event()
         self._database: EmbeddedPostgres | None = None
         self._database_start: asyncio.Future[str] | None = None
+        self._database_worker: ThreadPoolExecutor | None = None
         self._watch = LoopWatch(self._log, settings.plugin_limits.stall_timeout)
         registry = MetricRegistry(settings.metrics.max_series_per_family)
         declare_host_families(registry)
@@ -128,9 +138,14 @@ class Service:
     async def run(self) -> int:
         """Serve until a signal arrives; return the exit code."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop_signal, number)
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self._on_stop_signal)
         loop.add_signal_handler(signal.SIGHUP, self._logs.reopen)
+        self._ending.watch_signals(
+            stop_timeout(self._settings),
+            self._settings.drain_seconds,
+            lambda: self._logs.flush(0.2),
+        )
         self._watch.start()
         await self._listen()
         starting = asyncio.create_task(self._start())
@@ -151,6 +166,7 @@ class Service:
         await self._server.listen(make_app(self._state, detailed=not internal), public, "public")
         for sockets in internal:
             await self._server.listen(make_app(self._state, detailed=True), sockets, "internal")
+        publish([opened.getsockname()[:2] for opened in public])
         host, port = public[0].getsockname()[:2]
         self._log.info(
             "service.listening",
@@ -198,6 +214,8 @@ class Service:
         if problems:
             raise ConfigError(problems)
         await self._audit_start()
+        if self._apps:
+            await start_libuv_threads()
         for app in self._apps:
             app.begin(self._host.context(app.candidate, database_url), self._state.http.expect)
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
@@ -224,7 +242,10 @@ class Service:
                 "ALIAPORT_SELECTION__DISABLE"
             )
         self._database = EmbeddedPostgres(default_folder(Path.cwd()))
-        self._database_start = asyncio.wrap_future(_in_daemon_thread(self._database.start))
+        self._database_worker = worker("database")
+        self._database_start = asyncio.wrap_future(
+            self._database_worker.submit(self._database.start)
+        )
         url = await asyncio.shield(self._database_start)
         self._log.info("database.embedded", folder=str(self._database.folder))
         return SecretStr(url)
@@ -251,10 +272,10 @@ class Service:
         await self._server.close()
         stops = [self._host.stop(), *(app.stop() for app in self._apps)]
         await asyncio.gather(*stops)
-        if self._database is not None and self._database_start is not None:
+        if self._database and self._database_worker and self._database_start:
             # The signal may have arrived during the start; a half-started server cannot be stopped.
             await asyncio.wait({self._database_start}, timeout=EMBEDDED_STOP_TIMEOUT)
-            ended = asyncio.wrap_future(_in_daemon_thread(self._database.stop))
+            ended = asyncio.wrap_future(self._database_worker.submit(self._database.stop))
             await finish_within(ended, EMBEDDED_STOP_TIMEOUT)
         self._watch.stop()
         self._log.info("service.stopped")
@@ -300,21 +321,22 @@ class Service:
 
     def _report_failure(self, starting: "asyncio.Task[None]") -> int:
         error = starting.exception()
+        assert error is not None
         if not isinstance(error, AliaportError):
-            starting.result()
-        assert isinstance(error, AliaportError)
+            error = limit_error(error) or error
+        if not isinstance(error, AliaportError):
+            raise error
+        # The next line may block, if nobody reads standard error.
+        self._ending.within(end_timeout(self._settings), error.exit_code)
         self._log.error("service.failed", reason=str(error))
         sys.stderr.write(f"aliaport: {error}\n")
         return error.exit_code
 
-    def _on_stop_signal(self, number: int) -> None:
+    def _on_stop_signal(self) -> None:
         self._signals += 1
         self._stop.set()
         if self._signals == 2:
             self._skip_drain.set()
-        if self._signals >= 3:
-            self._logs.flush(0.2)
-            os._exit(128 + number)
 
     def _logger_for(self, candidate: Candidate) -> Logger:
         logger: Logger = self._logs.logger(
@@ -328,15 +350,20 @@ class Service:
         return self._logs.audit(plugin=candidate.name, distribution=candidate.distribution)
 
 
-def _in_daemon_thread(function: Callable[[], ResultT]) -> "Future[ResultT]":
-    """Run blocking work of the service in a thread that never delays the exit."""
-    future: Future[ResultT] = Future()
+def stop_timeout(settings: Settings) -> float:
+    """Return the maximum seconds from the first stop signal to the exit, whatever happens."""
+    return max(settings.drain_seconds, RECORD_TIMEOUT) + end_timeout(settings)
 
-    def call() -> None:
-        try:
-            future.set_result(function())
-        except AliaportError as error:
-            future.set_exception(error)
 
-    threading.Thread(target=call, name="database", daemon=True).start()
-    return future
+def end_timeout(settings: Settings) -> float:
+    """Return the maximum seconds from the end of the drain to the exit, whatever happens."""
+    if settings.end_timeout is not None:
+        return settings.end_timeout
+    return (
+        CLOSE_TIMEOUT
+        + settings.plugin_limits.stop_all_timeout
+        + (2 * EMBEDDED_STOP_TIMEOUT if settings.open else 0)
+        + SENTRY_FLUSH
+        + LOG_CLOSE
+        + END_MARGIN
+    )

@@ -4,10 +4,10 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from aliaport import SERVICE
 from aliaport.doctor.checks import Check, Run
 from aliaport.doctor.findings import CheckFailed, Finding, passed
 from aliaport.doctor.http import Reply
-from aliaport.settings.model import SERVICE
 
 SAMPLES = 20
 BASELINE = 0.05

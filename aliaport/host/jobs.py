@@ -59,6 +59,8 @@ class JobRunner:
         self._watched_since = clock.now()
         self._done_began: datetime | None = None
         self._checked_due: datetime | None = None
+        self._slot = f"job-{job.name}"
+        bulkhead.prepare(job.run, self._slot)
 
     @property
     def last_due(self) -> datetime | None:
@@ -79,7 +81,7 @@ class JobRunner:
             self.job.run,
             timeout=self.job.timeout,
             freeze=_result,
-            slot=f"job-{self.job.name}",
+            slot=self._slot,
         )
         await run.done
         outcome = self._report(run, began)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,10 +33,14 @@ class LimitCount:
 
 
 class LimitLog:
-    """Logs and counts the limits that were reached. May be used from any thread."""
+    """Logs and counts the limits that were reached. May be used from any thread.
 
-    def __init__(self, log: Logger) -> None:
+    `clock` returns seconds that never run backwards.
+    """
+
+    def __init__(self, log: Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
+        self._clock = clock
         self._lock = threading.Lock()
         self._counts: dict[str, LimitCount] = {}
 
@@ -47,7 +51,7 @@ class LimitLog:
 
     def record(self, limit: Limit, **fields: Any) -> None:
         """Count that `limit` was reached; log it with `fields` unless that was done recently."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             known = self._counts.setdefault(limit.name, LimitCount())
             known.count += 1

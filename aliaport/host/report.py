@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from aliaport import SERVICE
 from aliaport.contract.declarations import Scalar, Status
 from aliaport.host.discovery import Rejection
 from aliaport.host.limits import LimitCount
 from aliaport.host.probes import ProbeRow
-from aliaport.settings import SERVICE
 
 READY_LIMIT = 4_000
 """Bytes of a /ready response; Docker keeps 4,096 of a health check's output."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from aliaport.isolation.failures import Failure, describe
 from aliaport.isolation.run import Run
+from aliaport.process.resolver import ResolvingLoop
 
 MAX_TASKS = 1_000
 """Maximum number of live tasks per plugin; `create_task` raises RuntimeError beyond it."""
@@ -54,6 +55,14 @@ class Bulkhead:
         """The identity of the loop's thread."""
         return self._thread.ident
 
+    def prepare(self, function: Callable[[], Any], slot: str) -> None:
+        """Start the thread that `submit` needs for this function, while one can be started.
+
+        Raises RuntimeError if the machine is out of threads.
+        """
+        if not inspect.iscoroutinefunction(function):
+            self._slot(slot)
+
     def submit(
         self,
         function: Callable[[], Any],
@@ -65,7 +74,8 @@ class Bulkhead:
         """Start `function` in the plugin and return its run, which expires after `timeout` seconds.
 
         An `async def` runs on the plugin's loop; so does a plain one without `slot`. A plain one
-        with `slot` runs in the thread of that name, created when it is first needed. `freeze` turns
+        with `slot` runs in the thread of that name, created when it is first needed (see
+        `prepare`). `freeze` turns
         the result into plain values, in the plugin's thread; if it raises, the run fails.
         """
         run = Run(self, self._host_loop)
@@ -158,7 +168,7 @@ class Bulkhead:
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         self._selector = selectors.DefaultSelector()
-        loop = asyncio.SelectorEventLoop(self._selector)
+        loop = ResolvingLoop(self._selector)
         loop.set_task_factory(self._make_task)  # type: ignore[arg-type]  # its options differ by Python
         loop.set_exception_handler(self._report_unhandled)
         return loop

@@ -29,6 +29,7 @@ class SingleFlight:
         self._timeout = timeout
         self._freeze = freeze
         self._slot = slot
+        bulkhead.prepare(function, slot)
         self._run: Run | None = None
 
     @property

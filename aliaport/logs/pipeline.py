@@ -40,6 +40,9 @@ DATASETS = {
 }
 """The files, each with the `event.dataset` of its lines. An event goes to exactly one file."""
 
+CLOSE_TIMEOUT = 2.0
+"""Maximum seconds that the exit waits for the log."""
+
 MEGABYTE = 1_000_000
 _NOTHING: tuple[tuple[()], dict[str, Any]] = ((), {})
 
@@ -130,7 +133,7 @@ class Logs:
             self.stream.flush(max(0.0, min(0.5, deadline - time.monotonic())))
         return all(flushed)
 
-    def close(self, seconds: float = 2.0) -> None:
+    def close(self, seconds: float = CLOSE_TIMEOUT) -> None:
         """Write what is left before the process ends; report what is lost on standard error."""
         if not self.flush(seconds):
             waiting = sum(len(writer.backlog) for writer in self.writers.values())

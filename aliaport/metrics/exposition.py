@@ -6,7 +6,6 @@ values, and renders only the families that changed since the last page.
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 
 from aioprometheus.collectors import Collector, Counter, Gauge, Histogram, Registry
@@ -15,6 +14,7 @@ from aioprometheus.histogram import Histogram as HistogramState
 
 from aliaport.contract.declarations import Metric, MetricKind
 from aliaport.metrics.registry import HistogramValue, Samples
+from aliaport.process.threads import worker
 
 CONTENT_TYPE: str = TEXT_CONTENT_TYPE
 
@@ -31,7 +31,7 @@ class Exposition:
     """Renders pages in its own thread. Use it on the HTTP loop."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
+        self._thread = worker("metrics")
         self._blocks: dict[str, tuple[Samples, str]] = {}
 
     async def page(self, families: Families) -> bytes:

@@ -9,7 +9,6 @@ from aliaport.settings.loading import (
     unknown_tables,
 )
 from aliaport.settings.model import (
-    SERVICE,
     HttpSettings,
     LogSettings,
     MetricsSettings,
@@ -23,7 +22,6 @@ from aliaport.settings.renamed import renamed_options
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
-    "SERVICE",
     "HttpSettings",
     "LogSettings",
     "MetricsSettings",

@@ -16,12 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from aliaport import __version__
+from aliaport import SERVICE, __version__
 from aliaport.forwarded import unmapped
 from aliaport.settings.sentry_dsn import check_dsn
 from aliaport.settings.tokens import check_token
-
-SERVICE = "aliaport-api"
 
 Environment = Literal["development", "test", "staging", "production"]
 OPEN_ENVIRONMENTS = ("development", "test")
@@ -310,6 +308,13 @@ class Settings(_Table):
         description="Seconds between SIGTERM and closing the listeners; by default 0 in "
         "development and test, otherwise 5. Must be longer than load balancers need to stop using "
         "a replica.",
+    )
+    end_timeout: float | None = Field(
+        None,
+        gt=0,
+        le=600,
+        description="Maximum seconds from the end of the drain to the exit, whatever still blocks; "
+        "by default the sum of the timeouts of the stop, which is 16 s in production.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),

@@ -50,6 +50,9 @@ class Progress:
     amount: int
 
 
+_NOTHING_READ = Progress(0.0, 0)
+
+
 class Connection(web.RequestHandler):
     """A connection that does not inflate bodies: a few bytes could become gigabytes in memory.
 
@@ -85,8 +88,12 @@ class Connection(web.RequestHandler):
             access_log=state,  # type: ignore[arg-type]  # AccessCounter expects the AppState
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=limits.max_line_bytes,
+            # Differs by one, since the parser raises the same error for both.
+            max_field_size=limits.max_line_bytes + 1,
+            max_headers=limits.max_header_lines,
         )
-        self._reader = RequestReader(self, loop, READ_BUFFER_BYTES, limits, state.limits)
+        self._reader = RequestReader(self._parser, limits, state.limits)
         self._parser: Any = self._reader
         self._max_msg_queue_size = MAX_QUEUED
         self._msg_queue_resume_size = 0
@@ -97,7 +104,7 @@ class Connection(web.RequestHandler):
         self._phase = Phase.HEAD
         self._phase_requests = 0
         self.phase_since = pool.clock
-        self._read = Progress(self.phase_since, 0)
+        self._read = _NOTHING_READ
         self._unsent: Progress | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

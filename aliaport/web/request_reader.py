@@ -1,12 +1,11 @@
 """Reads the requests of one connection: aiohttp's parser, within limits that it does not have."""
 
-import asyncio
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
 from aiohttp.hdrs import CONTENT_LENGTH, HOST, UPGRADE
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
@@ -65,7 +64,6 @@ class RequestReader:
         "_body",
         "_body_left",
         "_ended",
-        "_host",
         "_is_last",
         "_log",
         "_max_head_bytes",
@@ -73,43 +71,27 @@ class RequestReader:
         "_parser",
         "_paused",
         "_queued",
+        "_seam",
         "_unparsed",
         "head_size",
         "received",
     )
 
-    def __init__(
-        self,
-        connection: web.RequestHandler,
-        loop: asyncio.AbstractEventLoop,
-        buffer_size: int,
-        limits: HttpSettings,
-        log: LimitLog,
-    ) -> None:
+    def __init__(self, parser: HttpRequestParser, limits: HttpSettings, log: LimitLog) -> None:
         self._max_head_bytes = limits.max_head_bytes
         self._max_line_bytes = limits.max_line_bytes
         self._log = log
-        self._parser = HttpRequestParser(
-            connection,
-            loop,
-            buffer_size,
-            max_line_size=limits.max_line_bytes,
-            # Differs by one, since the parser raises the same error for both.
-            max_field_size=limits.max_line_bytes + 1,
-            max_headers=limits.max_header_lines,
-            payload_exception=web.RequestPayloadError,
-            auto_decompress=False,
-        )
+        self._parser = parser
         self.head_size = 0
         self.received = 0
         self._unparsed = b""
+        self._seam = b""
         self._body: StreamReader = EMPTY_PAYLOAD
         self._body_left = 0
         self._queued = 0
         self._paused = False
         self._ended = False
         self._is_last = False
-        self._host: str | None = None
 
     @property
     def in_body(self) -> bool:
@@ -157,10 +139,11 @@ class RequestReader:
                     and message.version is HttpVersion11
                     and not message.should_close
                     and not message.upgrade
-                    and message.headers.get(HOST) == self._host
+                    and _is_host(message.headers.get(HOST, ""))
                     and message.path != "*"
                 ):
                     self._queued += 1
+                    self._parser.message_consumed()
                     return parsed
             return self._admit_all(parsed, [])
         except HttpProcessingError as error:
@@ -202,8 +185,7 @@ class RequestReader:
             end = min(len(data), start + self._body_left)
             self._body_left -= end - start
             return end
-        found = data.find(_HEAD_END, start)
-        end = len(data) if found < 0 else found + len(_HEAD_END)
+        end = self._find_head_end(data, start)
         if self._body.is_eof() and (self.head_size or data[start:end].strip()):
             self.head_size += end - start
             if self.head_size > self._max_head_bytes:
@@ -213,9 +195,27 @@ class RequestReader:
                 raise RequestRejectedError(status, "head too large")
         return end
 
+    def _find_head_end(self, data: bytes, start: int) -> int:
+        """Return where the next head ends, or the end of `data`."""
+        size, seam, self._seam = len(_HEAD_END), self._seam, b""
+        if seam:
+            across = (seam + data[: size - 1]).find(_HEAD_END)
+            if across >= 0:
+                return across + size - len(seam)
+        found = data.find(_HEAD_END, start)
+        if found >= 0:
+            return found + size
+        if self._body.is_eof():
+            self._seam = (seam + data[start:])[1 - size :]
+        return len(data)
+
     def _admit_all(self, parsed: Parsed, found: list[Message]) -> Parsed:
         """Add the admitted requests to `found`."""
         messages, upgraded, tail = parsed
+        # The parser counts the requests that have ended, to pause itself; this reader does that.
+        # At most a body and the next request can have ended.
+        self._parser.message_consumed()
+        self._parser.message_consumed()
         found += [(self._admit(message, body), body) for message, body in messages]
         self._ended = self._is_last and self._body.is_eof() and not upgraded
         return found, upgraded, tail
@@ -225,10 +225,8 @@ class RequestReader:
         if message.version != HttpVersion11 and message.version != HttpVersion10:
             status = _BAD if message.version < HttpVersion10 else _BAD_VERSION
             raise RequestRejectedError(status, "unsupported HTTP version")
-        host = message.headers.get(HOST, "")
-        if not _HOST.fullmatch(host):
+        if not _is_host(message.headers.get(HOST, "")):
             raise RequestRejectedError(_BAD, "invalid Host header")
-        self._host = host
         self._body = body
         self._queued += 1
         self.head_size = 0
@@ -270,3 +268,8 @@ class RequestReader:
         if error.code in (_URL_TOO_LONG, _TOO_LARGE):
             self._log.record(HEAD_TOO_LARGE)
         return error
+
+
+@lru_cache(256)
+def _is_host(value: str) -> bool:
+    return _HOST.fullmatch(value) is not None

@@ -23,6 +23,9 @@ FINISH_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 0.5
 """Seconds that clients who connected just before the listeners closed get to send a request."""
 
+CLOSE_TIMEOUT = SETTLE_TIMEOUT + FINISH_TIMEOUT + 1
+"""Maximum seconds for closing the listeners and the connections."""
+
 SETTLE_INTERVAL = 0.02
 """Seconds between two looks at those clients."""
 

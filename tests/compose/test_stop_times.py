@@ -1,13 +1,14 @@
 """Stop timeouts leave the time that the code needs to stop."""
 
-import inspect
+from pathlib import Path
 
 from aliaport import healthcheck
-from aliaport.logs import Logs, audit
-from aliaport.sentry import tracking
-from aliaport.settings import PluginLimits, core_settings, read_sources
-from aliaport.web import server
+from aliaport.process import ending
+from aliaport.service import stop_timeout
+from aliaport.settings import core_settings, read_sources
 from tests.compose.files import Service, each_service, seconds, service
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
 
 MIN_STOP = 10.0
 """Docker's default, in seconds."""
@@ -15,24 +16,22 @@ SPARE = 5.0
 """Seconds for the exit itself, on a busy machine."""
 
 
-def worst_stop(drain: float) -> float:
-    """Return the seconds from SIGTERM to the exit if everything takes as long as it may."""
-    flush: float = inspect.signature(Logs.close).parameters["seconds"].default
-    return (
-        max(drain, audit.RECORD_TIMEOUT)
-        + server.FINISH_TIMEOUT
-        + 1
-        + PluginLimits().stop_all_timeout
-        + tracking.LAST_FLUSH
-        + flush
-    )
-
-
 def test_the_service_has_time_to_drain_and_stop() -> None:
     backend = service("backend")
-    drain = float(backend.environment["ALIAPORT_DRAIN_SECONDS"])
+    settings = core_settings(
+        read_sources(
+            {
+                "ENVIRONMENT": "production",
+                "ALIAPORT_DRAIN_SECONDS": backend.environment["ALIAPORT_DRAIN_SECONDS"],
+                "ALIAPORT_CONFIG": str(DEPLOY / "aliaport.toml"),
+            }
+        )
+    )
+    needed = stop_timeout(settings) + ending.GRACE
     grace = seconds(backend.get("stop_grace_period"))
-    assert grace >= worst_stop(drain) + SPARE, f"it may take {worst_stop(drain):g} s"
+    assert grace >= needed + SPARE, f"it may take {needed:g} s"
+    text = (DEPLOY / "docker-compose.yml").read_text()
+    assert f"the service enforces {stop_timeout(settings):g} s at most" in text
 
 
 def test_the_drain_matches_production_and_is_long_enough_to_be_noticed() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aliaport.contract.declarations import Check, Probe, Status
 from aliaport.host import report
 from aliaport.host.discovery import Rejection
+from aliaport.host.limits import LimitCount
 from aliaport.host.probes import ProbeResult, ProbeRow
 from aliaport.host.report import PluginRow, View
 
@@ -149,7 +150,14 @@ PLUGINS = [
 
 def shown(*, operator: bool) -> dict[str, Any]:
     view = View(0, [DATABASE, QUEUE], PLUGINS, missing={"a": "not installed"})
-    return report.status(view, version="1", environment="test", uptime=61.9, operator=operator)
+    return report.status(
+        view,
+        version="1",
+        environment="test",
+        uptime=61.9,
+        operator=operator,
+        limits=[("connections.full", LimitCount(count=3, last_at=60.0))],
+    )
 
 
 def test_a_status_page_for_operators() -> None:
@@ -185,10 +193,14 @@ def test_a_status_page_for_operators() -> None:
     }
     assert late["reason"] == "its server is away"
     assert (rejected["stage"], rejected["reason"], rejected["hint"]) == ("import", "r", "h")
+    assert page["limits"] == [
+        {"name": "connections.full", "count": 3, "last_at": "1970-01-01T00:01:00Z"}
+    ]
 
 
 def test_a_status_page_for_anonymous_callers() -> None:
     page = shown(operator=False)
+    assert "limits" not in page
     assert page["orders"] == {}
     assert {"summary", "data", "where"}.isdisjoint(page["probes"][0])
     assert page["plugins"] == [

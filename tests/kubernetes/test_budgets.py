@@ -1,6 +1,5 @@
 """Compares probes, grace period and sizes with what the service itself guarantees."""
 
-import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,15 @@ from typing import Any
 import pytest
 
 from aliaport.isolation import stall_watch
-from aliaport.logs import audit, backlog, pipeline
-from aliaport.sentry import tracking
-from aliaport.settings import Settings
-from aliaport.web import server
+from aliaport.logs import backlog, pipeline
+from aliaport.process import ending
+from aliaport.service import stop_timeout
 from tests.kubernetes.pods import quantity
 from tests.kubernetes.render import build, one, pod_spec
 from tests.kubernetes.service_side import container, settings
 
 pytestmark = pytest.mark.parametrize("overlay", ["staging", "production"])
 Probe = dict[str, Any]
-
-LOG_CLOSE = inspect.signature(pipeline.Logs.close).parameters["seconds"].default
-SERVER_CLOSE = server.FINISH_TIMEOUT + 1
-"""Seconds that Server.close waits after the drain."""
 
 
 def probes(overlay: str) -> dict[str, Probe]:
@@ -32,17 +26,6 @@ def probes(overlay: str) -> dict[str, Probe]:
 def patience(probe: Probe) -> float:
     """Return the maximum seconds from a fault to the last failure that counts."""
     return float(probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"])
-
-
-def stop_budget(given: Settings) -> float:
-    """Return the maximum seconds from SIGTERM to exit: drain, requests, plugins, Sentry, log."""
-    return float(
-        max(given.drain_seconds, audit.RECORD_TIMEOUT)
-        + SERVER_CLOSE
-        + given.plugin_limits.stop_all_timeout
-        + tracking.LAST_FLUSH
-        + LOG_CLOSE
-    )
 
 
 def test_each_probe_uses_the_right_path(overlay: str) -> None:
@@ -64,7 +47,7 @@ def test_liveness_kills_only_after_the_log_has_named_a_stall(overlay: str, tmp_p
     stall = settings(overlay, tmp_path).plugin_limits.stall_timeout
     liveness = probes(overlay)["liveness"]
     soonest = liveness["periodSeconds"] * (liveness["failureThreshold"] - 1)
-    assert soonest >= stall + 2 * stall_watch.EVERY + LOG_CLOSE
+    assert soonest >= stall + 2 * stall_watch.EVERY + pipeline.CLOSE_TIMEOUT
     assert patience(liveness) <= 60, "a dead process would stay for longer than a minute"
 
 
@@ -84,7 +67,7 @@ def test_the_grace_period_covers_drain_and_stop(overlay: str, tmp_path: Path) ->
     hook = container(overlay).get("lifecycle", {}).get("preStop", {})
     pause = hook.get("sleep", {}).get("seconds", 0)
     assert set(hook) <= {"sleep"}, "the test does not know the length of this hook"
-    needed = pause + stop_budget(settings(overlay, tmp_path))
+    needed = pause + stop_timeout(settings(overlay, tmp_path)) + ending.GRACE
     grace = spec["terminationGracePeriodSeconds"]
     assert grace >= needed + 5, f"{grace} s, but up to {needed:g} s are needed"
     assert grace <= 2 * needed, "a frozen replica would hold up a rollout"
@@ -92,7 +75,7 @@ def test_the_grace_period_covers_drain_and_stop(overlay: str, tmp_path: Path) ->
 
 def test_the_total_in_the_manifest_is_right(overlay: str, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "deploy/kubernetes/base/deployment.yaml").read_text()
-    assert f"log: {stop_budget(settings(overlay, tmp_path)):g} s at most" in text
+    assert f"log: {stop_timeout(settings(overlay, tmp_path)):g} s at most" in text
 
 
 def test_logs_fit_their_volume_and_the_volume_its_limit(overlay: str, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aliaport.service import stop_timeout
 from tests.kubernetes.render import KUBERNETES, build, one, pod_spec
 from tests.kubernetes.service_side import DOCKERFILE, Mounted, container, settings
-from tests.kubernetes.test_budgets import stop_budget
 from tests.support.fixtures import Launch
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Service, free_port
@@ -112,7 +112,7 @@ def test_the_pods_command_serves_drains_and_leaves_its_logs_to_filebeat(
     assert running.get("/health").status == 200, "a leaving replica still serves"
     given = settings("production", tmp_path / "again")
     grace = pod_spec(one(build("production"), "Deployment"))["terminationGracePeriodSeconds"]
-    rest = stop_budget(given) - given.drain_seconds
+    rest = stop_timeout(given) - given.drain_seconds
     assert grace - given.drain_seconds > rest
     assert running.wait_ended(1 + rest) == 0
 

@@ -1,6 +1,7 @@
 """Plugins that fail or hang while they are constructed, started and stopped."""
 
 import asyncio
+import re
 import time
 
 from aliaport.plugin import Check, Context, Plugin, PluginConfig, Probe
@@ -92,6 +93,13 @@ class NamedLog(Plugin[PluginConfig]):
 
     async def check(self) -> Check:
         return Check.healthy()
+
+
+class StopHoldsInterpreter(Plugin[PluginConfig]):
+    api = (1, 0)
+
+    async def stop(self) -> None:
+        re.match(r"(a+)+$", "a" * 100 + "b")
 
 
 class Litters(Plugin[PluginConfig]):

@@ -1,0 +1,1 @@
+"""The process and its surroundings: descriptors, signals, limits, threads, the address, the end."""

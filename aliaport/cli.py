@@ -207,6 +207,8 @@ cli.add_command(doctor)
 
 def _cells(row: Listed) -> tuple[str, ...]:
     why = f"{row.reason}; {row.hint}" if row.reason else ""
+    if row.shadowed:
+        why = f"{why}\n{row.shadowed}".strip()
     return row.name, row.kind, f"{row.distribution} {row.version}", row.state, row.stage, why
 
 

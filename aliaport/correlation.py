@@ -15,6 +15,8 @@ _TRACEPARENT = re.compile(
 )
 _seed = random.SystemRandom().getrandbits(64)
 _bits = random.Random(_seed).getrandbits  # noqa: S311
+_NOT_ZERO = 1 << 128 | 1
+"""Sets a bit of the span's ID and one of the trace's: neither may be zero."""
 
 
 class RequestIdentity(NamedTuple):
@@ -37,11 +39,12 @@ REQUEST: ContextVar[RequestIdentity | None] = ContextVar("aliaport_request", def
 
 def identify(given_id: str | None, traceparent: str | None) -> RequestIdentity:
     """Return the caller's IDs if they are valid, and new ones otherwise."""
-    span_id = f"{_bits(64) | 1:016x}"
+    digits = f"{_bits(192) | _NOT_ZERO:048x}"
+    span_id = digits[:16]
     if traceparent is not None and (found := _TRACEPARENT.fullmatch(traceparent)):
         trace_id, flags = found[1], found[3]
     else:
-        trace_id, flags = f"{_bits(128) | 1:032x}", "00"
+        trace_id, flags = digits[16:], "00"
     if given_id is not None and _VALID_ID.fullmatch(given_id):
         return RequestIdentity(given_id, trace_id, span_id, flags)
     return RequestIdentity(trace_id, trace_id, span_id, flags)

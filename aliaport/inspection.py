@@ -36,7 +36,7 @@ COLLECT_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One installed plugin or application."""
+    """One installed plugin or application; `shadowed` says what is used in its place."""
 
     name: str
     kind: str
@@ -46,6 +46,7 @@ class Listed:
     stage: str = ""
     reason: str = ""
     hint: str = ""
+    shadowed: str = ""
 
     def as_json(self) -> dict[str, str]:
         """Return all fields."""
@@ -97,7 +98,9 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
         inspection.deprecations.extend(component.deprecations)
     for candidate in host.disabled:
         inspection.listed.append(_row(candidate, "disabled", candidate.rejection))
-    return replace(inspection, listed=_merge_rows(inspection.listed))
+    shadowed = {found.distribution: found.problem for found in host.shadowed()}
+    rows = [replace(row, shadowed=shadowed.get(row.distribution, "")) for row in inspection.listed]
+    return replace(inspection, listed=_merge_rows(rows))
 
 
 async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> RunReport:

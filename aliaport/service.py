@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aliaport.host.discovery import Candidate
 from aliaport.host.host import Host, OwnProbes
 from aliaport.host.limits import LimitLog
 from aliaport.host.scrape import Metrics, declare_host_families
+from aliaport.host.shadowing import HINT as SHADOWED_HINT
 from aliaport.isolation.bulkhead import finish_within
 from aliaport.isolation.stall_watch import LoopWatch
 from aliaport.logs import Audit, Logs
@@ -203,6 +205,8 @@ class Service:
             problems += found
         for component in self._state.components:
             deprecations += component.deprecations
+        for shadow in self._host.shadowed():
+            self._log.warning("plugin.shadowed", **asdict(shadow), hint=SHADOWED_HINT)
         for deprecation in deprecations:
             self._log.warning("configuration.deprecated", problem=deprecation)
         reject_shared_prefixes(self._apps)

@@ -12,6 +12,7 @@ from aliaport.host.discovery import Candidate, Rejection, scan, unknown_names
 from aliaport.host.lifecycle import State
 from aliaport.host.plugin_instance import ObserveJob, PluginInstance
 from aliaport.host.probes import ProbeRunner, run_probes
+from aliaport.host.shadowing import Shadowed, shadowed
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
@@ -104,6 +105,10 @@ class Host:
         ):
             problems += found
         return problems
+
+    def shadowed(self) -> list[Shadowed]:
+        """Return what is used in place of an installed plugin or application."""
+        return shadowed(self._candidates)
 
     def context(self, candidate: Candidate, database_url: SecretStr | None) -> HostContext:
         """Return the context of one plugin or application."""

@@ -54,11 +54,11 @@ class Health:
 
     async def respond(self, request: web.Request) -> web.Response:
         """Respond with a body that is built once a second."""
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
             version = request.config_dict[STATE].version
-            self._body = orjson.dumps(report.health(now, version))
+            self._body = orjson.dumps(report.health(second, version))
         return web.Response(body=self._body, headers=self._headers)
 
 

@@ -83,7 +83,7 @@ def test_commands_that_change_something_work_unless_they_need_a_container(
 ) -> None:
     environ = installation.environ | {
         "ALERT": "Watchdog",
-        "DATABASE_URL": installation.stack.database.dsn(user="postgres"),
+        "PGSERVICE": "administrator",
         "PID": "0",  # no session, for which PostgreSQL only warns
     }
     commands = [text for text in distinct("sh changes") if "docker" not in text]

@@ -13,6 +13,7 @@ from tests.alerts.runbooks import ROOT
 from tests.alerts.stack.program import Program, fetch
 from tests.alerts.stack.stack import Stack
 from tests.support.service import free_port
+from tests.support.service_files import service_files
 from tests.support.waiting import wait_until
 
 
@@ -124,6 +125,14 @@ def _environ(stack: Stack, site: str, folder: Path) -> dict[str, str]:
         "ALERTMANAGER": stack.alertmanager.url,
         "BLACKBOX": stack.blackbox.ready.removesuffix("/-/healthy"),
         "DATABASE_URL": stack.database.dsn(),
+        "PGSERVICE": "aliaport",
+        **service_files(
+            folder,
+            {
+                "aliaport": stack.database.dsn(),
+                "administrator": stack.database.dsn(user="postgres"),
+            },
+        ),
         "FILEBEAT": f"http://127.0.0.1:{stack.filebeat.port}",
         "FILEBEAT_TARGET": f"http://127.0.0.1:{stack.filebeat.port}/stats",
         "LOGS": str(backend.logs()),

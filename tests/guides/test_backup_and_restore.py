@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.alerts.runbooks import blocks, guides
 from tests.support.operations import GATE, ORDER, PASSWORD, Operations, replica, serve
 from tests.support.postgres import TcpPostgres
+from tests.support.service_files import service_files
 from tests.support.tcmb import Tcmb
 from tests.support.waiting import wait_until
 
@@ -22,14 +23,21 @@ STEPS = [
 
 def run(operations: Operations, restored: str, step: str) -> str:
     programs = (operations.server.programs, Path(sys.executable).parent)
+    urls = {
+        "aliaport": operations.server.dsn(database=operations.database),
+        "aliaport-restore": operations.server.dsn(database=restored),
+    }
+    file = operations.service.folder / "restore-url"
+    file.write_text(urls["aliaport-restore"])
     done = subprocess.run(
         ["sh", "-ec", step],
         cwd=operations.service.folder,
         env={
             "PATH": os.pathsep.join((*map(str, programs), os.environ["PATH"])),
             "HOME": str(operations.service.folder),
-            "DATABASE_URL": operations.server.dsn(database=operations.database),
-            "RESTORE_URL": operations.server.dsn(database=restored),
+            "DATABASE_URL": urls["aliaport"],
+            "RESTORE_URL_FILE": str(file),
+            **service_files(operations.service.folder, urls),
         },
         capture_output=True,
         text=True,

@@ -1,11 +1,23 @@
 """Callers of the same moment share one rendering, and nobody gets an older one."""
 
 import asyncio
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from aliaport.contract.declarations import Probe, Status
+from aliaport.host import report
+from aliaport.host.probes import ProbeResult, ProbeRow
+from aliaport.host.report import View
+from aliaport.isolation.run import Run
+from aliaport.settings import Settings
 from aliaport.web import crowds
+from aliaport.web.application import make_app
 from aliaport.web.crowds import SLICE, Crowds
+from aliaport.web.drain import Drain
+from tests.support.waiting import eventually
 
 CALLERS = 3 * SLICE + 1
 
@@ -123,3 +135,40 @@ async def test_the_loop_has_turns_while_a_crowd_wakes() -> None:
         seen.add(len(awake))
     await asyncio.gather(*callers)
     assert len(seen) > 3, "other work ran between the slices"
+
+
+@pytest.mark.parametrize("path", ["/ready", "/status", "/status/slow", "/metrics"])
+async def test_the_endpoints_serve_crowds(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Any = Run(Mock(), asyncio.get_running_loop())
+    probe = Probe(name="slow", run=Mock(), critical=True)
+    result = ProbeResult(Status.HEALTHY, "ok")
+    runner = Mock(probe=probe, critical=True)
+    runner.request.return_value = run
+    runner.row.return_value = ProbeRow(probe, "slow", critical=True, result=result)
+    state = Mock(
+        crowds=Crowds(), settings=Settings(), components=[], drain=Drain(), starting=False,
+        host=Mock(runners={"slow": runner}), started=0.0, version="3",
+    )  # fmt: skip
+    state.view.return_value = View(now=0.0, probes=[runner.row()])
+    state.limits.reached.return_value = []
+    state.auth.is_operator.return_value = True
+    state.metrics.begin.return_value = [(Mock(), run)]
+    state.metrics.gather = lambda _runs, _budget: run.done
+    state.metrics.page = AsyncMock(return_value=b"a page")
+    render = {"/ready": "ready", "/status": "status", "/status/slow": "probe_item"}.get(path)
+    rendered = state.metrics.page
+    if render is not None:
+        rendered = Mock(wraps=getattr(report, render))
+        monkeypatch.setattr(report, render, rendered)
+    app = make_app(state, detailed=True)
+    async with TestClient(TestServer(app, host="127.0.0.1")) as client:
+        callers = [asyncio.create_task(client.get(path)) for _ in range(5)]
+        requested = state.metrics.begin if path == "/metrics" else runner.request
+        await eventually(lambda: called(requested, 5), "all callers wait")
+        run.done.set_result(None)
+        assert [(await caller).status for caller in callers] == [200] * 5
+    assert rendered.call_count == 1
+
+
+async def called(mock: Mock, times: int) -> bool:
+    return mock.call_count == times

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
+
+# Hypothesis fails an example that takes longer than 200 ms, which says nothing on a busy machine.
+hypothesis.settings.register_profile("any_machine", deadline=None)
+hypothesis.settings.load_profile("any_machine")
 
 pytest_plugins = ["tests.support.fixtures", "tests.support.child_processes", "tests.support.order"]
 

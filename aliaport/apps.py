@@ -52,15 +52,18 @@ class App:
     def __post_init__(self) -> None:
         """Raise DeclarationError if the declaration breaks the contract."""
         if bool(self.prefix) == bool(self.paths):
-            raise DeclarationError("an application must declare either prefix or paths")
+            raise DeclarationError(
+                "an application must declare either prefix or paths", "set one of them"
+            )
         for root in self.roots:
             if PREFIX.fullmatch(root) is None:
                 raise DeclarationError(
-                    f"prefix {root!r} must look like /operations, with no trailing /"
+                    f"prefix {root!r} must look like /operations, with no trailing /",
+                    "use lowercase letters, digits, and _.- inside",
                 )
             if any(root == path or root.startswith(f"{path}/") for path in RESERVED_PATHS):
                 raise DeclarationError(
-                    f"prefix {root!r} is reserved for the service; choose another"
+                    f"prefix {root!r} is reserved for the service", "choose another"
                 )
 
     @property

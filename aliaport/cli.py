@@ -138,25 +138,35 @@ def config_show(config: Path | None, env_file: Path | None, as_json: bool) -> No
 @_sources_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def config_check(config: Path | None, env_file: Path | None, as_json: bool) -> None:
-    """Validate the whole configuration, including plugin options, without starting anything."""
+    """Check the configuration and the plugins without starting anything.
+
+    A problem keeps the service from starting (exit code 2). With a finding it starts, but a plugin
+    is rejected, something required is missing, or details are hidden (exit code 1).
+    """
     sources = read_sources(os.environ, config, env_file)
     inspection = asyncio.run(inspect_plugins(core_settings(sources), sources))
     warnings = [
         *environment_warnings(sources),
         *renamed_options(sources, (), Settings.renamed_options),
-        *inspection.deprecations,
+        *inspection.warnings,
     ]
     if as_json:
-        click.echo(json.dumps({"problems": inspection.problems, "warnings": warnings}, indent=2))
+        found = {
+            "problems": inspection.problems,
+            "findings": [*inspection.rejections, *inspection.findings],
+            "warnings": warnings,
+        }
+        click.echo(json.dumps(found, indent=2))
     else:
         for warning in warnings:
             click.echo(f"warning: {warning}")
         for problem in inspection.problems:
             click.echo(f"problem: {problem}")
-        if not inspection.problems:
+        for finding in (*inspection.rejections, *inspection.findings):
+            click.echo(f"finding: {finding}")
+        if inspection.exit_code == 0:
             click.echo("the configuration is valid")
-    if inspection.problems:
-        sys.exit(2)
+    sys.exit(inspection.exit_code)
 
 
 @cli.group()
@@ -168,16 +178,23 @@ def plugins() -> None:
 @_sources_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins_list(config: Path | None, env_file: Path | None, as_json: bool) -> None:
-    """List all installed plugins and applications, with the reason for each rejection."""
+    """List all installed plugins and applications, with the reason for each rejection.
+
+    The exit code is that of `aliaport config check`. What it finds besides rejections is printed
+    on standard error.
+    """
     sources = read_sources(os.environ, config, env_file)
     inspection = asyncio.run(inspect_plugins(core_settings(sources), sources))
     if as_json:
         click.echo(json.dumps([row.as_json() for row in inspection.listed], indent=2))
-        return
-    table = Table("name", "kind", "distribution", "state", "stage", "reason and fix")
-    for row in inspection.listed:
-        table.add_row(*_cells(row))
-    _print(table)
+    else:
+        table = Table("name", "kind", "distribution", "state", "stage", "reason and fix")
+        for row in inspection.listed:
+            table.add_row(*_cells(row))
+        _print(table)
+    for text in (*inspection.problems, *inspection.findings):
+        click.echo(f"aliaport: {text}", err=True)
+    sys.exit(inspection.exit_code)
 
 
 @plugins.command("run")

@@ -25,6 +25,10 @@ class ConfigError(AliaportError):
         super().__init__("\n  - ".join([heading, *self.problems]))
 
 
+class MissingOptionsError(ConfigError):
+    """Options that have no default are not set; everything that is set is right."""
+
+
 class StartupError(AliaportError):
     """The service cannot start: a port is taken, a folder unwritable, a database missing."""
 

@@ -1,22 +1,24 @@
 """Inspects plugins without serving: lists them, validates their options, or runs one of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 
-from aliaport.contract.declarations import Status
+from aliaport.contract.declarations import Check, Probe, Status
 from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError, ConfigError
-from aliaport.host.discovery import Candidate, Rejection
-from aliaport.host.host import Host
+from aliaport.host.discovery import Candidate, Rejection, unknown_names
+from aliaport.host.host import NO_DATABASE, Host, OwnProbes
 from aliaport.host.lifecycle import Component
 from aliaport.host.probes import run_probes
 from aliaport.host.report import probe_item
-from aliaport.host.scrape import gather
+from aliaport.host.scrape import declare_host_families, gather
 from aliaport.logs.command_audit import CommandAudit
+from aliaport.logs.health import PROBE as LOG_PROBE
 from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
@@ -29,9 +31,12 @@ from aliaport.settings import (
     service_fields,
     token_file_problems,
 )
-from aliaport.web.mounts import MountedApp
+from aliaport.web.mounts import MountedApp, reject_shared_prefixes
 
 COLLECT_TIMEOUT = 10.0
+
+_ABSENT_DATABASE = "postgresql://127.0.0.1:1/absent"
+"""Given to constructors, which do no I/O, where the service would bring its own database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,23 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The findings of `inspect_plugins`; `options` are those of valid plugins, without secrets."""
+    """The results of `inspect_plugins`.
 
-    listed: list[Listed] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    deprecations: list[str] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
+    The service does not start with `problems`. With `rejections` of plugins and other `findings`
+    it starts, but not as configured. `options` are those of valid plugins, without secrets.
+    """
+
+    listed: list[Listed]
+    problems: list[str]
+    rejections: list[str]
+    findings: list[str]
+    warnings: list[str]
+    options: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that reports this."""
+        return 2 if self.problems else 1 if self.rejections or self.findings else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +94,53 @@ class RunReport:
 
 
 async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
-    """Import everything selected and validate the options; start nothing."""
+    """Do what the service does before it starts anything: import, validate, construct, declare."""
     registry = MetricRegistry(settings.metrics.max_series_per_family)
-    host = Host(settings, sources, registry, _quiet, _audit_for(settings))
-    inspection = Inspection()
-    inspection.problems.extend(token_file_problems(settings, sources))
-    inspection.problems.extend(await host.load())
-    for instance in host.instances:
-        inspection.listed.append(_component_row(instance))
-        if instance.alive:
-            inspection.options[instance.name] = masked(instance.options)
+    declare_host_families(registry)
+    host = Host(
+        settings,
+        sources,
+        registry,
+        _quiet,
+        _audit_for(settings),
+        own=OwnProbes([Probe(name=LOG_PROBE, run=Check.healthy)], _quiet()),
+    )
     apps = [
         MountedApp(candidate, _quiet(candidate), settings.plugin_limits) for candidate in host.apps
     ]
+    problems = [*token_file_problems(settings, sources), *await host.load()]
     for app in apps:
-        inspection.problems.extend(await app.load(sources))
-        inspection.listed.append(_component_row(app))
-    for component in (*host.instances, *apps):
-        inspection.deprecations.extend(component.deprecations)
-    for candidate in host.disabled:
-        inspection.listed.append(_row(candidate, "disabled", candidate.rejection))
+        problems += await app.load(sources)
+    reject_shared_prefixes(apps)
+    url = settings.database_url
+    if url is None and host.needs_database:
+        url = SecretStr(_ABSENT_DATABASE)
+        if not settings.open:
+            problems.append(NO_DATABASE)
+    problems += await host.construct(url)
+    host.close()
+    components = [*host.instances, *apps]
+    listed = [
+        *map(_component_row, components),
+        *(_row(entry, "disabled", entry.rejection) for entry in host.disabled),
+    ]
     shadowed = {found.distribution: found.problem for found in host.shadowed()}
-    rows = [replace(row, shadowed=shadowed.get(row.distribution, "")) for row in inspection.listed]
-    return replace(inspection, listed=_merge_rows(rows))
+    rows = [replace(row, shadowed=shadowed.get(row.distribution, "")) for row in listed]
+    return Inspection(
+        _merge_rows(rows),
+        problems,
+        _rejections(components),
+        [*_missing(settings, components), *_token_findings(settings)],
+        [
+            *host.unchecked,
+            *(warning for component in components for warning in component.deprecations),
+        ],
+        {
+            instance.name: masked(instance.options)
+            for instance in host.instances
+            if instance.alive and not instance.problems
+        },
+    )
 
 
 async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> RunReport:
@@ -108,9 +148,10 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
 
     Raises ConfigError, StartupError, and AliaportError for an unknown plugin or probe.
     """
-    selection = settings.selection.model_copy(update={"allow": (plugin,), "required": ()})
+    selection = settings.selection.model_copy(update={"allow": (plugin,), "required": (plugin,)})
     only = settings.model_copy(update={"selection": selection})
     registry = MetricRegistry(settings.metrics.max_series_per_family)
+    declare_host_families(registry)
     host = Host(only, sources, registry, _on_terminal, _audit_for(settings))
     problems = [
         problem.removeprefix("selection.allow: ")  # set here, not by the operator
@@ -129,8 +170,9 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
 
 
 async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
+    alive = any(instance.alive for instance in host.instances)
     for instance in host.instances:
-        if instance.rejection is not None:
+        if instance.rejection is not None and not (alive and instance.outranked):
             raise AliaportError(f"{plugin}: {instance.rejection}")
     if probe and probe not in host.runners:
         raise AliaportError(
@@ -155,7 +197,39 @@ async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     )
 
 
+def _rejections(components: Sequence[Component]) -> list[str]:
+    return [
+        f"{component.kind} {component.name} ({component.candidate.distribution} "
+        f"{component.candidate.version}) is rejected: {component.rejection}"
+        for component in components
+        if component.rejection is not None
+    ]
+
+
+def _missing(settings: Settings, components: Sequence[Component]) -> list[str]:
+    """Return a finding for each required plugin that is not installed or not selected."""
+    selected = [component.candidate for component in components]
+    return [
+        f"{problem}; /ready responds 503 without it"
+        for problem in unknown_names("selection.required", settings.selection.required, selected)
+    ]
+
+
+def _token_findings(settings: Settings) -> list[str]:
+    """Return a finding if nobody can see the details of /status."""
+    if settings.open or settings.status_token or settings.status_token_file is not None:
+        return []
+    return [
+        "no status token is set, so that /status shows summaries and reasons to nobody; set "
+        "ALIAPORT_STATUS_TOKEN or ALIAPORT_STATUS_TOKEN_FILE"
+    ]
+
+
 def _component_row(component: Component) -> Listed:
+    if component.alive and component.problems:
+        hint = "correct the configuration; the service does not start with it"
+        wrong = Rejection("config", "; ".join(component.problems), hint)
+        return _row(component.candidate, "misconfigured", wrong)
     state = "loadable" if component.alive else "rejected"
     return _row(component.candidate, state, component.rejection)
 
@@ -177,7 +251,7 @@ def _merge_rows(listed: list[Listed]) -> list[Listed]:
     If their states differ, the row shows the one that needs attention.
     """
     rows: dict[tuple[str, str], Listed] = {}
-    for row in sorted(listed, key=lambda row: (row.state != "rejected", row.kind)):
+    for row in sorted(listed, key=lambda row: (not row.reason, row.kind)):
         other = rows.get((row.name, row.distribution))
         rows[row.name, row.distribution] = (
             row if other is None or other.kind == row.kind else replace(other, kind="plugin + app")
@@ -185,7 +259,7 @@ def _merge_rows(listed: list[Listed]) -> list[Listed]:
     return sorted(rows.values(), key=lambda row: (row.name, row.distribution))
 
 
-def _quiet(_candidate: Candidate) -> Logger:
+def _quiet(_candidate: Candidate | None = None) -> Logger:
     logger: Logger = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
     return logger
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
-from aliaport.host.host import Host, OwnProbes
+from aliaport.host.host import NO_DATABASE, Host, OwnProbes
 from aliaport.host.limits import LimitLog
 from aliaport.host.scrape import Metrics, declare_host_families
 from aliaport.host.shadowing import HINT as SHADOWED_HINT
@@ -240,11 +240,7 @@ class Service:
         if given is not None or not self._host.needs_database:
             return given
         if not self._settings.open:
-            raise StartupError(
-                "DATABASE_URL is not set and a plugin needs a database; set it to "
-                "postgresql://user:password@host:5432/name or disable the plugin with "
-                "ALIAPORT_SELECTION__DISABLE"
-            )
+            raise StartupError(NO_DATABASE)
         self._database = EmbeddedPostgres(default_folder(Path.cwd()))
         self._database_worker = worker("database")
         self._database_start = asyncio.wrap_future(

@@ -1,5 +1,6 @@
 """Frozen classes for what a plugin declares (probes, metrics, jobs) and what it returns."""
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,28 +97,34 @@ class Probe:
         _require(
             _matches(PROBE_NAME, self.name),
             f"{where}: the name must match {PROBE_NAME.pattern}",
+            _rename(self.name),
         )
         _require(
             self.name not in RESERVED_PROBE_NAMES,
-            f"{where}: this name is reserved for a key of the responses; choose another",
+            f"{where}: this name is reserved for a key of the responses",
+            "choose another",
         )
-        _require(callable(self.run), f"{where}: run must be a function or an async function")
+        _require_function(self.run, where)
         _require(
             0 < self.timeout <= 60,
             f"{where}: timeout must be more than 0 and at most 60 seconds",
+            "move work that takes longer into a Job, and let the probe look at its result",
         )
         _require(
             self.section is None or _matches(PROBE_NAME, self.section),
             f"{where}: section must match {PROBE_NAME.pattern}",
+            "use lowercase letters, digits and underscores",
         )
         _require(
             self.section not in RESERVED_PROBE_NAMES,
             f"{where}: section {self.section!r} is reserved for a key of the responses",
+            "choose another",
         )
         _require(
             self.words is None
             or (len(self.words) == 2 and all(_matches(CODE, word) for word in self.words)),
             f"{where}: words must be two words such as ('connected', 'disconnected')",
+            "write the word of a result that works first",
         )
         object.__setattr__(self, "section_defaults", MappingProxyType(dict(self.section_defaults)))
 
@@ -151,22 +158,32 @@ class Metric:
         _require(
             _matches(METRIC_NAME, self.name),
             f"{where}: the name must match {METRIC_NAME.pattern}",
+            "rename it to aliaport_<plugin>_<what>, in lowercase letters, digits and underscores",
         )
-        _require(bool(self.help.strip()), f"{where}: help must be a sentence")
-        _require(len(self.labels) <= 5, f"{where}: at most 5 labels are allowed")
-        _require(len(set(self.labels)) == len(self.labels), f"{where}: labels must be unique")
+        _require(
+            bool(self.help.strip()), f"{where}: help must be a sentence", "describe the metric"
+        )
+        _require(len(self.labels) <= 5, f"{where}: at most 5 labels are allowed", "remove labels")
+        _require(
+            len(set(self.labels)) == len(self.labels),
+            f"{where}: labels must be unique",
+            "rename one",
+        )
         for label in self.labels:
             _require(
                 _matches(LABEL_NAME, label),
                 f"{where}: label {label!r} must match {LABEL_NAME.pattern}",
+                "use lowercase letters, digits and underscores",
             )
             _require(
                 label not in RESERVED_LABELS,
-                f"{where}: label {label!r} is reserved for Prometheus; rename it",
+                f"{where}: label {label!r} is reserved for Prometheus",
+                "rename it",
             )
         _require(
             not self.buckets or list(self.buckets) == sorted(set(self.buckets)),
             f"{where}: buckets must be in ascending order",
+            "sort them, and name each bound once",
         )
 
     @classmethod
@@ -219,13 +236,18 @@ class Collector:
 
     def __post_init__(self) -> None:
         """Raise DeclarationError if the declaration breaks the contract."""
-        families = tuple(self.families)
-        _require(bool(families), "a collector must declare at least one metric family")
+        families = tuple(self.families) if isinstance(self.families, Iterable) else ()
+        _require(
+            bool(families) and all(isinstance(family, Metric) for family in families),
+            "a collector must declare at least one metric family, and only those",
+            "pass a list of Metric as its first argument",
+        )
         name = self.name or families[0].name
-        _require(callable(self.run), f"collector {name}: run must be a function or async function")
+        _require_function(self.run, f"collector {name}")
         _require(
             all(family.kind is not MetricKind.HISTOGRAM for family in families),
-            f"collector {name}: histograms are filled through context.histogram, not collected",
+            f"collector {name}: histograms are not collected",
+            "fill them through context.histogram, and leave them out of the collector",
         )
         object.__setattr__(self, "families", families)
         object.__setattr__(self, "name", name)
@@ -250,13 +272,13 @@ class Schedule:
             zone = ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError):
             raise DeclarationError(
-                f"{where}: unknown time zone {self.time_zone!r}; use a name like Europe/Istanbul"
+                f"{where}: unknown time zone {self.time_zone!r}", "use a name like Europe/Istanbul"
             ) from None
         try:
             CronSim(self.crontab, datetime.now(zone))
         except CronSimError as error:
-            raise DeclarationError(f"{where}: {error}; write it like '30 15 * * 1-5'") from None
-        _require(self.margin > 0, f"{where}: margin must be more than 0 seconds")
+            raise DeclarationError(f"{where}: {error}", "write it like '30 15 * * 1-5'") from None
+        _require(self.margin > 0, f"{where}: margin must be more than 0 seconds", "raise it")
 
     def last_due(self, now: datetime) -> datetime:
         """Return the latest time, at or before the aware `now`, at which work was due."""
@@ -299,13 +321,15 @@ class Job:
         _require(
             _matches(PROBE_NAME, self.name),
             f"{where}: the name must match {PROBE_NAME.pattern}",
+            _rename(self.name),
         )
-        _require(callable(self.run), f"{where}: run must be a function or an async function")
-        _require(self.every >= 1, f"{where}: every must be at least 1 second")
-        _require(self.timeout > 0, f"{where}: timeout must be more than 0 seconds")
+        _require_function(self.run, where)
+        _require(self.every >= 1, f"{where}: every must be at least 1 second", "raise it")
+        _require(self.timeout > 0, f"{where}: timeout must be more than 0 seconds", "raise it")
         _require(
             self.schedule is None or isinstance(self.schedule, Schedule),
             f"{where}: schedule must be a Schedule",
+            "write it like Schedule('30 15 * * 1-5', 'Europe/Istanbul')",
         )
 
 
@@ -317,6 +341,25 @@ def _matches(pattern: re.Pattern[str], name: object) -> bool:
     return isinstance(name, str) and pattern.fullmatch(name) is not None
 
 
-def _require(condition: bool, message: str) -> None:
+def _require(condition: bool, problem: str, hint: str) -> None:
     if not condition:
-        raise DeclarationError(message)
+        raise DeclarationError(problem, hint)
+
+
+def _require_function(run: object, where: str) -> None:
+    if callable(run):
+        return
+    problem, hint = f"{where}: run must be a function or an async function", "pass a method"
+    if inspect.iscoroutine(run):
+        hint = f"pass the function itself, without parentheses: run={run.__qualname__}"
+        run.close()  # or Python would warn that it was never awaited
+    elif isinstance(run, Check | Iterable | None):
+        hint = "pass the function itself, without parentheses, such as run=self.check"
+    raise DeclarationError(f"{problem}, not {type(run).__name__}", hint)
+
+
+def _rename(name: object) -> str:
+    """Return a hint with a name that is allowed."""
+    plain = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")[:35]
+    plain = plain if plain[:1].isalpha() else f"check_{plain}".rstrip("_")
+    return f"rename it, for example to {plain!r}"

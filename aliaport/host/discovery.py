@@ -1,30 +1,35 @@
-"""Finds plugins and applications by their entry points.
-
-`scan` reads metadata only and never raises. `load` imports; call it in the plugin's bulkhead.
-"""
+"""Finds plugins and applications by their entry points; reads metadata only, and never raises."""
 
 import difflib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, ForwardRef, Literal, TypeVar, get_args, get_origin
+from typing import Literal
 
+from aliaport import __version__
 from aliaport.contract.declarations import PLUGIN_NAME
 from aliaport.errors import AliaportError
-from aliaport.plugin import API_VERSION, Plugin, PluginConfig
 
 Group = Literal["plugins", "apps"]
 _GROUPS: dict[str, Group] = {"aliaport.plugins": "plugins", "aliaport.apps": "apps"}
 
+OWN = "aliaport"
+"""The plugin name of the service's own probes in /status and /metrics."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """The stage at which a plugin was rejected, the reason, and a hint that says what to do."""
+    """The stage at which a plugin was rejected, the reason, and a hint that says what to do.
+
+    `outranked` is set if another plugin keeps a name that both use: the service then works as if
+    this one were not installed.
+    """
 
     stage: str
     reason: str
     hint: str
+    outranked: bool = False
 
     def __str__(self) -> str:
         """Return text like `declare: probes() returned str; return a list of Probe`."""
@@ -44,7 +49,8 @@ class Candidate:
     """One entry point that names a plugin or an application.
 
     `rejection` is set if the metadata alone rules it out. `selected` is False if the operator's
-    settings exclude it. `loaded` is the object that it names if no import is needed, as in tests.
+    settings exclude it; `required` and `allowed` are set if they name it. `loaded` is the object
+    that it names if no import is needed, as in tests.
     """
 
     group: Group
@@ -53,6 +59,8 @@ class Candidate:
     distribution: str
     version: str
     selected: bool = True
+    required: bool = False
+    allowed: bool = False
     rejection: Rejection | None = None
     loaded: object = None
 
@@ -61,18 +69,27 @@ class Candidate:
         """The top-level package, which distinguishes this plugin's lines from a library's."""
         return self.entry.value.partition(":")[0].strip().partition(".")[0]
 
+    @property
+    def bundled(self) -> bool:
+        """True if it is released together with the service, under its version."""
+        normal = _normal(self.distribution)
+        return self.version == __version__ and normal == f"aliaport_{self.name}"
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool]:
+        """Its rank if it uses a name that another uses too: the higher one keeps the name."""
+        return self.required, self.bundled, self.allowed
+
 
 def scan(
     allow: Collection[str] | None,
     disable: Collection[str],
     installed: Iterable[Distribution] | None = None,
+    required: Collection[str] = (),
 ) -> list[Candidate]:
     """Return all candidates in alphabetical order. `installed` replaces the real distributions."""
     entries = sorted(_entries(distributions() if installed is None else installed), key=_order)
-    owners: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for group, entry, name, version in entries:
-        owners[group, entry.name].append(f"{name} {version}")
-    return [
+    candidates = [
         Candidate(
             group,
             entry.name,
@@ -80,9 +97,18 @@ def scan(
             name,
             version,
             selected=(allow is None or entry.name in allow) and entry.name not in disable,
-            rejection=_ruled_out(entry, owners[group, entry.name]),
+            required=entry.name in required,
+            allowed=entry.name in (allow or ()),
         )
         for group, entry, name, version in entries
+    ]
+    rivals: dict[tuple[Group, str], list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        if candidate.entry.group in _GROUPS:
+            rivals[candidate.group, candidate.name].append(candidate)
+    return [
+        replace(candidate, rejection=_ruled_out(candidate, rivals[candidate.group, candidate.name]))
+        for candidate in candidates
     ]
 
 
@@ -100,77 +126,22 @@ def unknown_names(
     return problems
 
 
-def load(candidate: Candidate) -> Any:
-    """Import the object that the entry point names; raise RejectedError if that fails."""
-    if candidate.loaded is not None:
-        return candidate.loaded
-    try:
-        return candidate.entry.load()
-    except BaseException as error:  # a bulkhead: importing runs the plugin's code
-        text = f"{type(error).__name__}: {error}"[:300]
-        if isinstance(error, ModuleNotFoundError) and error.name != candidate.package:
-            hint = f"install {error.name}, which {candidate.distribution} should depend on"
-        else:
-            hint = f"reinstall or upgrade {candidate.distribution}, or report it to its authors"
-        raise RejectedError("import", f"{candidate.entry.value}: {text}", hint) from error
-
-
-def plugin_class(
-    candidate: Candidate, loaded: object
-) -> tuple[type[Plugin[PluginConfig]], type[PluginConfig]]:
-    """Return the plugin's class and its options model; raise RejectedError if it is not one."""
-    where = candidate.entry.value
-    if not (isinstance(loaded, type) and issubclass(loaded, Plugin)) or loaded is Plugin:
-        kind = loaded.__name__ if isinstance(loaded, type) else type(loaded).__name__
-        raise RejectedError(
-            "type",
-            f"{where} is {kind}, not a subclass of aliaport.plugin.Plugin",
-            "set the entry point to the plugin's class: 'package.module:ClassName'",
-        )
-    check_api(candidate, getattr(loaded, "api", None))
-    model = _config_model(loaded, {})
-    if isinstance(model, str | ForwardRef):
-        raise RejectedError(
-            "type",
-            f"{where} is declared as Plugin[{getattr(model, '__forward_arg__', model)!r}]",
-            "write the class itself, without quotes: class MyPlugin(Plugin[MyConfig])",
-        )
-    if model is None or isinstance(model, TypeVar):
-        return loaded, PluginConfig
-    if not (isinstance(model, type) and issubclass(model, PluginConfig)):
-        raise RejectedError(
-            "type",
-            f"the options of {where} are {model!r}, not a subclass of aliaport.plugin.PluginConfig",
-            "derive the options class from PluginConfig",
-        )
-    return loaded, model
-
-
-def check_api(candidate: Candidate, api: object) -> None:
-    """Raise RejectedError unless this host supports version `api` of the plugin API."""
-    known = ".".join(map(str, API_VERSION))
-    if not (isinstance(api, tuple) and len(api) == 2 and all(type(part) is int for part in api)):
-        raise RejectedError(
-            "api",
-            f"{candidate.entry.value} does not declare its plugin API version",
-            f"its authors must set `api = {API_VERSION}` in the class",
-        )
-    if api[0] != API_VERSION[0] or api[1] > API_VERSION[1]:
-        wanted = f"{api[0]}.{api[1]}"
-        newer = api > API_VERSION
-        raise RejectedError(
-            "api",
-            f"{candidate.distribution} {candidate.version} needs plugin API {wanted}; "
-            f"this host has {known}",
-            f"upgrade aliaport or install an older {candidate.distribution}"
-            if newer
-            else f"upgrade {candidate.distribution}",
-        )
+def meant_group(group: str) -> Group | None:
+    """Return the group that a plugin's author meant, None if it is a different one."""
+    plain = group.lower().replace("_", ".").replace("-", ".")
+    if not plain.startswith("aliaport"):
+        return None
+    near = difflib.get_close_matches(plain, _GROUPS, n=1, cutoff=0.9)
+    return _GROUPS[near[0]] if near else None
 
 
 def _order(found: tuple[Group, EntryPoint, str, str]) -> tuple[str, str, str]:
     group, entry, name, _ = found
     return group, entry.name, name
+
+
+def _normal(distribution: str) -> str:
+    return distribution.lower().replace("-", "_").replace(".", "_")
 
 
 def _entries(installed: Iterable[Distribution]) -> list[tuple[Group, EntryPoint, str, str]]:
@@ -182,49 +153,55 @@ def _entries(installed: Iterable[Distribution]) -> list[tuple[Group, EntryPoint,
             if "Name" not in metadata or "Version" not in metadata:
                 continue
             name, version = metadata["Name"], metadata["Version"]
-            entries = [entry for entry in distribution.entry_points if entry.group in _GROUPS]
+            entries = list(distribution.entry_points)
         except Exception:  # noqa: S112 # a bulkhead: broken metadata of somebody's package
             continue
         # One distribution may be found in both lib and lib64; the first on the path is imported.
-        normal = str(name).lower().replace("-", "_").replace(".", "_")
+        normal = _normal(str(name))
         if normal in seen:
             continue
         seen.add(normal)
         for entry in entries:
-            found[entry.group, entry.name, normal] = (
-                _GROUPS[entry.group],
-                entry,
-                str(name),
-                str(version),
-            )
+            group = meant_group(entry.group)
+            if group is not None:
+                found[entry.group, entry.name, normal] = group, entry, str(name), str(version)
     return list(found.values())
 
 
-def _ruled_out(entry: EntryPoint, owners: list[str]) -> Rejection | None:
-    if PLUGIN_NAME.fullmatch(entry.name) is None:
+def _ruled_out(candidate: Candidate, rivals: list[Candidate]) -> Rejection | None:
+    """Return why the metadata rules the candidate out; `rivals` use its name, in its group."""
+    name, group = candidate.name, candidate.entry.group
+    if group not in _GROUPS:
+        meant = next(known for known, short in _GROUPS.items() if short == candidate.group)
+        return Rejection(
+            "group",
+            f"its entry point is in the group {group!r}, which nothing reads",
+            f"its authors must put it in the group {meant!r}",
+            outranked=bool(rivals),
+        )
+    if PLUGIN_NAME.fullmatch(name) is None or name == OWN:
         return Rejection(
             "name",
-            f"the entry point's name {entry.name[:60]!r} does not match {PLUGIN_NAME.pattern}",
+            f"the entry point's name {name[:60]!r} is reserved or does not match "
+            f"{PLUGIN_NAME.pattern}",
             "its authors must rename it; use lowercase letters, digits and underscores",
         )
-    if len(owners) > 1:
+    if len(rivals) == 1:
+        return None
+    bundled = [rival for rival in rivals if rival.bundled]
+    if candidate in bundled and len(bundled) == 1:
+        return None
+    owners = [f"{rival.distribution} {rival.version}" for rival in rivals]
+    if len(bundled) == 1:
+        keeper = f"{bundled[0].distribution} {bundled[0].version}"
         return Rejection(
             "collision",
-            f"{' and '.join(owners)} use the same name {entry.name!r}",
-            "uninstall all but one of them",
+            f"its name {name!r} is that of {keeper}, which is bundled with the service",
+            "uninstall it, or ask its authors to rename it",
+            outranked=True,
         )
-    return None
-
-
-def _config_model(cls: type, bindings: dict[Any, Any]) -> Any:
-    """Return the argument of Plugin[…], through all kinds of bases; None if there is none."""
-    for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
-        origin = get_origin(base) or base
-        if not (isinstance(origin, type) and issubclass(origin, Plugin)):
-            continue
-        arguments = [bindings.get(argument, argument) for argument in get_args(base)]
-        if origin is Plugin:
-            return arguments[0] if arguments else None
-        parameters = getattr(origin, "__parameters__", ())
-        return _config_model(origin, dict(zip(parameters, arguments, strict=False)))
-    return None
+    return Rejection(
+        "collision",
+        f"{' and '.join(owners)} use the same name {name!r}",
+        "uninstall all but one of them",
+    )

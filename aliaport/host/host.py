@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from aliaport.contract.declarations import Probe
 from aliaport.host.context import HostContext
-from aliaport.host.discovery import Candidate, Rejection, scan, unknown_names
+from aliaport.host.discovery import OWN, Candidate, Rejection, scan, unknown_names
 from aliaport.host.lifecycle import State
 from aliaport.host.plugin_instance import ObserveJob, PluginInstance
 from aliaport.host.probes import ProbeRunner, run_probes
@@ -19,8 +19,12 @@ from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
 from aliaport.settings import ProbeSettings, Settings, Sources, unknown_probes, unknown_tables
 
-OWN = "aliaport"
-"""The plugin name of the service's own probes in /status and /metrics."""
+NO_DATABASE = (
+    "DATABASE_URL is not set and a plugin needs a database; set it to "
+    "postgresql://user:password@host:5432/name or disable the plugin with "
+    "ALIAPORT_SELECTION__DISABLE"
+)
+"""Why the service does not start without a database where it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Host:
     """The plugins of this process. Use it on the HTTP loop only.
 
     `serving` becomes true once every plugin's first start attempt has ended and each critical probe
-    has run once.
+    has run once. `unchecked` lists unknown probes in the settings that a rejected plugin may have.
     """
 
     def __init__(
@@ -51,13 +55,15 @@ class Host:
         self.registry = registry
         self.serving = False
         self.runners: dict[str, ProbeRunner] = {}
+        self.unchecked: list[str] = []
         self._settings = settings
         self._sources = sources
         self._logger_for = logger_for
         self._audit_for = audit_for
         self._own = own
         self._own_bulkhead: Bulkhead | None = None
-        self._candidates = scan(settings.selection.allow, settings.selection.disable)
+        selection = settings.selection
+        self._candidates = scan(selection.allow, selection.disable, required=selection.required)
         self.instances = [
             PluginInstance(
                 candidate, logger_for(candidate), settings.plugin_limits, observe=observe_job
@@ -133,12 +139,18 @@ class Host:
                 for instance in self.instances
             )
         )
-        for instance in self.instances:  # one after the other: the order decides who keeps a name
+        for instance in self._by_rank():  # one after the other: the first keeps a name
             await instance.register(self.registry)
         self._add_own_probes()
         self._add_probes()
-        problems = unknown_probes(self._sources, list(self.runners))
-        if any(not instance.alive and not instance.probes for instance in self.instances):
+        declared = {runner.probe.name for instance in self.instances for runner in instance.probes}
+        problems = unknown_probes(self._sources, sorted(declared | {*self.runners}))
+        # The probes of a plugin that could not declare them are unknown.
+        if any(
+            not instance.probes and (not instance.alive or instance.problems)
+            for instance in self.instances
+        ):
+            self.unchecked = problems
             for problem in problems:
                 self.instances[0].log.warning("configuration.unchecked", problem=problem)
             return []
@@ -161,6 +173,13 @@ class Host:
         if self._own_bulkhead is not None:
             self._own_bulkhead.close()
 
+    def close(self) -> None:
+        """Stop the threads of plugins that were not started."""
+        for instance in self.instances:
+            instance.close()
+        if self._own_bulkhead is not None:
+            self._own_bulkhead.close()
+
     def _add_own_probes(self) -> None:
         if self._own is None:
             return
@@ -174,21 +193,43 @@ class Host:
                 probe, OWN, bulkhead, log, policy, unavailable_result=lambda: None
             )
 
+    def _by_rank(self) -> list[PluginInstance]:
+        return sorted(self.instances, key=lambda instance: instance.candidate.rank, reverse=True)
+
     def _add_probes(self) -> None:
-        owners: dict[str, PluginInstance] = {}
-        own = {probe.name for probe in self._own.probes} if self._own else set()
+        self._settle_probe_names()
+        chosen: dict[str, tuple[bool, bool]] = {}
         for instance in self.instances:
+            if instance.outranked:
+                continue
             for runner in instance.probes:
-                name = runner.probe.name
-                if name in own:
-                    instance.reject(_reserved_name(name))
-                    continue
-                other = owners.setdefault(name, instance)
-                if other is not instance:
-                    for loser, rival in ((instance, other), (other, instance)):
-                        loser.reject(_probe_collision(name, rival))
-                if name not in self.runners or runner.critical:
-                    self.runners[name] = runner
+                name, precedence = runner.probe.name, (instance.alive, runner.critical)
+                if name not in self.runners or precedence > chosen.get(name, precedence):
+                    chosen[name], self.runners[name] = precedence, runner
+
+    def _settle_probe_names(self) -> None:
+        """Reject plugins whose probes have names of others: of two, the one of the lower rank."""
+        own = {probe.name for probe in self._own.probes} if self._own else set()
+        owners: dict[str, PluginInstance] = {}
+        for instance in self._by_rank():
+            names = [runner.probe.name for runner in instance.probes] if instance.alive else []
+            rivals = [(name, owners[name]) for name in names if name in owners]
+            above = [
+                (name, rival)
+                for name, rival in rivals
+                if rival.candidate.rank > instance.candidate.rank
+            ]
+            if reserved := own.intersection(names):
+                instance.reject(_reserved_name(min(reserved)))
+            elif above:
+                instance.reject(_probe_collision(*above[0], outranked=True))
+            elif rivals:
+                instance.reject(_probe_collision(*rivals[0]))
+                for name, rival in rivals:
+                    if rival.alive:
+                        rival.reject(_probe_collision(name, instance))
+            if not above:
+                owners.update(dict.fromkeys(names, instance))
 
 
 def _reserved_name(name: str) -> Rejection:
@@ -196,9 +237,9 @@ def _reserved_name(name: str) -> Rejection:
     return Rejection("collision", reason, "rename the probe")
 
 
-def _probe_collision(name: str, rival: PluginInstance) -> Rejection:
-    return Rejection(
-        "collision",
-        f"its probe {name!r} has the same name as a probe of the plugin {rival.name!r}",
-        "disable one of the two plugins, or rename the probe",
-    )
+def _probe_collision(name: str, rival: PluginInstance, *, outranked: bool = False) -> Rejection:
+    reason = f"its probe {name!r} has the same name as a probe of the plugin {rival.name!r}"
+    if outranked:
+        reason += ", which keeps it because it is required, bundled or named in selection.allow"
+    hint = "disable one of the two plugins, or rename the probe"
+    return Rejection("collision", reason, hint, outranked)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
+from aliaport.errors import ConfigError, MissingOptionsError
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.report import PluginRow
 from aliaport.isolation.bulkhead import Bulkhead
@@ -27,8 +28,8 @@ class Component:
     """One plugin or mounted application. Use it on the HTTP loop only.
 
     `deprecations` holds a warning for each old name of an option that the operator uses.
-    `problem` says why the last attempt to start failed. `attempted` is set once the first attempt
-    has succeeded or failed.
+    `problems` lists what is wrong with its options. `problem` says why the last attempt to start
+    failed. `attempted` is set once the first attempt has succeeded or failed.
     """
 
     kind: ClassVar[Literal["plugin", "app"]]
@@ -41,6 +42,7 @@ class Component:
         self.state = State.STARTING
         self.rejection = candidate.rejection
         self.problem = ""
+        self.problems: tuple[str, ...] = ()
         self.deprecations: list[str] = []
         self.attempted = asyncio.Event()
         self._bulkhead: Bulkhead | None = None
@@ -57,6 +59,11 @@ class Component:
         """True unless it has been rejected."""
         return self.state is not State.REJECTED
 
+    @property
+    def outranked(self) -> bool:
+        """True if it is rejected because another one keeps a name that both use."""
+        return self.rejection is not None and self.rejection.outranked
+
     def row(self) -> PluginRow:
         """Return its row in /status."""
         return PluginRow(
@@ -70,6 +77,11 @@ class Component:
             self.tasks,
         )
 
+    def close(self) -> None:
+        """Stop the threads of its bulkhead as soon as their calls have ended."""
+        if self._bulkhead is not None:
+            self._bulkhead.close()
+
     def reject(self, rejection: Rejection) -> None:
         """Take it out of service for good, and log why."""
         self.state, self.rejection = State.REJECTED, rejection
@@ -81,8 +93,7 @@ class Component:
             reason=rejection.reason,
             hint=rejection.hint,
         )
-        if self._bulkhead is not None:
-            self._bulkhead.close()
+        self.close()
 
     async def _call_guarded(
         self, function: Callable[[], Any], timeout: float, stage: str, hint: str
@@ -110,6 +121,15 @@ class Component:
         else:
             return run.value
         return None
+
+    def _reject_incomplete(self, error: ConfigError) -> None:
+        """Raise RejectedError if options are only missing, and the service can run without it."""
+        if isinstance(error, MissingOptionsError) and not self.candidate.required:
+            raise RejectedError(
+                "config",
+                "; ".join(error.problems),
+                "set it, or disable the plugin with ALIAPORT_SELECTION__DISABLE",
+            ) from None
 
     def _require_bulkhead(self) -> Bulkhead:
         assert self._bulkhead is not None, "call load() first"

@@ -174,8 +174,9 @@ def host_samples(
 
 
 def _states(host: Host) -> dict[str, State]:
-    """Return the states by name; if two names collide, both plugins are rejected."""
-    return {instance.name: instance.state for instance in host.instances}
+    """Return the states by name; of plugins that share one, the one that runs counts."""
+    ordered = sorted(host.instances, key=lambda instance: instance.alive)
+    return {instance.name: instance.state for instance in ordered}
 
 
 def _probe_samples(host: Host, samples: dict[str, Samples]) -> None:

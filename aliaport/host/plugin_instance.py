@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from aliaport.contract.declarations import Collector, Job, Probe, Status
+from aliaport.contract.declarations import Collector, Job, Status
 from aliaport.errors import ConfigError
-from aliaport.host.discovery import Candidate, RejectedError, load, plugin_class
+from aliaport.host.declaring import construct
+from aliaport.host.discovery import Candidate
+from aliaport.host.hints import declare_hint, rejecting
 from aliaport.host.jobs import JobObserver, JobRunner
 from aliaport.host.lifecycle import Component, State
+from aliaport.host.loading import load, plugin_class
 from aliaport.host.probes import ProbeResult, ProbeRunner
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import Failure, at_position
@@ -30,20 +32,11 @@ from aliaport.settings import (
 NOTIFY_EVERY = 60.0
 """Minimum seconds between log lines about the same fault that no run can report."""
 
-MAX_DECLARATIONS = 200
+MAX_NOTIFIED = 200
+"""Maximum number of different faults that are remembered."""
 
 ObserveJob = Callable[[str, Job], JobObserver | None]
 """Returns the observer, if any, of a job of the named plugin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A constructed plugin and what it declared."""
-
-    plugin: Plugin[Any]
-    probes: tuple[Probe, ...]
-    collectors: tuple[Collector, ...]
-    jobs: tuple[Job, ...]
 
 
 class PluginInstance(Component):
@@ -94,7 +87,7 @@ class PluginInstance(Component):
             lambda: plugin_class(self.candidate, load(self.candidate)),
             self.limits.import_timeout,
             "import",
-            "look at that line; importing must not do I/O",
+            "importing must not do I/O; move it to start()",
         )
         if loaded is not None:
             self._class, self._model = loaded
@@ -109,6 +102,7 @@ class PluginInstance(Component):
             try:
                 return plugin_config(sources, "plugins", self.name, self._model), ()
             except ConfigError as error:
+                self._reject_incomplete(error)
                 return self._config, error.problems
 
         validated = await self._call_guarded(
@@ -123,19 +117,20 @@ class PluginInstance(Component):
         self.deprecations = renamed_options(
             sources, ("plugins", self.name), self._model.renamed_options
         )
-        return tuple(problems)
+        self.problems = tuple(problems)
+        return self.problems
 
     async def construct(
         self, context: Context, registry: MetricRegistry, policies: dict[str, ProbeSettings]
     ) -> None:
-        """Construct the plugin and accept its declarations."""
-        if not self.alive:
+        """Construct the plugin and accept its declarations, unless its options are wrong."""
+        if not self.alive or self.problems:
             return
         declared = await self._call_guarded(
-            lambda: self._declare(context),
+            lambda: construct(self._class, self._config, context, self.candidate.package),
             self.limits.construct_timeout,
             "construct",
-            "constructors must not do I/O; move it to start()",
+            "constructors and declarations must not do I/O; move it to start()",
         )
         if declared is None:
             return
@@ -162,9 +157,11 @@ class PluginInstance(Component):
             return
 
         def declare() -> bool:
-            for runner in self.collectors:
-                for family in runner.collector.families:
-                    registry.declare(family, self.name)
+            hint = declare_hint("metrics()", Collector)
+            with rejecting("declare", self.candidate.package, hint):
+                for runner in self.collectors:
+                    for family in runner.collector.families:
+                        registry.declare(family, self.name)
             return True
 
         await self._call_guarded(
@@ -264,28 +261,6 @@ class PluginInstance(Component):
             hint=f"start() is retried, with pauses of up to {self.limits.max_retry:g} s",
         )
 
-    def _declare(self, context: Context) -> Declared:
-        plugin = self._class(self._config, context)
-        declared = Declared(
-            plugin,
-            _check_declared(plugin.probes(), Probe, "probes()"),
-            _check_declared(plugin.metrics(), Collector, "metrics()"),
-            _check_declared(plugin.jobs(), Job, "jobs()"),
-        )
-        for kind, names in (
-            ("probe", [probe.name for probe in declared.probes]),
-            ("job", [job.name for job in declared.jobs]),
-            ("collector", [collector.name for collector in declared.collectors]),
-        ):
-            duplicates = {name for name in names if names.count(name) > 1}
-            if duplicates:
-                raise RejectedError(
-                    "declare",
-                    f"it declares two {kind}s named {', '.join(sorted(duplicates))}",
-                    f"give each {kind} its own name",
-                )
-        return declared
-
     def _unavailable_result(self) -> ProbeResult | None:
         if self.state is State.RUNNING:
             return None
@@ -299,24 +274,7 @@ class PluginInstance(Component):
         now, key = time.monotonic(), (event, failure.type, failure.where)
         if now - self._notified.get(key, float("-inf")) < NOTIFY_EVERY:
             return
-        if len(self._notified) > MAX_DECLARATIONS:
+        if len(self._notified) > MAX_NOTIFIED:
             self._notified.clear()
         self._notified[key] = now
         self.log.error(event, reason=str(failure), where=failure.where, traceback=failure.traceback)
-
-
-def _check_declared(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
-    hint = f"return a list of {kind.__name__} from {source}"
-    if kind is Collector:
-        hint += "; leave out metrics that you fill through the context, such as context.counter"
-    if not isinstance(declared, list | tuple):
-        raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)
-    if len(declared) > MAX_DECLARATIONS:
-        reason = f"{source} returned {len(declared)} items; the maximum is {MAX_DECLARATIONS}"
-        raise RejectedError(
-            "declare", reason, "declare fewer items; use labels for many similar ones"
-        )
-    for item in declared:
-        if not isinstance(item, kind):
-            raise RejectedError("declare", f"{source} contains {type(item).__name__}", hint)
-    return tuple(declared)

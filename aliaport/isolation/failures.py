@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any
@@ -82,6 +83,16 @@ def task_position(task: "asyncio.Task[Any]", thread_id: int | None, package: str
             frames.append((frame, frame.f_lineno))
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
     return _select_line(frames, package)
+
+
+def function_position(function: object) -> str:
+    """Return the line on which a function is defined, or '' if it has none."""
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return ""
+    return _line_of(code, code.co_firstlineno, str(getattr(function, "__module__", "")))
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:

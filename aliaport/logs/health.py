@@ -7,6 +7,8 @@ from aliaport.contract.declarations import Check, Metric, Probe, Scalar
 from aliaport.logs.pipeline import Logs
 from aliaport.metrics.registry import Samples
 
+PROBE = "log"
+
 BLOCKED_AFTER = 10.0
 """Seconds after which a write counts as blocked by the disk, or by the network behind it."""
 
@@ -43,7 +45,7 @@ class LogHealth:
 
     def probe(self) -> Probe:
         """Return the probe `log`."""
-        return Probe(name="log", title="Log files", run=self.check, timeout=0.5)
+        return Probe(name=PROBE, title="Log files", run=self.check, timeout=0.5)
 
     async def check(self) -> Check:
         """Check the state of the writers, without touching a file."""

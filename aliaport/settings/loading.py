@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
-from aliaport.errors import ConfigError
+from aliaport.errors import ConfigError, MissingOptionsError
 from aliaport.plugin import PluginConfig
 from aliaport.settings.model import Settings
 from aliaport.settings.renamed import with_current_names
@@ -163,10 +163,16 @@ def _validated(
         value = model.model_validate(merged)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
+        only_missing = not problems and all(
+            detail["type"] == "missing" and not any(isinstance(part, int) for part in detail["loc"])
+            for detail in details
+        )
         for detail in details:
             problem = _problem(detail, model, given, prefix, path, sources)
             if problem not in problems:  # each member of a union reports one
                 problems.append(problem)
+        if only_missing:
+            raise MissingOptionsError(problems) from None
     if problems:
         raise ConfigError(problems)
     return value

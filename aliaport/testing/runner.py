@@ -222,7 +222,7 @@ async def _start(
 ) -> PluginInstance:
     name = context.plugin
     entry = EntryPoint(name, f"{plugin.__module__}:{plugin.__qualname__}", "aliaport.plugins")
-    candidate = Candidate("plugins", name, entry, package, "0", loaded=plugin)
+    candidate = Candidate("plugins", name, entry, package, "0", required=True, loaded=plugin)
     instance = PluginInstance(candidate, context.log, PluginLimits(), runs_jobs=jobs)
     try:
         await instance.load()

@@ -7,8 +7,8 @@ from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDictProxy
 
 from aliaport.apps import Refusal
-from aliaport.isolation.failures import describe
 from aliaport.web.compression import is_large
+from aliaport.web.failures import checked_response, raised_response
 from aliaport.web.request_identity import begin, mark
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
@@ -28,7 +28,7 @@ def shape_errors(state: AppState) -> Middleware:
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
         identity = begin(request)
         try:
-            response = await handler(request)
+            response = checked_response(state, request, await handler(request))
         except Refusal as error:
             response = error_response(
                 error.status, error.code, error.message, error.headers, error.details
@@ -36,7 +36,7 @@ def shape_errors(state: AppState) -> Middleware:
         except web.HTTPException as error:
             response = _to_response(error)
         except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
-            response = _internal_error(state, request, error)
+            response = raised_response(state, request, error)
         mark(response, identity)
         if is_large(response):
             await compressor.compress(request, response)
@@ -45,16 +45,6 @@ def shape_errors(state: AppState) -> Middleware:
         return response
 
     return shape
-
-
-def _internal_error(state: AppState, request: web.Request, error: Exception) -> web.StreamResponse:
-    state.log.error(
-        "request.failed",
-        exc_info=error,
-        where=describe(error, "aliaport").where,
-        **{"http.request.method": request.method, "url.path": request.path[:200]},
-    )
-    return error_response(500, "internal_error", "internal server error; the log has the details")
 
 
 def _to_response(error: web.HTTPException) -> web.StreamResponse:

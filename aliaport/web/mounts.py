@@ -16,8 +16,9 @@ from yarl import URL
 
 from aliaport.apps import App
 from aliaport.errors import ConfigError
-from aliaport.host.discovery import Candidate, RejectedError, Rejection, check_api, load
+from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.lifecycle import Component
+from aliaport.host.loading import check_api, load
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import Failure, describe
 from aliaport.metrics.http import UNMATCHED
@@ -65,16 +66,16 @@ class MountedApp(Component):
             lambda: self._import(sources),
             self.limits.import_timeout,
             "import",
-            "importing must not do I/O",
+            "importing must not do I/O; open resources in cleanup_ctx",
         )
         bulkhead.close()
         if imported is None:
             return ()
-        self.declared, self._config, problems = imported
+        self.declared, self._config, self.problems = imported
         self.deprecations = renamed_options(
             sources, ("apps", self.name), self.declared.config.renamed_options
         )
-        return tuple(problems)
+        return self.problems
 
     def begin(self, context: Context, expect: Expect) -> None:
         """Start it in the background, and retry until it succeeds.
@@ -120,6 +121,7 @@ class MountedApp(Component):
         try:
             return declared, plugin_config(sources, "apps", self.name, declared.config), ()
         except ConfigError as error:
+            self._reject_incomplete(error)
             return declared, self._config, error.problems
 
     async def _run(self, declared: App, context: Context, expect: Expect) -> None:
@@ -218,22 +220,22 @@ class Mounts(PrefixResource):
 
 
 def reject_shared_prefixes(apps: Iterable[MountedApp]) -> None:
-    """Reject all applications that declare the same prefix."""
+    """Reject applications that declare the same prefix; the one of the highest rank keeps it."""
     wanted: dict[str, list[MountedApp]] = {}
     for app in apps:
         for root in app.declared.roots if app.declared else ():
             wanted.setdefault(root, []).append(app)
     for prefix, rivals in wanted.items():
-        if len(rivals) > 1:
-            names = " and ".join(app.name for app in rivals)
-            for app in rivals:
-                if not app.alive:
-                    continue
+        if len(rivals) < 2:
+            continue
+        highest = max(app.candidate.rank for app in rivals)
+        keepers = [app for app in rivals if app.candidate.rank == highest]
+        names = " and ".join(app.name for app in rivals)
+        reason, hint = f"{names} declare the same prefix {prefix}", "disable all but one of them"
+        for app in rivals:
+            if app.alive and keepers != [app]:
                 app.declared = None
-                hint = "disable all but one of them"
-                app.reject(
-                    Rejection("collision", f"{names} declare the same prefix {prefix}", hint)
-                )
+                app.reject(Rejection("collision", reason, hint, outranked=len(keepers) == 1))
 
 
 async def _end(application: web.Application) -> None:

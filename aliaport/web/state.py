@@ -73,7 +73,11 @@ class AppState:
         """Return the required plugins and apps that are not running, each with the reason."""
         missing = {}
         for name in self.settings.selection.required:
-            found = [component for component in self.components if component.name == name]
+            found = [
+                component
+                for component in self.components
+                if component.name == name and not component.outranked
+            ]
             if not found:
                 missing[name] = "not installed or not selected"
             for component in found:

@@ -6,7 +6,8 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from aliaport.host.discovery import RejectedError, plugin_class, scan, unknown_names
+from aliaport.host.discovery import RejectedError, scan, unknown_names
+from aliaport.host.loading import plugin_class
 from aliaport.plugin import Plugin, PluginConfig
 from tests.support.distributions import install
 

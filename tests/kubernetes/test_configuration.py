@@ -31,7 +31,7 @@ def test_the_configuration_is_valid(overlay: str, tmp_path: Path) -> None:
         [sys.executable, "-m", "aliaport", "config", "check", "--json"],
         env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert json.loads(done.stdout) == {"problems": [], "warnings": []}, done.stderr
+    assert json.loads(done.stdout) == {"problems": [], "findings": [], "warnings": []}, done.stderr
     assert done.returncode == 0
 
 

@@ -147,3 +147,34 @@ class Clings(Plugin[PluginConfig]):
 
     async def stop(self) -> None:
         raise RuntimeError("nothing to stop")
+
+
+class Squats(Plugin[PluginConfig]):
+    """Declares a critical probe with the name of a bundled plugin's, and another critical one."""
+
+    api = (1, 0)
+    name = "disk_root"
+
+    def probes(self) -> list[Probe]:
+        return [
+            Probe(name=self.name, run=self.check, critical=True),
+            Probe(name=f"{self.context.plugin}_own", run=self.check, critical=True),
+        ]
+
+    async def check(self) -> Check:
+        return Check.healthy()
+
+
+class SquatsDatabase(Squats):
+    name = "database"
+
+
+class NeedsKeyConfig(PluginConfig):
+    key: str
+    size: int = 1
+
+
+class NeedsKey(Plugin[NeedsKeyConfig]):
+    """Has an option without a default."""
+
+    api = (1, 0)

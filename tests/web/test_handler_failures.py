@@ -1,0 +1,126 @@
+"""Handlers of applications that fail, and callers that leave, are reported as what they are."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.service import Service, running
+
+pytestmark = pytest.mark.service
+
+APP = {"failing": "aliaport_rogues.failing:app"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("failing"), apps=APP) as service:
+        yield service
+
+
+def failed(service: Service, path: str) -> dict[str, Any]:
+    def found() -> list[dict[str, Any]]:
+        events = service.events("request.failed")
+        return [event for event in events if event["url.path"] == path]
+
+    (event,) = service.wait_for(found, "the failure is logged")
+    return event
+
+
+@pytest.mark.parametrize(
+    ("name", "returned", "where"),
+    [
+        ("dict", "dict", " in give_dict: async def give_dict("),
+        ("nothing", "NoneType", " in give_nothing: async def give_nothing("),
+    ],
+)
+def test_a_handler_that_returns_no_response_is_named(
+    service: Service, name: str, returned: str, where: str
+) -> None:
+    response = service.get(f"/failing/{name}")
+    assert (response.status, response.json["error"]["code"]) == (500, "internal_error")
+    event = failed(service, f"/failing/{name}")
+    assert event["reason"] == f"the handler returned {returned}, not a response"
+    assert event["handler"].startswith("aliaport_rogues.failing.give_")
+    assert event["plugin"] == "failing"
+    assert event["distribution"] == "aliaport-rogues"
+    assert where in event["where"]
+    assert event["http.request.id"] == response.headers["X-Request-ID"]
+    assert "data_response" in event["hint"]
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("deep", 'in deepest: raise LookupError("the deepest line of the author")'),
+        ("upstream", 'in lose_upstream: raise ClientConnectionResetError("its upstream left")'),
+    ],
+)
+def test_a_handler_that_raises_is_logged_with_the_author_s_line(
+    service: Service, name: str, where: str
+) -> None:
+    assert service.get(f"/failing/{name}").status == 500
+    event = failed(service, f"/failing/{name}")
+    assert where in event["aliaport.where"]
+    assert (event["aliaport.plugin"], event["log.level"]) == ("failing", "error")
+    assert "Traceback" in event["error.stack_trace"]
+
+
+@pytest.mark.parametrize("name", ["break", "forget"])
+def test_a_response_that_breaks_off_is_not_taken_for_a_whole_one(
+    service: Service, name: str
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection.request("GET", f"/failing/{name}")
+    response = connection.getresponse()
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        response.read()
+    connection.close()
+    event = failed(service, f"/failing/{name}")
+    assert event["plugin"] == "failing"
+    page = service.get("/metrics").text
+    assert f'endpoint="/failing/{name}",method="GET",status="500"}} 1.0' in page
+
+
+def aborted(service: Service, path: str) -> dict[str, Any]:
+    def found() -> list[dict[str, Any]]:
+        events = service.events("request.aborted")
+        return [event for event in events if event["url.path"] == path]
+
+    (event,) = service.wait_for(found, "the abort is logged")
+    return event
+
+
+def assert_counted(service: Service, path: str, method: str) -> None:
+    page = service.get("/metrics").text
+    assert f'endpoint="{path}",method="{method}",status="499"}} 1.0' in page
+    assert f'endpoint="{path}",method="{method}",status="500"}} 0.0' in page
+    event = aborted(service, path)
+    assert (event["log.level"], event["plugin"]) == ("info", "failing")
+    logged = service.wait_events("request.answered")
+    statuses = [e["http.response.status_code"] for e in logged if e["url.path"] == path]
+    assert 499 in statuses
+    assert [e for e in service.events("request.failed") if e["url.path"] == path] == []
+
+
+def test_an_upload_that_is_broken_off_is_the_caller_s_doing(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port)) as caller:
+        head = b"POST /failing/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        caller.sendall(head + b"x" * 500)
+    aborted(service, "/failing/upload")
+    service.wait_for(
+        lambda: 'status="499"' in service.get("/metrics").text, "the request is counted"
+    )
+    assert_counted(service, "/failing/upload", "POST")
+
+
+def test_a_reader_that_leaves_is_the_caller_s_doing(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port)) as caller:
+        caller.sendall(b"GET /failing/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in caller.recv(4096)
+    aborted(service, "/failing/stream")
+    counted = 'endpoint="/failing/stream",method="GET",status="499"'
+    service.wait_for(lambda: counted in service.get("/metrics").text, "the request is counted")
+    assert_counted(service, "/failing/stream", "GET")

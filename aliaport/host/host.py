@@ -129,6 +129,7 @@ class Host:
 
     async def construct(self, database_url: SecretStr | None) -> list[str]:
         """Construct all plugins; return every problem with the options of their probes."""
+        self._add_own_probes()  # first: plugins may take the last threads
         await asyncio.gather(
             *(
                 instance.construct(
@@ -141,7 +142,6 @@ class Host:
         )
         for instance in self._by_rank():  # one after the other: the first keeps a name
             await instance.register(self.registry)
-        self._add_own_probes()
         self._add_probes()
         declared = {runner.probe.name for instance in self.instances for runner in instance.probes}
         problems = unknown_probes(self._sources, sorted(declared | {*self.runners}))

@@ -5,6 +5,7 @@ and returns only plain values. The bulkhead survives what its plugin does to its
 """
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import os
@@ -58,10 +59,11 @@ class Bulkhead:
     def prepare(self, function: Callable[[], Any], slot: str) -> None:
         """Start the thread that `submit` needs for this function, while one can be started.
 
-        Raises RuntimeError if the machine is out of threads.
+        If none can, `submit` tries again, so only this function is affected.
         """
         if not inspect.iscoroutinefunction(function):
-            self._slot(slot)
+            with contextlib.suppress(RuntimeError):
+                self._slot(slot)
 
     def submit(
         self,

@@ -17,7 +17,7 @@ ENOUGH_ADDRESS_SPACE = 2 * 2**30
 """Bytes: the service with all bundled plugins reserves 1.2 GB, of which it uses a tenth."""
 
 ENOUGH_THREADS = 100
-"""The service with all bundled plugins has about 30 threads."""
+"""The service with all bundled plugins has about 20 threads."""
 
 
 def check_limits() -> None:

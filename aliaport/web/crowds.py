@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
@@ -11,9 +10,6 @@ RenderedT = TypeVar("RenderedT")
 
 MOMENT = 0.02
 """Seconds in which callers count as simultaneous: they share the first one's deadline."""
-
-SLICE = 25
-"""Callers that are woken in one turn of the HTTP loop; other requests get their turn in between."""
 
 
 class Crowds:
@@ -62,7 +58,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        self._waiting: deque[asyncio.Future[tuple[Any, ...]]] = deque()
+        self._waiting: list[asyncio.Future[tuple[Any, ...]]] = []
 
     async def wait(self) -> tuple[Any, ...]:
         """Return what was rendered, or nothing if the first caller failed."""
@@ -72,10 +68,10 @@ class _Group:
         return outcome
 
     def wake(self, outcome: tuple[Any, ...]) -> None:
-        """Give the outcome to all that wait, some at a time."""
-        for _ in range(min(SLICE, len(self._waiting))):
-            future = self._waiting.popleft()
+        """Give the outcome to all that wait.
+
+        All at once: if other requests had turns in between, they would start runs of their own.
+        """
+        for future in self._waiting:
             if not future.done():
                 future.set_result(outcome)
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self.wake, outcome)

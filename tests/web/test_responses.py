@@ -88,6 +88,7 @@ def test_every_response_is_strict_to_browsers_and_hides_versions(
     if is_page:
         policy = response.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; ")
+        assert {"base-uri 'none'", "frame-ancestors 'none'"} <= set(policy.split("; "))
 
 
 def test_the_page_of_links_shows_the_version_to_operators_only(service: Service) -> None:

@@ -100,6 +100,14 @@ def test_each_operation_has_texts(document: dict[str, Any]) -> None:
         assert all(response["description"] for response in operation["responses"].values()), name
 
 
+def test_no_request_contains_an_address_to_connect_to(document: dict[str, Any]) -> None:
+    requests: list[Any] = [document["components"]["schemas"]]
+    for operation in operations(document).values():
+        requests.append({name: operation[name] for name in operation.keys() - {"responses"}})
+    formats = {found["format"] for part in requests for found in objects(part) if "format" in found}
+    assert formats == {"date", "date-time", "cursor", "plate", "tr-tax-number"}
+
+
 def test_the_error_schema_lists_the_codes_of_the_source(document: dict[str, Any]) -> None:
     error = document["components"]["schemas"]["Error"]["properties"]["error"]
     listed = re.findall(

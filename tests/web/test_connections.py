@@ -60,6 +60,15 @@ def reached(service: Service, port: int | None = None) -> dict[str, int]:
     return {row["name"]: row["count"] for row in data.get("limits", [])}
 
 
+def wait_for_room(service: Service) -> None:
+    """Wait until the connections of other tests are closed."""
+    empty = 'aliaport_http_connections{listener="public"} 0.0'
+    service.wait_for(
+        lambda: empty in service.get("/metrics", port=service.internal_port).text,
+        "the connections of other tests are closed",
+    )
+
+
 def test_clients_that_are_too_slow_are_disconnected_and_others_are_not(slow: Service) -> None:
     upload = request("/reading/body", "Content-Length: 9", method="POST") + b"half"
     sent = {
@@ -110,6 +119,7 @@ def test_clients_that_do_not_read_make_room_for_others(small: Service) -> None:
     def count() -> int:
         return reached(small, small.internal_port).get("connections.evicted", 0)
 
+    wait_for_room(small)
     before = count()
     with ExitStack() as stack:
         for _ in range(20):
@@ -122,12 +132,7 @@ def test_clients_that_do_not_read_make_room_for_others(small: Service) -> None:
 
 def test_without_room_new_connections_are_refused_on_that_listener_only(small: Service) -> None:
     internal = small.internal_port
-
-    def page() -> str:
-        return small.get("/metrics", port=internal).text
-
-    empty = 'aliaport_http_connections{listener="public"} 0.0'
-    small.wait_for(lambda: empty in page(), "the connections of other tests are closed")
+    wait_for_room(small)
     before = reached(small, internal).get("connections.full", 0)
     with ExitStack() as stack:
         for _ in range(20):
@@ -139,8 +144,9 @@ def test_without_room_new_connections_are_refused_on_that_listener_only(small: S
         assert b'"code":"too_many_connections"' in refused[0]
         assert small.get("/health", port=internal).status == 200
         assert reached(small, internal)["connections.full"] == before + 5
-        assert 'aliaport_http_connections{listener="public"} 20.0' in page()
-        assert 'aliaport_http_connections_max{listener="internal"} 10.0' in page()
+        page = small.get("/metrics", port=internal).text
+        assert 'aliaport_http_connections{listener="public"} 20.0' in page
+        assert 'aliaport_http_connections_max{listener="internal"} 10.0' in page
     small.wait_for(lambda: small.get("/health").status == 200, "there is room again")
     (event,) = small.wait_events("connections.full")
     assert (event["listener"], event["connections"]) == ("public", 20)

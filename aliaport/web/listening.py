@@ -10,7 +10,7 @@ from aliaport.errors import StartupError
 BACKLOG = 1024
 
 SEND_BUFFER_BYTES = 65_536
-"""What the kernel keeps, doubled, for a client that does not read; by default up to 4 MB."""
+"""Half of what the kernel keeps for a client that does not read; by default it keeps up to 4 MB."""
 
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Errors of an address that this machine does not have, such as ::1 without IPv6."""

@@ -1,1 +1,1 @@
-"""The abuse campaign: strangers, floods and hostile servers against one service with tight limits."""
+"""The abuse campaign: callers who misbehave, floods and hostile servers against one service."""

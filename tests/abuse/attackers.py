@@ -135,7 +135,7 @@ def attack(port: int, connections: int, flooders: int, seconds: float) -> dict[s
     """Attack the service on `port` for some seconds; return what was seen, with its counts.
 
     A quarter of the `connections` each is idle, half-sent, slow to read and oversized; `flooders`
-    send each of the requests of FLOODS. Strangers have machines of their own: here they take only
+    send each of the requests of FLOODS. Real attackers have machines of their own: here they take only
     the time of the processors that the service leaves.
     """
     os.nice(10)

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-def test_the_service_survives_strangers_floods_and_hostile_servers(
+def test_the_service_survives_slow_callers_floods_and_hostile_servers(
     tmp_path: Path, server: TcpPostgres
 ) -> None:
     outcome = run(tmp_path / "run", SHORT, server)
@@ -26,7 +26,7 @@ def test_the_service_survives_strangers_floods_and_hostile_servers(
     assert outcome.descriptors["at the end"] < DESCRIPTORS
     counts = {limit["name"]: limit["count"] for limit in outcome.limits}
     assert "request.head_too_large" in counts, counts
-    # Which of the two depends on how fast this machine lets the strangers come.
+    # Which of the two depends on how fast this machine lets the connections come.
     assert counts.keys() & {"connections.head_timeout", "connections.evicted"}, counts
     for name in counts:
         assert outcome.logged[name] == 1, f"{name} was logged {outcome.logged[name]} times"

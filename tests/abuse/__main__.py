@@ -1,4 +1,4 @@
-"""Runs the whole campaign and prints its figures: `make abuse`."""
+"""Runs the whole campaign and prints its measurements: `make abuse`."""
 
 import argparse
 import sys

@@ -40,7 +40,7 @@ FULL = Strength(connections=2000, flooders=10, seconds=300)
 
 @dataclass
 class Outcome:
-    """The figures of one campaign. Latencies are in seconds, memory in bytes; `limits` is from /status."""
+    """The measurements: latencies in seconds, memory in bytes; `limits` is from /status."""
 
     latencies: list[float] = field(default_factory=list)
     results: Counter[str] = field(default_factory=Counter)

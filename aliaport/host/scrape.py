@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aliaport.contract.declarations import Metric
 from aliaport.host.host import Host
-from aliaport.host.limits import LimitLog
+from aliaport.host.limits import Limit, LimitLog
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
 from aliaport.metrics.collectors import CollectorRunner, Runs, begin, collect, finish
@@ -14,6 +14,12 @@ from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
 from aliaport.metrics.registry import HOST, MetricRegistry, Samples
 from aliaport.metrics.samples import Collection, duplicate
 from aliaport.settings import MetricsSettings
+
+SERIES_DROPPED = Limit(
+    "metrics.series_dropped",
+    "samples beyond the limits of [metrics] are not exported; find the label with too many values, "
+    "or raise the limit",
+)
 
 
 class Metrics:
@@ -45,6 +51,8 @@ class Metrics:
         self._limits = limits
         self._connections = connections
         self._exposition = Exposition()
+        self._dropped: dict[tuple[str, str], int] = {}
+        limits.declare([SERIES_DROPPED])
 
     def begin(self) -> Runs:
         """Start the collectors, or join their runs in flight."""
@@ -52,7 +60,17 @@ class Metrics:
 
     async def gather(self, runs: Runs, budget: float) -> dict[str, Samples]:
         """Return everything that the plugins provide within `budget` seconds."""
-        return merge(self._host.registry, await finish(runs, budget), self._series_limits)
+        gathered = merge(self._host.registry, await finish(runs, budget), self._series_limits)
+        self._record_dropped()
+        return gathered
+
+    def _record_dropped(self) -> None:
+        """Record the limits on series that were exceeded since the last call."""
+        dropped = self._host.registry.dropped_series()
+        for (plugin, reason), number in dropped.items():
+            if reason.endswith("_cap") and number > self._dropped.get((plugin, reason), 0):
+                self._limits.record(SERIES_DROPPED, plugin=plugin, reason=reason)
+        self._dropped = dropped
 
     async def page(self, gathered: dict[str, Samples]) -> bytes:
         """Return the page of what was gathered, with the samples of the host itself."""

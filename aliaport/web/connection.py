@@ -72,6 +72,7 @@ class Connection(web.RequestHandler):
         "_pool",
         "_read",
         "_reader",
+        "_responses",
         "_socket",
         "_state",
         "_unsent",
@@ -107,6 +108,7 @@ class Connection(web.RequestHandler):
         self._pool = pool
         self._socket: asyncio.Transport | None = None
         self._half_closed = False
+        self._responses = 0
         self._phase = Phase.HEAD
         self._phase_requests = 0
         self.phase_since = pool.clock
@@ -123,11 +125,13 @@ class Connection(web.RequestHandler):
         self._socket = None
         self._pool.remove(self)
         super().connection_lost(exc)
+        # The parser refers to this object: the garbage collector would have to find the cycle.
+        del self._reader
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp always returns None
         """Keep the connection open if a response is due: the client has only stopped sending."""
         upgraded = self._upgraded or self._payload_parser is not None
-        if upgraded or self._reader.in_body or not self._is_responding:
+        if upgraded or self._reader.in_body or self._responses == self._request_count:
             return False
         self._half_closed = True
         return True
@@ -138,6 +142,7 @@ class Connection(web.RequestHandler):
         """Count and log the request; after the last one of a half-closed connection, close it."""
         assert self.access_logger is not None
         assert time is not None
+        self._responses += 1
         self.access_logger.log(request, response, self._loop.time() - time)
         if self._half_closed and not self._messages:
             self.close()

@@ -72,7 +72,7 @@ async def ready(request: web.Request) -> web.Response:
     async def render(rows: list[ProbeRow]) -> tuple[list[ProbeRow], int, dict[str, Any]]:
         return rows, *report.ready(state.view(rows))
 
-    if state.drain.active or state.starting:
+    if state.drain.active or state.starting or not gating:
         rows, status, body = await render([runner.row() for runner in gating])
     else:
         requested = RequestedProbes(gating)

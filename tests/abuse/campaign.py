@@ -18,12 +18,12 @@ import psutil
 from tests.abuse.attackers import attack
 from tests.abuse.prober import probe
 from tests.support.memory_cgroup import MemoryCgroup, memory_cgroup
+from tests.support.plugins import BUNDLED
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Service, start
 
 DESCRIPTORS = 1024
 MEMORY = 256 * 2**20
-PLUGINS = ("cpu", "disk", "memory", "db", "currency_sync", "operations")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _start(folder: Path, server: TcpPostgres, ports: list[int], cgroup: MemoryCg
     honest, port = f":{server.port}/", f":{postgres}/"
     return start(
         folder,
-        allow=PLUGINS,
+        allow=BUNDLED,
         environ={
             "DATABASE_URL": server.dsn(database=database).replace(honest, port),
             "SENTRY_DSN": f"http://key@127.0.0.1:{sentry}/1",

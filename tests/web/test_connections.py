@@ -104,6 +104,15 @@ def test_slow_clients_that_make_progress_are_served(slow: Service) -> None:
     assert reached(slow) == before
 
 
+def test_a_client_that_closes_after_its_response_is_gone_at_once(slow: Service) -> None:
+    for _ in range(200):
+        assert slow.get("/health", headers={"Connection": "keep-alive"}).status == 200
+    name = 'aliaport_http_connections{listener="public"} '
+    page = slow.get("/metrics").text
+    (open_now,) = [line.removeprefix(name) for line in page.split("\n") if line.startswith(name)]
+    assert float(open_now) < 50
+
+
 def test_silent_clients_make_room_for_others(small: Service) -> None:
     with ExitStack() as stack:
         for data in [b"", b"GET /hea", request()] * 30:

@@ -268,6 +268,6 @@ class Connection(web.RequestHandler):
 
         An unknown `Expect` is refused before any middleware, with an echo of its value.
         """
-        if isinstance(resp, web.HTTPExpectationFailed):
+        if type(resp) is web.HTTPExpectationFailed:
             resp = malformed_response(resp.status)
         return super().finish_response(request, resp, start_time)

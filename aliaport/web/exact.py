@@ -15,7 +15,8 @@ Resolved = tuple[UrlMappingMatchInfo | None, set[str]]
 class _ExactResource(Resource):
     def resolve(self, request: web.Request) -> Coroutine[Any, Any, Resolved]:
         """Resolve the request, unless its path is percent-encoded."""
-        return super().resolve(request) if "%" not in request.rel_url.raw_path else _nothing()
+        encoded = "%" in request.raw_path and "%" in request.rel_url.raw_path
+        return _nothing() if encoded else super().resolve(request)
 
 
 class ExactPath(_ExactResource, PlainResource):

@@ -8,6 +8,8 @@ from aiohttp import ClientConnectionResetError, web
 
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
+from aliaport.web.malformed import malformed_response
+from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
 
@@ -15,12 +17,18 @@ CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
 
 
-def raised_response(state: AppState, request: web.Request, error: Exception) -> web.StreamResponse:
+def raised_response(
+    state: AppState, request: web.Request, error: BaseException
+) -> web.StreamResponse:
     """Log an exception of a handler, and return the response to it.
 
-    A caller that leaves before the request or the response is complete is not a failure.
+    A caller that leaves before the request or the response is complete is not a failure, and
+    neither is one that sends a malformed body.
     """
     log, package = _owner(state, request)
+    if isinstance(error, RequestRejectedError):
+        log.info("request.malformed", reason=error.message, **_fields(request))
+        return malformed_response(error.code)
     gone = request.transport is None or request.transport.is_closing()
     unwritable = gone and isinstance(error, ClientConnectionResetError)
     if unwritable or error is request.content.exception():

@@ -1,5 +1,6 @@
 """Handles errors of all routes in the common format, and closes connections during a drain."""
 
+import asyncio
 from http import HTTPStatus
 
 from aiohttp import web
@@ -28,14 +29,18 @@ def shape_errors(state: AppState) -> Middleware:
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
         identity = begin(request)
         try:
-            response = checked_response(state, request, await handler(request))
+            response = await handler(request)
+            if type(response) is not web.Response:  # much faster than isinstance
+                response = checked_response(state, request, response)
         except Refusal as error:
             response = error_response(
                 error.status, error.code, error.message, error.headers, error.details
             )
         except web.HTTPException as error:
             response = _to_response(error)
-        except Exception as error:  # the bulkhead of the core's and the mounted apps' routes
+        except BaseException as error:  # the bulkhead: SystemExit would end the whole service
+            if _is_ending(error):
+                raise
             response = raised_response(state, request, error)
         mark(response, identity)
         if is_large(response):
@@ -45,6 +50,14 @@ def shape_errors(state: AppState) -> Middleware:
         return response
 
     return shape
+
+
+def _is_ending(error: BaseException) -> bool:
+    """Return True if the service ends the request, and not the handler itself."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
 
 
 def _to_response(error: web.HTTPException) -> web.StreamResponse:

@@ -165,6 +165,10 @@ class RequestReader:
                 parsed = self._parser.feed_data(data[start:end])
                 _, upgraded, tail = self._admit_all(parsed, found)
             except HttpProcessingError:
+                if self.in_body:
+                    # aiohttp would let its handler wait for the rest.
+                    self._body.set_exception(RequestRejectedError(_BAD, "malformed body"))
+                    self._body.feed_eof()
                 if not found:
                     raise
                 # The requests before the bad one get their responses.

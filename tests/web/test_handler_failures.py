@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.raw_http import connect, read_to_end, request, statuses
 from tests.support.service import Service, running
 
 pytestmark = pytest.mark.service
@@ -55,6 +56,9 @@ def test_a_handler_that_returns_no_response_is_named(
     ("name", "where"),
     [
         ("deep", 'in deepest: raise LookupError("the deepest line of the author")'),
+        ("exit", "in end_process: raise SystemExit(0)"),
+        ("base", 'in raise_base: raise BaseException("of no known kind")'),
+        ("cancel", "in cancel_itself: raise asyncio.CancelledError"),
         ("upstream", 'in lose_upstream: raise ClientConnectionResetError("its upstream left")'),
     ],
 )
@@ -114,6 +118,22 @@ def test_an_upload_that_is_broken_off_is_the_caller_s_doing(service: Service) ->
         lambda: 'status="499"' in service.get("/metrics").text, "the request is counted"
     )
     assert_counted(service, "/failing/upload", "POST")
+
+
+@pytest.mark.parametrize("body", [b"zz\r\nx\r\n0\r\n\r\n", b"1\r\nx\r\n-1\r\n", b"1\r\nxyz\r\n"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_malformed_chunk_is_answered_at_once(
+    service: Service, body: bytes, together: bool
+) -> None:
+    head = request("/failing/upload", "Transfer-Encoding: chunked", method="POST")
+    with connect(service.port) as caller:
+        caller.sendall(head + body if together else head)
+        if not together:
+            service.get("/health")
+            caller.sendall(body)
+        received = read_to_end(caller)
+    assert statuses(received)[0] == 400
+    assert b'"code":"malformed_request"' in received
 
 
 def test_a_reader_that_leaves_is_the_caller_s_doing(service: Service) -> None:

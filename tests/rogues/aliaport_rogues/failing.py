@@ -28,6 +28,18 @@ def deepest() -> web.Response:
     raise LookupError("the deepest line of the author")
 
 
+async def end_process(_request: web.Request) -> web.Response:
+    raise SystemExit(0)
+
+
+async def raise_base(_request: web.Request) -> web.Response:
+    raise BaseException("of no known kind")
+
+
+async def cancel_itself(_request: web.Request) -> web.Response:
+    raise asyncio.CancelledError
+
+
 async def lose_upstream(_request: web.Request) -> web.Response:
     raise ClientConnectionResetError("its upstream left")
 
@@ -62,6 +74,9 @@ def create(_context: Context, _config: PluginConfig) -> web.Application:
     app.router.add_get("/dict", give_dict)
     app.router.add_get("/nothing", give_nothing)
     app.router.add_get("/deep", raise_deep)
+    app.router.add_get("/exit", end_process)
+    app.router.add_get("/base", raise_base)
+    app.router.add_get("/cancel", cancel_itself)
     app.router.add_get("/upstream", lose_upstream)
     app.router.add_post("/upload", upload)
     app.router.add_get("/stream", stream)

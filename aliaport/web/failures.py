@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
 
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
@@ -30,7 +30,7 @@ def raised_response(
         log.info("request.malformed", reason=error.message, **_fields(request))
         return malformed_response(error.code)
     gone = request.transport is None or request.transport.is_closing()
-    unwritable = gone and isinstance(error, ClientConnectionResetError)
+    unwritable = gone and isinstance(error, ConnectionError)
     if unwritable or error is request.content.exception():
         log.info("request.aborted", reason=type(error).__name__, **_fields(request))
         return error_response(CALLER_LEFT, "aborted", "the connection closed too early")

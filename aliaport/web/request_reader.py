@@ -35,6 +35,7 @@ _HEAD_END = b"\r\n\r\n"
 _NOTHING: tuple[Sequence[Any], bool, bytes] = ((), False, b"")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%[\w.~%-]+)?\]|[\w.~!$&'()*+,;=%-]*)(:\d{0,5})?", re.ASCII)
 
+_CHECK_OF_ALL = b"OPTIONS * "
 _ROOT = URL("/")
 _BAD = HTTPStatus.BAD_REQUEST
 _BAD_VERSION = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
@@ -119,6 +120,8 @@ class RequestReader:
         """
         if self._ended:
             return _NOTHING
+        if data.startswith(_CHECK_OF_ALL):
+            data = _with_host(data)
         size = len(data)
         try:
             # Nearly always a head arrives whole and alone, and nothing needs a closer look.
@@ -272,6 +275,14 @@ class RequestReader:
         if error.code in (_URL_TOO_LONG, _TOO_LARGE):
             self._log.record(HEAD_TOO_LARGE)
         return error
+
+
+def _with_host(head: bytes) -> bytes:
+    """Return the head of `OPTIONS *` with a Host: HAProxy's check, as in its manual, has none."""
+    line, end, rest = head.partition(b"\r\n")
+    if not rest.endswith(b"\r\n") or b"\r\nhost:" in head.lower():
+        return head
+    return line + end + b"Host:\r\n" + rest
 
 
 @lru_cache(256)

@@ -21,6 +21,8 @@ def show(outcome: Outcome) -> None:
         print(f"  {name}: {count}")
     for limit in outcome.limits:
         print(f"  {limit}")
+    for failure in outcome.failures:
+        print(f"  failed: {failure}")
     for message, count in outcome.logged.most_common():
         print(f"  {message}: {count}")
 

@@ -23,19 +23,19 @@ from tests.support.postgres import TcpPostgres
 from tests.support.service import Service, start
 
 DESCRIPTORS = 1024
-MEMORY = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class Strength:
-    """How hard the campaign is: held connections, callers per flood, and seconds."""
+    """How hard the campaign is: held connections, callers per flood, seconds, bytes of memory."""
 
     connections: int
     flooders: int
     seconds: float
+    memory: int
 
 
-FULL = Strength(connections=2000, flooders=10, seconds=300)
+FULL = Strength(connections=2000, flooders=10, seconds=300, memory=256 * 2**20)
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Outcome:
     descriptors: dict[str, int] = field(default_factory=dict)
     limits: list[dict[str, Any]] = field(default_factory=list)
     logged: Counter[str] = field(default_factory=Counter)
+    failures: list[dict[str, Any]] = field(default_factory=list)
     killed: int = 0
 
     def percentile(self, share: float) -> float:
@@ -60,7 +61,7 @@ class Outcome:
 def run(folder: Path, strength: Strength, server: TcpPostgres) -> Outcome:
     """Attack a service in `folder`, whose database is a new one of `server`."""
     outcome = Outcome()
-    with memory_cgroup(MEMORY) as cgroup, _hostile(server) as ports:
+    with memory_cgroup(strength.memory) as cgroup, _hostile(server) as ports:
         service = _start(folder, server, ports, cgroup)
         try:
             service.wait_listening()
@@ -74,6 +75,7 @@ def run(folder: Path, strength: Strength, server: TcpPostgres) -> Outcome:
             _measure(outcome, "afterwards", service)
             outcome.limits = service.get("/status").json["data"].get("limits", [])
             outcome.logged.update(event["message"] for event in service.events())
+            outcome.failures = service.events("request.failed")
             service.signal()
             assert service.wait_ended() == 0, service.output()
             outcome.killed = cgroup.killed

@@ -7,7 +7,7 @@ import pytest
 from tests.abuse.campaign import DESCRIPTORS, Strength, run
 from tests.support.postgres import TcpPostgres
 
-SHORT = Strength(connections=1200, flooders=1, seconds=12)
+SHORT = Strength(connections=1200, flooders=1, seconds=12, memory=512 * 2**20)
 """More connections than descriptors, and long enough for the deadlines of heads."""
 
 pytestmark = [
@@ -23,6 +23,7 @@ def test_the_service_survives_slow_callers_floods_and_hostile_servers(
     outcome = run(tmp_path / "run", SHORT, server)
     assert outcome.killed == 0
     assert outcome.results["200"] == sum(outcome.results.values()), outcome.results
+    assert outcome.failures == []
     assert outcome.descriptors["at the end"] < DESCRIPTORS
     counts = {limit["name"]: limit["count"] for limit in outcome.limits}
     assert "request.head_too_large" in counts, counts

@@ -30,6 +30,15 @@ defaults
 frontend front
     bind 127.0.0.1:{front}
     default_backend replicas
+frontend front_of_literal
+    bind 127.0.0.1:{literal}
+    default_backend literal
+backend literal
+    # The example of the manual, which sends no Host.
+    option httpchk OPTIONS * HTTP/1.1
+    default-server inter 200ms fall 1 rise 1
+    server a 127.0.0.1:{a} check
+    server b 127.0.0.1:{b} check
 backend replicas
     option httpchk
     option redispatch
@@ -46,15 +55,17 @@ def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path) -> N
     environ = {"ALIAPORT_DRAIN_SECONDS": "2"}
     a = launch(good, folder="a", environ=environ)
     b = launch(good, folder="b", environ=environ)
-    front = free_port()
+    front, literal = free_port(), free_port()
     config = tmp_path / "haproxy.cfg"
-    config.write_text(CONFIG.format(folder=tmp_path, front=front, a=a.port, b=b.port))
+    config.write_text(
+        CONFIG.format(folder=tmp_path, front=front, literal=literal, a=a.port, b=b.port)
+    )
     proxy = subprocess.Popen([str(shutil.which("haproxy")), "-db", "-f", str(config)])
     counts: Counter[str] = Counter()
     ended = threading.Event()
 
-    def request_status() -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", front, timeout=10)
+    def request_status(port: int = front) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
             connection.request("GET", "/health")
             return str(connection.getresponse().status)
@@ -69,6 +80,7 @@ def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path) -> N
 
     try:
         wait_until(lambda: request_status() == "200", "HAProxy serves")
+        wait_until(lambda: _up(tmp_path, "a", "literal"), "the manual's check succeeds")
         threads = [threading.Thread(target=traffic) for _ in range(4)]
         for thread in threads:
             thread.start()
@@ -95,7 +107,8 @@ def test_a_rolling_restart_fails_no_request(launch: Launch, tmp_path: Path) -> N
     assert counts["200"] > 200, counts
 
 
-def _up(folder: Path, server: str) -> bool:
+def _up(folder: Path, server: str, backend: str = "replicas") -> bool:
+    """Return True if the server is up, by a check that it has passed."""
     with socket.socket(socket.AF_UNIX) as admin:
         admin.settimeout(5)
         admin.connect(str(folder / "admin.sock"))
@@ -104,4 +117,6 @@ def _up(folder: Path, server: str) -> bool:
         while chunk := admin.recv(65536):
             text += chunk
     rows = [line.split(",") for line in text.decode().splitlines()]
-    return any(row[:2] == ["replicas", server] and row[17] == "UP" for row in rows if len(row) > 17)
+    head = rows[0]
+    (row,) = (dict(zip(head, row, strict=False)) for row in rows if row[:2] == [backend, server])
+    return row["status"] == "UP" and row["check_status"] == "L7OK"

@@ -83,7 +83,11 @@ def test_a_refused_upgrade_is_the_last_request(service: Service, headers: tuple[
 
 
 def test_options_of_the_server_are_those_of_the_root(service: Service) -> None:
-    for data in (request("*", CLOSE, method="OPTIONS"), b"OPTIONS * HTTP/1.0\r\n\r\n"):
+    for data in (
+        request("*", CLOSE, method="OPTIONS"),
+        b"OPTIONS * HTTP/1.0\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nConnection: close\r\n\r\n",
+    ):
         received = exchange(service.port, data)
         assert statuses(received) == [200]
         assert b"Allow: GET, HEAD, OPTIONS" in received
@@ -118,7 +122,7 @@ MALFORMED = {
     "header": (request("/health", "Cookie: " + "a" * 9_000), 431),
     "64 headers and the host": (request("/health", *["X-A: b"] * 64), 431),
     "40 kB": (request("/health", *["X-A: " + "b" * 8_000] * 5), 431),
-    "head without end": (request("/health", *["X-A: " + "b" * 8_000] * 120)[:-2], 431),
+    "head without end": (request("/health", *["X-A: " + "b" * 8_000] * 5)[:-2], 431),
     **{
         f"host {host!r}": (b"GET /health HTTP/1.1\r\nHost: %b\r\n\r\n" % host, 400)
         for host in (b"a b", b"[", b"[::1", b"a/b", b"a@b", b"a:b", "ğ".encode())

@@ -51,8 +51,9 @@ async def upload(request: web.Request) -> web.Response:
 async def stream(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
+    size = int(request.query.get("size", "4096"))
     while True:
-        await response.write(b"x" * 4096)
+        await response.write(b"x" * size)
         await asyncio.sleep(0.01)
 
 

@@ -1,6 +1,7 @@
 """Typed settings from a TOML file and the environment; all problems in one message."""
 
 from aliaport.settings.loading import (
+    Group,
     core_settings,
     environment_warnings,
     plugin_config,
@@ -22,6 +23,7 @@ from aliaport.settings.renamed import renamed_options
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
+    "Group",
     "HttpSettings",
     "LogSettings",
     "MetricsSettings",

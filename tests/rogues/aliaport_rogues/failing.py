@@ -5,6 +5,8 @@ from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
 
+from pydantic import Field
+
 from aliaport.apps import App, Context, PluginConfig, data_response
 
 
@@ -94,3 +96,10 @@ class NeedsKey(PluginConfig):
 
 
 needs_key = App(prefix="/needs", create=create, config=NeedsKey)
+
+
+class WrongDefault(PluginConfig):
+    size: int = Field(20, le=10)
+
+
+wrong_default = App(prefix="/wrong", create=create, config=WrongDefault)

@@ -111,7 +111,7 @@ OPERATOR: dict[str, tuple[type[PluginConfig], dict[str, Any], str]] = {
     "a value": (OfRange, {"size": 30}, "plugins.x.size: must be less than or equal to 10"),
     "a value in a table": (Nested, {"inner": {"size": 30}}, "plugins.x.inner.size: must be less"),
     "a contradiction to a default": (Bounds, {"low": 9}, "plugins.x: low must be at most high"),
-    "an unknown option": (OfRange, {"size": 1, "nam": "y"}, "did you mean 'name'?"),
+    "an unknown option": (OfRange, {"size": 1, "naem": "y"}, "did you mean 'name'?"),
     "a value of no table": (Nested, {"inner": 7}, "plugins.x.inner: must be a table"),
     "an unnamed combination": (Silent, {"low": 1}, "plugins.x: this does not fit together"),
 }

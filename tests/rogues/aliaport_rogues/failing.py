@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
-
 from pydantic import Field
 
 from aliaport.apps import App, Context, PluginConfig, data_response

@@ -1,4 +1,4 @@
-"""A wrong default of an author is told apart from a wrong value of the operator."""
+"""A wrong default of an author is distinguished from a wrong value of the operator."""
 
 from typing import Any, Self
 

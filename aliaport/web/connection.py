@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
@@ -238,6 +238,11 @@ class Connection(web.RequestHandler):
             return now - self._unsent.at >= self._state.settings.http.write_timeout
         return False
 
+    def _is_much_left(self, body: StreamReader) -> bool:
+        if body.is_eof() or self._socket is None:
+            return False
+        return not 0 < self._reader.body_left <= MAX_BODY_LEFT
+
     def _overdue_closing(self, now: float) -> Limit | None:
         if self._unsent is not None:
             self.phase_since = now  # the client still reads the response
@@ -303,8 +308,6 @@ class Connection(web.RequestHandler):
         """
         if type(resp) is web.HTTPExpectationFailed:
             resp = malformed_response(resp.status)
-        body = request.content
-        if body is not EMPTY_PAYLOAD and not body.is_eof() and self._socket is not None:
-            if not 0 < self._reader.body_left <= MAX_BODY_LEFT:
-                resp.force_close()
+        if request.content is not EMPTY_PAYLOAD and self._is_much_left(request.content):
+            resp.force_close()
         return super().finish_response(request, resp, start_time)

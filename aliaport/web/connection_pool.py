@@ -212,7 +212,7 @@ class _RefusedConnection(asyncio.Protocol):
         else:
             self._transport.write_eof()
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, _exc: BaseException | None) -> None:
         self._transport = None
         if self._on_lost is not None:
             self._on_lost(self)

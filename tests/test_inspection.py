@@ -71,6 +71,37 @@ def test_an_application_without_its_option_is_a_finding(site: Path) -> None:
     assert finding.startswith("app bad (bad 1.0) is rejected: config: apps.bad.key: is required;")
 
 
+def test_a_wrong_default_is_its_authors(site: Path) -> None:
+    """The plugin alone is rejected, required or not, until a valid value replaces the default."""
+    install(
+        site,
+        "bad",
+        {"bad": f"{LIVES}:WrongDefault"},
+        apps={"wrong": "aliaport_rogues.failing:wrong_default"},
+    )
+    code, problems, (plugin, app) = check(site, ALIAPORT_SELECTION__REQUIRED="bad")
+    assert (code, problems) == (1, [])
+    for finding, where, default in (
+        (
+            plugin,
+            "plugin bad (bad 1.0) is rejected: config: plugins.bad.size",
+            "bad_lives.WrongDefaul",
+        ),
+        (
+            app,
+            "app wrong (bad 1.0) is rejected: config: apps.wrong.size",
+            "failing.WrongDefault.size",
+        ),
+    ):
+        assert finding.startswith(where)
+        assert f"this is the default of aliaport_rogues.{default}" in finding
+        assert finding.endswith("until then, set the option to a valid value")
+    once = aliaport(site, "plugins", "run", "bad")
+    assert (once.code, "WrongDefaultConfig.size" in once.err) == (1, True)
+    valid = {"ALIAPORT_PLUGINS__BAD__SIZE": "3", "ALIAPORT_APPS__WRONG__SIZE": "3"}
+    assert check(site, **valid) == (0, [], [])
+
+
 def test_an_option_that_is_not_set_is_a_problem_if_the_plugin_is_required(site: Path) -> None:
     install(site, "bad", {"bad": f"{LIVES}:NeedsKey"})
     code, problems, _ = check(site, ALIAPORT_SELECTION__REQUIRED="bad")

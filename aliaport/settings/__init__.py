@@ -5,6 +5,7 @@ from aliaport.settings.loading import (
     Group,
     core_settings,
     environment_warnings,
+    place_of,
     plugin_config,
     token_file_problems,
     unknown_probes,
@@ -17,6 +18,7 @@ from aliaport.settings.plugin_limits import PluginLimits
 from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.reference import SettingRow, describe, masked
 from aliaport.settings.renamed import renamed_options
+from aliaport.settings.selection import SelectionSettings
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "MetricsSettings",
     "PluginLimits",
     "ProbeSettings",
+    "SelectionSettings",
     "SettingRow",
     "Settings",
     "Sources",
@@ -33,6 +36,7 @@ __all__ = [
     "describe",
     "environment_warnings",
     "masked",
+    "place_of",
     "plugin_config",
     "read_sources",
     "renamed_options",

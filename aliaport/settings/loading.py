@@ -124,11 +124,18 @@ def token_file_problems(settings: Settings, sources: Sources) -> list[str]:
         problems = read_token_file(settings.status_token_file).problems
     except ValueError as error:
         problems = (str(error),)
-    variable = f"{PREFIX}STATUS_TOKEN_FILE"
-    where = f"{sources.file}: status_token_file"
-    if variable in sources.variables:
-        where = sources.name_of(variable)
+    where = place_of(sources, "status_token_file")
     return [f"{where}: {problem}" for problem in problems]
+
+
+def place_of(sources: Sources, *path: str) -> str:
+    """Return where an option of the service is set: the variable, or the file and the key."""
+    sources, _ = with_current_names(sources, (), Settings.renamed_options)
+    variable = PREFIX + "__".join(path).upper()
+    if variable in sources.variables:
+        return sources.name_of(variable)
+    key = ".".join(path)
+    return f"{sources.file}: {key}" if sources.file else key
 
 
 class _Variables(EnvSettingsSource):

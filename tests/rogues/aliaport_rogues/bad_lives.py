@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from aliaport.plugin import Check, Context, Plugin, PluginConfig, Probe
 from aliaport.postgres import Pool
@@ -188,5 +188,15 @@ class WrongDefaultConfig(PluginConfig):
 
 class WrongDefault(Plugin[WrongDefaultConfig]):
     """Has an option whose default is refused by its own rule."""
+
+    api = (1, 0)
+
+
+class NeedsSecretConfig(PluginConfig):
+    key: SecretStr
+
+
+class NeedsSecret(Plugin[NeedsSecretConfig]):
+    """Has a secret without a default."""
 
     api = (1, 0)

@@ -185,9 +185,9 @@ def test_a_refused_request_has_one_identity(
 
     (event,) = service.wait_for(lambda: of_request(message), "the request is logged")
     assert event["trace.id"] == body["error"]["trace_id"]
-    (answered,) = service.wait_for(lambda: of_request("request.answered"), "it is logged")
-    assert answered["http.response.status_code"] == status
-    assert answered["client.ip"] == "127.0.0.1"
+    (entry,) = service.wait_for(lambda: of_request("request.answered"), "it is logged")
+    assert entry["http.response.status_code"] == status
+    assert entry["client.ip"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("scheme", ["http", "HTTPS"])

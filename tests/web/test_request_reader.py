@@ -44,6 +44,9 @@ KINDS = {
 }
 
 
+SMALL = sorted(name for name, (sent, _, _) in KINDS.items() if len(sent) < MAX_SLICE)
+
+
 class CountingParser:
     """aiohttp's parser, which counts its calls."""
 
@@ -90,10 +93,11 @@ def expected(names: Sequence[str]) -> list[tuple[str, bytes]]:
     return [KINDS[name][1:] for name in names]
 
 
-@given(st.lists(st.sampled_from(sorted(KINDS)), max_size=12), st.data())
+@given(st.sampled_from(sorted(KINDS)), st.lists(st.sampled_from(SMALL), max_size=12), st.data())
 def test_cuts_do_not_matter(
-    loop: asyncio.AbstractEventLoop, names: list[str], data: st.DataObject
+    loop: asyncio.AbstractEventLoop, first: str, others: list[str], data: st.DataObject
 ) -> None:
+    names = [first, *others]
     sent = b"".join(KINDS[name][0] for name in names)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(sent)), max_size=20)))
     pieces = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]

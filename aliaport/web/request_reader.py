@@ -6,10 +6,11 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp.hdrs import CONTENT_LENGTH, HOST, UPGRADE
+from aiohttp.hdrs import CONTENT_LENGTH, EXPECT, HOST, UPGRADE
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from aliaport.host.limits import Limit, LimitLog
@@ -35,6 +36,11 @@ _HEAD_END = b"\r\n\r\n"
 _NOTHING: tuple[Sequence[Any], bool, bytes] = ((), False, b"")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%[\w.~%-]+)?\]|[\w.~!$&'()*+,;=%-]*)(:\d{0,5})?", re.ASCII)
 
+_OTHER_VERSION = re.compile(rb" HTTP/(?!1\.[01]$)\d+(\.\d+)?$")
+
+_MAX_VERSION = 20
+"""Bytes at the end of a request line in which a version is looked for."""
+
 _CHECK_OF_ALL = b"OPTIONS * "
 _ROOT = URL("/")
 _BAD = HTTPStatus.BAD_REQUEST
@@ -58,14 +64,16 @@ class RequestReader:
     """A parser with limits; it has the methods of aiohttp's own that aiohttp calls.
 
     It gives the parser one head at a time, so that a client cannot have more than MAX_QUEUED
-    requests in memory, and bounds the size of a head while it arrives.
+    requests in memory, and bounds the size of a head while it arrives. `body_left` is how many
+    bytes of a body with a `Content-Length` have not arrived. `is_discarding` is true once bytes
+    that arrived, or that follow a refused request, are not read.
     """
 
     __slots__ = (
         "_body",
-        "_body_left",
         "_ended",
         "_is_last",
+        "_line",
         "_log",
         "_max_head_bytes",
         "_max_line_bytes",
@@ -74,7 +82,9 @@ class RequestReader:
         "_queued",
         "_seam",
         "_unparsed",
+        "body_left",
         "head_size",
+        "is_discarding",
         "received",
     )
 
@@ -87,11 +97,13 @@ class RequestReader:
         self.received = 0
         self._unparsed = b""
         self._seam = b""
+        self._line = b""
         self._body: StreamReader = EMPTY_PAYLOAD
-        self._body_left = 0
+        self.body_left = 0
         self._queued = 0
         self._paused = False
         self._ended = False
+        self.is_discarding = False
         self._is_last = False
 
     @property
@@ -119,6 +131,7 @@ class RequestReader:
         Raises HttpProcessingError, with the status in `code`, for a request that is refused.
         """
         if self._ended:
+            self.is_discarding = self.is_discarding or bool(data)
             return _NOTHING
         if data.startswith(_CHECK_OF_ALL):
             data = _with_host(data)
@@ -143,15 +156,16 @@ class RequestReader:
                     and not message.should_close
                     and not message.upgrade
                     and _is_host(message.headers.get(HOST, ""))
-                    and message.path != "*"
+                    and message.path[0] == "/"
+                    and EXPECT not in message.headers
                 ):
                     self._queued += 1
                     self._parser.message_consumed()
                     return parsed
             return self._admit_all(parsed, [])
         except HttpProcessingError as error:
-            self._ended = True
-            raise self._with_status(error) from None
+            self._ended = self.is_discarding = True
+            raise self._with_status(error, self._line or data) from None
 
     def _feed(self, data: bytes) -> Parsed:
         """Feed head by head and body by body, until enough requests wait."""
@@ -173,14 +187,18 @@ class RequestReader:
                     self._body.set_exception(RequestRejectedError(_BAD, "malformed body"))
                     self._body.feed_eof()
                 if not found:
+                    self._line += data[start:]
                     raise
                 # The requests before the bad one get their responses.
                 self._end_with(found)
                 return found, False, b""
+            if self.head_size and b"\n" not in self._line.lstrip(b"\r\n"):
+                self._line = (self._line + data[start:end])[: self._max_line_bytes]
             start = end
             if upgraded:
                 return found, True, tail + data[start:]
             if self._ended or start == size:
+                self.is_discarding = self.is_discarding or start < size
                 return found, False, b""
             if self._paused or self._queued >= MAX_QUEUED:
                 self._keep(data[start:], found)
@@ -188,9 +206,9 @@ class RequestReader:
 
     def _next_end(self, data: bytes, start: int) -> int:
         """Return where the head or body that begins or continues at `start` ends in `data`."""
-        if self._body_left:
-            end = min(len(data), start + self._body_left)
-            self._body_left -= end - start
+        if self.body_left:
+            end = min(len(data), start + self.body_left)
+            self.body_left -= end - start
             return end
         end = self._find_head_end(data, start)
         if self._body.is_eof() and (self.head_size or data[start:end].strip()):
@@ -230,22 +248,26 @@ class RequestReader:
     def _admit(self, message: RawRequestMessage, body: StreamReader) -> RawRequestMessage:
         """Return the message whose head is complete, as aiohttp is to see it."""
         if message.version != HttpVersion11 and message.version != HttpVersion10:
-            status = _BAD if message.version < HttpVersion10 else _BAD_VERSION
-            raise RequestRejectedError(status, "unsupported HTTP version")
+            raise RequestRejectedError(_BAD, "no HTTP version")
         if not _is_host(message.headers.get(HOST, "")):
             raise RequestRejectedError(_BAD, "invalid Host header")
         self._body = body
         self._queued += 1
         self.head_size = 0
+        self._line = b""
         if body is not EMPTY_PAYLOAD and not message.chunked:
-            self._body_left = int(message.headers.get(CONTENT_LENGTH, "0"))
+            self.body_left = int(message.headers.get(CONTENT_LENGTH, "0"))
         self._is_last = message.should_close
         if message.upgrade:
             # What follows would belong to the other protocol, which only WebSocket handlers speak.
             self._is_last = message.headers.get(UPGRADE, "").lower() != "websocket"
             message = message._replace(should_close=True)
+        if EXPECT in message.headers:
+            message = _with_one_expectation(message)
         if message.path == "*":
             message = message._replace(path="/", url=_ROOT)
+        elif message.url.absolute and not message.url.relative().raw_path:
+            message = message._replace(url=message.url.with_path("/", keep_query=True))
         return message
 
     def _keep(self, unparsed: bytes, found: list[Message]) -> None:
@@ -261,12 +283,19 @@ class RequestReader:
 
     def _end_with(self, found: list[Message]) -> None:
         """Read nothing more, and let the last request that was found close the connection."""
-        self._ended = True
+        self._ended = self.is_discarding = True
         message, body = found[-1]
         found[-1] = (message._replace(should_close=True), body)
 
-    def _with_status(self, error: HttpProcessingError) -> HttpProcessingError:
-        """Return the error with the status of the response; too large heads are also counted."""
+    def _with_status(self, error: HttpProcessingError, head: bytes) -> HttpProcessingError:
+        """Return the error with the status of the response; too large heads are also counted.
+
+        `head` begins with the request line.
+        """
+        if error.code == _BAD and not self.in_body:
+            line = head.lstrip(b"\r\n").partition(b"\r\n")[0]
+            if _OTHER_VERSION.search(line[-_MAX_VERSION:]):
+                error = RequestRejectedError(_BAD_VERSION, "unsupported HTTP version")
         if isinstance(error, LineTooLong):
             in_url = error.args[1] == self._max_line_bytes
             error = RequestRejectedError(_URL_TOO_LONG if in_url else _TOO_LARGE, "line too long")
@@ -283,6 +312,15 @@ def _with_host(head: bytes) -> bytes:
     if not rest.endswith(b"\r\n") or b"\r\nhost:" in head.lower():
         return head
     return line + end + b"Host:\r\n" + rest
+
+
+def _with_one_expectation(message: RawRequestMessage) -> RawRequestMessage:
+    """Return the message with one `Expect`; of several, aiohttp would see only the first."""
+    given = ",".join(message.headers.getall(EXPECT)).split(",")
+    expectations = {one.strip().lower() for one in given} - {""}
+    headers = CIMultiDict(message.headers)
+    headers[EXPECT] = ", ".join(sorted(expectations))
+    return message._replace(headers=CIMultiDictProxy(headers))
 
 
 @lru_cache(256)

@@ -119,7 +119,7 @@ def write_to_closed_pipe() -> None:
 
 
 def wait_too_long() -> None:
-    raise TimeoutError("no answer within 3 s")
+    raise TimeoutError("no reply within 3 s")
 
 
 def refuse() -> None:
@@ -141,7 +141,7 @@ async def halls() -> None:
         (read, "tool: absent.csv: No such file or directory\n"),
         (read_upstream, "tool: ConnectionRefusedError: [Errno 111] Connection refused\n"),
         (write_to_full_disk, "tool: cannot write the output: No space left on device\n"),
-        (wait_too_long, "tool: TimeoutError: no answer within 3 s\n"),
+        (wait_too_long, "tool: TimeoutError: no reply within 3 s\n"),
         (refuse, "tool: the database failed: UndefinedTableError: relation "),
     ],
 )

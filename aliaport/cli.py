@@ -210,12 +210,19 @@ def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: 
     sys.setswitchinterval(SWITCH_INTERVAL)
     report = asyncio.run(run_once(settings, sources, plugin, probe))
     if as_json:
-        found = {"probes": report.items, "metrics": report.exposition, "refused": report.refused}
+        found = {
+            "probes": report.items,
+            "metrics": report.exposition,
+            "refused": report.refused,
+            "problems": report.problems,
+        }
         click.echo(json.dumps(found, indent=2))
     else:
         for item in report.items:
             click.echo(json.dumps(item, indent=2))
         click.echo(report.exposition, nl=False)
+    for problem in report.problems:
+        click.echo(f"aliaport: {name}: {problem}", err=True)
     sys.stdout.flush()
     os._exit(0 if report.healthy else 1)
 

@@ -29,6 +29,15 @@ class MissingOptionsError(ConfigError):
     """Options that have no default are not set; everything that is set is right."""
 
 
+class InvalidDefaultsError(ConfigError):
+    """Defaults in a plugin's options break the rules of the options; its author must correct them.
+
+    `problems` names the class and option of each.
+    """
+
+    exit_code = 1
+
+
 class StartupError(AliaportError):
     """The service cannot start: a port is taken, a folder unwritable, a database missing."""
 

@@ -237,6 +237,8 @@ class Service:
         for app in self._apps:
             app.begin(self._host.context(app.candidate, database_url), self._state.http.expect)
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
+        for absence in self._host.absent:
+            self._log.error("plugin.absent", plugin=absence.name, reason=absence.problem)
         if not self._host.instances:
             self._log.warning(
                 "service.no_plugins", hint="install at least one, such as aliaport-db"

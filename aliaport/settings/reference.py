@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from aliaport.redaction import redact
-from aliaport.settings.model import ProbeSettings, Settings
+from aliaport.settings.model import Settings
+from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.sources import PREFIX, USUAL_NAMES
 
 

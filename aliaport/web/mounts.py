@@ -15,7 +15,6 @@ from aiohttp.web_urldispatcher import (
 from yarl import URL
 
 from aliaport.apps import App
-from aliaport.errors import ConfigError
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.lifecycle import Component
 from aliaport.host.loading import check_api, load
@@ -23,7 +22,7 @@ from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import Failure, describe
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
-from aliaport.settings import PluginLimits, Sources, plugin_config, renamed_options
+from aliaport.settings import PluginLimits, Sources, renamed_options
 from aliaport.web.headers import protect
 
 Expect = Callable[[str, str, int], None]
@@ -118,11 +117,7 @@ class MountedApp(Component):
                 "set the entry point to an aliaport.apps.App",
             )
         check_api(self.candidate, declared.api)
-        try:
-            return declared, plugin_config(sources, "apps", self.name, declared.config), ()
-        except ConfigError as error:
-            self._reject_incomplete(error)
-            return declared, self._config, error.problems
+        return declared, *self._validate(sources, "apps", declared.config)
 
     async def _run(self, declared: App, context: Context, expect: Expect) -> None:
         await self._start_until_running(lambda: self._start(declared, context))

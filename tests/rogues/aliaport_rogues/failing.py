@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
+from pydantic import Field
 
 from aliaport.apps import App, Context, PluginConfig, data_response
 
@@ -94,3 +95,10 @@ class NeedsKey(PluginConfig):
 
 
 needs_key = App(prefix="/needs", create=create, config=NeedsKey)
+
+
+class WrongDefault(PluginConfig):
+    size: int = Field(20, le=10)
+
+
+wrong_default = App(prefix="/wrong", create=create, config=WrongDefault)

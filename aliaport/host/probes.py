@@ -159,14 +159,14 @@ class ProbeRunner:
         known = result or self.known or UNKNOWN
         return ProbeRow(self.probe, self.plugin, self.critical, known)
 
-    def request(self) -> ProbeResult | Run:
-        """Return a result that is already available, otherwise the run to wait for."""
+    def request(self, callers: int = 1) -> ProbeResult | Run:
+        """Return a result that is already available, otherwise the run that `callers` wait for."""
         unavailable = self._unavailable_result()
         if unavailable is not None:
             return unavailable
         if self.last and time.monotonic() - self._ended < self._min_interval and not self.in_flight:
             return self.last
-        run, begun = self._flight.join_or_start()
+        run, begun = self._flight.join_or_start(callers)
         if run.expired:
             return self._overdue(run, "stuck")
         if begun:
@@ -288,9 +288,11 @@ class ProbeRunner:
         )
 
 
-async def run_probes(runners: Sequence[ProbeRunner], timeout: float) -> list[ProbeRow]:
+async def run_probes(
+    runners: Sequence[ProbeRunner], timeout: float, callers: int = 1
+) -> list[ProbeRow]:
     """Run all concurrently; return a row for each after at most `timeout` seconds."""
-    requested = [(runner, runner.request()) for runner in runners]
+    requested = [(runner, runner.request(callers)) for runner in runners]
     pending = {found.done for _, found in requested if isinstance(found, Run)}
     if pending:
         await asyncio.wait(pending, timeout=timeout)

@@ -30,13 +30,14 @@ class Crowds:
     async def join(
         self,
         view: Hashable,
-        gather: Callable[[float], Awaitable[GatheredT]],
+        gather: Callable[[float, int], Awaitable[GatheredT]],
         render: Callable[[GatheredT], Awaitable[RenderedT]],
     ) -> RenderedT:
         """Return what the caller's group renders; its first caller does the work for all.
 
-        `gather` gets the seconds since the first caller came. It begins or joins the runs once the
-        last one came: so nobody is served a result that was there before the call.
+        `gather` gets the seconds since the first caller came, and the number of callers. It begins
+        or joins the runs once the last one came: so nobody is served a result that was there before
+        the call.
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
@@ -48,14 +49,14 @@ class Crowds:
             for rendered in await known.waiting.wait():
                 return rendered
             # The first caller failed; this one need not.
-            return await render(await gather(loop.time() - came))
+            return await render(await gather(loop.time() - came, 1))
         group = _Group(loop)
         outcome: tuple[RenderedT, ...] = ()
         try:
             if known.running is not None:
                 await known.wait_for_turn(group)
             known.running, known.began = group, loop.time()
-            rendered = await render(await gather(known.began - came))
+            rendered = await render(await gather(known.began - came, len(group)))
             outcome = (rendered,)
             return rendered
         finally:
@@ -101,6 +102,9 @@ class _Group:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._callers: list[asyncio.Future[tuple[Any, ...]]] = []
+
+    def __len__(self) -> int:
+        return 1 + len(self._callers)
 
     async def wait(self) -> tuple[Any, ...]:
         """Return what was rendered, or nothing if the first caller failed."""

@@ -164,7 +164,7 @@ async def metrics(request: web.Request) -> web.Response:
     budget = _scrape_budget(request)
     page = await state.crowds.join(
         ("/metrics", budget),
-        lambda waited: state.metrics.gather(max(0.0, budget - waited)),
+        lambda waited, _callers: state.metrics.gather(max(0.0, budget - waited)),
         state.metrics.page,
     )
     return body_response(page, CONTENT_TYPE)
@@ -228,10 +228,10 @@ def _probe_names(runners: Sequence[ProbeRunner]) -> Iterator[str]:
 
 def _run(
     runners: Sequence[ProbeRunner], deadline: float
-) -> Callable[[float], Awaitable[list[ProbeRow]]]:
+) -> Callable[[float, int], Awaitable[list[ProbeRow]]]:
     """Return what runs the probes, so that the response arrives within `deadline` seconds."""
     timeout = deadline - min(DECISION_MARGIN, deadline / 8)
-    return lambda waited: run_probes(runners, max(0.0, timeout - waited))
+    return lambda waited, callers: run_probes(runners, max(0.0, timeout - waited), callers)
 
 
 def _scrape_budget(request: web.Request) -> float:

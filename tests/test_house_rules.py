@@ -18,7 +18,7 @@ LEVELS = [
         *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
         *("regular_files", "upstream"),
     },
-    {"cgroup", "descriptors", "contract"},
+    {"cgroup", "contract"},
     {"process"},
     {"plugin"},
     {"settings"},

@@ -19,6 +19,7 @@ from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, programs, server_owner
 from aliaport.embedded.processes import kill_server
 from aliaport.embedded.roles import CREATE, DATABASE, DEMOTE, ROLE, SUPERUSER
 from aliaport.errors import StartupError
+from aliaport.process.limits import limit_error, thread_limit_error
 from aliaport.regular_files import open_regular, read_regular
 
 START_TIMEOUT = 30
@@ -33,6 +34,11 @@ PID_FILE_LIMIT = 10_000
 SOCKET_PATH_LIMIT = 90
 """Bytes: the kernel's limit is 107, and the server appends the name of the socket."""
 
+_PROCESS = "process of the embedded database"
+_FORK_FAILED = re.compile(
+    r"\bfork\b.*: Resource temporarily unavailable|Cannot fork|"
+    r"could not execute command .*: Cannot allocate memory"
+)
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
 _OPTIONS = (
     "-c listen_addresses='' -c shared_buffers=16MB -c max_connections=50 "
@@ -79,8 +85,10 @@ class EmbeddedPostgres:
                     self._make_private(self._data)
                 self._ensure_running(sockets)
                 self._demote_role(sockets)
+        except BlockingIOError:  # the kernel refused to fork
+            raise thread_limit_error(_PROCESS) from None
         except OSError as error:
-            raise StartupError(
+            raise limit_error(error) or StartupError(
                 f"cannot use the embedded database in {self.folder}: "
                 f"{error.filename or self.folder}: {error.strerror}; make the folder writable for "
                 "this user, or set DATABASE_URL"
@@ -178,7 +186,7 @@ class EmbeddedPostgres:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 600))
             tail = log.read().decode("utf-8", "replace").strip()
         if started.returncode != 0:
-            raise StartupError(
+            raise _out_of_processes(tail) or StartupError(
                 f"the embedded database in {self.folder} does not start: {tail}; see "
                 f"{path}, delete the folder to start with an empty database, or set DATABASE_URL"
             )
@@ -214,7 +222,7 @@ class EmbeddedPostgres:
     def _run_checked(self, program: str, *arguments: str, stdin: str = "") -> None:
         done = self._run(program, *arguments, stdin=stdin)
         if done.returncode != 0:
-            raise StartupError(
+            raise _out_of_processes(done.stderr) or StartupError(
                 f"{program} of the embedded database failed: {done.stderr.strip()[-600:]}; "
                 "set DATABASE_URL to use another database"
             )
@@ -279,3 +287,8 @@ class EmbeddedPostgres:
 
 def _open_lock(path: Path) -> int:
     return open_regular(path, os.O_RDWR | os.O_CREAT, private=True)
+
+
+def _out_of_processes(output: str) -> StartupError | None:
+    """Return the error that names the limit on processes if a program of the server reached it."""
+    return thread_limit_error(_PROCESS) if _FORK_FAILED.search(output) else None

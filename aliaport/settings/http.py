@@ -52,6 +52,14 @@ class HttpSettings(Table):
         description="Close a connection that reads less than 16 kB of a response in this many "
         "seconds.",
     )
+    close_timeout: float = Field(
+        2.0,
+        gt=0,
+        le=60,
+        description="After a response that ends the connection, read and discard what the client "
+        "still sends for at most this many seconds. If it is cut off while it sends, it often "
+        "loses the response. Several round trips are enough.",
+    )
     idle_timeout: float = Field(
         75.0,
         gt=0,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
+from aliaport.web.lingering import MAX_BODY_LEFT, LingeringClose
 from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import MAX_QUEUED, RequestReader, RequestRejectedError
 from aliaport.web.state import AppState
@@ -37,6 +39,11 @@ HEAD_TIMEOUT = Limit(
 )
 BODY_TIMEOUT = Limit("connections.body_timeout", "a client sent a body too slowly", "info")
 WRITE_TIMEOUT = Limit("connections.write_timeout", "a client read a response too slowly", "info")
+CLOSE_TIMEOUT = Limit(
+    "connections.close_timeout",
+    "a client did not close the connection after the last response to it",
+    "info",
+)
 
 
 class Phase(Enum):
@@ -46,6 +53,7 @@ class Phase(Enum):
     BODY = auto()
     RESPONSE = auto()
     NEXT_REQUEST = auto()
+    CLOSE = auto()
 
 
 @dataclass(slots=True)
@@ -94,6 +102,7 @@ class Connection(web.RequestHandler):
             access_log_class=AccessCounter,
             access_log=state,  # type: ignore[arg-type]  # AccessCounter expects the AppState
             auto_decompress=False,
+            lingering_time=limits.close_timeout,
             read_bufsize=READ_BUFFER_BYTES,
             max_line_size=limits.max_line_bytes,
             # Differs by one, since the parser raises the same error for both.
@@ -146,6 +155,19 @@ class Connection(web.RequestHandler):
         self.access_logger.log(request, response, self._loop.time() - time)
         if self._half_closed and not self._messages:
             self.close()
+        elif not response.keep_alive:
+            self._linger(request)
+
+    def _linger(self, request: web.BaseRequest) -> None:
+        """Close the connection in a way that lets a client which still sends read the response."""
+        socket = self._socket
+        if socket is None or socket.is_closing() or self._force_close or self._upgraded:
+            return
+        still_sends = self._messages or self._reader.is_discarding or not request.content.is_eof()
+        if still_sends and not self._half_closed:
+            self._phase, self.phase_since = Phase.CLOSE, self._pool.clock
+            self._force_close = True  # aiohttp neither reads nor closes it any more
+            LingeringClose(socket, self.connection_lost)
 
     def pause_writing(self) -> None:
         """Let other connections have their turn: this client does not read."""
@@ -170,6 +192,8 @@ class Connection(web.RequestHandler):
             return False
         if self._socket.get_write_buffer_size():
             return self._unsent is not None and now - self._unsent.at >= STALLED_READER
+        if self._phase is Phase.CLOSE:
+            return True
         return not self._is_responding and now - self.phase_since >= MIN_SILENCE
 
     @property
@@ -189,6 +213,8 @@ class Connection(web.RequestHandler):
         limits = self._state.settings.http
         if self._is_overdue_writing(now, self._socket.get_write_buffer_size()):
             return WRITE_TIMEOUT
+        if self._phase is Phase.CLOSE:
+            return self._overdue_closing(now)
         phase = self._find_phase()
         if phase is not self._phase or self._request_count != self._phase_requests:
             self._phase, self._phase_requests = phase, self._request_count
@@ -211,6 +237,17 @@ class Connection(web.RequestHandler):
         else:
             return now - self._unsent.at >= self._state.settings.http.write_timeout
         return False
+
+    def _is_much_left(self, body: StreamReader) -> bool:
+        if body.is_eof() or self._socket is None:
+            return False
+        return not 0 < self._reader.body_left <= MAX_BODY_LEFT
+
+    def _overdue_closing(self, now: float) -> Limit | None:
+        if self._unsent is not None:
+            self.phase_since = now  # the client still reads the response
+        timeout = self._state.settings.http.close_timeout
+        return CLOSE_TIMEOUT if now - self.phase_since >= timeout else None
 
     @property
     def _is_responding(self) -> bool:
@@ -266,8 +303,11 @@ class Connection(web.RequestHandler):
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Send a response; one that aiohttp made by itself gets the common error format.
 
-        An unknown `Expect` is refused before any middleware, with an echo of its value.
+        An unknown `Expect` is refused before any middleware, with an echo of its value. If much of
+        the request's body has not arrived, the response ends the connection.
         """
         if type(resp) is web.HTTPExpectationFailed:
             resp = malformed_response(resp.status)
+        if request.content is not EMPTY_PAYLOAD and self._is_much_left(request.content):
+            resp.force_close()
         return super().finish_response(request, resp, start_time)

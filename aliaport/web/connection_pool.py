@@ -9,6 +9,7 @@ from aliaport.host.limits import Limit, LimitLog
 from aliaport.settings import HttpSettings
 from aliaport.web.connection import (
     BODY_TIMEOUT,
+    CLOSE_TIMEOUT,
     HEAD_TIMEOUT,
     WRITE_TIMEOUT,
     Connection,
@@ -26,7 +27,7 @@ EVICTED = Limit(
     "and the limit of open files, or find the client that holds so many",
 )
 LIMITS = (
-    *(FULL, EVICTED, HEAD_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT),
+    *(FULL, EVICTED, HEAD_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT, CLOSE_TIMEOUT),
     *(HEAD_TOO_LARGE, PIPELINED_TOO_FAR),
 )
 
@@ -83,6 +84,9 @@ class ConnectionPool:
         self._scanned_at = loop.time()
         self._waiting_for_turn: deque[Connection] = deque()
         self._turns: set[Connection] = set()
+        self._refused: set[_RefusedConnection] = set()
+        self._max_refused = settings.spare_descriptors // 4
+        self._close_timeout = settings.close_timeout
         self._timer: asyncio.TimerHandle | None = None
         limits.declare(LIMITS)
 
@@ -96,13 +100,26 @@ class ConnectionPool:
         """
         if len(self._connections) >= self.capacity and not self._evict():
             self._limits.record(FULL, listener=self.listener, connections=self.capacity)
-            return _RefusedConnection()
+            return self._refuse()
         connection = create()
         self._connections.add(connection)
         if self._timer is None:
             self._scanned_at = self._loop.time()
             self._timer = self._loop.call_later(self._interval, self._sweep)
         return connection
+
+    def _refuse(self) -> "_RefusedConnection":
+        """Return a connection that refuses the client.
+
+        It has the descriptor for a moment, so that a client which sends gets the response. Only a
+        part of the spare ones is used for that.
+        """
+        if len(self._refused) >= self._max_refused:
+            return _RefusedConnection()
+        refused = _RefusedConnection(self._refused.discard)
+        self._refused.add(refused)
+        self._loop.call_later(self._close_timeout, refused.close)
+        return refused
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that was closed."""
@@ -178,9 +195,31 @@ class ConnectionPool:
 
 
 class _RefusedConnection(asyncio.Protocol):
-    """A connection that gets a response without being read."""
+    """A connection that gets a response without being read.
+
+    With `on_lost`, it waits until its client or `close` closes it: see `lingering`.
+    """
+
+    def __init__(self, on_lost: Callable[["_RefusedConnection"], None] | None = None) -> None:
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        opened = cast("asyncio.Transport", transport)
-        opened.write(_REFUSAL)
-        opened.close()
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(_REFUSAL)
+        if self._on_lost is None:
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+
+    def connection_lost(self, _exc: BaseException | None) -> None:
+        self._transport = None
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def close(self) -> None:
+        """Close it now."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._on_lost is not None:  # it never opened
+            self._on_lost(self)

@@ -58,12 +58,13 @@ class RequestReader:
     """A parser with limits; it has the methods of aiohttp's own that aiohttp calls.
 
     It gives the parser one head at a time, so that a client cannot have more than MAX_QUEUED
-    requests in memory, and bounds the size of a head while it arrives.
+    requests in memory, and bounds the size of a head while it arrives. `body_left` is how many
+    bytes of a body with a `Content-Length` have not arrived. `is_discarding` is true once bytes
+    that arrived, or that follow a refused request, are not read.
     """
 
     __slots__ = (
         "_body",
-        "_body_left",
         "_ended",
         "_is_last",
         "_log",
@@ -74,7 +75,9 @@ class RequestReader:
         "_queued",
         "_seam",
         "_unparsed",
+        "body_left",
         "head_size",
+        "is_discarding",
         "received",
     )
 
@@ -88,10 +91,11 @@ class RequestReader:
         self._unparsed = b""
         self._seam = b""
         self._body: StreamReader = EMPTY_PAYLOAD
-        self._body_left = 0
+        self.body_left = 0
         self._queued = 0
         self._paused = False
         self._ended = False
+        self.is_discarding = False
         self._is_last = False
 
     @property
@@ -119,6 +123,7 @@ class RequestReader:
         Raises HttpProcessingError, with the status in `code`, for a request that is refused.
         """
         if self._ended:
+            self.is_discarding = self.is_discarding or bool(data)
             return _NOTHING
         if data.startswith(_CHECK_OF_ALL):
             data = _with_host(data)
@@ -150,7 +155,7 @@ class RequestReader:
                     return parsed
             return self._admit_all(parsed, [])
         except HttpProcessingError as error:
-            self._ended = True
+            self._ended = self.is_discarding = True
             raise self._with_status(error) from None
 
     def _feed(self, data: bytes) -> Parsed:
@@ -181,6 +186,7 @@ class RequestReader:
             if upgraded:
                 return found, True, tail + data[start:]
             if self._ended or start == size:
+                self.is_discarding = self.is_discarding or start < size
                 return found, False, b""
             if self._paused or self._queued >= MAX_QUEUED:
                 self._keep(data[start:], found)
@@ -188,9 +194,9 @@ class RequestReader:
 
     def _next_end(self, data: bytes, start: int) -> int:
         """Return where the head or body that begins or continues at `start` ends in `data`."""
-        if self._body_left:
-            end = min(len(data), start + self._body_left)
-            self._body_left -= end - start
+        if self.body_left:
+            end = min(len(data), start + self.body_left)
+            self.body_left -= end - start
             return end
         end = self._find_head_end(data, start)
         if self._body.is_eof() and (self.head_size or data[start:end].strip()):
@@ -238,7 +244,7 @@ class RequestReader:
         self._queued += 1
         self.head_size = 0
         if body is not EMPTY_PAYLOAD and not message.chunked:
-            self._body_left = int(message.headers.get(CONTENT_LENGTH, "0"))
+            self.body_left = int(message.headers.get(CONTENT_LENGTH, "0"))
         self._is_last = message.should_close
         if message.upgrade:
             # What follows would belong to the other protocol, which only WebSocket handlers speak.
@@ -261,7 +267,7 @@ class RequestReader:
 
     def _end_with(self, found: list[Message]) -> None:
         """Read nothing more, and let the last request that was found close the connection."""
-        self._ended = True
+        self._ended = self.is_discarding = True
         message, body = found[-1]
         found[-1] = (message._replace(should_close=True), body)
 

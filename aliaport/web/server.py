@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from aliaport.descriptors import count_open, raise_limit
 from aliaport.errors import StartupError
+from aliaport.process.descriptors import count_open, raise_limit
 from aliaport.settings import HttpSettings
 from aliaport.web.connection import Connection
 from aliaport.web.connection_pool import ConnectionPool
@@ -135,12 +135,14 @@ class Server:
 
 def _capacities(limits: HttpSettings, *, internal: bool) -> dict[str, int]:
     """Return how many connections each listener may have."""
-    descriptors_left = raise_limit() - count_open() - limits.spare_descriptors
-    total = min(limits.max_connections, descriptors_left)
+    limit = raise_limit()
+    used = count_open() + limits.spare_descriptors
+    total = min(limits.max_connections, limit - used)
     if total < MIN_CONNECTIONS:
         raise StartupError(
-            f"the limit of open files leaves {max(0, descriptors_left)} connections; "
-            "raise it (`ulimit -n`, LimitNOFILE=) to 1024 or more"
+            f"the limit of open files (`ulimit -n`, LimitNOFILE=) is {limit}, which leaves "
+            f"{max(0, limit - used)} connections; set it to {used + limits.max_connections}, or "
+            "lower http.spare_descriptors"
         )
     if not internal:
         return {"public": total}

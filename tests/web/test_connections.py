@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from aliaport.web.lingering import MAX_DISCARDED
 from tests.support.fixtures import Launch
-from tests.support.raw_http import connect, exchange, read_to_end, request, statuses
+from tests.support.raw_http import connect, deliver, read_to_end, request, statuses
 from tests.support.service import Service, free_port, running
 
 SLOW = """
@@ -19,14 +20,15 @@ SLOW = """
 head_timeout = 2
 body_timeout = 2
 write_timeout = 2
+close_timeout = 0.5
 """
 SMALL = """
 [http]
 max_connections = 30
 internal_connections = 10
 """
-HALF_BODY = request("/nothing", "Content-Length: 9", method="POST") + b"half"
-"""Its response is sent at once, but the connection then waits ten seconds for the other half."""
+UPLOAD = request("/reading/body", "Content-Length: 9", method="POST")
+TOO_LARGE = request("/health", "X-A: " + "a" * 40_000)
 
 pytestmark = pytest.mark.service
 
@@ -70,11 +72,11 @@ def wait_for_room(service: Service) -> None:
 
 
 def test_clients_that_are_too_slow_are_disconnected_and_others_are_not(slow: Service) -> None:
-    upload = request("/reading/body", "Content-Length: 9", method="POST") + b"half"
     sent = {
         "connections.head_timeout": [b"", b"GET /hea"],
-        "connections.body_timeout": [upload],
+        "connections.body_timeout": [UPLOAD + b"half"],
         "connections.write_timeout": [request("/reading/large")],
+        "connections.close_timeout": [TOO_LARGE],
     }
     with ExitStack() as stack:
         idle = stack.enter_context(connect(slow.port))
@@ -83,7 +85,10 @@ def test_clients_that_are_too_slow_are_disconnected_and_others_are_not(slow: Ser
         for data in (data for group in sent.values() for data in group):
             stack.enter_context(connect(slow.port)).sendall(data)
         expected = {name: len(group) for name, group in sent.items()}
-        slow.wait_for(lambda: reached(slow) == expected, "all slow clients are disconnected")
+        slow.wait_for(
+            lambda: {name: reached(slow).get(name) for name in sent} == expected,
+            "all slow clients are disconnected",
+        )
         idle.sendall(request())
         assert statuses(idle.recv(4_096)) == [200]
     for name in expected:
@@ -104,6 +109,26 @@ def test_slow_clients_that_make_progress_are_served(slow: Service) -> None:
     assert reached(slow) == before
 
 
+@pytest.mark.parametrize("piece", [b"a", b"a" * 1_000_000], ids=["slow", "fast"])
+def test_a_client_that_never_stops_sending_is_cut_off(slow: Service, piece: bytes) -> None:
+    sent = 0
+
+    def is_cut_off() -> bool:
+        nonlocal sent
+        try:
+            client.sendall(piece)
+        except ConnectionError:
+            return True
+        sent += len(piece)
+        return False
+
+    with connect(slow.port) as client:
+        client.sendall(TOO_LARGE)
+        assert statuses(client.recv(65_536)) == [431]
+        slow.wait_for(is_cut_off, "the client is cut off")
+    assert sent < 4 * MAX_DISCARDED
+
+
 def test_a_client_that_closes_after_its_response_is_gone_at_once(slow: Service) -> None:
     for _ in range(200):
         assert slow.get("/health", headers={"Connection": "keep-alive"}).status == 200
@@ -115,7 +140,7 @@ def test_a_client_that_closes_after_its_response_is_gone_at_once(slow: Service) 
 
 def test_silent_clients_make_room_for_others(small: Service) -> None:
     with ExitStack() as stack:
-        for data in [b"", b"GET /hea", request()] * 30:
+        for data in [b"", b"GET /hea", request(), TOO_LARGE] * 30:
             stack.enter_context(connect(small.port)).sendall(data)
         small.wait_for(
             lambda: all(small.get("/ready").status == 200 for _ in range(30)), "there is room"
@@ -146,9 +171,9 @@ def test_without_room_new_connections_are_refused_on_that_listener_only(small: S
     with ExitStack() as stack:
         for _ in range(20):
             client = stack.enter_context(connect(small.port))
-            client.sendall(HALF_BODY)
-            assert statuses(client.recv(4_096)) == [404]
-        refused = [exchange(small.port, b"") for _ in range(5)]
+            client.sendall(UPLOAD[:-2] + b"Expect: 100-continue\r\n\r\n")
+            assert statuses(client.recv(4_096)) == [100]
+        refused = [deliver(small.port, [data]) for data in (b"", *[request()] * 4)]
         assert [statuses(received) for received in refused] == [[503]] * 5
         assert b'"code":"too_many_connections"' in refused[0]
         assert small.get("/health", port=internal).status == 200

@@ -28,7 +28,7 @@ def raised_response(
     log, package = _owner(state, request)
     if isinstance(error, RequestRejectedError):
         log.info("request.malformed", reason=error.message, **_fields(request))
-        return malformed_response(error.code)
+        return malformed_response(request, error.code)
     gone = request.transport is None or request.transport.is_closing()
     unwritable = gone and isinstance(error, ConnectionError)
     if unwritable or error is request.content.exception():

@@ -1,4 +1,4 @@
-"""Responses and log lines for handlers that fail, and for callers that leave."""
+"""Responses to what handlers raise or wrongly return, and to callers that leave."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -6,8 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
+from aliaport.apps import Refusal
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
+from aliaport.web.http_errors import http_error_response
 from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
@@ -20,16 +22,23 @@ CALLER_LEFT = 499
 def raised_response(
     state: AppState, request: web.Request, error: BaseException
 ) -> web.StreamResponse:
-    """Log an exception of a handler, and return the response to it.
+    """Return the response to what a handler raised; log it unless it is a regular response.
 
     A caller that leaves before the request or the response is complete is not a failure, and
     neither is one that sends a malformed body.
     """
+    gone = request.transport is None or request.transport.is_closing()
+    if not _break_off(request):
+        if isinstance(error, Refusal):
+            return error_response(
+                error.status, error.code, error.message, error.headers, error.details
+            )
+        if isinstance(error, web.HTTPException):
+            return http_error_response(error)
     log, package = _owner(state, request)
     if isinstance(error, RequestRejectedError):
         log.info("request.malformed", reason=error.message, **_fields(request))
         return malformed_response(error.code)
-    gone = request.transport is None or request.transport.is_closing()
     unwritable = gone and isinstance(error, ConnectionError)
     if unwritable or error is request.content.exception():
         log.info("request.aborted", reason=type(error).__name__, **_fields(request))
@@ -40,22 +49,41 @@ def raised_response(
         where=describe(error, package).where,
         **_fields(request),
     )
-    return _internal_error(request)
+    return _internal_error()
 
 
 def checked_response(state: AppState, request: web.Request, returned: object) -> web.StreamResponse:
-    """Return what a handler returned; if it is not a response, log that and return one."""
-    if isinstance(returned, web.StreamResponse):
+    """Return what a handler returned; if it cannot be sent, log that and return an error."""
+    if not isinstance(returned, web.StreamResponse):
+        reason = f"the handler returned {type(returned).__name__}, not a response"
+        hint = "return aliaport.apps.data_response(…), or another response of aiohttp"
+    elif returned.prepared or not _has_begun(request):
         return returned
+    else:
+        reason = "the handler returned another response than the one that it had begun to send"
+        hint = "return the response that was prepared"
+    _break_off(request)
     log, _ = _owner(state, request)
-    log.error(
-        "request.failed",
-        reason=f"the handler returned {type(returned).__name__}, not a response",
-        where=function_position(request.match_info.handler),
-        hint="return aliaport.apps.data_response(…), or another response of aiohttp",
-        **_fields(request),
-    )
-    return _internal_error(request)
+    where = function_position(request.match_info.handler)
+    log.error("request.failed", reason=reason, where=where, hint=hint, **_fields(request))
+    return _internal_error()
+
+
+def _has_begun(request: web.Request) -> bool:
+    """Return True if at least part of a response is sent."""
+    return request.writer.output_size > 0
+
+
+def _break_off(request: web.Request) -> bool:
+    """Close the connection if part of a response is sent; return whether that is so.
+
+    Its reader must not take that part and what follows for a whole response.
+    """
+    if not _has_begun(request):
+        return False
+    if request.transport is not None:
+        request.transport.abort()
+    return True
 
 
 def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
@@ -77,10 +105,7 @@ def _fields(request: web.Request) -> Mapping[str, Any]:
     }
 
 
-def _internal_error(request: web.Request) -> web.StreamResponse:
-    if request.writer.output_size > 0 and request.transport is not None:
-        # Part of another response is sent. Its reader must not take it for a whole one.
-        request.transport.abort()
+def _internal_error() -> web.Response:
     return error_response(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",

@@ -290,13 +290,14 @@ class Connection(web.RequestHandler):
             status = exc.code
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             super().handle_error(request, status, exc, message)  # logs it
-            return malformed_response(HTTPStatus.INTERNAL_SERVER_ERROR)
+            return malformed_response(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+        # The version that this server speaks: the client's may be none at all.
+        request._version = HttpVersion11  # noqa: SLF001
+        response = malformed_response(request, status)
         own = isinstance(exc, RequestRejectedError)
         reason = str(exc.args[0]) if own and exc else type(exc).__name__
         self._state.log.info("request.malformed", reason=reason)
-        # The version that this server speaks: the client's may be none at all.
-        request._version = HttpVersion11  # noqa: SLF001
-        return malformed_response(status)
+        return response
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -307,7 +308,7 @@ class Connection(web.RequestHandler):
         the request's body has not arrived, the response ends the connection.
         """
         if type(resp) is web.HTTPExpectationFailed:
-            resp = malformed_response(resp.status)
+            resp = malformed_response(request, resp.status)
         if request.content is not EMPTY_PAYLOAD and self._is_much_left(request.content):
             resp.force_close()
         return super().finish_response(request, resp, start_time)

@@ -38,7 +38,7 @@ def raised_response(
     log, package = _owner(state, request)
     if isinstance(error, RequestRejectedError):
         log.info("request.malformed", reason=error.message, **_fields(request))
-        return malformed_response(error.code)
+        return malformed_response(request, error.code)
     unwritable = gone and isinstance(error, ConnectionError)
     if unwritable or error is request.content.exception():
         log.info("request.aborted", reason=type(error).__name__, **_fields(request))

@@ -14,7 +14,7 @@ IDENTITY = web.RequestKey("identity", RequestIdentity)
 """The key of a request that holds its identity."""
 
 
-def begin(request: web.Request) -> RequestIdentity:
+def begin(request: web.BaseRequest) -> RequestIdentity:
     """Identify the request, by the caller's headers if valid, and make it the current one."""
     headers = request.headers
     identity = identify(headers.get(REQUEST_ID_HEADER), headers.get(TRACE_HEADER))

@@ -6,10 +6,11 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp.hdrs import CONTENT_LENGTH, HOST, UPGRADE
+from aiohttp.hdrs import CONTENT_LENGTH, EXPECT, HOST, UPGRADE
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from aliaport.host.limits import Limit, LimitLog
@@ -34,6 +35,11 @@ PIPELINED_TOO_FAR = Limit(
 _HEAD_END = b"\r\n\r\n"
 _NOTHING: tuple[Sequence[Any], bool, bytes] = ((), False, b"")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%[\w.~%-]+)?\]|[\w.~!$&'()*+,;=%-]*)(:\d{0,5})?", re.ASCII)
+
+_OTHER_VERSION = re.compile(rb" HTTP/(?!1\.[01]$)\d+(\.\d+)?$")
+
+_MAX_VERSION = 20
+"""Bytes at the end of a request line in which a version is looked for."""
 
 _CHECK_OF_ALL = b"OPTIONS * "
 _ROOT = URL("/")
@@ -67,6 +73,7 @@ class RequestReader:
         "_body",
         "_ended",
         "_is_last",
+        "_line",
         "_log",
         "_max_head_bytes",
         "_max_line_bytes",
@@ -90,6 +97,7 @@ class RequestReader:
         self.received = 0
         self._unparsed = b""
         self._seam = b""
+        self._line = b""
         self._body: StreamReader = EMPTY_PAYLOAD
         self.body_left = 0
         self._queued = 0
@@ -148,7 +156,8 @@ class RequestReader:
                     and not message.should_close
                     and not message.upgrade
                     and _is_host(message.headers.get(HOST, ""))
-                    and message.path != "*"
+                    and message.path[0] == "/"
+                    and EXPECT not in message.headers
                 ):
                     self._queued += 1
                     self._parser.message_consumed()
@@ -156,7 +165,7 @@ class RequestReader:
             return self._admit_all(parsed, [])
         except HttpProcessingError as error:
             self._ended = self.is_discarding = True
-            raise self._with_status(error) from None
+            raise self._with_status(error, self._line or data) from None
 
     def _feed(self, data: bytes) -> Parsed:
         """Feed head by head and body by body, until enough requests wait."""
@@ -178,10 +187,13 @@ class RequestReader:
                     self._body.set_exception(RequestRejectedError(_BAD, "malformed body"))
                     self._body.feed_eof()
                 if not found:
+                    self._line += data[start:]
                     raise
                 # The requests before the bad one get their responses.
                 self._end_with(found)
                 return found, False, b""
+            if self.head_size and b"\n" not in self._line.lstrip(b"\r\n"):
+                self._line = (self._line + data[start:end])[: self._max_line_bytes]
             start = end
             if upgraded:
                 return found, True, tail + data[start:]
@@ -236,13 +248,13 @@ class RequestReader:
     def _admit(self, message: RawRequestMessage, body: StreamReader) -> RawRequestMessage:
         """Return the message whose head is complete, as aiohttp is to see it."""
         if message.version != HttpVersion11 and message.version != HttpVersion10:
-            status = _BAD if message.version < HttpVersion10 else _BAD_VERSION
-            raise RequestRejectedError(status, "unsupported HTTP version")
+            raise RequestRejectedError(_BAD, "no HTTP version")
         if not _is_host(message.headers.get(HOST, "")):
             raise RequestRejectedError(_BAD, "invalid Host header")
         self._body = body
         self._queued += 1
         self.head_size = 0
+        self._line = b""
         if body is not EMPTY_PAYLOAD and not message.chunked:
             self.body_left = int(message.headers.get(CONTENT_LENGTH, "0"))
         self._is_last = message.should_close
@@ -250,8 +262,12 @@ class RequestReader:
             # What follows would belong to the other protocol, which only WebSocket handlers speak.
             self._is_last = message.headers.get(UPGRADE, "").lower() != "websocket"
             message = message._replace(should_close=True)
+        if EXPECT in message.headers:
+            message = _with_one_expectation(message)
         if message.path == "*":
             message = message._replace(path="/", url=_ROOT)
+        elif message.url.absolute and not message.url.relative().raw_path:
+            message = message._replace(url=message.url.with_path("/", keep_query=True))
         return message
 
     def _keep(self, unparsed: bytes, found: list[Message]) -> None:
@@ -271,8 +287,15 @@ class RequestReader:
         message, body = found[-1]
         found[-1] = (message._replace(should_close=True), body)
 
-    def _with_status(self, error: HttpProcessingError) -> HttpProcessingError:
-        """Return the error with the status of the response; too large heads are also counted."""
+    def _with_status(self, error: HttpProcessingError, head: bytes) -> HttpProcessingError:
+        """Return the error with the status of the response; too large heads are also counted.
+
+        `head` begins with the request line.
+        """
+        if error.code == _BAD and not self.in_body:
+            line = head.lstrip(b"\r\n").partition(b"\r\n")[0]
+            if _OTHER_VERSION.search(line[-_MAX_VERSION:]):
+                error = RequestRejectedError(_BAD_VERSION, "unsupported HTTP version")
         if isinstance(error, LineTooLong):
             in_url = error.args[1] == self._max_line_bytes
             error = RequestRejectedError(_URL_TOO_LONG if in_url else _TOO_LARGE, "line too long")
@@ -289,6 +312,15 @@ def _with_host(head: bytes) -> bytes:
     if not rest.endswith(b"\r\n") or b"\r\nhost:" in head.lower():
         return head
     return line + end + b"Host:\r\n" + rest
+
+
+def _with_one_expectation(message: RawRequestMessage) -> RawRequestMessage:
+    """Return the message with one `Expect`; of several, aiohttp would see only the first."""
+    given = ",".join(message.headers.getall(EXPECT)).split(",")
+    expectations = {one.strip().lower() for one in given} - {""}
+    headers = CIMultiDict(message.headers)
+    headers[EXPECT] = ", ".join(sorted(expectations))
+    return message._replace(headers=CIMultiDictProxy(headers))
 
 
 @lru_cache(256)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError, model_validator
+from pydantic import HttpUrl, SecretStr, ValidationError, model_validator
 
 from aliaport.errors import ConfigError
 from aliaport.plugin import PluginConfig
@@ -300,6 +300,36 @@ def test_shown_settings_contain_no_secret() -> None:
     shown = str(masked(found))
     assert "geheim" not in shown
     assert "user:***@host:1/name" in shown
+
+
+class Access(PluginConfig):
+    password: str = "geheim"
+    api_keys: tuple[str, ...] = ("geheim",)
+    source: HttpUrl = HttpUrl("https://user:geheim@host/x")
+    require_token: bool = True
+    token_file: Path = Path("/run/secrets/token")
+    token: str = ""
+    tokens: dict[str, str] = {"a": "b"}
+
+
+def test_only_secrets_are_masked_and_those_of_text_too() -> None:
+    shown = masked(Access())
+    assert "geheim" not in str(shown)
+    assert shown["source"] == "https://user:***@host/x"
+    assert (shown["require_token"], shown["token"]) == (True, "")
+    assert (shown["token_file"], shown["tokens"]) == ("/run/secrets/token", {"a": "b"})
+    every = settings(
+        {
+            "ENVIRONMENT": "production",
+            "ALIAPORT_METRICS_AUTH": "true",
+            "ALIAPORT_STATUS_TOKEN": "geheimgeheimgeheim",
+            "ALIAPORT_STATUS_TOKEN_FILE": "/run/secrets/tokens",
+            "SENTRY_DSN": "https://geheim@host/1",
+            "DATABASE_URL": "postgresql://user:geheim@host/x",
+        }
+    )
+    hidden = {name for name, value in masked(every).items() if "***" in str(value)}
+    assert hidden == {"database_url", "sentry_dsn", "status_token"}
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters=" /:@'\"\n\t,;&)]}")))

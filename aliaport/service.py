@@ -9,12 +9,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.embedded import EmbeddedPostgres, own_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import NO_DATABASE, Host, OwnProbes
@@ -257,7 +256,7 @@ class Service:
             return given
         if not self._settings.open:
             raise StartupError(NO_DATABASE)
-        self._database = EmbeddedPostgres(default_folder(Path.cwd()))
+        self._database = EmbeddedPostgres(own_folder())
         self._database_worker = worker("database")
         self._database_start = asyncio.wrap_future(
             self._database_worker.submit(self._database.start)

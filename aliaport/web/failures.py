@@ -1,15 +1,16 @@
-"""Responses to what handlers raise or wrongly return, and to callers that leave."""
+"""Responses to handlers that fail and to callers that leave, with their log lines."""
 
+import asyncio
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import StreamWriter
 
-from aliaport.apps import Refusal
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
-from aliaport.web.http_errors import http_error_response
 from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
@@ -18,23 +19,19 @@ from aliaport.web.state import AppState
 CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
 
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 
 def raised_response(
     state: AppState, request: web.Request, error: BaseException
 ) -> web.StreamResponse:
-    """Return the response to what a handler raised; log it unless it is a regular response.
+    """Log an exception of a handler, and return the response to it.
 
     A caller that leaves before the request or the response is complete is not a failure, and
     neither is one that sends a malformed body.
     """
     gone = request.transport is None or request.transport.is_closing()
-    if not _break_off(request):
-        if isinstance(error, Refusal):
-            return error_response(
-                error.status, error.code, error.message, error.headers, error.details
-            )
-        if isinstance(error, web.HTTPException):
-            return http_error_response(error)
+    _break_off(request)
     log, package = _owner(state, request)
     if isinstance(error, RequestRejectedError):
         log.info("request.malformed", reason=error.message, **_fields(request))
@@ -49,7 +46,7 @@ def raised_response(
         where=describe(error, package).where,
         **_fields(request),
     )
-    return _internal_error()
+    return _internal_error(request)
 
 
 def checked_response(state: AppState, request: web.Request, returned: object) -> web.StreamResponse:
@@ -57,33 +54,49 @@ def checked_response(state: AppState, request: web.Request, returned: object) ->
     if not isinstance(returned, web.StreamResponse):
         reason = f"the handler returned {type(returned).__name__}, not a response"
         hint = "return aliaport.apps.data_response(…), or another response of aiohttp"
-    elif returned.prepared or not _has_begun(request):
+    elif returned.prepared or not request.writer.output_size:
         return returned
     else:
         reason = "the handler returned another response than the one that it had begun to send"
         hint = "return the response that was prepared"
-    _break_off(request)
     log, _ = _owner(state, request)
     where = function_position(request.match_info.handler)
     log.error("request.failed", reason=reason, where=where, hint=hint, **_fields(request))
-    return _internal_error()
+    return _internal_error(request)
 
 
-def _has_begun(request: web.Request) -> bool:
-    """Return True if at least part of a response is sent."""
-    return request.writer.output_size > 0
+def unsendable_response(
+    state: AppState, request: web.Request, response: web.StreamResponse, error: Exception
+) -> web.StreamResponse:
+    """Log the exception that a handler's response raised while it was sent; return a 500."""
+    log, package = _owner(state, request)
+    where = describe(error, package).where
+    if not where.startswith(package):  # the body did not raise it: the handler made the response
+        where = function_position(request.match_info.handler)
+    log.error(
+        "request.failed",
+        reason=_find_fault(response),
+        exc_info=error,
+        where=where,
+        **_fields(request),
+    )
+    return _internal_error(request)
 
 
-def _break_off(request: web.Request) -> bool:
-    """Close the connection if part of a response is sent; return whether that is so.
+def _find_fault(response: web.StreamResponse) -> str:
+    for name, value in response.headers.items():
+        if _CONTROL_CHARACTER.search(name + value):
+            return f"the response has a control character in the header {name[:100]!r}"
+    return "the response cannot be sent"
 
-    Its reader must not take that part and what follows for a whole response.
+
+def _break_off(request: web.Request) -> None:
+    """Close the connection if part of a response is sent.
+
+    Its reader must not take that part, or it and what follows, for a whole response.
     """
-    if not _has_begun(request):
-        return False
-    if request.transport is not None:
+    if request.writer.output_size and request.transport is not None:
         request.transport.abort()
-    return True
 
 
 def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
@@ -96,7 +109,8 @@ def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
 
 
 def _fields(request: web.Request) -> Mapping[str, Any]:
-    handler = request.match_info.handler
+    match = request._match_info  # noqa: SLF001  # the property fails if the router has failed
+    handler = None if match is None else match.handler
     name = getattr(handler, "__qualname__", type(handler).__qualname__)
     return {
         "handler": f"{getattr(handler, '__module__', '')}.{name}"[:200],
@@ -105,7 +119,12 @@ def _fields(request: web.Request) -> Mapping[str, Any]:
     }
 
 
-def _internal_error() -> web.Response:
+def _internal_error(request: web.Request) -> web.StreamResponse:
+    _break_off(request)
+    # The response that failed may have set it to chunks or compression.
+    request._payload_writer = StreamWriter(  # noqa: SLF001
+        request.protocol, asyncio.get_running_loop()
+    )
     return error_response(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",

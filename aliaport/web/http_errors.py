@@ -1,6 +1,6 @@
 """Turns aiohttp's HTTP exceptions into responses: errors get the common format."""
 
-from http import HTTPStatus
+from http.client import responses
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -33,7 +33,7 @@ def http_error_response(error: web.HTTPException) -> web.Response:
 
 
 def _in_common_format(error: web.HTTPException) -> web.Response:
-    phrase = HTTPStatus(error.status).phrase
+    phrase = responses.get(error.status, "Error")
     default = f"{error.status}: {error.reason}"
     given = error.text if error.text and error.text != default else ""
     response = error_response(

@@ -25,7 +25,6 @@ def site(tmp_path: Path) -> Path:
 
 
 def aliaport(site: Path, *arguments: str, **environ: str) -> Done:
-    environ = {"ALIAPORT_PORT": "0", **environ}
     return commands.aliaport(site.parent, *arguments, path=(site, ROGUES), environ=environ)
 
 

@@ -3,9 +3,8 @@
 import http.client
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from aliaport.embedded import check_embedded, default_folder
+from aliaport.embedded import check_embedded, own_folder
 from aliaport.errors import OccupiedError, StartupError
 from aliaport.healthcheck import check as check_health
 from aliaport.healthcheck import reachable
@@ -34,7 +33,7 @@ def check_machine(settings: Settings, *, embedded: bool) -> tuple[list[str], lis
         host, port = settings.internal_host, settings.internal_port
         checks.append(partial(check_address, host, port, "ALIAPORT_INTERNAL_PORT"))
     if embedded:
-        checks.append(partial(check_embedded, default_folder(Path.cwd())))
+        checks.append(lambda: check_embedded(own_folder()))
     problems: list[str] = []
     warnings: list[str] = []
     for check in checks:

@@ -9,12 +9,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.embedded import EmbeddedPostgres, own_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import NO_DATABASE, Host, OwnProbes
@@ -35,6 +34,7 @@ from aliaport.postgres.tls import unverified_server
 from aliaport.process.address import publish
 from aliaport.process.ending import STOP_SIGNALS, Ending
 from aliaport.process.limits import limit_error
+from aliaport.process.memory import Heap
 from aliaport.process.threads import start_libuv_threads, worker
 from aliaport.sentry import Sentry
 from aliaport.sentry.tracking import LAST_FLUSH as SENTRY_FLUSH
@@ -65,6 +65,10 @@ END_MARGIN = 1.5
 """Seconds that the end may take beyond the sum of its timeouts, on a busy machine."""
 
 
+MEMORY_INTERVAL = 15.0
+"""Seconds between two looks at whether the process holds memory that it no longer uses."""
+
+
 class Service:
     """One run of the service; create it on the HTTP loop.
 
@@ -79,6 +83,7 @@ class Service:
         sources: Sources,
         logs: Logs,
         listeners: Sequence[Sequence[socket.socket]],
+        heap: Heap,
         ending: Ending,
         sentry: Sentry | None = None,
     ) -> None:
@@ -89,6 +94,7 @@ class Service:
         self._log: Logger = logs.logger()
         self._audit = logs.audit()
         self._listeners = listeners
+        self._heap = heap
         self._ending = ending
         self._signals = 0
         self._stop = asyncio.Event()
@@ -149,6 +155,7 @@ class Service:
             lambda: self._logs.flush(0.2),
         )
         self._watch.start()
+        keeping = asyncio.create_task(self._keep_memory_small())
         await self._listen()
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(self._stop.wait())
@@ -161,7 +168,13 @@ class Service:
             starting.cancel()
             await self._drain()
         await self._end()
+        keeping.cancel()
         return code
+
+    async def _keep_memory_small(self) -> None:
+        while True:
+            await asyncio.sleep(MEMORY_INTERVAL)
+            self._heap.give_back()
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
@@ -243,7 +256,7 @@ class Service:
             return given
         if not self._settings.open:
             raise StartupError(NO_DATABASE)
-        self._database = EmbeddedPostgres(default_folder(Path.cwd()))
+        self._database = EmbeddedPostgres(own_folder())
         self._database_worker = worker("database")
         self._database_start = asyncio.wrap_future(
             self._database_worker.submit(self._database.start)

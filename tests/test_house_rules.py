@@ -42,7 +42,7 @@ PUBLIC = [
 """The modules that authors of plugins and applications import; docs/how-to/write-a-plugin.md names each."""
 
 OWNERS = {
-    "aiohttp": {"web", "apps", "doctor", "upstream"},
+    "aiohttp": {"web", "apps", "doctor", "upstream", "sentry"},
     "aioprometheus": {"metrics"},
     "asyncpg": {"postgres"},
     "psutil": set[str](),

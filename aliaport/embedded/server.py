@@ -48,6 +48,14 @@ _OPTIONS = (
 )
 
 
+def own_folder() -> Path:
+    """Return the data folder of the current working folder. Raises StartupError if it is gone."""
+    try:
+        return default_folder(Path.cwd())
+    except FileNotFoundError:
+        raise StartupError("the working folder has been deleted; change to another one") from None
+
+
 def default_folder(working_folder: Path) -> Path:
     """Return the data folder of a working folder: below it or, for root, under /var/lib."""
     if os.geteuid() != 0:

@@ -90,25 +90,12 @@ class CollectorRunner:
         return NOTHING
 
 
-Runs = Sequence[tuple[CollectorRunner, Run]]
-"""Collectors with the runs to wait for."""
-
-
-def begin(runners: Sequence[CollectorRunner]) -> Runs:
-    """Start all, or join the runs in flight."""
-    return [(runner, runner.begin()) for runner in runners]
-
-
-async def finish(runs: Runs, budget: float) -> list[tuple[CollectorRunner, Collection]]:
-    """Return the collections of all runs after at most `budget` seconds."""
-    pending = {run.done for _, run in runs if not run.done.done()}
-    if pending:
-        await asyncio.wait(pending, timeout=budget)
-    return [(runner, runner.read(run)) for runner, run in runs]
-
-
 async def collect(
     runners: Sequence[CollectorRunner], budget: float
 ) -> list[tuple[CollectorRunner, Collection]]:
     """Run all concurrently and return their collections after at most `budget` seconds."""
-    return await finish(begin(runners), budget)
+    runs = [(runner, runner.begin()) for runner in runners]
+    pending = {run.done for _, run in runs if not run.done.done()}
+    if pending:
+        await asyncio.wait(pending, timeout=budget)
+    return [(runner, runner.read(run)) for runner, run in runs]

@@ -109,7 +109,7 @@ class Settings(Table):
         ge=0,
         le=1,
         description="Share of requests to trace, from 0 to 1; by default 1.0 in development, "
-        "otherwise 0.1. /health, /ready and /metrics are never traced.",
+        "otherwise 0.1; at most 300 a minute. /health, /ready and /metrics are never traced.",
     )
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

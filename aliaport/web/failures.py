@@ -11,6 +11,7 @@ from aiohttp.http import StreamWriter
 
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
+from aliaport.process.limits import limit_error
 from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
@@ -19,6 +20,7 @@ from aliaport.web.state import AppState
 CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
 
+_OF_LIMITS = (OSError, MemoryError, RuntimeError)
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -31,7 +33,7 @@ def raised_response(
     neither is one that sends a malformed body.
     """
     gone = request.transport is None or request.transport.is_closing()
-    _break_off(request)
+    _discard_begun(request)
     log, package = _owner(state, request)
     if isinstance(error, RequestRejectedError):
         log.info("request.malformed", reason=error.message, **_fields(request))
@@ -40,13 +42,16 @@ def raised_response(
     if unwritable or error is request.content.exception():
         log.info("request.aborted", reason=type(error).__name__, **_fields(request))
         return error_response(CALLER_LEFT, "aborted", "the connection closed too early")
+    # Other types cannot be the cause, and their text is the author's code.
+    limit = limit_error(error) if isinstance(error, _OF_LIMITS) else None
     log.error(
         "request.failed",
         exc_info=error,
         where=describe(error, package).where,
+        **({} if limit is None else {"reason": str(limit)}),
         **_fields(request),
     )
-    return _internal_error(request)
+    return _internal_error() if limit is None else _limit_reached()
 
 
 def checked_response(state: AppState, request: web.Request, returned: object) -> web.StreamResponse:
@@ -59,16 +64,18 @@ def checked_response(state: AppState, request: web.Request, returned: object) ->
     else:
         reason = "the handler returned another response than the one that it had begun to send"
         hint = "return the response that was prepared"
+    _discard_begun(request)
     log, _ = _owner(state, request)
     where = function_position(request.match_info.handler)
     log.error("request.failed", reason=reason, where=where, hint=hint, **_fields(request))
-    return _internal_error(request)
+    return _internal_error()
 
 
 def unsendable_response(
     state: AppState, request: web.Request, response: web.StreamResponse, error: Exception
 ) -> web.StreamResponse:
     """Log the exception that a handler's response raised while it was sent; return a 500."""
+    _discard_begun(request)
     log, package = _owner(state, request)
     where = describe(error, package).where
     if not where.startswith(package):  # the body did not raise it: the handler made the response
@@ -80,7 +87,7 @@ def unsendable_response(
         where=where,
         **_fields(request),
     )
-    return _internal_error(request)
+    return _internal_error()
 
 
 def _find_fault(response: web.StreamResponse) -> str:
@@ -88,15 +95,6 @@ def _find_fault(response: web.StreamResponse) -> str:
         if _CONTROL_CHARACTER.search(name + value):
             return f"the response has a control character in the header {name[:100]!r}"
     return "the response cannot be sent"
-
-
-def _break_off(request: web.Request) -> None:
-    """Close the connection if part of a response is sent.
-
-    Its reader must not take that part, or it and what follows, for a whole response.
-    """
-    if request.writer.output_size and request.transport is not None:
-        request.transport.abort()
 
 
 def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
@@ -119,14 +117,28 @@ def _fields(request: web.Request) -> Mapping[str, Any]:
     }
 
 
-def _internal_error(request: web.Request) -> web.StreamResponse:
-    _break_off(request)
-    # The response that failed may have set it to chunks or compression.
-    request._payload_writer = StreamWriter(  # noqa: SLF001
-        request.protocol, asyncio.get_running_loop()
-    )
+def _internal_error() -> web.StreamResponse:
     return error_response(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
         "internal server error; the log has the details",
+    )
+
+
+def _limit_reached() -> web.StreamResponse:
+    return error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "limit_reached",
+        "the service has reached a limit of its process; try again later",
+    )
+
+
+def _discard_begun(request: web.Request) -> None:
+    """Discard the response that failed, so that another can be sent."""
+    if request.writer.output_size > 0 and request.transport is not None:
+        # Part of it is sent. Its reader must not take it for a whole one.
+        request.transport.abort()
+    # It may have set the writer to chunks or compression.
+    request._payload_writer = StreamWriter(  # noqa: SLF001
+        request.protocol, asyncio.get_running_loop()
     )

@@ -75,7 +75,6 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        "_answered_at",
         "_finishing",
         "_half_closed",
         "_phase",
@@ -84,6 +83,7 @@ class Connection(web.RequestHandler):
         "_pool",
         "_read",
         "_reader",
+        "_responded_at",
         "_responses",
         "_socket",
         "_state",
@@ -124,7 +124,7 @@ class Connection(web.RequestHandler):
         self._responses = 0
         self._phase = Phase.HEAD
         self._phase_requests = 0
-        self._phase_since = self._answered_at = pool.now()
+        self._phase_since = self._responded_at = pool.now()
         self._read = _NOTHING_READ
         self._finishing: web.BaseRequest | None = None
         self._written = 0
@@ -158,7 +158,7 @@ class Connection(web.RequestHandler):
         assert self.access_logger is not None
         assert time is not None
         now = self._loop.time()
-        self._answered_at = now - self._pool.stalled
+        self._responded_at = now - self._pool.stalled
         self._responses += 1
         self._finishing = None
         if self._unsent is not None:
@@ -210,7 +210,7 @@ class Connection(web.RequestHandler):
     @property
     def quiet_since(self) -> float:
         """The time of the pool's clock when it opened, got a part of a request, or responded."""
-        return max(self._answered_at, self._reader.received_at)
+        return max(self._responded_at, self._reader.received_at)
 
     def check(self, now: float) -> Limit | None:
         """Return the limit that the client has exceeded, if any.

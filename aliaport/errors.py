@@ -44,6 +44,17 @@ class StartupError(AliaportError):
     exit_code = 2
 
 
+class OccupiedError(StartupError):
+    """Another process has what the service needs: a port, or the folder of the log files.
+
+    `hidden` is True if that process is in another container.
+    """
+
+    def __init__(self, message: str, *, hidden: bool = False) -> None:
+        self.hidden = hidden
+        super().__init__(message)
+
+
 class DeclarationError(AliaportError):
     """A plugin declared something that the contract does not allow, such as a bad metric name.
 

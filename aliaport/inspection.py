@@ -23,6 +23,7 @@ from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
+from aliaport.preflight import check_machine
 from aliaport.settings import (
     MetricsSettings,
     Settings,
@@ -120,6 +121,9 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
             problems.append(NO_DATABASE)
     problems += await host.construct(url)
     host.close()
+    here, occupied = check_machine(
+        settings, embedded=settings.open and url is not settings.database_url
+    )
     components = [*host.instances, *apps]
     listed = [
         *map(_component_row, components),
@@ -129,13 +133,14 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     rows = [replace(row, shadowed=shadowed.get(row.distribution, "")) for row in listed]
     return Inspection(
         _merge_rows(rows),
-        problems,
+        [*problems, *here],
         _rejections(components),
         [
             *(f"{absence.problem}; /ready responds 503 without it" for absence in host.absent),
             *_token_findings(settings),
         ],
         [
+            *occupied,
             *host.unchecked,
             *(warning for component in components for warning in component.deprecations),
         ],

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, programs, server_owner
+from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, installed, programs, server_owner
 from aliaport.embedded.processes import kill_server
 from aliaport.embedded.roles import CREATE, DATABASE, DEMOTE, ROLE, SUPERUSER
 from aliaport.errors import StartupError
 from aliaport.process.limits import limit_error, thread_limit_error
 from aliaport.regular_files import open_regular, read_regular
+from aliaport.writable import check_appendable
 
 START_TIMEOUT = 30
 """Seconds."""
@@ -34,6 +35,7 @@ PID_FILE_LIMIT = 10_000
 SOCKET_PATH_LIMIT = 90
 """Bytes: the kernel's limit is 107, and the server appends the name of the socket."""
 
+START_LOCK = "start.lock"
 _PROCESS = "process of the embedded database"
 _FORK_FAILED = re.compile(
     r"\bfork\b.*: Resource temporarily unavailable|Cannot fork|"
@@ -59,6 +61,25 @@ def default_folder(working_folder: Path) -> Path:
     if os.geteuid() != 0:
         return working_folder / ".aliaport" / "postgresql"
     return SYSTEM_FOLDER / hashlib.sha256(os.fsencode(working_folder)).hexdigest()[:12]
+
+
+def check_embedded(folder: Path) -> None:
+    """Raise the StartupError of a database that is not installed or whose folder is unusable.
+
+    Nothing is started or changed.
+    """
+    installed()
+    try:
+        check_appendable(folder / START_LOCK)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
+def _unusable(folder: Path, error: OSError) -> StartupError:
+    return StartupError(
+        f"cannot use the embedded database in {folder}: {error.filename or folder}: "
+        f"{error.strerror}; make the folder writable for this user, or set DATABASE_URL"
+    )
 
 
 class EmbeddedPostgres:
@@ -96,11 +117,7 @@ class EmbeddedPostgres:
         except BlockingIOError:  # the kernel refused to fork
             raise thread_limit_error(_PROCESS) from None
         except OSError as error:
-            raise limit_error(error) or StartupError(
-                f"cannot use the embedded database in {self.folder}: "
-                f"{error.filename or self.folder}: {error.strerror}; make the folder writable for "
-                "this user, or set DATABASE_URL"
-            ) from None
+            raise limit_error(error) or _unusable(self.folder, error) from None
         return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets))}"
 
     def stop(self) -> None:
@@ -275,7 +292,7 @@ class EmbeddedPostgres:
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
         """Let one service at a time start or stop the server; the lock ends with its process."""
-        lock = _open_lock(self.folder / "start.lock")
+        lock = _open_lock(self.folder / START_LOCK)
         try:
             deadline = time.monotonic() + 2 * START_TIMEOUT
             while True:
@@ -285,7 +302,7 @@ class EmbeddedPostgres:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise StartupError(
-                            f"another process holds {self.folder}/start.lock; stop that process"
+                            f"another process holds {self.folder / START_LOCK}; stop that process"
                         ) from None
                     time.sleep(0.05)
             yield

@@ -1,7 +1,6 @@
 """One connection: its limits, its end, and its responses to malformed HTTP."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
@@ -14,8 +13,10 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
+from aliaport.web.failures import raised_response, unsendable_response
 from aliaport.web.lingering import MAX_BODY_LEFT, LingeringClose
 from aliaport.web.malformed import malformed_response
+from aliaport.web.request_identity import identity_of, mark
 from aliaport.web.request_reader import MAX_QUEUED, RequestReader, RequestRejectedError
 from aliaport.web.state import AppState
 
@@ -280,7 +281,7 @@ class Connection(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,
+        _message: str | None = None,
     ) -> web.StreamResponse:
         """Respond to a malformed request without repeating it, here or in the log.
 
@@ -288,9 +289,12 @@ class Connection(web.RequestHandler):
         """
         if isinstance(exc, HttpProcessingError) and exc.code:
             status = exc.code
-        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            super().handle_error(request, status, exc, message)  # logs it
-            return malformed_response(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # the router or a middleware failed
+            identity = identity_of(request)
+            failed = cast("web.Request", request)
+            response = raised_response(self._state, failed, exc or TimeoutError())
+            mark(response, identity)
+            return response
         # The version that this server speaks: the client's may be none at all.
         request._version = HttpVersion11  # noqa: SLF001
         response = malformed_response(request, status)
@@ -299,9 +303,9 @@ class Connection(web.RequestHandler):
         self._state.log.info("request.malformed", reason=reason)
         return response
 
-    def finish_response(
+    async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+    ) -> tuple[web.StreamResponse, bool]:
         """Send a response; one that aiohttp made by itself gets the common error format.
 
         An unknown `Expect` is refused before any middleware, with an echo of its value. If much of
@@ -311,4 +315,11 @@ class Connection(web.RequestHandler):
             resp = malformed_response(request, resp.status)
         if request.content is not EMPTY_PAYLOAD and self._is_much_left(request.content):
             resp.force_close()
-        return super().finish_response(request, resp, start_time)
+        try:
+            return await super().finish_response(request, resp, start_time)
+        except Exception as error:  # the bulkhead of responses that cannot be sent
+            failed = cast("web.Request", request)
+            instead = unsendable_response(self._state, failed, resp, error)
+            instead.force_close()
+            mark(instead, identity_of(request))
+            return await super().finish_response(request, instead, start_time)

@@ -1,10 +1,13 @@
 """Responses and log lines for handlers that fail, and for callers that leave."""
 
+import asyncio
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import StreamWriter
 
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
@@ -15,6 +18,9 @@ from aliaport.web.state import AppState
 
 CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
+
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def raised_response(
@@ -58,6 +64,31 @@ def checked_response(state: AppState, request: web.Request, returned: object) ->
     return _internal_error(request)
 
 
+def unsendable_response(
+    state: AppState, request: web.Request, response: web.StreamResponse, error: Exception
+) -> web.StreamResponse:
+    """Log the exception that a handler's response raised while it was sent; return a 500."""
+    log, package = _owner(state, request)
+    where = describe(error, package).where
+    if not where.startswith(package):  # the body did not raise it: the handler made the response
+        where = function_position(request.match_info.handler)
+    log.error(
+        "request.failed",
+        reason=_find_fault(response),
+        exc_info=error,
+        where=where,
+        **_fields(request),
+    )
+    return _internal_error(request)
+
+
+def _find_fault(response: web.StreamResponse) -> str:
+    for name, value in response.headers.items():
+        if _CONTROL_CHARACTER.search(name + value):
+            return f"the response has a control character in the header {name[:100]!r}"
+    return "the response cannot be sent"
+
+
 def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
     """Return the logger and the package of the application that has this path, or the core's."""
     path = request.rel_url.raw_path
@@ -68,7 +99,8 @@ def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
 
 
 def _fields(request: web.Request) -> Mapping[str, Any]:
-    handler = request.match_info.handler
+    match = request._match_info  # noqa: SLF001  # the property fails if the router has failed
+    handler = None if match is None else match.handler
     name = getattr(handler, "__qualname__", type(handler).__qualname__)
     return {
         "handler": f"{getattr(handler, '__module__', '')}.{name}"[:200],
@@ -81,6 +113,10 @@ def _internal_error(request: web.Request) -> web.StreamResponse:
     if request.writer.output_size > 0 and request.transport is not None:
         # Part of another response is sent. Its reader must not take it for a whole one.
         request.transport.abort()
+    # The response that failed may have set it to chunks or compression.
+    request._payload_writer = StreamWriter(  # noqa: SLF001
+        request.protocol, asyncio.get_running_loop()
+    )
     return error_response(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from aliaport.web.request_identity import IDENTITY, begin, mark
+from aliaport.web.request_identity import identity_of, mark
 from aliaport.web.responses import error_response
 
 _ERRORS = {
@@ -28,7 +28,7 @@ def malformed_response(request: web.BaseRequest, status: int) -> web.Response:
 
     It identifies the request, which is then the current one.
     """
-    identity = request.get(IDENTITY) or begin(request)
+    identity = identity_of(request)
     code, message = _ERRORS.get(status, ("malformed_request", "the request is not valid HTTP"))
     response = error_response(status, code, message)
     response.force_close()

@@ -1,7 +1,7 @@
 """Handles errors of all routes in the common format, and closes connections during a drain."""
 
 import asyncio
-from http import HTTPStatus
+from http.client import responses
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -32,12 +32,8 @@ def shape_errors(state: AppState) -> Middleware:
             response = await handler(request)
             if type(response) is not web.Response:  # much faster than isinstance
                 response = checked_response(state, request, response)
-        except Refusal as error:
-            response = error_response(
-                error.status, error.code, error.message, error.headers, error.details
-            )
-        except web.HTTPException as error:
-            response = _to_response(error)
+        except (Refusal, web.HTTPException) as error:
+            response = _to_response(state, request, error)
         except BaseException as error:  # the bulkhead: SystemExit would end the whole service
             if _is_ending(error):
                 raise
@@ -60,14 +56,28 @@ def _is_ending(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit)
 
 
-def _to_response(error: web.HTTPException) -> web.StreamResponse:
+def _to_response(
+    state: AppState, request: web.Request, error: Refusal | web.HTTPException
+) -> web.StreamResponse:
+    """Return the response that a handler has raised, or a 500 if it cannot be made."""
+    try:
+        if isinstance(error, Refusal):
+            return error_response(
+                error.status, error.code, error.message, error.headers, error.details
+            )
+        return _to_common_format(error)
+    except Exception as fault:  # the bulkhead: for example, of details that are not JSON
+        return raised_response(state, request, fault.with_traceback(error.__traceback__))
+
+
+def _to_common_format(error: web.HTTPException) -> web.StreamResponse:
     if error.status < 400 or error.content_type == "application/json":
         # Returning the exception itself is deprecated.
         headers = CIMultiDictProxy(error.headers)
         return web.Response(
             status=error.status, reason=error.reason, headers=headers, body=error.body
         )
-    phrase = HTTPStatus(error.status).phrase
+    phrase = responses.get(error.status, "Error")
     default = f"{error.status}: {error.reason}"
     given = error.text if error.text and error.text != default else ""
     kept = {key: error.headers[key] for key in ("Allow", "Retry-After") if key in error.headers}

@@ -23,6 +23,11 @@ def begin(request: web.BaseRequest) -> RequestIdentity:
     return identity
 
 
+def identity_of(request: web.BaseRequest) -> RequestIdentity:
+    """Return the request's identity; a request that has none yet gets one."""
+    return request.get(IDENTITY) or begin(request)
+
+
 def mark(response: web.StreamResponse, identity: RequestIdentity) -> None:
     """Add the identity of the request to the response headers."""
     if not response.prepared:

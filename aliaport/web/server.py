@@ -56,7 +56,7 @@ class Server:
         self._accepting: set[asyncio.Task[Any]] = set()
         loop = asyncio.get_running_loop()
         limits = state.settings.http
-        for listener, capacity in _capacities(limits, internal=internal).items():
+        for listener, capacity in connection_limits(limits, internal=internal).items():
             state.pools[listener] = ConnectionPool(listener, capacity, limits, state.limits, loop)
         os.register_at_fork(after_in_child=self._close_in_child)
 
@@ -133,8 +133,8 @@ class Server:
                 os.close(int(entry.name))
 
 
-def _capacities(limits: HttpSettings, *, internal: bool) -> dict[str, int]:
-    """Return how many connections each listener may have."""
+def connection_limits(limits: HttpSettings, *, internal: bool) -> dict[str, int]:
+    """Return how many connections each listener may have. Raises StartupError if too few."""
     limit = raise_limit()
     used = count_open() + limits.spare_descriptors
     total = min(limits.max_connections, limit - used)

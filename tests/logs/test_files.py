@@ -16,7 +16,7 @@ import pytest
 
 from aliaport.errors import StartupError
 from aliaport.logs.files import OPENER_LENGTH
-from aliaport.logs.pipeline import _lock_folder
+from aliaport.logs.folder import lock_folder
 from tests.support.ecs import parsed
 from tests.support.logs import LINES, entry, log_file, numbers, rotated_files, writer_of
 from tests.support.tmpfs import run_on_tmpfs
@@ -121,7 +121,7 @@ def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
         log_file(tmp_path).open()
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a symbolic link"):
-        _lock_folder(tmp_path)
+        lock_folder(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -176,8 +176,8 @@ def test_an_interrupted_line_is_complete_in_the_next_file(tmp_path: Path) -> Non
 @pytest.mark.service
 def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from aliaport.logs.pipeline import _lock_folder; "
-        "_lock_folder(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from aliaport.logs.folder import lock_folder; "
+        "lock_folder(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -186,11 +186,11 @@ def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
         with pytest.raises(StartupError, match="another service writes its logs"):
-            _lock_folder(tmp_path)
+            lock_folder(tmp_path)
     finally:
         other.kill()
         other.wait()
-    lock = _lock_folder(tmp_path)
+    lock = lock_folder(tmp_path)
     fcntl.lockf(lock, fcntl.LOCK_UN)
     os.close(lock)
 

@@ -72,7 +72,42 @@ def test_a_handler_that_raises_is_logged_with_the_author_s_line(
     assert "Traceback" in event["error.stack_trace"]
 
 
-@pytest.mark.parametrize("name", ["break", "forget"])
+@pytest.mark.parametrize(
+    ("path", "problem", "where"),
+    [
+        ("header", "control character in the header 'X-Name'", "in split_header: async def"),
+        ("stream-header", "control character", "in split_stream: await response.prepare"),
+        ("status/9999", "cannot have the status 9999", "in number: async def number("),
+        ("status/100", "cannot have the status 100", "in number: async def number("),
+        ("status/0", "cannot have the status 0", "in number: async def number("),
+        ("refuse/9999", "cannot have the status 9999", "in refuse: raise Refusal("),
+        ("refuse/204", "cannot have the status 204", "in refuse: raise Refusal("),
+        ("refuse-with-object", "not JSON serializable", "in refuse_with_object: raise Refusal("),
+        ("body/0", "in the body", "in chunks: raise LookupError("),
+    ],
+)
+def test_an_impossible_response_is_a_failure_of_its_handler(
+    service: Service, path: str, problem: str, where: str
+) -> None:
+    response = service.get(f"/failing/{path}", headers={"X-Request-ID": path.replace("/", ".")})
+    assert (response.status, response.json["error"]["code"]) == (500, "internal_error")
+    assert response.headers["X-Request-ID"] == path.replace("/", ".")
+    event = failed(service, f"/failing/{path}")
+    assert event["http.request.id"] == response.headers["X-Request-ID"]
+    assert event["handler"].startswith("aliaport_rogues.failing.")
+    assert event["aliaport.plugin"] == "failing"
+    assert problem in event.get("reason", "") + event["error.message"]
+    assert where in event["aliaport.where"]
+
+
+def test_a_status_without_a_name_is_possible(service: Service) -> None:
+    response = service.get("/failing/unknown")
+    assert (response.status, response.json["error"]["code"]) == (599, "error")
+    assert service.get("/failing/refuse/599").json["error"]["code"] == "code"
+    assert service.get("/failing/status/299").text == "x"
+
+
+@pytest.mark.parametrize("name", ["break", "forget", "body/1"])
 def test_a_response_that_breaks_off_is_not_taken_for_a_whole_one(
     service: Service, name: str
 ) -> None:
@@ -84,8 +119,11 @@ def test_a_response_that_breaks_off_is_not_taken_for_a_whole_one(
     connection.close()
     event = failed(service, f"/failing/{name}")
     assert event["plugin"] == "failing"
+    endpoint = f"/failing/{name}".replace("/1", "/{sent}")
     page = service.get("/metrics").text
-    assert f'endpoint="/failing/{name}",method="GET",status="500"}} 1.0' in page
+    counted = f'endpoint="{endpoint}",method="GET",status="500"}} '
+    assert counted in page
+    assert f"{counted}0.0" not in page
 
 
 def assert_aborted(service: Service, path: str, times: int) -> None:

@@ -13,8 +13,8 @@ from tests.support.service import Service, running
 
 CLOSE = "Connection: close"
 POST = request("/nothing", "Content-Length: 5", method="POST") + b"hello"
-CHUNKED = request("/reading/body", "Transfer-Encoding: chunked", method="POST")
-CHUNKED += b"2\r\nab\r\n0\r\n\r\n"
+CHUNKED_HEAD = request("/reading/body", "Transfer-Encoding: chunked", method="POST")
+CHUNKED = CHUNKED_HEAD + b"2\r\nab\r\n0\r\n\r\n"
 pytestmark = pytest.mark.service
 
 
@@ -61,6 +61,26 @@ def test_pipelined_requests_get_responses_in_order(service: Service, cut: int) -
             connection.sendall(data[start : start + size])
         connection.sendall(request("/health", CLOSE))
         assert statuses(read_to_end(connection)) == [status for _, status in expected] + [200]
+
+
+@pytest.mark.parametrize("chunks", [4_096, 4_097, 5_000, 20_000])
+def test_a_request_behind_many_small_chunks_gets_its_response(
+    service: Service, chunks: int
+) -> None:
+    data = CHUNKED_HEAD + b"1\r\na\r\n" * chunks + b"0\r\n\r\n" + request("/health", CLOSE)
+    assert statuses(exchange(service.port, data)) == [200, 200]
+
+
+def test_a_body_that_looks_like_a_request_is_not_changed(service: Service) -> None:
+    body = b"OPTIONS * HTTP/1.1\r\n\r\n"
+    head = request("/reading/body", f"Content-Length: {len(body)}", method="POST")
+    with connect(service.port) as connection:
+        connection.sendall(head)
+        service.get("/health")  # the head has arrived
+        connection.sendall(body)
+        assert statuses(connection.recv(65_536)) == [200]
+        connection.sendall(request("/health", CLOSE))
+        assert statuses(read_to_end(connection)) == [200]
 
 
 def test_pipelining_too_far_ends_the_connection_after_some_responses(service: Service) -> None:

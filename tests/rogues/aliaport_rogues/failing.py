@@ -1,12 +1,13 @@
 """An application whose handlers fail in every way, and one that lacks an option."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
 from pydantic import Field
 
-from aliaport.apps import App, Context, PluginConfig, data_response
+from aliaport.apps import App, Context, PluginConfig, Refusal, data_response
 
 
 async def give_dict(_request: web.Request) -> Any:
@@ -71,6 +72,46 @@ async def forget(request: web.Request) -> Any:
     await response.write(b"the beginning")
 
 
+async def split_header(_request: web.Request) -> web.Response:
+    return web.Response(text="x", headers={"X-Name": "a\r\nSet-Cookie: b"})
+
+
+async def split_stream(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"X-Name": "a\nb"})
+    await response.prepare(request)
+    return response
+
+
+async def number(request: web.Request) -> web.Response:
+    return web.Response(status=int(request.match_info["status"]), text="x")
+
+
+async def refuse(request: web.Request) -> web.Response:
+    raise Refusal(int(request.match_info["status"]), "code", "the message")
+
+
+async def refuse_with_object(_request: web.Request) -> web.Response:
+    raise Refusal(400, "code", "the message", given=object())
+
+
+class HTTPUnknown(web.HTTPException):
+    status_code = 599
+
+
+async def raise_unknown(_request: web.Request) -> web.Response:
+    raise HTTPUnknown
+
+
+async def chunks(sent: int) -> AsyncIterator[bytes]:
+    for _ in range(sent):
+        yield b"the beginning"
+    raise LookupError("in the body")
+
+
+async def body(request: web.Request) -> web.Response:
+    return web.Response(body=chunks(int(request.match_info["sent"])))
+
+
 def create(_context: Context, _config: PluginConfig) -> web.Application:
     app = web.Application()
     app.router.add_get("/dict", give_dict)
@@ -84,6 +125,13 @@ def create(_context: Context, _config: PluginConfig) -> web.Application:
     app.router.add_get("/stream", stream)
     app.router.add_get("/break", break_off)
     app.router.add_get("/forget", forget)
+    app.router.add_get("/header", split_header)
+    app.router.add_get("/stream-header", split_stream)
+    app.router.add_get("/status/{status}", number)
+    app.router.add_get("/refuse/{status}", refuse)
+    app.router.add_get("/refuse-with-object", refuse_with_object)
+    app.router.add_get("/unknown", raise_unknown)
+    app.router.add_get("/body/{sent}", body)
     return app
 
 

@@ -134,7 +134,7 @@ def test_a_hard_link_in_a_folder_of_others_is_not_written(tmp_path: Path) -> Non
         log_file(tmp_path).open()
     (tmp_path / ".lock").hardlink_to(target)
     with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a hard link"):
-        _lock_folder(tmp_path)
+        lock_folder(tmp_path)
     assert target.read_text() == "kept"
 
 

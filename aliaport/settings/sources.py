@@ -21,7 +21,7 @@ USUAL_NAMES = (
 """Variables without a prefix; they also work with it, and then win."""
 
 ENCODING = "utf-8-sig"
-"""Of all files: UTF-8; a byte order mark, which some editors write, is not part of the text."""
+"""All files are UTF-8; a byte order mark, which some editors write, is not part of the text."""
 
 _INJECTED = re.compile(r"ALIAPORT_(SERVICE_(HOST|PORT(_.*)?)|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)")
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")

@@ -11,6 +11,7 @@ from aiohttp.http import StreamWriter
 
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
+from aliaport.process.limits import limit_error
 from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
@@ -20,6 +21,7 @@ CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
 
 
+_OF_LIMITS = (OSError, MemoryError, RuntimeError)
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -40,13 +42,16 @@ def raised_response(
     if unwritable or error is request.content.exception():
         log.info("request.aborted", reason=type(error).__name__, **_fields(request))
         return error_response(CALLER_LEFT, "aborted", "the connection closed too early")
+    # Other types cannot be the cause, and their text is the author's code.
+    limit = limit_error(error) if isinstance(error, _OF_LIMITS) else None
     log.error(
         "request.failed",
         exc_info=error,
         where=describe(error, package).where,
+        **({} if limit is None else {"reason": str(limit)}),
         **_fields(request),
     )
-    return _internal_error(request)
+    return _internal_error(request) if limit is None else _limit_reached(request)
 
 
 def checked_response(state: AppState, request: web.Request, returned: object) -> web.StreamResponse:
@@ -110,15 +115,29 @@ def _fields(request: web.Request) -> Mapping[str, Any]:
 
 
 def _internal_error(request: web.Request) -> web.StreamResponse:
-    if request.writer.output_size > 0 and request.transport is not None:
-        # Part of another response is sent. Its reader must not take it for a whole one.
-        request.transport.abort()
-    # The response that failed may have set it to chunks or compression.
-    request._payload_writer = StreamWriter(  # noqa: SLF001
-        request.protocol, asyncio.get_running_loop()
-    )
+    _discard_begun(request)
     return error_response(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
         "internal server error; the log has the details",
+    )
+
+
+def _limit_reached(request: web.Request) -> web.StreamResponse:
+    _discard_begun(request)
+    return error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "limit_reached",
+        "the service has reached a limit of its process; try again later",
+    )
+
+
+def _discard_begun(request: web.Request) -> None:
+    """Discard the response that failed, so that another can be sent."""
+    if request.writer.output_size > 0 and request.transport is not None:
+        # Part of it is sent. Its reader must not take it for a whole one.
+        request.transport.abort()
+    # It may have set the writer to chunks or compression.
+    request._payload_writer = StreamWriter(  # noqa: SLF001
+        request.protocol, asyncio.get_running_loop()
     )

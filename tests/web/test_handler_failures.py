@@ -100,6 +100,18 @@ def test_an_impossible_response_is_a_failure_of_its_handler(
     assert where in event["aliaport.where"]
 
 
+@pytest.mark.parametrize(("name", "limit"), [("files", "ulimit -n"), ("memory", "memory")])
+def test_a_handler_that_reaches_a_limit_of_the_process_is_unavailable(
+    service: Service, name: str, limit: str
+) -> None:
+    response = service.get(f"/failing/{name}")
+    assert (response.status, response.json["error"]["code"]) == (503, "limit_reached")
+    assert response.headers["Retry-After"] == "1"
+    event = failed(service, f"/failing/{name}")
+    assert limit in event["reason"]
+    assert event["log.level"] == "error"
+
+
 def test_a_status_without_a_name_is_possible(service: Service) -> None:
     response = service.get("/failing/unknown")
     assert (response.status, response.json["error"]["code"]) == (599, "error")

@@ -1,6 +1,7 @@
 """An application whose handlers fail in every way, and one that lacks an option."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -72,6 +73,14 @@ async def forget(request: web.Request) -> Any:
     await response.write(b"the beginning")
 
 
+async def open_too_many(_request: web.Request) -> web.Response:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def use_up_memory(_request: web.Request) -> web.Response:
+    raise MemoryError
+
+
 async def split_header(_request: web.Request) -> web.Response:
     return web.Response(text="x", headers={"X-Name": "a\r\nSet-Cookie: b"})
 
@@ -125,6 +134,8 @@ def create(_context: Context, _config: PluginConfig) -> web.Application:
     app.router.add_get("/stream", stream)
     app.router.add_get("/break", break_off)
     app.router.add_get("/forget", forget)
+    app.router.add_get("/files", open_too_many)
+    app.router.add_get("/memory", use_up_memory)
     app.router.add_get("/header", split_header)
     app.router.add_get("/stream-header", split_stream)
     app.router.add_get("/status/{status}", number)

@@ -43,14 +43,14 @@ def test_a_hard_link_that_another_user_can_have_made_is_refused(tmp_path: Path) 
 
 
 @pytest.mark.needs("root")
-@pytest.mark.parametrize("foreign", ["target", "folder"])
+@pytest.mark.parametrize("others", ["target", "folder"])
 def test_a_hard_link_to_a_file_or_in_a_folder_of_another_user_is_refused(
-    tmp_path: Path, foreign: str
+    tmp_path: Path, others: str
 ) -> None:
     (tmp_path / "target").write_text("kept")
     (tmp_path / "folder").mkdir(mode=0o755)
     (tmp_path / "folder/path").hardlink_to(tmp_path / "target")
-    os.chown(tmp_path / foreign, 54321, 54321)
+    os.chown(tmp_path / others, 54321, 54321)
     with pytest.raises(OSError, match="is a hard link to another file; delete it"):
         open_regular(tmp_path / "folder/path", os.O_RDONLY)
 

@@ -100,7 +100,7 @@ def test_a_removed_file_is_recreated_at_once(tmp_path: Path, how: str) -> None:
 
 
 def test_a_file_that_is_copied_and_truncated_goes_on_from_its_start(tmp_path: Path) -> None:
-    """As by logrotate with copytruncate; a backup may be a hard link."""
+    """logrotate does so with copytruncate; a backup may be a hard link."""
     file = log_file(tmp_path)
     live = tmp_path / "app.log"
     file.write(LINES.line(entry(1)))

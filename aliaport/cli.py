@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +17,7 @@ from aliaport.commands import config_option, env_file_option, run_command
 from aliaport.doctor.command import doctor
 from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
+from aliaport.process import main_loop
 from aliaport.process.ending import Ending
 from aliaport.process.memory import Heap
 from aliaport.settings import (
@@ -64,7 +64,7 @@ def serve(config: Path | None, env_file: Path | None) -> None:
 
     heap, ending = Heap(), Ending()
     try:
-        uvloop.run(_serve(settings, sources, heap, ending))
+        main_loop.run(_serve(settings, sources, heap, ending))
     finally:
         # Flushing at exit, and joining threads, may block as well.
         ending.within(end_timeout(settings))

@@ -254,6 +254,7 @@ def test_without_room_new_connections_are_refused_on_that_listener_only(
     small.wait_for(lambda: small.get("/health").status == 200, "there is room again")
     (event,) = small.wait_events("connections.full")
     assert (event["listener"], event["connections"]) == ("public", 20)
+    assert (event["client.ip"], event["client_connections"]) == ("127.0.0.1", 20)
 
 
 def test_the_limit_of_open_files_is_raised_and_lowers_the_number_of_connections(

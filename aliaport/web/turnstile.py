@@ -17,7 +17,7 @@ class Turnstile:
 
     def is_closed(self) -> bool:
         """Return True if the request must `wait`; otherwise, it counts as begun."""
-        turn = asyncio.get_running_loop().time()  # uvloop's stands still until the next turn
+        turn = asyncio.get_running_loop().time()  # uvloop's does not change within a turn
         if turn != self._turn:
             self._turn, self._begun = turn, 0
         self._begun += 1

@@ -28,7 +28,7 @@ def test_a_burst_begins_in_several_turns_of_the_loop_and_in_order() -> None:
         await late
         return begun, counts
 
-    # The HTTP loop's own kind: its clock stands still during a turn.
+    # The HTTP loop's own kind: its clock does not change within a turn.
     begun, counts = uvloop.run(burst())
     assert begun == [*range(CALLERS - 1), CALLERS]
     steps = [after - before for before, after in zip([0, *counts], counts, strict=False)]

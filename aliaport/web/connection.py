@@ -217,7 +217,7 @@ class Connection(web.RequestHandler):
 
     @property
     def address(self) -> str:
-        """The client's address, or that of its proxy; '' if the connection is closed."""
+        """The client's address, or that of its proxy; '' if the connection is not open."""
         peer = None if self._socket is None else self._socket.get_extra_info("peername")
         return client_address(peer[0], {}, ()) if isinstance(peer, tuple) else ""
 

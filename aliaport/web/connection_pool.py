@@ -194,8 +194,9 @@ class ConnectionPool:
         self._evictable = deque(waiting)
 
     def _find_largest_client(self) -> dict[str, Any]:
-        """Return the fields of a log line: who has the most connections, and how many."""
-        clients = Counter(connection.address for connection in self._connections)
+        """Return fields of a log line: the client with the most open connections, and their number."""
+        addresses = (connection.address for connection in self._connections)
+        clients = Counter(address for address in addresses if address)
         [(address, number)] = clients.most_common(1) or [("", 0)]
         return {
             "connections": self.capacity,

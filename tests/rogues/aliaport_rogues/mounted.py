@@ -120,9 +120,17 @@ def create_reading(context: Context, config: PluginConfig) -> web.Application:
     async def large(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 20_000_000)
 
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        async for message in response:
+            await response.send_str(message.data)
+        return response
+
     app = web.Application()
     app.router.add_post("/body", body)
     app.router.add_get("/large", large)
+    app.router.add_get("/echo", echo)
     return app
 
 

@@ -1,6 +1,7 @@
 """Responses and log lines for handlers that fail, and for callers that leave."""
 
 import asyncio
+import inspect
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,6 +20,9 @@ from aliaport.web.state import AppState
 CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
 
+
+_BARE_HINT = "define the handler with `async def` and without `yield`, and return a response"
+"""For what aiohttp accepts as a handler, but fails to call."""
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -40,10 +44,13 @@ def raised_response(
     if unwritable or error is request.content.exception():
         log.info("request.aborted", reason=type(error).__name__, **_fields(request))
         return error_response(CALLER_LEFT, "aborted", "the connection closed too early")
+    handler = inspect.unwrap(_handler(request))
+    bare = isinstance(error, AssertionError) and not inspect.iscoroutinefunction(handler)
     log.error(
         "request.failed",
         exc_info=error,
-        where=describe(error, package).where,
+        where=function_position(handler) if bare else describe(error, package).where,
+        hint=_BARE_HINT if bare else "",
         **_fields(request),
     )
     return _internal_error(request)
@@ -98,9 +105,13 @@ def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
     return state.log, "aliaport"
 
 
-def _fields(request: web.Request) -> Mapping[str, Any]:
+def _handler(request: web.Request) -> Any:
     match = request._match_info  # noqa: SLF001  # the property fails if the router has failed
-    handler = None if match is None else match.handler
+    return None if match is None else match.handler
+
+
+def _fields(request: web.Request) -> Mapping[str, Any]:
+    handler = _handler(request)
     name = getattr(handler, "__qualname__", type(handler).__qualname__)
     return {
         "handler": f"{getattr(handler, '__module__', '')}.{name}"[:200],

@@ -172,7 +172,7 @@ MISTAKES: dict[str, tuple[type[Plugin[Any]], str, str, str]] = {
         plugin(lambda self: Metric("aliaport_made_x")),  # type: ignore[call-arg]
         "declare", "missing 1 required positional argument: 'help'", "pass help=… to Metric",
     ),
-    "help that is no text": (
+    "help of another type": (
         plugin(lambda self: Metric.counter("aliaport_made_x_total", None)),  # type: ignore[arg-type]
         "declare", "help must be text, not None", "pass a str",
     ),
@@ -269,7 +269,7 @@ IMPORTS: dict[str, tuple[str, str, str, str, str]] = {
         "class X: pass", ".X", "import", "No module named", "with a colon: 'MODULE:X'",
     ),
     "two colons": ("class X: pass", ":X:Y", "import", "", "as 'package.module:ClassName'"),
-    "a value that is no name": ("class X: pass", ":!!!", "import", "is not a valid entry", "as 'pack"),
+    "a value that cannot be a name": ("class X: pass", ":!!!", "import", "is not a valid entry", "as 'pack"),
     "no such class": (
         "from aliaport.plugin import Plugin\nclass Found(Plugin): pass", ":X", "import",
         "has no attribute 'X'", "MODULE has: 'MODULE:Found'",

@@ -28,6 +28,12 @@ def check_everything(service: Service) -> None:
     assert {codes["in_thread"], codes["resolving"], codes["good"]} == {"ok"}, status.text
     resolved = service.get("/names/resolve")
     assert (resolved.status, resolved.json["data"]["address"]) == (200, "127.0.0.1")
+    refused = service.get("/names/thread")
+    assert (refused.status, refused.json["error"]["code"]) == (503, "limit_reached")
+    assert refused.headers["Retry-After"] == "1"
+    (event,) = service.wait_events("request.failed")
+    assert event["reason"].startswith("cannot start another thread: ")
+    assert "in start_thread: " in event["aliaport.where"]
 
 
 def test_everything_works_when_no_thread_can_be_started(launch: Launch) -> None:

@@ -134,7 +134,7 @@ CREATES = {
 }
 
 
-def test_what_is_no_application_is_rejected_once(launch: Launch) -> None:
+def test_only_an_application_can_be_created(launch: Launch) -> None:
     service = launch(
         GOOD,
         apps={name: f"aliaport_rogues.failing:creates_{name}" for name in CREATES},

@@ -14,6 +14,7 @@ import pytest
 CORE = Path(__file__).parents[1] / "aliaport"
 
 LEVELS = [
+    {"addresses"},
     {
         *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
         *("regular_files", "upstream"),

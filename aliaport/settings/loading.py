@@ -16,7 +16,7 @@ from aliaport.plugin import PluginConfig
 from aliaport.settings.defaults import failing_factory, table_of, wrong_default
 from aliaport.settings.model import Settings
 from aliaport.settings.renamed import with_current_names
-from aliaport.settings.sources import PREFIX, Sources
+from aliaport.settings.sources import ENCODING, PREFIX, Sources
 from aliaport.settings.tokens import read_token_file
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -230,7 +230,7 @@ def _secret_files(
             problems.append(f"{variable}: {name} is set too; set only one of them")
             continue
         try:
-            text = Path(file).read_text(encoding="utf-8")
+            text = Path(file).read_text(encoding=ENCODING)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8 text"
             problems.append(
@@ -240,7 +240,7 @@ def _secret_files(
         inner = found
         for part in path[:-1]:
             inner = inner.setdefault(part, {})
-        inner[path[-1]] = text.removesuffix("\n").removesuffix("\r")
+        inner[path[-1]] = text.rstrip("\r\n")
     return found
 
 

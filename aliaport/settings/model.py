@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from aliaport import SERVICE, __version__
-from aliaport.forwarded import unmapped
+from aliaport.addresses import unmapped
 from aliaport.settings.database_url import check_database_url
 from aliaport.settings.http import HttpSettings
 from aliaport.settings.log import LogSettings

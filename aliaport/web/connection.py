@@ -35,6 +35,12 @@ STALLED_READER = 3.0
 READ_BUFFER_BYTES = 65_536
 """Bytes of a body kept for its handler before the connection stops reading."""
 
+WRITE_BUFFER_BYTES = 16_384
+"""Bytes of responses, beyond what the kernel takes, with which the next response waits.
+
+More would only cost memory: a connection whose client does not read holds one response anyway.
+"""
+
 HEAD_TIMEOUT = Limit(
     "connections.head_timeout", "a client did not complete the head of a request", "info"
 )
@@ -128,6 +134,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport: aiohttp forgets it while the last bytes are still unsent."""
         self._socket = cast("asyncio.Transport", transport)
+        self._socket.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from aliaport.addresses import is_loopback
 from aliaport.errors import OccupiedError, StartupError
 
 BACKLOG = 1024
@@ -68,8 +69,7 @@ def _bind(host: str, port: int, setting: str, *, listening: bool) -> list[socket
 
 def is_loopback_only(sockets: Sequence[socket.socket]) -> bool:
     """Return True if only programs on this machine can connect."""
-    hosts = [opened.getsockname()[0] for opened in sockets]
-    return all(host == "::1" or host.startswith("127.") for host in hosts)
+    return all(is_loopback(opened.getsockname()[0]) for opened in sockets)
 
 
 def _resolve(host: str, port: int) -> list[_Address]:

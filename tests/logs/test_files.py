@@ -99,6 +99,22 @@ def test_a_removed_file_is_recreated_at_once(tmp_path: Path, how: str) -> None:
     assert parsed(live.read_bytes().splitlines(keepends=True)[0])["message"] == "log.opened"
 
 
+def test_a_file_that_is_copied_and_truncated_goes_on_from_its_start(tmp_path: Path) -> None:
+    """logrotate does so with copytruncate; a backup may be a hard link."""
+    file = log_file(tmp_path)
+    live = tmp_path / "app.log"
+    file.write(LINES.line(entry(1)))
+    (tmp_path / "app.log.1").write_bytes(live.read_bytes())
+    os.truncate(live, 0)
+    file.write(LINES.line(entry(2)))
+    tmp_path.chmod(0o700)
+    (tmp_path / "backup").hardlink_to(live)
+    file.reopen()
+    file.write(LINES.line(entry(3)))
+    lines = live.read_bytes().splitlines(keepends=True)
+    assert [parsed(line)["aliaport.numbers.number"] for line in lines] == [2, 3]
+
+
 def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "app.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
@@ -107,6 +123,19 @@ def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a symbolic link"):
         lock_folder(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_hard_link_in_a_folder_of_others_is_not_written(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.write_text("kept")
+    tmp_path.chmod(0o777)
+    (tmp_path / "app.log").hardlink_to(target)
+    with pytest.raises(OSError, match="hard link"):
+        log_file(tmp_path).open()
+    (tmp_path / ".lock").hardlink_to(target)
+    with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a hard link"):
+        lock_folder(tmp_path)
+    assert target.read_text() == "kept"
 
 
 def test_only_the_owner_writes_a_file_and_other_users_cannot_read_it(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ class ConnectionPool:
         self._evictable = deque(waiting)
 
     def _find_largest_client(self) -> dict[str, Any]:
-        """Return fields of a log line: the client with the most open connections, and their number."""
+        """Return fields of a log line: the client with the most connections, and their number."""
         addresses = (connection.address for connection in self._connections)
         clients = Counter(address for address in addresses if address)
         [(address, number)] = clients.most_common(1) or [("", 0)]

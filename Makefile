@@ -57,7 +57,7 @@ check: setup  ## Run the quick checks (a minute): lint, typing, tests without ch
 test: setup  ## Run everything: lint, typing, packages, docs, tests, end to end, other Pythons
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages docs
 	@$(MAKE) --no-print-directory tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone pythons
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone unit pythons
 
 lint: setup  ## Run the hooks of .pre-commit-config.yaml on all files, typing included
 	@$(BIN)/pre-commit run --all-files
@@ -69,11 +69,12 @@ typing: setup  ## Run mypy, strict
 format: setup  ## Fix and format the code with ruff
 	@$(BIN)/pre-commit run --all-files --hook-stage manual
 
+# At low priority, like `pythons`, because `make test` runs it beside the time-sensitive tests of `alone`.
 unit: setup  ## Run the tests without child processes
-	@$(PYTEST) $(PARALLEL) -m 'not service'
+	@nice -n 19 $(PYTEST) $(PARALLEL) -m 'not service'
 
-tests: setup  ## Run all tests that can run in parallel
-	@$(PYTEST) $(PARALLEL) -m 'not alone'
+tests: setup  ## Run the tests with child processes that can run in parallel
+	@$(PYTEST) $(PARALLEL) -m 'service and not alone'
 
 alone: setup  ## Run the tests that cannot run in parallel: end to end
 	@$(PYTEST) -m alone

@@ -1,10 +1,11 @@
 """Starts the `aliaport` command: prepares the process before the slow imports."""
 
+import contextlib
 import sys
 
 from aliaport.errors import AliaportError
 from aliaport.process.early_signals import exit_on_stop_signals
-from aliaport.process.standard_streams import open_missing
+from aliaport.process.standard_streams import discard_unwritable, open_missing
 
 
 def main() -> None:
@@ -31,7 +32,9 @@ def main() -> None:
 
 
 def _fail(error: AliaportError) -> None:
-    sys.stderr.write(f"aliaport: {error}\n")
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"aliaport: {error}\n")
+    discard_unwritable()
     sys.exit(error.exit_code)
 
 

@@ -80,7 +80,8 @@ class Refusal(AliaportError):
     """An error response in the common format; raise it in a handler.
 
     `code` is a short constant for programs, `message` a sentence for people that says what to do,
-    `details` further keys beside them, such as the name of a wrong parameter.
+    `details` further keys beside them, such as the name of a wrong parameter. Raises ValueError for
+    a `status` that no error response can have.
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class Refusal(AliaportError):
         headers: Mapping[str, str] | None = None,
         **details: Any,
     ) -> None:
+        if not (isinstance(status, int) and 300 <= status <= 599 and status != 304):
+            raise ValueError(f"a refusal cannot have the status {status!r}; use one of 400 to 599")
         super().__init__(message)
         self.status = status
         self.code = code

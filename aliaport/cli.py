@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +17,9 @@ from aliaport.commands import config_option, env_file_option, run_command
 from aliaport.doctor.command import doctor
 from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
+from aliaport.process import main_loop
 from aliaport.process.ending import Ending
+from aliaport.process.memory import limit_gaps
 from aliaport.settings import (
     Settings,
     Sources,
@@ -61,9 +62,10 @@ def serve(config: Path | None, env_file: Path | None) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     from aliaport.service import end_timeout
 
+    limit_gaps()
     ending = Ending()
     try:
-        uvloop.run(_serve(settings, sources, ending))
+        main_loop.run(_serve(settings, sources, ending))
     finally:
         # Flushing at exit, and joining threads, may block as well.
         ending.within(end_timeout(settings))
@@ -209,12 +211,19 @@ def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: 
     sys.setswitchinterval(SWITCH_INTERVAL)
     report = asyncio.run(run_once(settings, sources, plugin, probe))
     if as_json:
-        found = {"probes": report.items, "metrics": report.exposition, "refused": report.refused}
+        found = {
+            "probes": report.items,
+            "metrics": report.exposition,
+            "refused": report.refused,
+            "problems": report.problems,
+        }
         click.echo(json.dumps(found, indent=2))
     else:
         for item in report.items:
             click.echo(json.dumps(item, indent=2))
         click.echo(report.exposition, nl=False)
+    for problem in report.problems:
+        click.echo(f"aliaport: {name}: {problem}", err=True)
     sys.stdout.flush()
     os._exit(0 if report.healthy else 1)
 

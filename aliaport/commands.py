@@ -1,13 +1,15 @@
 """Helpers for plugins' own commands: the same options and context as in the service."""
 
 import asyncio
+import errno
 import inspect
 import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from traceback import walk_tb
 from typing import NoReturn, TypeVar, cast
 
 import click
@@ -20,6 +22,7 @@ from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, PluginConfig
 from aliaport.process.limits import limit_error
+from aliaport.process.standard_streams import discard_unwritable, open_missing
 from aliaport.redaction import redact
 from aliaport.settings import core_settings, plugin_config, read_sources, service_fields
 
@@ -72,10 +75,31 @@ def plugin_context(
 def run_command(command: Callable[[], object] | click.Command) -> None:
     """Run a click command, or any function without parameters; both may be async.
 
-    On an AliaportError, a click error or a fault of the database, print one message and exit with
-    its code.
+    On an AliaportError, a click error, a fault of the database or of the system, print one message
+    and exit with its code. If the reader of a pipe has gone, exit with 1 without a message.
     """
+    open_missing()
     name = (isinstance(command, click.Command) and command.name) or Path(sys.argv[0]).name
+    try:
+        _run(command)
+    except AliaportError as error:
+        _fail(name, str(error), error.exit_code)
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        _exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _exit(130)
+    except _faults() as error:
+        if isinstance(error, BrokenPipeError) and not _is_of_database(error):
+            _exit(1)
+        limit = limit_error(error)
+        if limit is not None:
+            _fail(name, str(limit), limit.exit_code)
+        _fail(name, _fault_text(error), 1)
+
+
+def _run(command: Callable[[], object] | click.Command) -> None:
     try:
         if isinstance(command, click.Command):
             result = command.main(standalone_mode=False)
@@ -83,18 +107,11 @@ def run_command(command: Callable[[], object] | click.Command) -> None:
             result = command()
         if inspect.isawaitable(result):
             asyncio.run(_wait(result))
-    except AliaportError as error:
-        _fail(name, str(error), error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except _faults() as error:
-        limit = limit_error(error)
-        if limit is not None:
-            _fail(name, str(limit), limit.exit_code)
-        _fail(name, _fault_text(error), 1)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    # The interpreter's own attempt, when it exits, would come too late for a message.
+    sys.stdout.flush()
 
 
 def _faults() -> tuple[type[Exception], ...]:
@@ -109,16 +126,37 @@ async def _wait(result: Awaitable[object]) -> None:
 
 
 def _fail(name: str, text: str, code: int) -> NoReturn:
-    click.echo(f"{name}: {text}", err=True)
+    with suppress(OSError):
+        click.echo(f"{name}: {text}", err=True)
+    _exit(code)
+
+
+def _exit(code: int) -> NoReturn:
+    discard_unwritable()
     sys.exit(code)
 
 
 def _fault_text(error: Exception) -> str:
-    """Return what failed and where to look; an OSError with a file name is not the database's."""
+    """Return what failed and where to look."""
     kind, text = type(error).__name__, redact(str(error))
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError | TimeoutError):
-        reason = f"{kind}: {text}" if text else kind
+    reason = f"{kind}: {text}" if text else kind
+    if not isinstance(error, OSError):
+        return f"the database failed: {reason}"
+    if _is_of_database(error):
         return f"cannot reach the database: {reason}; is it running, and is DATABASE_URL right?"
-    return f"the database failed: {kind}: {text}"
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if error.errno in _WRITE_ERRORS:
+        return f"cannot write the output: {error.strerror}"
+    if error.errno == errno.EBADF:
+        return "cannot write the output: standard output is closed"
+    return reason
+
+
+_WRITE_ERRORS = (errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Return whether the code that connects to the database, or uses a connection, raised it."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(f"{module}.".startswith(("asyncpg.", "aliaport.postgres.")) for module in modules)

@@ -29,10 +29,30 @@ class MissingOptionsError(ConfigError):
     """Options that have no default are not set; everything that is set is right."""
 
 
+class InvalidDefaultsError(ConfigError):
+    """Defaults in a plugin's options break the rules of the options; its author must correct them.
+
+    `problems` names the class and option of each.
+    """
+
+    exit_code = 1
+
+
 class StartupError(AliaportError):
     """The service cannot start: a port is taken, a folder unwritable, a database missing."""
 
     exit_code = 2
+
+
+class OccupiedError(StartupError):
+    """Another process has what the service needs: a port, or the folder of the log files.
+
+    `hidden` is True if that process is in another container.
+    """
+
+    def __init__(self, message: str, *, hidden: bool = False) -> None:
+        self.hidden = hidden
+        super().__init__(message)
 
 
 class DeclarationError(AliaportError):

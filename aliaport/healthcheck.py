@@ -42,6 +42,11 @@ def check(host: str, port: int, path: str, timeout: float) -> tuple[int, str]:
         connection.close()
 
 
+def reachable(host: str) -> str:
+    """Return the address at which this machine reaches a service that listens on `host`."""
+    return _LOOPBACK.get(host, host)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Check once and return the exit code."""
     parser = argparse.ArgumentParser(
@@ -69,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
             wanted = str(port or os.environ.get("ALIAPORT_PORT", ""))
             own_host, own_port = _own_address(wanted, given.config, given.env_file)
             host, port = host or own_host, port or own_port
-        status, body = check(_LOOPBACK.get(host, host), port, path, TIMEOUT)
+        status, body = check(reachable(host), port, path, TIMEOUT)
     except (OSError, http.client.HTTPException, ValueError, ConfigError) as error:
         return _print_result(1, f"{path}: {type(error).__name__}: {error}")
     return _print_result(0 if status == 200 else 1, f"{path}: {status} {body.strip()}")

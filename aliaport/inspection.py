@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from aliaport.contract.declarations import Check, Probe, Status
 from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError, ConfigError
-from aliaport.host.discovery import Candidate, Rejection, unknown_names
+from aliaport.host.discovery import Candidate, Rejection, unknown_name
 from aliaport.host.host import NO_DATABASE, Host, OwnProbes
 from aliaport.host.lifecycle import Component
 from aliaport.host.probes import run_probes
@@ -23,6 +23,7 @@ from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
+from aliaport.preflight import check_machine
 from aliaport.settings import (
     MetricsSettings,
     Settings,
@@ -83,13 +84,14 @@ class Inspection:
 class RunReport:
     """The results of one run of a plugin.
 
-    `refused` describes samples that are not exported. `healthy` is False if there are some or a
-    probe is unhealthy.
+    `refused` describes samples that are not exported, `problems` a failed start and collectors that
+    failed. `healthy` is False if there are some or a probe is unhealthy.
     """
 
     items: list[dict[str, Any]]
     exposition: str
     refused: list[str]
+    problems: list[str]
     healthy: bool
 
 
@@ -119,6 +121,9 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
             problems.append(NO_DATABASE)
     problems += await host.construct(url)
     host.close()
+    here, occupied = check_machine(
+        settings, embedded=settings.open and url is not settings.database_url
+    )
     components = [*host.instances, *apps]
     listed = [
         *map(_component_row, components),
@@ -128,10 +133,14 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     rows = [replace(row, shadowed=shadowed.get(row.distribution, "")) for row in listed]
     return Inspection(
         _merge_rows(rows),
-        problems,
+        [*problems, *here],
         _rejections(components),
-        [*_missing(settings, components), *_token_findings(settings)],
         [
+            *(f"{absence.problem}; /ready responds 503 without it" for absence in host.absent),
+            *_token_findings(settings),
+        ],
+        [
+            *occupied,
             *host.unchecked,
             *(warning for component in components for warning in component.deprecations),
         ],
@@ -144,20 +153,23 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
 
 
 async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str) -> RunReport:
-    """Start one plugin as the server would, run its probes and collectors, and stop it.
+    """Start one plugin as the server would, selected or not, run it once, and stop it.
 
-    Raises ConfigError, StartupError, and AliaportError for an unknown plugin or probe.
+    Raises ConfigError for wrong options and an unknown plugin, StartupError without a database, and
+    AliaportError for a rejected plugin and an unknown probe.
     """
-    selection = settings.selection.model_copy(update={"allow": (plugin,), "required": (plugin,)})
+    selection = settings.selection.model_copy(
+        update={"allow": (plugin,), "disable": (), "required": (plugin,)}
+    )
     only = settings.model_copy(update={"selection": selection})
     registry = MetricRegistry(settings.metrics.max_series_per_family)
     declare_host_families(registry)
     host = Host(only, sources, registry, _on_terminal, _audit_for(settings))
-    problems = [
-        problem.removeprefix("selection.allow: ")  # set here, not by the operator
-        for problem in await host.load()
-        if "selection.allow" in problem or plugin in problem
-    ]
+    await host.load()
+    problems = [problem for instance in host.instances for problem in instance.problems]
+    if not host.instances:
+        unknown = unknown_name(plugin, host.candidates)
+        problems = [unknown or f"{plugin!r} is an application, which only the service runs"]
     if problems:
         raise ConfigError(problems)
     with borrowed_database(settings) if host.needs_database else nullcontext() as url:
@@ -181,10 +193,18 @@ async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     runners = [runner for name, runner in host.runners.items() if probe in ("", name)]
     budget = max((runner.timeout for runner in runners), default=0.0) + 0.5
     rows = await run_probes(runners, budget)
+    problems = [
+        f"it did not start: {instance.problem}" for instance in host.instances if instance.problem
+    ]
     gathered = {}
     if not probe:
         limits = MetricsSettings()
         gathered = await gather(host.registry, host.collectors, limits, COLLECT_TIMEOUT)
+        problems += [
+            f"the collector {runner.collector.name} failed: {runner.problem}"
+            for runner in host.collectors
+            if runner.problem
+        ]
     families = [
         (host.registry.families[name], samples) for name, samples in sorted(gathered.items())
     ]
@@ -193,7 +213,9 @@ async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
         [probe_item(row, operator=True) for row in rows],
         "".join(f"{render_family(metric, samples)}\n" for metric, samples in families if samples),
         refused,
-        not refused and all(row.result.status is not Status.UNHEALTHY for row in rows),
+        problems,
+        not (refused or problems)
+        and all(row.result.status is not Status.UNHEALTHY for row in rows),
     )
 
 
@@ -203,15 +225,6 @@ def _rejections(components: Sequence[Component]) -> list[str]:
         f"{component.candidate.version}) is rejected: {component.rejection}"
         for component in components
         if component.rejection is not None
-    ]
-
-
-def _missing(settings: Settings, components: Sequence[Component]) -> list[str]:
-    """Return a finding for each required plugin that is not installed or not selected."""
-    selected = [component.candidate for component in components]
-    return [
-        f"{problem}; /ready responds 503 without it"
-        for problem in unknown_names("selection.required", settings.selection.required, selected)
     ]
 
 

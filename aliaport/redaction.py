@@ -9,13 +9,20 @@ _SECRET_NAME = re.compile(
     r"(?i)pass(word|wd|phrase)|(^|[_.-])(pwd|dsn|auth|cookies?|jwt)($|[_.-])|secret|token"
     r"|credential|authorization|api[_-]?key|access[_-]?key|private[_-]?key|session[_-]?(id|key)"
 )
+_ABOUT_SECRETS = re.compile(
+    r"(?i)_(file|path|folder|days|hours|minutes|seconds|timeout|interval|length|count|limit)$"
+)
+"""Names of what is not a secret itself, such as the file that holds one, or its validity."""
+
 _SUSPICIOUS = re.compile(
     r"(?i)://|pass|pwd|secret|token|key|bearer|basic|cookie|credential|authoriz|[0-9]{11}"
 )
+_EMPTY = ("", "[]", "{}")
 _USERINFO = re.compile(r"(?<=://)([^\s/:@'\"]*):[^\s/'\"]*@")
 _PAIR = re.compile(
     r"(?i)\b([a-z_]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key))"
-    r"(\\?['\"]?\s*[=:]\s*)('[^']*'|\\?\"[^\"]*\"|[^\s,;&'\")}\]]+)"
+    r"(\\?['\"]?\s*[=:]\s*)(?!(?:true|false|null|none|\[\])(?:[\s,;&'\")}\]]|$))"
+    r"('[^']*'|\\?\"[^\"]*\"|[^\s,;&'\")}\]]+)"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}")
 _COOKIE = re.compile(r"(?i)\b((?:set-)?cookie)(['\"]?\s*[=:]\s*)[^\r\n'\"]+")
@@ -42,7 +49,14 @@ def redact(text: str) -> str:
 @lru_cache(4096)
 def is_secret_name(name: str) -> bool:
     """Return True if a field of this name holds a secret, such as `db_password`."""
-    return _SECRET_NAME.search(name) is not None
+    return _SECRET_NAME.search(name) is not None and _ABOUT_SECRETS.search(name) is None
+
+
+def is_secret(name: str, value: object) -> bool:
+    """Return True if the value of a field must be masked: not a switch, nor an empty list."""
+    if isinstance(value, bool) or (isinstance(value, str) and value in _EMPTY):
+        return False
+    return is_secret_name(name)
 
 
 def is_identity_number(digits: str) -> bool:

@@ -9,8 +9,9 @@ from pathlib import Path
 def open_regular(path: Path, flags: int, mode: int = 0o600, *, private: bool = False) -> int:
     """Open a file and return its descriptor, which child processes do not inherit.
 
-    A symbolic link, a device or a FIFO is refused; with `private`, so is a file of another user or
-    one with a second name. Raises OSError; its `strerror` says what to do.
+    A symbolic link, a device or a FIFO is refused, and so is a file with a second name that
+    another user may have made, to let us write to that file. With `private`, any file with a second
+    name or of another user is refused. Raises OSError; its `strerror` says what to do.
     """
     try:
         # Without O_NONBLOCK, a FIFO would wait for its other end.
@@ -27,7 +28,7 @@ def open_regular(path: Path, flags: int, mode: int = 0o600, *, private: bool = F
         problem = "is not a regular file"
     elif private and found.st_uid != os.geteuid():
         problem = "belongs to another user"
-    elif private and found.st_nlink != 1:
+    elif found.st_nlink != 1 and (private or not _made_by_us(found, path.parent)):
         problem = "is a hard link to another file"
     if problem:
         os.close(fd)
@@ -49,6 +50,16 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes:,} bytes", str(path))
     return content
+
+
+def _made_by_us(found: os.stat_result, folder: Path) -> bool:
+    """Return whether only this user or root can have made the names of a file of this user.
+
+    These are backups that link files instead of copying them.
+    """
+    us = (os.geteuid(), 0)
+    names = folder.stat()
+    return found.st_uid in us and names.st_uid in us and not names.st_mode & 0o022
 
 
 def _refusal(path: Path, problem: str) -> OSError:

@@ -9,12 +9,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.embedded import EmbeddedPostgres, own_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import NO_DATABASE, Host, OwnProbes
@@ -35,6 +34,7 @@ from aliaport.postgres.tls import unverified_server
 from aliaport.process.address import publish
 from aliaport.process.ending import STOP_SIGNALS, Ending
 from aliaport.process.limits import limit_error
+from aliaport.process.memory import give_back
 from aliaport.process.threads import start_libuv_threads, worker
 from aliaport.sentry import Sentry
 from aliaport.sentry.tracking import LAST_FLUSH as SENTRY_FLUSH
@@ -63,6 +63,10 @@ EMBEDDED_STOP_TIMEOUT = 6.0
 
 END_MARGIN = 1.5
 """Seconds that the end may take beyond the sum of its timeouts, on a busy machine."""
+
+
+MEMORY_INTERVAL = 15.0
+"""Seconds after which memory that is no longer used goes back to the system."""
 
 
 class Service:
@@ -149,6 +153,7 @@ class Service:
             lambda: self._logs.flush(0.2),
         )
         self._watch.start()
+        keeping = asyncio.create_task(self._keep_memory_small())
         await self._listen()
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(self._stop.wait())
@@ -161,7 +166,13 @@ class Service:
             starting.cancel()
             await self._drain()
         await self._end()
+        keeping.cancel()
         return code
+
+    async def _keep_memory_small(self) -> None:
+        while True:
+            await asyncio.sleep(MEMORY_INTERVAL)
+            give_back()
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
@@ -223,6 +234,8 @@ class Service:
         for app in self._apps:
             app.begin(self._host.context(app.candidate, database_url), self._state.http.expect)
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
+        for absence in self._host.absent:
+            self._log.error("plugin.absent", plugin=absence.name, reason=absence.problem)
         if not self._host.instances:
             self._log.warning(
                 "service.no_plugins", hint="install at least one, such as aliaport-db"
@@ -241,7 +254,7 @@ class Service:
             return given
         if not self._settings.open:
             raise StartupError(NO_DATABASE)
-        self._database = EmbeddedPostgres(default_folder(Path.cwd()))
+        self._database = EmbeddedPostgres(own_folder())
         self._database_worker = worker("database")
         self._database_start = asyncio.wrap_future(
             self._database_worker.submit(self._database.start)

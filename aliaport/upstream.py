@@ -5,12 +5,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
+
+from aliaport.addresses import is_loopback
 
 MAX_REDIRECTS = 3
 
@@ -121,7 +122,7 @@ def _redirected(origin: str, location: str) -> str:
     upgraded = (before.scheme, before.port) == ("http", 80) and after.port == 443
     if after.port != before.port and not upgraded:
         raise RedirectError(f"redirects to another port, {shown}; it was not followed")
-    unencrypted = before.scheme == after.scheme == "http" and _is_loopback(after.host)
+    unencrypted = before.scheme == after.scheme == "http" and is_loopback(after.host)
     if after.scheme != "https" and not unencrypted:
         raise RedirectError(f"redirects to {shown}, without encryption; it was not followed")
     return target
@@ -137,12 +138,3 @@ def _endpoint(url: str) -> _Endpoint:
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return _Endpoint(parts.scheme, parts.hostname or "", port)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -92,7 +92,7 @@ def test_only_the_last_hops_are_parsed(lines: int, monkeypatch: pytest.MonkeyPat
         parsed.append(text)
         return ip_address(text)
 
-    monkeypatch.setattr("aliaport.forwarded.ip_address", count)
+    monkeypatch.setattr("aliaport.addresses.ip_address", count)
     headers: CIMultiDict[str] = CIMultiDict()
     for line in range(lines):
         headers.add("X-Forwarded-For", ",".join([f"10.0.{line}.1"] * (60_000 // lines)))

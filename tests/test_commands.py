@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,24 @@ def read() -> None:
     Path("absent.csv").read_text()
 
 
+def read_upstream() -> None:
+    socket.create_connection(("127.0.0.1", 1), timeout=10)
+
+
+def write_to_full_disk() -> None:
+    os.write(os.open("/dev/full", os.O_WRONLY), b"text")
+
+
+def write_to_closed_pipe() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.write(writer, b"text")
+
+
+def wait_too_long() -> None:
+    raise TimeoutError("no reply within 3 s")
+
+
 def refuse() -> None:
     raise asyncpg.UndefinedTableError("relation password=geheim does not exist")
 
@@ -120,6 +139,9 @@ async def halls() -> None:
         (connect_by_name, "tool: cannot reach the database: gaierror: "),
         (halls, "halls: cannot reach the database: ConnectionRefusedError: "),
         (read, "tool: absent.csv: No such file or directory\n"),
+        (read_upstream, "tool: ConnectionRefusedError: [Errno 111] Connection refused\n"),
+        (write_to_full_disk, "tool: cannot write the output: No space left on device\n"),
+        (wait_too_long, "tool: TimeoutError: no reply within 3 s\n"),
         (refuse, "tool: the database failed: UndefinedTableError: relation "),
     ],
 )
@@ -135,6 +157,14 @@ def test_any_callable_runs_and_a_database_that_is_down_is_one_message(
     assert said in shown.err
     assert shown.err.count("\n") == 1
     assert "geheim" not in shown.err
+
+
+def test_a_reader_that_has_gone_ends_the_command_quietly(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(write_to_closed_pipe)
+    assert (ended.value.code, capsys.readouterr().err) == (1, "")
 
 
 def test_a_fault_of_the_program_is_raised() -> None:

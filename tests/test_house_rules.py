@@ -14,11 +14,12 @@ import pytest
 CORE = Path(__file__).parents[1] / "aliaport"
 
 LEVELS = [
+    {"addresses"},
     {
         *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
         *("regular_files", "upstream"),
     },
-    {"cgroup", "descriptors", "contract"},
+    {"cgroup", "contract", "writable"},
     {"process"},
     {"plugin"},
     {"settings"},
@@ -27,6 +28,7 @@ LEVELS = [
     {"logs"},
     {"host"},
     {"web", "testing", "commands"},
+    {"preflight"},
     {"inspection"},
     {"doctor", "service"},
     {"cli"},
@@ -41,7 +43,7 @@ PUBLIC = [
 """The modules that authors of plugins and applications import; docs/how-to/write-a-plugin.md names each."""
 
 OWNERS = {
-    "aiohttp": {"web", "apps", "doctor", "upstream"},
+    "aiohttp": {"web", "apps", "doctor", "upstream", "sentry"},
     "aioprometheus": {"metrics"},
     "asyncpg": {"postgres"},
     "psutil": set[str](),

@@ -27,6 +27,34 @@ def test_anything_but_a_file_of_ours_is_refused(tmp_path: Path, kind: str) -> No
         assert not target.exists()
 
 
+def test_a_hard_link_that_another_user_can_have_made_is_refused(tmp_path: Path) -> None:
+    target, folder = tmp_path / "target", tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    target.write_text("kept")
+    path = folder / "path"
+    path.hardlink_to(target)
+    os.close(open_regular(path, FLAGS))  # a backup of ours
+    for mode in (0o770, 0o777, 0o1777):
+        folder.chmod(mode)
+        with pytest.raises(OSError, match="is a hard link to another file; delete it"):
+            open_regular(path, FLAGS)
+    target.unlink()
+    os.close(open_regular(path, FLAGS))
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("others", ["target", "folder"])
+def test_a_hard_link_to_a_file_or_in_a_folder_of_another_user_is_refused(
+    tmp_path: Path, others: str
+) -> None:
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "folder").mkdir(mode=0o755)
+    (tmp_path / "folder/path").hardlink_to(tmp_path / "target")
+    os.chown(tmp_path / others, 54321, 54321)
+    with pytest.raises(OSError, match="is a hard link to another file; delete it"):
+        open_regular(tmp_path / "folder/path", os.O_RDONLY)
+
+
 def test_a_file_is_created_with_its_mode_and_not_inherited(tmp_path: Path) -> None:
     fd = open_regular(tmp_path / "new", FLAGS, 0o640)
     assert os.fstat(fd).st_mode & 0o777 & ~0o640 == 0

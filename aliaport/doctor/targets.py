@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aliaport.errors import ConfigError
 from aliaport.settings import Settings
 from aliaport.settings.model import ANY_ADDRESS
+from aliaport.settings.sources import ENCODING
 from aliaport.settings.tokens import token_lines
 
 
@@ -77,7 +78,7 @@ def checked_url(text: str) -> str:
 def first_token(file: Path) -> str:
     """Return the first token of a file. Raises ValueError if there is none."""
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text(ENCODING)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise ValueError(f"{file}: {reason}") from None

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pydantic import SecretStr
 
-from aliaport.embedded.server import EmbeddedPostgres, default_folder
+from aliaport.embedded.server import EmbeddedPostgres, own_folder
 from aliaport.settings import Settings
 
 
@@ -19,7 +18,7 @@ def borrowed_database(settings: Settings) -> Iterator[SecretStr | None]:
     if settings.database_url is not None or not settings.open:
         yield settings.database_url
         return
-    server = EmbeddedPostgres(default_folder(Path.cwd()))
+    server = EmbeddedPostgres(own_folder())
     url = server.start()
     try:
         yield SecretStr(url)

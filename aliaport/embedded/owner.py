@@ -47,6 +47,16 @@ def server_owner() -> Owner:
 
 def programs(owner: Owner) -> Path:
     """Return the folder of initdb, pg_ctl and postgres. Raises StartupError if not installed."""
+    tree = installed()
+    if owner.switch and not _usable(tree, owner):
+        # The virtual environment is in a private home, which we must not open to other users, so
+        # the server uses a copy.
+        tree = _copy(tree)
+    return tree / "bin"
+
+
+def installed() -> Path:
+    """Return the installed files of PostgreSQL. Raises StartupError if there are none."""
     spec = importlib.util.find_spec(_PACKAGE)
     folders = spec.submodule_search_locations if spec else None
     if not folders:
@@ -54,12 +64,7 @@ def programs(owner: Owner) -> Path:
             "there is no database: DATABASE_URL is not set, and the embedded PostgreSQL is not "
             "installed; set DATABASE_URL, or run: pip install 'aliaport[embedded]'"
         )
-    tree = Path(folders[0]) / _TREE
-    if owner.switch and not _usable(tree, owner):
-        # The virtual environment is in a private home, which we must not open to other users, so
-        # the server uses a copy.
-        tree = _copy(tree)
-    return tree / "bin"
+    return Path(folders[0]) / _TREE
 
 
 def _usable(tree: Path, owner: Owner) -> bool:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, programs, server_owner
+from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, installed, programs, server_owner
 from aliaport.embedded.processes import kill_server
 from aliaport.embedded.roles import CREATE, DATABASE, DEMOTE, ROLE, SUPERUSER
 from aliaport.errors import StartupError
+from aliaport.process.limits import limit_error, thread_limit_error
 from aliaport.regular_files import open_regular, read_regular
+from aliaport.writable import check_appendable
 
 START_TIMEOUT = 30
 """Seconds."""
@@ -33,6 +35,12 @@ PID_FILE_LIMIT = 10_000
 SOCKET_PATH_LIMIT = 90
 """Bytes: the kernel's limit is 107, and the server appends the name of the socket."""
 
+START_LOCK = "start.lock"
+_PROCESS = "process of the embedded database"
+_FORK_FAILED = re.compile(
+    r"\bfork\b.*: Resource temporarily unavailable|Cannot fork|"
+    r"could not execute command .*: Cannot allocate memory"
+)
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
 _OPTIONS = (
     "-c listen_addresses='' -c shared_buffers=16MB -c max_connections=50 "
@@ -40,11 +48,38 @@ _OPTIONS = (
 )
 
 
+def own_folder() -> Path:
+    """Return the data folder of the current working folder. Raises StartupError if it is gone."""
+    try:
+        return default_folder(Path.cwd())
+    except FileNotFoundError:
+        raise StartupError("the working folder has been deleted; change to another one") from None
+
+
 def default_folder(working_folder: Path) -> Path:
     """Return the data folder of a working folder: below it or, for root, under /var/lib."""
     if os.geteuid() != 0:
         return working_folder / ".aliaport" / "postgresql"
     return SYSTEM_FOLDER / hashlib.sha256(os.fsencode(working_folder)).hexdigest()[:12]
+
+
+def check_embedded(folder: Path) -> None:
+    """Raise the StartupError of a database that is not installed or whose folder is unusable.
+
+    Nothing is started or changed.
+    """
+    installed()
+    try:
+        check_appendable(folder / START_LOCK)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
+def _unusable(folder: Path, error: OSError) -> StartupError:
+    return StartupError(
+        f"cannot use the embedded database in {folder}: {error.filename or folder}: "
+        f"{error.strerror}; make the folder writable for this user, or set DATABASE_URL"
+    )
 
 
 class EmbeddedPostgres:
@@ -79,12 +114,10 @@ class EmbeddedPostgres:
                     self._make_private(self._data)
                 self._ensure_running(sockets)
                 self._demote_role(sockets)
+        except BlockingIOError:  # the kernel refused to fork
+            raise thread_limit_error(_PROCESS) from None
         except OSError as error:
-            raise StartupError(
-                f"cannot use the embedded database in {self.folder}: "
-                f"{error.filename or self.folder}: {error.strerror}; make the folder writable for "
-                "this user, or set DATABASE_URL"
-            ) from None
+            raise limit_error(error) or _unusable(self.folder, error) from None
         return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets))}"
 
     def stop(self) -> None:
@@ -178,7 +211,7 @@ class EmbeddedPostgres:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 600))
             tail = log.read().decode("utf-8", "replace").strip()
         if started.returncode != 0:
-            raise StartupError(
+            raise _out_of_processes(tail) or StartupError(
                 f"the embedded database in {self.folder} does not start: {tail}; see "
                 f"{path}, delete the folder to start with an empty database, or set DATABASE_URL"
             )
@@ -214,7 +247,7 @@ class EmbeddedPostgres:
     def _run_checked(self, program: str, *arguments: str, stdin: str = "") -> None:
         done = self._run(program, *arguments, stdin=stdin)
         if done.returncode != 0:
-            raise StartupError(
+            raise _out_of_processes(done.stderr) or StartupError(
                 f"{program} of the embedded database failed: {done.stderr.strip()[-600:]}; "
                 "set DATABASE_URL to use another database"
             )
@@ -259,7 +292,7 @@ class EmbeddedPostgres:
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
         """Let one service at a time start or stop the server; the lock ends with its process."""
-        lock = _open_lock(self.folder / "start.lock")
+        lock = _open_lock(self.folder / START_LOCK)
         try:
             deadline = time.monotonic() + 2 * START_TIMEOUT
             while True:
@@ -269,7 +302,7 @@ class EmbeddedPostgres:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise StartupError(
-                            f"another process holds {self.folder}/start.lock; stop that process"
+                            f"another process holds {self.folder / START_LOCK}; stop that process"
                         ) from None
                     time.sleep(0.05)
             yield
@@ -279,3 +312,8 @@ class EmbeddedPostgres:
 
 def _open_lock(path: Path) -> int:
     return open_regular(path, os.O_RDWR | os.O_CREAT, private=True)
+
+
+def _out_of_processes(output: str) -> StartupError | None:
+    """Return the error that names the limit on processes if a program of the server reached it."""
+    return thread_limit_error(_PROCESS) if _FORK_FAILED.search(output) else None

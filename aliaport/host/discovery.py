@@ -116,14 +116,18 @@ def unknown_names(
     setting: str, names: Collection[str], candidates: Sequence[Candidate]
 ) -> list[str]:
     """Return one problem for each of `names` that is not installed."""
+    problems = [unknown_name(name, candidates) for name in names]
+    return [f"{setting}: {problem}" for problem in problems if problem]
+
+
+def unknown_name(name: str, candidates: Sequence[Candidate]) -> str:
+    """Return the problem of a name that is not installed; '' if it is."""
     installed = sorted({candidate.name for candidate in candidates})
-    problems = []
-    for name in names:
-        if name not in installed:
-            near = difflib.get_close_matches(name, installed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(installed)}"
-            problems.append(f"{setting}: no plugin {name!r} is installed; {hint}")
-    return problems
+    if name in installed:
+        return ""
+    near = difflib.get_close_matches(name, installed, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(installed)}"
+    return f"no plugin {name!r} is installed; {hint}"
 
 
 def meant_group(group: str) -> Group | None:

@@ -12,6 +12,7 @@ from aliaport.host.discovery import OWN, Candidate, Rejection, scan, unknown_nam
 from aliaport.host.lifecycle import State
 from aliaport.host.plugin_instance import ObserveJob, PluginInstance
 from aliaport.host.probes import ProbeRunner, run_probes
+from aliaport.host.selection import absences
 from aliaport.host.shadowing import Shadowed, shadowed
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.metrics.collectors import CollectorRunner
@@ -39,7 +40,9 @@ class Host:
     """The plugins of this process. Use it on the HTTP loop only.
 
     `serving` becomes true once every plugin's first start attempt has ended and each critical probe
-    has run once. `unchecked` lists unknown probes in the settings that a rejected plugin may have.
+    has run once. `candidates` lists what is installed, `absent` required names that are not
+    installed or not selected, `unchecked` unknown probes in the settings that a rejected plugin may
+    have.
     """
 
     def __init__(
@@ -63,20 +66,21 @@ class Host:
         self._own = own
         self._own_bulkhead: Bulkhead | None = None
         selection = settings.selection
-        self._candidates = scan(selection.allow, selection.disable, required=selection.required)
+        self.candidates = scan(selection.allow, selection.disable, required=selection.required)
         self.instances = [
             PluginInstance(
                 candidate, logger_for(candidate), settings.plugin_limits, observe=observe_job
             )
-            for candidate in self._candidates
+            for candidate in self.candidates
             if candidate.group == "plugins" and candidate.selected
         ]
         self.apps = [
             candidate
-            for candidate in self._candidates
+            for candidate in self.candidates
             if candidate.group == "apps" and candidate.selected
         ]
-        self.disabled = [candidate for candidate in self._candidates if not candidate.selected]
+        self.disabled = [candidate for candidate in self.candidates if not candidate.selected]
+        self.absent = absences(selection, self.candidates, sources)
 
     @property
     def collectors(self) -> list[CollectorRunner]:
@@ -97,12 +101,12 @@ class Host:
         """Import all plugins and validate their options; return every problem."""
         selection, sources = self._settings.selection, self._sources
         problems = [
-            *unknown_names("selection.allow", selection.allow or (), self._candidates),
-            *unknown_names("selection.disable", selection.disable, self._candidates),
+            *unknown_names("selection.allow", selection.allow or (), self.candidates),
+            *unknown_names("selection.disable", selection.disable, self.candidates),
             *unknown_tables(
                 sources,
-                [entry.name for entry in self._candidates if entry.group == "plugins"],
-                [entry.name for entry in self._candidates if entry.group == "apps"],
+                [entry.name for entry in self.candidates if entry.group == "plugins"],
+                [entry.name for entry in self.candidates if entry.group == "apps"],
             ),
         ]
         await asyncio.gather(*(instance.load() for instance in self.instances))
@@ -114,7 +118,7 @@ class Host:
 
     def shadowed(self) -> list[Shadowed]:
         """Return what is used in place of an installed plugin or application."""
-        return shadowed(self._candidates)
+        return shadowed(self.candidates)
 
     def context(self, candidate: Candidate, database_url: SecretStr | None) -> HostContext:
         """Return the context of one plugin or application."""

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
-from aliaport.errors import ConfigError, MissingOptionsError
+from aliaport.errors import ConfigError, InvalidDefaultsError, MissingOptionsError
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.report import PluginRow
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.failures import at_position
-from aliaport.plugin import Logger
-from aliaport.settings import PluginLimits
+from aliaport.plugin import Logger, PluginConfig
+from aliaport.settings import Group, PluginLimits, Sources, plugin_config
 
 
 class State(StrEnum):
@@ -122,14 +122,30 @@ class Component:
             return run.value
         return None
 
-    def _reject_incomplete(self, error: ConfigError) -> None:
-        """Raise RejectedError if options are only missing, and the service can run without it."""
-        if isinstance(error, MissingOptionsError) and not self.candidate.required:
+    def _validate(
+        self, sources: Sources, group: Group, model: type[PluginConfig]
+    ) -> tuple[PluginConfig, tuple[str, ...]]:
+        """Return its options, and every problem that keeps the service from starting.
+
+        Raises RejectedError if options are only missing, and the service can run without it, or if
+        its author chose a wrong default.
+        """
+        try:
+            return plugin_config(sources, group, self.name, model), ()
+        except InvalidDefaultsError as error:
             raise RejectedError(
                 "config",
                 "; ".join(error.problems),
-                "set it, or disable the plugin with ALIAPORT_SELECTION__DISABLE",
+                "its authors must correct the default; until then, set the option to a valid value",
             ) from None
+        except ConfigError as error:
+            if isinstance(error, MissingOptionsError) and not self.candidate.required:
+                raise RejectedError(
+                    "config",
+                    "; ".join(error.problems),
+                    "set it, or disable the plugin with ALIAPORT_SELECTION__DISABLE",
+                ) from None
+            return PluginConfig(), error.problems
 
     def _require_bulkhead(self) -> Bulkhead:
         assert self._bulkhead is not None, "call load() first"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aliaport.contract.declarations import Collector, Job, Status
-from aliaport.errors import ConfigError
 from aliaport.host.declaring import construct
 from aliaport.host.discovery import Candidate
 from aliaport.host.hints import declare_hint, rejecting
@@ -25,7 +24,6 @@ from aliaport.settings import (
     PluginLimits,
     ProbeSettings,
     Sources,
-    plugin_config,
     renamed_options,
 )
 
@@ -98,26 +96,18 @@ class PluginInstance(Component):
         if not self.alive:
             return ()
 
-        def validate() -> tuple[PluginConfig, tuple[str, ...]]:
-            try:
-                return plugin_config(sources, "plugins", self.name, self._model), ()
-            except ConfigError as error:
-                self._reject_incomplete(error)
-                return self._config, error.problems
-
         validated = await self._call_guarded(
-            validate,
+            lambda: self._validate(sources, "plugins", self._model),
             self.limits.construct_timeout,
             "config",
-            "the validators of the options must raise nothing but ValueError",
+            "correct the class of the options; its validators must raise nothing but ValueError",
         )
         if validated is None:
             return ()
-        self._config, problems = validated
+        self._config, self.problems = validated
         self.deprecations = renamed_options(
             sources, ("plugins", self.name), self._model.renamed_options
         )
-        self.problems = tuple(problems)
         return self.problems
 
     async def construct(

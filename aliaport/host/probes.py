@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -159,14 +159,14 @@ class ProbeRunner:
         known = result or self.known or UNKNOWN
         return ProbeRow(self.probe, self.plugin, self.critical, known)
 
-    def request(self) -> ProbeResult | Run:
-        """Return a result that is already available, otherwise the run to wait for."""
+    def request(self, callers: int = 1) -> ProbeResult | Run:
+        """Return a result that is already available, otherwise the run that `callers` wait for."""
         unavailable = self._unavailable_result()
         if unavailable is not None:
             return unavailable
         if self.last and time.monotonic() - self._ended < self._min_interval and not self.in_flight:
             return self.last
-        run, begun = self._flight.join_or_start()
+        run, begun = self._flight.join_or_start(callers)
         if run.expired:
             return self._overdue(run, "stuck")
         if begun:
@@ -288,34 +288,18 @@ class ProbeRunner:
         )
 
 
-class RequestedProbes:
-    """Probes that a caller has requested: their runs in flight, or results already available."""
-
-    def __init__(self, runners: Sequence[ProbeRunner]) -> None:
-        self._requested = [(runner, runner.request()) for runner in runners]
-
-    @property
-    def key(self) -> Hashable:
-        """The same for all callers that wait for the same runs of the same probes."""
-        return tuple(
-            (runner.probe.name, found if isinstance(found, Run) else None)
-            for runner, found in self._requested
-        )
-
-    async def rows(self, timeout: float) -> list[ProbeRow]:
-        """Return a row for each probe after at most `timeout` seconds."""
-        pending = {run.done for _, run in self._requested if isinstance(run, Run)}
-        if pending:
-            await asyncio.wait(pending, timeout=timeout)
-        return [
-            runner.row(runner.read(found) if isinstance(found, Run) else found)
-            for runner, found in self._requested
-        ]
-
-
-async def run_probes(runners: Sequence[ProbeRunner], timeout: float) -> list[ProbeRow]:
+async def run_probes(
+    runners: Sequence[ProbeRunner], timeout: float, callers: int = 1
+) -> list[ProbeRow]:
     """Run all concurrently; return a row for each after at most `timeout` seconds."""
-    return await RequestedProbes(runners).rows(timeout)
+    requested = [(runner, runner.request(callers)) for runner in runners]
+    pending = {found.done for _, found in requested if isinstance(found, Run)}
+    if pending:
+        await asyncio.wait(pending, timeout=timeout)
+    return [
+        runner.row(runner.read(found) if isinstance(found, Run) else found)
+        for runner, found in requested
+    ]
 
 
 class InvalidResultError(Exception):

@@ -8,7 +8,7 @@ from aliaport.host.host import Host
 from aliaport.host.limits import Limit, LimitLog
 from aliaport.host.own_metrics import FAMILIES, host_samples
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
-from aliaport.metrics.collectors import CollectorRunner, Runs, begin, collect, finish
+from aliaport.metrics.collectors import CollectorRunner, collect
 from aliaport.metrics.exposition import Exposition
 from aliaport.metrics.http import DURATION, REQUESTS, HttpMetrics
 from aliaport.metrics.registry import HOST, MetricRegistry, Samples
@@ -54,13 +54,10 @@ class Metrics:
         self._dropped: dict[tuple[str, str], int] = {}
         limits.declare([SERIES_DROPPED])
 
-    def begin(self) -> Runs:
-        """Start the collectors, or join their runs in flight."""
-        return begin(self._host.collectors)
-
-    async def gather(self, runs: Runs, budget: float) -> dict[str, Samples]:
+    async def gather(self, budget: float) -> dict[str, Samples]:
         """Return everything that the plugins provide within `budget` seconds."""
-        gathered = merge(self._host.registry, await finish(runs, budget), self._series_limits)
+        host = self._host
+        gathered = await gather(host.registry, host.collectors, self._series_limits, budget)
         self._record_dropped()
         return gathered
 

@@ -38,8 +38,8 @@ class SingleFlight:
         run = self._run
         return None if run is None or run.finished else run
 
-    def join_or_start(self) -> tuple[Run, bool]:
-        """Return the run in flight and False, or a new one and True.
+    def join_or_start(self, callers: int = 1) -> tuple[Run, bool]:
+        """Return the run in flight and False, or a new one and True; `callers` wait for it.
 
         A run whose deadline has passed (`run.expired`) is still in flight: no new run starts until
         it ends.
@@ -47,8 +47,9 @@ class SingleFlight:
         run = self.in_flight
         if run is not None:
             if not run.expired:
-                self.joined += 1
+                self.joined += callers
             return run, False
+        self.joined += callers - 1
         run = self._run = self._bulkhead.submit(
             self._function, timeout=self._timeout, freeze=self._freeze, slot=self._slot
         )

@@ -67,15 +67,15 @@ class LogHealth:
             "audit_refused": self._logs.audit_writer.refused,
         }
         for name, state in states.items():
-            if state.fault == errno.ENOSPC:
+            fault, busy_for = state.fault, state.busy_for()
+            if fault == errno.ENOSPC:
                 text = f"{name}: the disk is full; free space on it"
                 return Check.unhealthy(text, code="disk_full", **data)
-            if state.fault is not None:
-                text = f"{name}: {errno.errorcode.get(state.fault, state.fault)}"
+            if fault is not None:
+                text = f"{name}: {errno.errorcode.get(fault, fault)}"
                 return Check.unhealthy(text, code="unwritable", **data)
-            busy = state.busy_since
-            if busy is not None and now - busy > BLOCKED_AFTER:
-                text = f"{name}: a write has been blocked for {now - busy:.0f} s"
+            if busy_for > BLOCKED_AFTER:
+                text = f"{name}: a write has been blocked for {busy_for:.0f} s"
                 return Check.unhealthy(text, code="blocked", **data)
         if now - self._dropped_at < DROPPING_FOR:
             return Check.degraded(
@@ -92,9 +92,7 @@ class LogHealth:
                 samples[WRITTEN.name][name, level] = float(state.written[level])
                 samples[DROPPED.name][name, level] = float(writer.backlog.dropped[level])
             samples[WAITING.name][(name,)] = float(len(writer.backlog))
-            stuck = (
-                state.busy_since is not None and time.monotonic() - state.busy_since > BLOCKED_AFTER
-            )
+            stuck = state.busy_for() > BLOCKED_AFTER
             samples[FAILING.name][(name,)] = float(state.fault is not None or stuck)
             if state.last_write is not None:
                 samples[LAST_WRITE.name][(name,)] = state.last_write

@@ -24,7 +24,7 @@ from aliaport.logs.fields import (
     is_address,
 )
 from aliaport.logs.requests import AnyEntry, RequestEntry
-from aliaport.redaction import MASK, is_secret_name, redact
+from aliaport.redaction import MASK, is_secret, redact
 
 UNWRITABLE = "log.unwritable"
 """The event that replaces one that could not be turned into a line."""
@@ -103,7 +103,7 @@ class LineFormat:
 
 
 def _put(line: dict[str, Any], name: str, value: Any) -> None:
-    if is_secret_name(name):
+    if is_secret(name, value):
         value = MASK
     elif type(value) is str:
         value = redact(value)

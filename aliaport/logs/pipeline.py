@@ -1,23 +1,20 @@
 """The log of the process: connects structlog's loggers to the writers of the files."""
 
 import atexit
-import fcntl
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from aliaport.correlation import REQUEST
-from aliaport.errors import StartupError
 from aliaport.isolation.failures import describe
 from aliaport.logs.audit import Audit, AuditWriter
 from aliaport.logs.entries import IMPORTANCE, LEVELS, Entry
 from aliaport.logs.files import LogFile
+from aliaport.logs.folder import check_folder, lock_folder, unwritable
 from aliaport.logs.lines import LineFormat
 from aliaport.logs.requests import AnyEntry, RequestLog
 from aliaport.logs.retention import Retention, RetentionLimits
@@ -26,7 +23,6 @@ from aliaport.logs.stdlib import redirect_stdlib_logging
 from aliaport.logs.streams import Console, Stream
 from aliaport.logs.writer import Writer, opener, write_stderr
 from aliaport.plugin import Logger
-from aliaport.regular_files import open_regular
 from aliaport.settings import LogSettings
 
 Event = MutableMapping[str, Any]
@@ -71,7 +67,7 @@ class Logs:
         processors: Sequence[Processor] = (),
     ) -> None:
         folder = settings.folder
-        self._lock = _lock_folder(folder)
+        self._lock = lock_folder(folder)
         self.stream = Stream() if settings.stdout or sys.stdout.isatty() else None
         self._console = Console(colors=True) if sys.stdout.isatty() else None
         limits = RetentionLimits(
@@ -181,6 +177,11 @@ class Logs:
         self.stream.put(line.decode() if console is None else console.line(entry))
 
 
+def check_log_folder(settings: LogSettings) -> None:
+    """Raise the StartupError that `Logs` would raise; change nothing."""
+    check_folder(settings.folder, DATASETS)
+
+
 def _describe(exc_info: Any, fields: dict[str, Any]) -> None:
     error = exc_info
     if isinstance(exc_info, tuple):
@@ -198,29 +199,4 @@ def _open(file: LogFile) -> None:
     try:
         file.open()
     except OSError as error:
-        raise _unwritable(file.path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> StartupError:
-    return StartupError(
-        f"the log file {path} cannot be written: {error.strerror}; make its folder writable for "
-        "this user or set ALIAPORT_LOG__FOLDER"
-    )
-
-
-def _lock_folder(folder: Path) -> int:
-    """Keep other services out of the folder: two that rotate one file would lose lines."""
-    path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open_regular(path, os.O_RDWR | os.O_CREAT, 0o640)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    try:
-        # Unlike flock's, this lock is not shared with a process that a plugin forks.
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise StartupError(
-            f"another service writes its logs to {folder}; give each its own ALIAPORT_LOG__FOLDER"
-        ) from None
-    return lock
+        raise unwritable(file.path, error) from None

@@ -110,17 +110,29 @@ def compress(path: Path) -> None:
 
 
 def tidy(folder: Path, limits: RetentionLimits, live: Sequence[str], now: float) -> None:
-    """Compress and delete what is due at `now`; `live` names the files in use. Raises OSError."""
+    """Compress and delete what is due at `now`; `live` names the files in use.
+
+    Raises the last OSError, after everything else that is due is done.
+    """
+    problem: OSError | None = None
     for left in folder.glob(".*.log.*.gz"):
         if _TEMPORARY.fullmatch(left.name):
             left.unlink(missing_ok=True)
     for file in rotated_files(folder):
         if not file.compressed and now - file.written > COMPRESS_AFTER:
-            compress(file.path)
+            try:
+                compress(file.path)
+            except OSError as error:
+                problem = error
     in_use = [folder / name for name in live]
     live_bytes = sum(path.stat().st_size for path in in_use if path.exists())
     for file in expired(rotated_files(folder), live_bytes, limits, now):
-        file.path.unlink(missing_ok=True)
+        try:
+            file.path.unlink(missing_ok=True)
+        except OSError as error:
+            problem = error
+    if problem is not None:
+        raise problem
 
 
 class Retention:
@@ -143,7 +155,8 @@ class Retention:
             try:
                 tidy(self._folder, self._limits, self._live, time.time())
             except OSError as error:
-                reason = f"cannot compress or delete logs in {self._folder}: {error.strerror}"
+                where = error.filename or self._folder
+                reason = f"cannot compress or delete logs: {where}: {error.strerror}"
                 if reason != self._reported:
                     write_stderr(reason)
                 self._reported = reason

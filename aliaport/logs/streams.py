@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import structlog
 
 from aliaport.logs.requests import AnyEntry
-from aliaport.redaction import MASK, is_secret_name, redact
+from aliaport.redaction import MASK, is_secret, redact
 
 MAX_LINES = 20_000
 """Lines that wait for a stuck reader; further ones are counted as dropped."""
@@ -70,7 +70,7 @@ class Console:
         for name, value in entry.fields.items():
             if value in ("", None) or name.startswith("event."):
                 continue
-            if is_secret_name(name):
+            if is_secret(name, value):
                 value = MASK
             elif isinstance(value, str):
                 # The renderer itself escapes line feeds, except in an exception.

@@ -42,6 +42,11 @@ class WriterState:
     fault: int | None = None
     written: Counter[str] = field(default_factory=Counter)
 
+    def busy_for(self) -> float:
+        """Return the seconds that the current write has taken so far; 0 if there is none."""
+        since = self.busy_since  # read once: the writer's thread changes it at any time
+        return 0.0 if since is None else time.monotonic() - since
+
 
 class Writer:
     """The writer of one file; call `put` in any thread.

@@ -28,7 +28,10 @@ class CollectorStats:
 
 
 class CollectorRunner:
-    """One collector as the host runs it. Use it on the HTTP loop only."""
+    """One collector as the host runs it. Use it on the HTTP loop only.
+
+    `problem` says why its last run failed.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class CollectorRunner:
         self.stats = CollectorStats()
         self._log = log
         self._refusals = refusals
-        self._problem = ""
+        self.problem = ""
         self._flight = SingleFlight(
             bulkhead,
             collector.run,
@@ -66,17 +69,17 @@ class CollectorRunner:
         if run.completed and run.failure is None and isinstance(run.value, Collection):
             self.stats.success = True
             self.stats.duration = (run.ended or run.submitted) - run.submitted
-            if self._problem:
+            if self.problem:
                 self._log.info("collector.recovered", collector=self.collector.name)
-            self._problem = ""
+            self.problem = ""
             for refused in run.value.refused:
                 self.refuse(refused)
             return run.value
         self.stats.success = False
         late = f"did not finish in time{at_position(run.where())}"
         problem = str(run.failure) if run.failure else late
-        if problem != self._problem:
-            self._problem = problem
+        if problem != self.problem:
+            self.problem = problem
             traceback = run.failure.traceback if run.failure else ""
             self._log.warning(
                 "collector.failed",
@@ -87,25 +90,12 @@ class CollectorRunner:
         return NOTHING
 
 
-Runs = Sequence[tuple[CollectorRunner, Run]]
-"""Collectors with the runs to wait for."""
-
-
-def begin(runners: Sequence[CollectorRunner]) -> Runs:
-    """Start all, or join the runs in flight."""
-    return [(runner, runner.begin()) for runner in runners]
-
-
-async def finish(runs: Runs, budget: float) -> list[tuple[CollectorRunner, Collection]]:
-    """Return the collections of all runs after at most `budget` seconds."""
-    pending = {run.done for _, run in runs if not run.done.done()}
-    if pending:
-        await asyncio.wait(pending, timeout=budget)
-    return [(runner, runner.read(run)) for runner, run in runs]
-
-
 async def collect(
     runners: Sequence[CollectorRunner], budget: float
 ) -> list[tuple[CollectorRunner, Collection]]:
     """Run all concurrently and return their collections after at most `budget` seconds."""
-    return await finish(begin(runners), budget)
+    runs = [(runner, runner.begin()) for runner in runners]
+    pending = {run.done for _, run in runs if not run.done.done()}
+    if pending:
+        await asyncio.wait(pending, timeout=budget)
+    return [(runner, runner.read(run)) for runner, run in runs]

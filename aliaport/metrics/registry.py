@@ -10,7 +10,7 @@ from aliaport.contract.declarations import Metric, MetricKind
 from aliaport.contract.families import SHARED_FAMILIES
 from aliaport.errors import DeclarationError
 from aliaport.metrics.refusals import Refusals
-from aliaport.metrics.samples import RefusedSampleError, check_sample
+from aliaport.metrics.samples import RefusedSampleError, check_sample, check_sum
 from aliaport.plugin import Logger
 
 HOST = "aliaport"
@@ -43,22 +43,26 @@ class _Recorder:
         """Add to a series, or set a gauge; report what cannot be exported, and never raise."""
         try:
             values, number = check_sample(self.metric, labels, value)
+            with self._registry.lock:
+                full = len(self.series) >= self._registry.series_per_family
+                if values not in self.series and full:
+                    self._registry.dropped[owner, "family_cap"] += 1
+                    return
+                self._add(values, number, labels)
         except RefusedSampleError as error:
             self._registry.count_dropped(owner, error.refused.kind)
             self._registry.refusals.report(owner, error.refused, log)
-            return
-        with self._registry.lock:
-            full = len(self.series) >= self._registry.series_per_family
-            if values not in self.series and full:
-                self._registry.dropped[owner, "family_cap"] += 1
-                return
-            self._open(values)
-            if self.metric.kind is MetricKind.GAUGE:
-                self.series[values] = number
-                return
-            self.series[values] += number
-            if self.metric.kind is MetricKind.HISTOGRAM:
-                self.counts[values][bisect_left(self.metric.buckets, number)] += 1
+
+    def _add(self, values: tuple[str, ...], number: float, labels: Mapping[str, object]) -> None:
+        """Set a gauge, add to any other series; the caller holds the lock."""
+        total = number
+        if self.metric.kind is not MetricKind.GAUGE:
+            total += self.series.get(values, 0.0)
+            check_sum(self.metric, labels, number, total)
+        self._open(values)
+        self.series[values] = total
+        if self.metric.kind is MetricKind.HISTOGRAM:
+            self.counts[values][bisect_left(self.metric.buckets, number)] += 1
 
     def samples(self) -> Samples:
         """Return a copy of all series."""

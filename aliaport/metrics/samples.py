@@ -48,6 +48,27 @@ class RefusedSampleError(Exception):
         super().__init__(str(refused))
         self.refused = refused
 
+    @classmethod
+    def of(
+        cls,
+        metric: Metric,
+        labels: Mapping[str, object],
+        value: object,
+        problem: str,
+        hint: str,
+    ) -> "RefusedSampleError":
+        """Return the error of a sample of a known family."""
+        return cls(
+            RefusedSample(
+                metric.name,
+                problem,
+                hint,
+                names_text(metric.labels),
+                names_text(labels),
+                value_text(value),
+            )
+        )
+
 
 def freezer(families: Sequence[Metric]) -> Freeze:
     """Return the function that turns what a collector returned into a Collection."""
@@ -121,17 +142,15 @@ def check_sample(
         else:
             problem, hint = _unfit(metric.kind, number)
     if problem or values is None:
-        raise RefusedSampleError(
-            RefusedSample(
-                metric.name,
-                problem,
-                hint,
-                names_text(metric.labels),
-                names_text(labels),
-                value_text(value),
-            )
-        )
+        raise RefusedSampleError.of(metric, labels, value, problem, hint)
     return values, number
+
+
+def check_sum(metric: Metric, labels: Mapping[str, object], number: float, total: float) -> None:
+    """Raise RefusedSampleError if adding `number` makes a total that no float can hold."""
+    if not math.isfinite(total):
+        problem = f"the sum of the {metric.kind} would become {total}"
+        raise RefusedSampleError.of(metric, labels, number, problem, "add smaller values")
 
 
 def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...] | None:
@@ -149,10 +168,8 @@ def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...
 
 def _unfit(kind: MetricKind, number: float) -> tuple[str, str]:
     """Return why a value does not fit this kind of metric and what to do, or two empty texts."""
-    if kind is MetricKind.GAUGE:
-        return "", ""
     if not math.isfinite(number):
-        return f"a {kind} cannot take the value {number}", "skip values that are not finite"
+        return f"a {kind} cannot take the value {number}", "leave out values that are not finite"
     if kind is MetricKind.COUNTER and number < 0:
         return "a counter cannot decrease", "use a gauge for values that go down"
     return "", ""

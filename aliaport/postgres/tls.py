@@ -1,8 +1,9 @@
 """Recognizes a database whose server is not verified before it receives the password."""
 
 import os
-from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from aliaport.addresses import is_loopback
 
 VERIFIED = "verify-full"
 HINT = (
@@ -23,7 +24,7 @@ def unverified_server(url: str) -> str:
     named = unquote(parts.netloc.rpartition("@")[2])
     if not named:
         named = options.get("host", [os.environ.get("PGHOST", "")])[-1]
-    hosts = [host for host in map(_name, named.split(",")) if host and not _is_local(host)]
+    hosts = [host for host in map(_name, named.split(",")) if host and not _is_here(host)]
     if mode == VERIFIED or not hosts:
         return ""
     return (
@@ -39,10 +40,5 @@ def _name(host: str) -> str:
     return host if host.count(":") > 1 else host.partition(":")[0]
 
 
-def _is_local(host: str) -> bool:
-    if host.startswith("/") or host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _is_here(host: str) -> bool:
+    return host.startswith("/") or is_loopback(host)

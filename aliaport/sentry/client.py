@@ -5,15 +5,15 @@ from typing import Any
 
 import sentry_sdk
 from sentry_sdk.crons import capture_checkin
-from sentry_sdk.integrations.aiohttp import AioHttpIntegration
 from sentry_sdk.integrations.asyncpg import AsyncPGIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.utils import event_from_exception
 
 from aliaport.sentry.checkins import CheckIn
-from aliaport.sentry.sampling import make_sampler
+from aliaport.sentry.sampling import Sampler
 from aliaport.sentry.scrubbing import HEADERS, scrub, scrub_transaction
 from aliaport.sentry.tracebacks import is_ours
+from aliaport.sentry.tracing import RequestTracing
 from aliaport.sentry.transport import Transport
 
 
@@ -23,19 +23,21 @@ class Client:
     def __init__(self, dsn: str, environment: str, release: str, traces_sample_rate: float) -> None:
         # Each retry of an unreachable server would be a log line.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
+        # Several lines for each request, even if nobody reads them.
+        logging.getLogger("sentry_sdk").setLevel(logging.INFO)
         sentry_sdk.init(
             dsn,
             environment=environment,
             release=release,
             transport=Transport,
-            traces_sampler=make_sampler(traces_sample_rate),
+            traces_sampler=Sampler(traces_sample_rate),
             # Requests to third parties must not carry our trace IDs.
             trace_propagation_targets=[],
             # No hooks into logging, threads or the exit: the log pipeline delivers events.
             default_integrations=False,
             auto_enabling_integrations=False,
             integrations=[
-                AioHttpIntegration(transaction_style="method_and_path_pattern"),
+                RequestTracing(transaction_style="method_and_path_pattern"),
                 AsyncPGIntegration(record_params=False),
                 DedupeIntegration(),
             ],

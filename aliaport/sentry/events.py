@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aliaport.correlation import REQUEST
-from aliaport.redaction import MASK, is_secret_name
+from aliaport.redaction import MASK, is_secret
 from aliaport.sentry.scrubbing import UNSENT
 from aliaport.sentry.tracebacks import read_traceback
 
@@ -110,7 +110,7 @@ def make_event(
     for field, value in _with_request(event).items():
         if field in NOT_FIELDS or field in UNSENT or value is None or value == "":
             continue
-        tag, plain = TAGS.get(field), MASK if is_secret_name(field) else _plain(value)
+        tag, plain = TAGS.get(field), MASK if is_secret(field, value) else _plain(value)
         if tag and len(str(plain)) <= TAG_LIMIT:
             tags[tag] = str(plain)
         elif len(context) < MAX_FIELDS:

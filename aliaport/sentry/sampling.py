@@ -1,19 +1,19 @@
-"""Limits what is sent to Sentry: which requests are traced, and how often an error is sent."""
+"""Limits what is sent to Sentry: how many requests are traced, and how often an error is sent."""
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 MAX_PER_PERIOD = 20
 PERIOD = 60.0
 """Seconds."""
 
+MAX_TRACES = 300
+"""Traces expected in a period: callers must not be able to use up the quota, or this process."""
+
 MAX_KEYS = 1_000
 """Maximum keys to remember; one more clears them all."""
-
-UNTRACED = frozenset({"/health", "/ready", "/metrics"})
-"""Paths that machines request all the time; their traces would bury the others."""
 
 
 def default_rate(environment: str) -> float:
@@ -21,19 +21,26 @@ def default_rate(environment: str) -> float:
     return 1.0 if environment == "development" else 0.1
 
 
-def make_sampler(rate: float) -> Callable[[Mapping[str, Any]], float]:
-    """Return the sampler: 0 for UNTRACED, with or without a final slash, otherwise `rate`.
+class Sampler:
+    """Returns `rate`, but 0 once that would make more than MAX_TRACES in a period.
 
     It ignores the decision of the caller's own trace: callers must not choose what we send.
     """
 
-    def sample(context: Mapping[str, Any]) -> float:
-        request = context.get("aiohttp_request")
-        if request is not None and request.path.removesuffix("/") in UNTRACED:
-            return 0.0
-        return rate
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._began = time.monotonic()
+        self._expected = 0.0
 
-    return sample
+    def __call__(self, _context: Mapping[str, Any]) -> float:
+        """Return the probability with which the next request is traced."""
+        now = time.monotonic()
+        if now - self._began >= PERIOD:
+            self._began, self._expected = now, 0.0
+        if self._expected + self._rate > MAX_TRACES:
+            return 0.0
+        self._expected += self._rate
+        return self._rate
 
 
 class Quota:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from aliaport.redaction import MASK, is_secret_name, redact
+from aliaport.redaction import MASK, is_secret, redact
 
 UNSENT = frozenset(
     {
@@ -36,7 +36,7 @@ _PROTOCOL_ID = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}", re.ASCII)
 def scrub(value: Any, name: str = "") -> Any:
     """Return a copy of an event, or of the value of its field `name`, without private data."""
     if isinstance(value, str):
-        if is_secret_name(name):
+        if is_secret(name, value):
             return MASK
         # An ID's digits may look like an identity number; Sentry rejects a changed ID.
         return value if _PROTOCOL_ID.fullmatch(value) else redact(value)
@@ -44,7 +44,7 @@ def scrub(value: Any, name: str = "") -> Any:
         return {key: scrub(item, str(key)) for key, item in value.items() if key not in UNSENT}
     if isinstance(value, list | tuple):
         return [scrub(item, name) for item in value]
-    return MASK if value is not None and is_secret_name(name) else value
+    return MASK if value is not None and is_secret(name, value) else value
 
 
 def scrub_transaction(transaction: Any) -> Any:

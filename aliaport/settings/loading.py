@@ -11,11 +11,12 @@ from pydantic import BaseModel, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
-from aliaport.errors import ConfigError, MissingOptionsError
+from aliaport.errors import ConfigError, InvalidDefaultsError, MissingOptionsError
 from aliaport.plugin import PluginConfig
+from aliaport.settings.defaults import failing_factory, table_of, wrong_default
 from aliaport.settings.model import Settings
 from aliaport.settings.renamed import with_current_names
-from aliaport.settings.sources import PREFIX, Sources
+from aliaport.settings.sources import ENCODING, PREFIX, Sources
 from aliaport.settings.tokens import read_token_file
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -41,7 +42,10 @@ def core_settings(sources: Sources) -> Settings:
 def plugin_config(
     sources: Sources, group: Group, name: str, model: type[PluginConfig]
 ) -> PluginConfig:
-    """Return the options of one plugin or app. Raises ConfigError with every problem."""
+    """Return the options of one plugin or app. Raises ConfigError with every problem.
+
+    Raises InvalidDefaultsError if only the author can correct them.
+    """
     sources, problems = with_current_names(sources, (group, name), model.renamed_options)
     prefix = f"{PREFIX}{group.upper()}__{name.upper()}__"
     table = _table(sources.table.get(group, {})).get(name, {})
@@ -120,11 +124,18 @@ def token_file_problems(settings: Settings, sources: Sources) -> list[str]:
         problems = read_token_file(settings.status_token_file).problems
     except ValueError as error:
         problems = (str(error),)
-    variable = f"{PREFIX}STATUS_TOKEN_FILE"
-    where = f"{sources.file}: status_token_file"
-    if variable in sources.variables:
-        where = sources.name_of(variable)
+    where = place_of(sources, "status_token_file")
     return [f"{where}: {problem}" for problem in problems]
+
+
+def place_of(sources: Sources, *path: str) -> str:
+    """Return where an option of the service is set: the variable, or the file and the key."""
+    sources, _ = with_current_names(sources, (), Settings.renamed_options)
+    variable = PREFIX + "__".join(path).upper()
+    if variable in sources.variables:
+        return sources.name_of(variable)
+    key = ".".join(path)
+    return f"{sources.file}: {key}" if sources.file else key
 
 
 class _Variables(EnvSettingsSource):
@@ -162,7 +173,7 @@ def _validated(
     try:
         value = model.model_validate(merged)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
+        defaults, details = _split_defaults(model, merged, path, error)
         only_missing = not problems and all(
             detail["type"] == "missing" and not any(isinstance(part, int) for part in detail["loc"])
             for detail in details
@@ -171,11 +182,33 @@ def _validated(
             problem = _problem(detail, model, given, prefix, path, sources)
             if problem not in problems:  # each member of a union reports one
                 problems.append(problem)
+        if defaults and not problems:
+            raise InvalidDefaultsError(defaults) from None
+        problems += defaults
         if only_missing:
             raise MissingOptionsError(problems) from None
     if problems:
         raise ConfigError(problems)
     return value
+
+
+def _split_defaults(
+    model: type[BaseModel], given: Mapping[str, Any], path: tuple[str, ...], error: ValidationError
+) -> tuple[list[str], list[Any]]:
+    """Return the problems of defaults, and the details of those with options that are set."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    factory = failing_factory(model, error)
+    defaults, others = [], []
+    for detail in details:
+        message, location = _reworded(str(detail["msg"])), _location(detail)
+        what = factory or (
+            "" if detail["type"] == "missing" else wrong_default(model, given, location, message)
+        )
+        if what:
+            defaults.append(f"{'.'.join((*path, *location))}: {message}; this is {what}")
+        else:
+            others.append(detail)
+    return list(dict.fromkeys(defaults)), others
 
 
 def _secret_files(
@@ -197,7 +230,7 @@ def _secret_files(
             problems.append(f"{variable}: {name} is set too; set only one of them")
             continue
         try:
-            text = Path(file).read_text(encoding="utf-8")
+            text = Path(file).read_text(encoding=ENCODING)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8 text"
             problems.append(
@@ -207,7 +240,7 @@ def _secret_files(
         inner = found
         for part in path[:-1]:
             inner = inner.setdefault(part, {})
-        inner[path[-1]] = text.removesuffix("\n").removesuffix("\r")
+        inner[path[-1]] = text.rstrip("\r\n")
     return found
 
 
@@ -229,7 +262,7 @@ def _problem(
     path: tuple[str, ...],
     sources: Sources,
 ) -> str:
-    location = tuple(str(part) for part in error["loc"] if not _UNION.match(str(part)))
+    location = _location(error)
     message = _message(error, prefix, path, location)
     where = f"{sources.file}: " if sources.file else ""
     named = _named_variables(message, location, variables)
@@ -251,7 +284,6 @@ def _problem(
 
 def _message(error: Any, prefix: str, path: tuple[str, ...], location: tuple[str, ...]) -> str:
     """Return the problem in the words of this project: what must be, and where to set it."""
-    message = str(error["msg"]).removeprefix("Value error, ")
     kind = error["type"]
     if kind == "missing":
         if any(part.isdigit() for part in location):  # in a list: no variable sets it
@@ -263,8 +295,16 @@ def _message(error: Any, prefix: str, path: tuple[str, ...], location: tuple[str
         return f"must be a table: [{'.'.join((*path, *location))}]"
     if kind in ("ip_v4_network", "ip_v6_network"):
         return "must be a network, such as 10.0.0.0/8"
-    message, *_ = message.split(", unable to parse")
+    return _reworded(str(error["msg"]))
+
+
+def _reworded(message: str) -> str:
+    message, *_ = message.removeprefix("Value error, ").split(", unable to parse")
     return message.replace("Input should be", "must be")
+
+
+def _location(error: Any) -> tuple[str, ...]:
+    return tuple(str(part) for part in error["loc"] if not _UNION.match(str(part)))
 
 
 def _named_variables(
@@ -286,11 +326,7 @@ def _named_variables(
 
 def _model_at(model: type[BaseModel], location: tuple[str, ...]) -> type[BaseModel]:
     for part in location:
-        field = model.model_fields.get(part)
-        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
-        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if inner:
-            model = inner[0]
+        model = table_of(model, part) or model
     return model
 
 

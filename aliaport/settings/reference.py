@@ -8,8 +8,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from aliaport.redaction import redact
-from aliaport.settings.model import ProbeSettings, Settings
+from aliaport.redaction import MASK, is_secret, redact
+from aliaport.settings.model import Settings
+from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.sources import PREFIX, USUAL_NAMES
 
 
@@ -31,23 +32,24 @@ def describe() -> list[SettingRow]:
 
 def masked(model: BaseModel) -> dict[str, Any]:
     """Return the effective values, ready for JSON, with every secret as `***`."""
-    return {name: _shown(value) for name, value in model}
+    return {name: _shown(value, name) for name, value in model}
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, name: str = "") -> Any:
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
         # Show where a URL points; without its password, it is not a secret.
-        return redact(text) if text.startswith(("postgres://", "postgresql://")) else "***"
+        return redact(text) if text.startswith(("postgres://", "postgresql://")) else MASK
     if isinstance(value, BaseModel):
         return masked(value)
     if isinstance(value, dict):
-        return {str(key): _shown(item) for key, item in value.items()}
+        return {str(key): _shown(item, str(key)) for key, item in value.items()}
     if isinstance(value, tuple | list | set | frozenset):
-        return [_shown(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
+        return [_shown(item, name) for item in value]
+    if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value)
+    # A plugin may declare a secret as text.
+    return MASK if is_secret(name, str(value)) else redact(str(value))
 
 
 def _rows(model: type[BaseModel], path: tuple[str, ...]) -> list[SettingRow]:

@@ -1,5 +1,6 @@
 """Reads the TOML file, the environment and an optional `.env` file, without validating them."""
 
+import io
 import re
 import tomllib
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 
 from aliaport.errors import ConfigError
 
@@ -17,6 +19,9 @@ USUAL_NAMES = (
     *("SENTRY_DSN", "SENTRY_DSN_FILE"),
 )
 """Variables without a prefix; they also work with it, and then win."""
+
+ENCODING = "utf-8-sig"
+"""All files are UTF-8; a byte order mark, which some editors write, is not part of the text."""
 
 _INJECTED = re.compile(r"ALIAPORT_(SERVICE_(HOST|PORT(_.*)?)|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)")
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
@@ -48,6 +53,8 @@ def read_sources(
     spelled: dict[str, str] = {}
     for name, value in environ.items():
         prefixed = PREFIX + name if name in USUAL_NAMES else name
+        # Docker leaves the carriage returns of a --env-file from Windows in the values.
+        value = value.rstrip("\r\n")
         if not prefixed.startswith(PREFIX) or not value or _is_injected(name, value):
             continue
         if name in USUAL_NAMES and environ.get(prefixed):
@@ -66,7 +73,7 @@ def _toml(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding=ENCODING))
     except OSError as error:
         raise ConfigError(
             [f"{file}: {error.strerror}; pass the path of a readable TOML file"]
@@ -79,9 +86,24 @@ def _toml(file: Path | None) -> dict[str, Any]:
 
 def _dotenv(file: Path) -> dict[str, str]:
     try:
-        with file.open(encoding="utf-8") as stream:
-            values = dotenv_values(stream=stream)
+        text = file.read_text(encoding=ENCODING)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise ConfigError([f"{file}: {reason}; --env-file needs a readable .env file"]) from None
+    # The text of a line is not shown: it may contain a secret.
+    problems = [
+        f"{file}: line {_line_of(binding)}: must be NAME=value, with both quotes if the value "
+        "is quoted; correct it, or begin it with #"
+        for binding in parse_stream(io.StringIO(text))
+        if binding.error
+    ]
+    if problems:
+        raise ConfigError(problems)
+    values = dotenv_values(stream=io.StringIO(text))
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _line_of(binding: Binding) -> int:
+    """Return the line of a binding, which begins with the blank lines before it."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")

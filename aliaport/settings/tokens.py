@@ -22,15 +22,20 @@ class TokenFile:
 
 
 def check_token(token: str) -> None:
-    """Raise ValueError, which does not show the token, if it is too short."""
+    """Raise ValueError, which does not show the token, if it is too short or cannot be sent."""
     if len(token) < MIN_TOKEN_LENGTH:
         raise ValueError(f"a token must have at least {MIN_TOKEN_LENGTH} characters")
+    if not token.isprintable():
+        raise ValueError("a token must not have invisible characters; type it again")
 
 
 def token_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the number of each line and its text, without blank lines and comments (#)."""
+    """Yield the number of each line and its text, without blank lines and comments (#).
+
+    A byte order mark, which some editors write at the start of a file, is not part of a line.
+    """
     for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
+        stripped = line.removeprefix("\ufeff").strip()
         if stripped and not stripped.startswith("#"):
             yield number, stripped
 

@@ -3,9 +3,10 @@
 import asyncio
 import re
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
+
+from aliaport.process.threads import worker
 
 MIN_SIZE = 1_400
 """Bytes of the smallest body to compress: a smaller one fits into one packet as it is."""
@@ -34,12 +35,10 @@ def is_large(response: web.StreamResponse) -> bool:
 
 
 class Compressor:
-    """Compresses bodies in one thread, which it starts at once. Use it on the HTTP loop only."""
+    """Compresses bodies in one thread. Use it on the HTTP loop only."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compression")
-        # Later, the system's limit of threads may be reached.
-        self._thread.submit(int)
+        self._thread = worker("compression")
         self._running: dict[int, asyncio.Future[bytes]] = {}
         self._last = b"", b""
 

@@ -1,8 +1,9 @@
 """Handlers of the core's endpoints."""
 
 import difflib
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from aliaport.apps import Refusal
 from aliaport.contract.declarations import Status
 from aliaport.host import report
-from aliaport.host.probes import ProbeRow, ProbeRunner, RequestedProbes
+from aliaport.host.probes import ProbeRow, ProbeRunner, run_probes
 from aliaport.metrics.exposition import CONTENT_TYPE
 from aliaport.web.headers import HEADERS, PAGE_HEADERS
 from aliaport.web.responses import (
@@ -28,6 +29,9 @@ from aliaport.web.state import STATE, AppState
 
 SCRAPE_BUDGET = 9.5
 """Seconds to collect if Prometheus sends no timeout; its default timeout is 10 s."""
+
+MIN_SCRAPE_BUDGET = 0.05
+"""Seconds to collect if Prometheus' timeout leaves less."""
 
 SCRAPE_MARGIN = 0.5
 """Seconds of Prometheus' timeout that are left for the response."""
@@ -75,11 +79,8 @@ async def ready(request: web.Request) -> web.Response:
     if state.drain.active or state.starting or not gating:
         rows, status, body = await render([runner.row() for runner in gating])
     else:
-        requested = RequestedProbes(gating)
         rows, status, body = await state.crowds.join(
-            ("/ready", requested.key),
-            lambda: requested.rows(_waiting_time(state.settings.ready_timeout)),
-            render,
+            ("/ready", *_probe_names(gating)), _run(gating, state.settings.ready_timeout), render
         )
     headers = {} if status == 200 else {"Retry-After": "1"}
     if request.method == "OPTIONS":
@@ -100,7 +101,7 @@ async def ready(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """Handle `GET /status`: everything, always 200."""
     state = request.config_dict[STATE]
-    requested = RequestedProbes(_select_probes(state, request))
+    selected = _select_probes(state, request)
     verbose, operator = "verbose" in request.query, state.auth.is_operator(request)
 
     async def render(rows: list[ProbeRow]) -> bytes:
@@ -119,8 +120,8 @@ async def status(request: web.Request) -> web.Response:
         return orjson.dumps({"success": True, "data": data})
 
     body = await state.crowds.join(
-        ("/status", verbose, operator, requested.key),
-        lambda: requested.rows(_waiting_time(state.settings.status_timeout)),
+        ("/status", verbose, operator, *_probe_names(selected)),
+        _run(selected, state.settings.status_timeout),
         render,
     )
     return body_response(body, TEXT if verbose else JSON)
@@ -133,7 +134,6 @@ async def one_probe(request: web.Request) -> web.Response:
     runner = state.host.runners.get(name)
     if runner is None:
         return error_response(404, "unknown_probe", _unknown(name, state))
-    requested = RequestedProbes([runner])
     verbose, operator = "verbose" in request.query, state.auth.is_operator(request)
 
     async def render(rows: list[ProbeRow]) -> bytes:
@@ -144,8 +144,8 @@ async def one_probe(request: web.Request) -> web.Response:
         return orjson.dumps({"success": True, "data": data})
 
     body = await state.crowds.join(
-        ("/status/", verbose, operator, requested.key),
-        lambda: requested.rows(_waiting_time(state.settings.status_timeout)),
+        ("/status/", verbose, operator, name),
+        _run([runner], state.settings.status_timeout),
         render,
     )
     return body_response(body, TEXT if verbose else JSON)
@@ -161,10 +161,10 @@ async def metrics(request: web.Request) -> web.Response:
             "a status token is required; send the header Authorization: Bearer …",
             {"WWW-Authenticate": "Bearer"},
         )
-    budget, runs = _scrape_budget(request), state.metrics.begin()
+    budget = _scrape_budget(request)
     page = await state.crowds.join(
-        ("/metrics", budget, *(run for _, run in runs)),
-        lambda: state.metrics.gather(runs, budget),
+        ("/metrics", budget),
+        lambda waited, _callers: state.metrics.gather(max(0.0, budget - waited)),
         state.metrics.page,
     )
     return body_response(page, CONTENT_TYPE)
@@ -222,14 +222,26 @@ def _unknown(name: str, state: AppState) -> str:
     return f"there is no probe {name[:60]!r}; {hint}"
 
 
-def _waiting_time(deadline: float) -> float:
-    """Return the seconds to wait for probes so that the response arrives within `deadline`."""
-    return deadline - min(DECISION_MARGIN, deadline / 8)
+def _probe_names(runners: Sequence[ProbeRunner]) -> Iterator[str]:
+    return (runner.probe.name for runner in runners)
+
+
+def _run(
+    runners: Sequence[ProbeRunner], deadline: float
+) -> Callable[[float, int], Awaitable[list[ProbeRow]]]:
+    """Return what runs the probes, so that the response arrives within `deadline` seconds."""
+    timeout = deadline - min(DECISION_MARGIN, deadline / 8)
+    return lambda waited, callers: run_probes(runners, max(0.0, timeout - waited), callers)
 
 
 def _scrape_budget(request: web.Request) -> float:
+    """Return the seconds to collect, rounded down: callers with the same ones share a page."""
     try:
         timeout = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
     except ValueError:
         return SCRAPE_BUDGET
-    return min(max(timeout - SCRAPE_MARGIN, 0.05), 60.0) if timeout > 0 else SCRAPE_BUDGET
+    if not timeout > 0:
+        return SCRAPE_BUDGET
+    budget = min(timeout - SCRAPE_MARGIN, 60.0)
+    step = 0.5 if budget >= 1 else MIN_SCRAPE_BUDGET
+    return max(math.floor(budget / step) * step, MIN_SCRAPE_BUDGET)

@@ -25,7 +25,12 @@ PAGE_HEADERS = {
 
 
 async def protect(_request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Add to an application's response what it has not set itself, just before it is sent."""
+    """Add to an application's response what it has not set itself, just before it is sent.
+
+    Raises ValueError if its status is not one that ends a request.
+    """
+    if not 200 <= response.status <= 599 and not isinstance(response, web.WebSocketResponse):
+        raise ValueError(f"a response cannot have the status {response.status}; use 200 to 599")
     headers = response.headers
     headers.setdefault(_NOSNIFF, "nosniff")
     headers.setdefault(_REFERRER, "no-referrer")

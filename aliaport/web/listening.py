@@ -5,7 +5,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from aliaport.errors import StartupError
+from aliaport.addresses import is_loopback
+from aliaport.errors import OccupiedError, StartupError
 
 BACKLOG = 1024
 
@@ -25,6 +26,16 @@ def open_sockets(host: str, port: int, setting: str) -> list[socket.socket]:
     An address that this machine does not have is left out if it has another one of the same name.
     `::` also accepts IPv4. Raises StartupError with the fix.
     """
+    return _bind(host, port, setting, listening=True)
+
+
+def check_address(host: str, port: int, setting: str) -> None:
+    """Raise the StartupError that `open_sockets` would raise; nothing can connect meanwhile."""
+    for bound in _bind(host, port, setting, listening=False):
+        bound.close()
+
+
+def _bind(host: str, port: int, setting: str, *, listening: bool) -> list[socket.socket]:
     opened: list[socket.socket] = []
     absent: OSError | None = None
     try:
@@ -34,7 +45,12 @@ def open_sockets(host: str, port: int, setting: str) -> list[socket.socket]:
             number = opened[0].getsockname()[1] if opened else port
             try:
                 opened.append(
-                    _open(family, (address[0], number, *address[2:]), ipv6_only=len(addresses) > 1)
+                    _open(
+                        family,
+                        (address[0], number, *address[2:]),
+                        ipv6_only=len(addresses) > 1,
+                        listening=listening,
+                    )
                 )
             except OSError as error:
                 if error.errno not in _ABSENT:
@@ -46,14 +62,14 @@ def open_sockets(host: str, port: int, setting: str) -> list[socket.socket]:
         for listener in opened:
             listener.close()
         problem, fix = _advice(error, port, setting)
-        raise StartupError(f"cannot listen on {host} port {port}: {problem}; {fix}") from None
+        kind = OccupiedError if getattr(error, "errno", 0) == errno.EADDRINUSE else StartupError
+        raise kind(f"cannot listen on {host} port {port}: {problem}; {fix}") from None
     return opened
 
 
 def is_loopback_only(sockets: Sequence[socket.socket]) -> bool:
     """Return True if only programs on this machine can connect."""
-    hosts = [opened.getsockname()[0] for opened in sockets]
-    return all(host == "::1" or host.startswith("127.") for host in hosts)
+    return all(is_loopback(opened.getsockname()[0]) for opened in sockets)
 
 
 def _resolve(host: str, port: int) -> list[_Address]:
@@ -61,7 +77,9 @@ def _resolve(host: str, port: int) -> list[_Address]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _open(family: socket.AddressFamily, address: Any, *, ipv6_only: bool) -> socket.socket:
+def _open(
+    family: socket.AddressFamily, address: Any, *, ipv6_only: bool, listening: bool
+) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,7 +90,8 @@ def _open(family: socket.AddressFamily, address: Any, *, ipv6_only: bool) -> soc
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, ipv6_only)
         opened.bind(address)
         # Two sockets can be bound to one address; only the first can listen.
-        opened.listen(BACKLOG)
+        if listening:
+            opened.listen(BACKLOG)
     except OSError:
         opened.close()
         raise

@@ -15,15 +15,15 @@ from aiohttp.web_urldispatcher import (
 from yarl import URL
 
 from aliaport.apps import App
-from aliaport.errors import ConfigError
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.lifecycle import Component
 from aliaport.host.loading import check_api, load
 from aliaport.isolation.bulkhead import Bulkhead
+from aliaport.isolation.containment import is_ending, outcome
 from aliaport.isolation.failures import Failure, describe
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
-from aliaport.settings import PluginLimits, Sources, plugin_config, renamed_options
+from aliaport.settings import PluginLimits, Sources, renamed_options
 from aliaport.web.headers import protect
 
 Expect = Callable[[str, str, int], None]
@@ -95,12 +95,12 @@ class MountedApp(Component):
     async def _release(self, ending: Awaitable[None]) -> None:
         """Await the end of the application for at most `limits.stop_timeout`; log what fails."""
         timeout = self.limits.stop_timeout
-        task = asyncio.ensure_future(ending)
+        task = asyncio.ensure_future(outcome(ending))
         done, _ = await asyncio.wait({task}, timeout=timeout)
         if not done:
             task.cancel()
             self.log.warning("app.stop_failed", reason=f"did not finish within {timeout:g} s")
-        elif not task.cancelled() and (error := task.exception()) is not None:
+        elif not task.cancelled() and (error := task.result()) is not None:
             failure = describe(error, self.candidate.package)
             self.log.warning(
                 "app.stop_failed",
@@ -118,11 +118,7 @@ class MountedApp(Component):
                 "set the entry point to an aliaport.apps.App",
             )
         check_api(self.candidate, declared.api)
-        try:
-            return declared, plugin_config(sources, "apps", self.name, declared.config), ()
-        except ConfigError as error:
-            self._reject_incomplete(error)
-            return declared, self._config, error.problems
+        return declared, *self._validate(sources, "apps", declared.config)
 
     async def _run(self, declared: App, context: Context, expect: Expect) -> None:
         await self._start_until_running(lambda: self._start(declared, context))
@@ -147,24 +143,35 @@ class MountedApp(Component):
             )
             application.on_response_prepare.append(protect)
             application.freeze()
-            task = asyncio.ensure_future(application.startup())
-            done, _ = await asyncio.wait({task}, timeout=self.limits.start_timeout)
-            if done:
-                task.result()
+            if await self._start_up(application):
                 self._application, self.running = application, resource
                 return True
-            task.cancel()
-            await asyncio.wait({task}, timeout=self.limits.stop_timeout)
-            limit = self.limits.start_timeout
-            self._report_failed_start(f"its start did not finish within {limit:g} s", traceback="")
-        except Exception as error:  # the bulkhead of an application's start
-            failure = describe(error, self.candidate.package)
-            self._report_failed_start(
-                str(failure), where=failure.where, traceback=failure.traceback
-            )
+        except BaseException as error:  # the bulkhead of an application's start
+            if is_ending(error):
+                raise
+            self._report_raised(error)
         if application is not None:
             await self._release(application.cleanup())
         return False
+
+    async def _start_up(self, application: web.Application) -> bool:
+        """Start the application within `limits.start_timeout`; return whether it started."""
+        limit = self.limits.start_timeout
+        task = asyncio.ensure_future(outcome(application.startup()))
+        done, _ = await asyncio.wait({task}, timeout=limit)
+        if not done:
+            task.cancel()
+            await asyncio.wait({task}, timeout=self.limits.stop_timeout)
+            self._report_failed_start(f"its start did not finish within {limit:g} s", traceback="")
+        elif (error := task.result()) is not None:
+            self._report_raised(error)
+        else:
+            return True
+        return False
+
+    def _report_raised(self, error: BaseException) -> None:
+        failure = describe(error, self.candidate.package)
+        self._report_failed_start(str(failure), where=failure.where, traceback=failure.traceback)
 
     def _notify(self, event: str, failure: Failure) -> None:
         self.log.error(event, reason=str(failure), where=failure.where)
@@ -239,5 +246,7 @@ def reject_shared_prefixes(apps: Iterable[MountedApp]) -> None:
 
 
 async def _end(application: web.Application) -> None:
-    await application.shutdown()
-    await application.cleanup()
+    try:
+        await application.shutdown()
+    finally:
+        await application.cleanup()

@@ -14,13 +14,18 @@ IDENTITY = web.RequestKey("identity", RequestIdentity)
 """The key of a request that holds its identity."""
 
 
-def begin(request: web.Request) -> RequestIdentity:
+def begin(request: web.BaseRequest) -> RequestIdentity:
     """Identify the request, by the caller's headers if valid, and make it the current one."""
     headers = request.headers
     identity = identify(headers.get(REQUEST_ID_HEADER), headers.get(TRACE_HEADER))
     request[IDENTITY] = identity
     REQUEST.set(identity)
     return identity
+
+
+def identity_of(request: web.BaseRequest) -> RequestIdentity:
+    """Return the request's identity; a request that has none yet gets one."""
+    return request.get(IDENTITY) or begin(request)
 
 
 def mark(response: web.StreamResponse, identity: RequestIdentity) -> None:

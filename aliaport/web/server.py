@@ -11,8 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from aliaport.descriptors import count_open, raise_limit
 from aliaport.errors import StartupError
+from aliaport.process.descriptors import count_open, raise_limit
 from aliaport.settings import HttpSettings
 from aliaport.web.connection import Connection
 from aliaport.web.connection_pool import ConnectionPool
@@ -56,7 +56,7 @@ class Server:
         self._accepting: set[asyncio.Task[Any]] = set()
         loop = asyncio.get_running_loop()
         limits = state.settings.http
-        for listener, capacity in _capacities(limits, internal=internal).items():
+        for listener, capacity in connection_limits(limits, internal=internal).items():
             state.pools[listener] = ConnectionPool(listener, capacity, limits, state.limits, loop)
         os.register_at_fork(after_in_child=self._close_in_child)
 
@@ -133,14 +133,16 @@ class Server:
                 os.close(int(entry.name))
 
 
-def _capacities(limits: HttpSettings, *, internal: bool) -> dict[str, int]:
-    """Return how many connections each listener may have."""
-    descriptors_left = raise_limit() - count_open() - limits.spare_descriptors
-    total = min(limits.max_connections, descriptors_left)
+def connection_limits(limits: HttpSettings, *, internal: bool) -> dict[str, int]:
+    """Return how many connections each listener may have. Raises StartupError if too few."""
+    limit = raise_limit()
+    used = count_open() + limits.spare_descriptors
+    total = min(limits.max_connections, limit - used)
     if total < MIN_CONNECTIONS:
         raise StartupError(
-            f"the limit of open files leaves {max(0, descriptors_left)} connections; "
-            "raise it (`ulimit -n`, LimitNOFILE=) to 1024 or more"
+            f"the limit of open files (`ulimit -n`, LimitNOFILE=) is {limit}, which leaves "
+            f"{max(0, limit - used)} connections; set it to {used + limits.max_connections}, or "
+            "lower http.spare_descriptors"
         )
     if not internal:
         return {"public": total}

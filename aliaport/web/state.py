@@ -71,15 +71,13 @@ class AppState:
 
     def missing(self) -> dict[str, str]:
         """Return the required plugins and apps that are not running, each with the reason."""
-        missing = {}
+        missing = {absence.name: absence.reason for absence in self.host.absent}
         for name in self.settings.selection.required:
             found = [
                 component
                 for component in self.components
                 if component.name == name and not component.outranked
             ]
-            if not found:
-                missing[name] = "not installed or not selected"
             for component in found:
                 if component.state is not State.RUNNING:
                     missing[name] = component.state.value

@@ -113,7 +113,7 @@ def reason(body: bytes) -> str:
 def secret(file: Path, what: str) -> str:
     """Return `what` from a file that contains nothing else. Raises UsageError."""
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{file}: cannot be read ({getattr(error, 'strerror', 'no text')})"

@@ -37,7 +37,7 @@ class Monitor:
 def read(file: Path) -> list[Monitor]:
     """Read the monitors from a file. Raises ScriptError."""
     try:
-        rows = tomllib.loads(file.read_text(encoding="utf-8")).get("monitors", [])
+        rows = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("monitors", [])
     except (OSError, ValueError) as error:
         raise ScriptError(f"{file}: cannot be read: {error}") from error
     monitors = [_monitor(file, number, row) for number, row in enumerate(rows, 1)]

@@ -7,7 +7,7 @@ import pytest
 from tests.abuse.campaign import DESCRIPTORS, Strength, run
 from tests.support.postgres import TcpPostgres
 
-SHORT = Strength(connections=1200, flooders=1, seconds=12, memory=512 * 2**20)
+SHORT = Strength(connections=1200, flooders=1, seconds=12, memory=256 * 2**20)
 """More connections than descriptors, and long enough for the deadlines of heads."""
 
 pytestmark = [

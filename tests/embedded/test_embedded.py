@@ -5,8 +5,10 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import asyncpg
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from aliaport.embedded import EmbeddedPostgres, default_folder
 from aliaport.embedded.owner import server_owner
 from aliaport.errors import StartupError
+from tests.support.pids_cgroup import pids_limit
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.service
 
@@ -154,3 +158,27 @@ def test_a_folder_of_another_user_is_refused_with_the_fix(folder: Path) -> None:
     os.chown(folder, 12345, 12345)
     with pytest.raises(StartupError, match="belongs to another user"):
         EmbeddedPostgres(folder).start()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_limit_on_processes_is_named(
+    folder: Path, cannot_run: Callable[[str, str], NoReturn], number: int
+) -> None:
+    script = """
+import sys; from pathlib import Path
+from aliaport.embedded import EmbeddedPostgres
+from aliaport.errors import StartupError
+try: EmbeddedPostgres(Path(sys.argv[1])).start()
+except StartupError as error: print(error)
+"""
+    with pids_limit(cannot_run) as limit:
+        limit.set(number)
+        done = subprocess.run(
+            [*limit.wrapper, sys.executable, "-c", script, str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert done.stdout.startswith("cannot start another process of the embedded database: the lim")
+    assert f"pids.max, in Docker `--pids-limit`) is {number}; set it" in done.stdout, done.stdout

@@ -28,6 +28,10 @@ REJECTED = {
     "Quoted": ("type", "Plugin['SomeConfig']"),
     "NOT_A_PLUGIN": ("type", "not a subclass"),
     "Absent": ("import", "Absent"),
+    "WrongDefault": (
+        "config",
+        "this is the default of aliaport_rogues.bad_lives.WrongDefaultConfig",
+    ),
 }
 
 

@@ -28,7 +28,7 @@ def flooded(serve: Serve) -> Iterator[Flooded]:
         "flooding": "aliaport_rogues.bad_metrics:Flooding",
         **{
             kind.lower(): f"aliaport_rogues.bad_metrics:{kind}"
-            for kind in ("Hostile", "Refused", "Twin")
+            for kind in ("Hostile", "Refused", "Twin", "FailCollect")
         },
         "twin_seconds": "aliaport_rogues.bad_metrics:TwinSeconds",
     }
@@ -51,7 +51,7 @@ def test_floods_and_hostile_values_leave_a_valid_page(flooded: Flooded) -> None:
         for s in families["aliaport_plugin_series_dropped"].samples
     }
     assert dropped["flooding", "family_cap"] > 19_900
-    assert dropped["hostile", "invalid"] == 8
+    assert dropped["hostile", "invalid"] == 12
     (event,) = flooded.service.wait_events("metrics.series_dropped")
     assert (event["plugin"], event["reason"]) == ("flooding", "family_cap")
     limits = flooded.service.get("/status").json["data"]["limits"]
@@ -71,6 +71,16 @@ def test_refused_samples_are_logged_and_fail_their_collector(flooded: Flooded) -
     assert failed in flooded.page
     assert 'aliaport_refused_level{tank="north"} 2' in flooded.page
     assert "aliaport_refused_wait_seconds_sum 4" in flooded.page, "no nan after two scrapes"
+
+
+def test_a_collector_without_samples_fails_alone(flooded: Flooded) -> None:
+    success = 'aliaport_collector_success{{collector="{}",plugin="failcollect"}} {}'
+    for name in ("nothing", "mapping", "one", "generator"):
+        assert success.format(name, 0) in flooded.page
+    assert success.format("finds", 1) in flooded.page
+    assert "aliaport_failcollect_state 2" in flooded.page
+    failed = flooded.service.events("collector.failed")
+    assert len(failed) == 4, "each once, after two scrapes"
 
 
 def test_a_family_named_like_a_sample_of_another_is_rejected(flooded: Flooded) -> None:

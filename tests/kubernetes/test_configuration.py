@@ -26,7 +26,9 @@ NOWHERE = "https://key@127.0.0.1:9/1"
 @pytest.mark.service
 @pytest.mark.parametrize("overlay", ENVIRONMENTS)
 def test_the_configuration_is_valid(overlay: str, tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], **Mounted(overlay, tmp_path).environment}
+    # The ports of this machine may be in use.
+    free = {"ALIAPORT_PORT": "0", "ALIAPORT_INTERNAL_PORT": "0"}
+    environment = {"PATH": os.environ["PATH"], **Mounted(overlay, tmp_path).environment, **free}
     done = subprocess.run(
         [sys.executable, "-m", "aliaport", "config", "check", "--json"],
         env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,

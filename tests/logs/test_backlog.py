@@ -9,6 +9,7 @@ import pytest
 
 from aliaport.logs.backlog import Backlog
 from aliaport.logs.health import LogHealth
+from aliaport.logs.writer import WriterState
 from tests.support.ecs import parsed
 from tests.support.logs import audit_of, entry, log_file, numbers, writer_of
 from tests.support.waiting import wait_until
@@ -92,3 +93,27 @@ async def test_a_stuck_write_and_drops_are_reported(
     check = await health.check()
     assert (check.status, check.code) == ("degraded", "dropping")
     assert check.data["dropped"] == sum(writer.backlog.dropped.values())
+
+
+class EndingWrite(WriterState):
+    """The state during a write that ends as soon as somebody has looked."""
+
+    _looked = False
+
+    @property
+    def busy_since(self) -> float | None:
+        first, self._looked = not self._looked, True
+        return time.monotonic() if first else None
+
+    @busy_since.setter
+    def busy_since(self, _value: float | None) -> None:
+        self._looked = False
+
+
+def test_a_write_that_ends_meanwhile_is_not_stuck(tmp_path: Path) -> None:
+    writer = writer_of(log_file(tmp_path))
+    writer.state = EndingWrite()
+    _, audit = audit_of(log_file(tmp_path / "audit"))
+    logs = SimpleNamespace(writers={"app.log": writer}, audit_writer=audit, stream=None)
+    samples = LogHealth(logs).samples()  # type: ignore[arg-type]
+    assert samples["aliaport_log_failing"] == {("app.log",): 0.0}

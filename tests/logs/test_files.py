@@ -16,7 +16,7 @@ import pytest
 
 from aliaport.errors import StartupError
 from aliaport.logs.files import OPENER_LENGTH
-from aliaport.logs.pipeline import _lock_folder
+from aliaport.logs.folder import lock_folder
 from tests.support.ecs import parsed
 from tests.support.logs import LINES, entry, log_file, numbers, rotated_files, writer_of
 from tests.support.tmpfs import run_on_tmpfs
@@ -99,14 +99,43 @@ def test_a_removed_file_is_recreated_at_once(tmp_path: Path, how: str) -> None:
     assert parsed(live.read_bytes().splitlines(keepends=True)[0])["message"] == "log.opened"
 
 
+def test_a_file_that_is_copied_and_truncated_goes_on_from_its_start(tmp_path: Path) -> None:
+    """logrotate does so with copytruncate; a backup may be a hard link."""
+    file = log_file(tmp_path)
+    live = tmp_path / "app.log"
+    file.write(LINES.line(entry(1)))
+    (tmp_path / "app.log.1").write_bytes(live.read_bytes())
+    os.truncate(live, 0)
+    file.write(LINES.line(entry(2)))
+    tmp_path.chmod(0o700)
+    (tmp_path / "backup").hardlink_to(live)
+    file.reopen()
+    file.write(LINES.line(entry(3)))
+    lines = live.read_bytes().splitlines(keepends=True)
+    assert [parsed(line)["aliaport.numbers.number"] for line in lines] == [2, 3]
+
+
 def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "app.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         log_file(tmp_path).open()
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a symbolic link"):
-        _lock_folder(tmp_path)
+        lock_folder(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_hard_link_in_a_folder_of_others_is_not_written(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.write_text("kept")
+    tmp_path.chmod(0o777)
+    (tmp_path / "app.log").hardlink_to(target)
+    with pytest.raises(OSError, match="hard link"):
+        log_file(tmp_path).open()
+    (tmp_path / ".lock").hardlink_to(target)
+    with pytest.raises(StartupError, match=r"\.lock cannot be written: it is a hard link"):
+        lock_folder(tmp_path)
+    assert target.read_text() == "kept"
 
 
 def test_only_the_owner_writes_a_file_and_other_users_cannot_read_it(tmp_path: Path) -> None:
@@ -147,8 +176,8 @@ def test_an_interrupted_line_is_complete_in_the_next_file(tmp_path: Path) -> Non
 @pytest.mark.service
 def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from aliaport.logs.pipeline import _lock_folder; "
-        "_lock_folder(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from aliaport.logs.folder import lock_folder; "
+        "lock_folder(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -157,11 +186,11 @@ def test_two_services_in_one_folder_are_refused(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
         with pytest.raises(StartupError, match="another service writes its logs"):
-            _lock_folder(tmp_path)
+            lock_folder(tmp_path)
     finally:
         other.kill()
         other.wait()
-    lock = _lock_folder(tmp_path)
+    lock = lock_folder(tmp_path)
     fcntl.lockf(lock, fcntl.LOCK_UN)
     os.close(lock)
 

@@ -18,6 +18,7 @@ from aliaport.logs.requests import RequestLog
 from aliaport.logs.sanitize import FIELD_LIMIT, TEXT_LIMIT, sanitize
 from aliaport.logs.streams import Console
 from aliaport.redaction import is_identity_number, is_secret_name, redact
+from aliaport.sentry.scrubbing import scrub
 from tests.support.ecs import ECS, parsed
 
 SERVICE = {
@@ -199,6 +200,12 @@ def test_secrets_are_redacted_by_their_form(text: str) -> None:
         assert secret not in str(line(**fields)), fields
 
 
+@pytest.mark.parametrize("secret", ["true-x", "nonesuch", "falsetto", "null7"])
+def test_secrets_that_begin_like_a_constant_are_redacted(secret: str) -> None:
+    for text in (f"password={secret}", f'{{"token":"{secret}"}}', f"secret: {secret}, next"):
+        assert secret not in redact(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -207,6 +214,8 @@ def test_secrets_are_redacted_by_their_form(text: str) -> None:
         "110000000146",
         "1795580774000",
         "key=5",
+        '{"require_token":true,"token":null,"password": false, "tokens":[],"token":[]}',
+        "password=none, secret=False",
         "no secrets",
         "a/b:c@d",
     ],
@@ -231,10 +240,27 @@ def test_secrets_are_redacted_by_the_name_of_their_field(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["author", "passenger", "compass", "probe", "key_count", "session"]
-)
+    "name",
+    ["author", "passenger", "compass", "probe", "key_count", "session", "status_token_file",
+     "password_length", "token_count", "secret_path", "token_timeout", "auth_limit", "cookies_days"],
+)  # fmt: skip
 def test_other_field_names_are_not_redacted(name: str) -> None:
     assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize("value", [True, False, [], {}, "[]"])
+def test_switches_and_empty_values_are_not_secrets(value: object) -> None:
+    fields = {"metrics_auth": value, "status_token": value}
+    sanitize(fields)
+    shown = str(line(**fields))
+    shown += Console(colors=False).line(Entry(0, "info", Importance.INFO, "x", fields, None))
+    assert "***" not in shown
+    assert scrub({"metrics_auth": value}) == {"metrics_auth": value}
+
+
+@pytest.mark.parametrize("value", [["geheim"], {"a": "geheim"}, "geheim", 4711])
+def test_other_values_of_secret_names_are_masked(value: object) -> None:
+    assert line(status_token=value)["labels.status_token"] == "***"
 
 
 def test_the_terminal_shows_control_characters_and_no_secrets() -> None:

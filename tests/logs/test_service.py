@@ -109,6 +109,9 @@ def test_the_audit_log_records_loading_configuration_and_drain(finished: Run) ->
     assert refused["aliaport.stage"] == "import"
     (applied,) = [line for line in found if line["message"] == "configuration.applied"]
     assert applied["labels.config_environment"] == "development"
+    masked = {name for name, value in applied.items() if "***" in str(value)}
+    assert masked == {"labels.config_status_token"}
+    assert applied["labels.config_metrics_auth"] == "false"
     selection = json.loads(applied["labels.config_selection"])
     assert selection["allow"] == ["talking", "broken", "greeter"]
     assert TOKEN not in json.dumps(finished.lines)

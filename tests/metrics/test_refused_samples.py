@@ -72,6 +72,12 @@ COLLECTED: dict[str, tuple[list[Any], list[Any], str, str, str]] = {
     "a counter that is nan": (
         [LOST.sample(math.nan, kind="a")], [], "cannot take the value nan", "kind", "nan",
     ),
+    "a gauge that is nan": (
+        [FREE.sample(math.inf - math.inf, hall="a")], [], "cannot take the value nan", "hall", "nan",
+    ),
+    "a gauge that is infinite": (
+        [FREE.sample(1e308 * 10, hall="a")], [], "cannot take the value inf", "hall", "inf",
+    ),
     "a family of no collector": ([OTHER.sample(1)], [], "does not declare", "", "1"),
     "a duplicate": (
         [FREE.sample(1, hall="a"), FREE.sample(2, hall="a")], [], "same labels", "hall=a", "2.0",
@@ -119,6 +125,8 @@ WRITTEN: dict[str, tuple[Callable[[Any], None], str]] = {
     "a histogram of nan": (lambda c: c.histogram(WAIT).observe(math.nan, hall="a"), "value nan"),
     "a histogram of too much": (lambda c: c.histogram(WAIT).observe(HUGE, hall="a"), "too large"),
     "a histogram of text": (lambda c: c.histogram(WAIT).observe("1", hall="a"), "not a number"),
+    "a gauge that is nan": (lambda c: c.gauge(OTHER).set(math.inf - math.inf), "the value nan"),
+    "a gauge that is infinite": (lambda c: c.gauge(OTHER).set(-1e308 * 10), "the value -inf"),
     "a gauge that is too large": (lambda c: c.gauge(OTHER).set(HUGE), "too large"),
     "a gauge with a label": (lambda c: c.gauge(OTHER).set(1, hall="a"), "the declared ones"),
 }
@@ -150,6 +158,28 @@ def test_a_value_that_is_not_a_number_poisons_no_histogram() -> None:
         page = plugin.exposition()
         assert 'aliaport_shelf_wait_seconds_sum{hall="a"} 5' in page
         assert 'aliaport_shelf_wait_seconds_count{hall="a"} 2' in page
+
+
+def test_a_sum_that_overflows_is_refused_and_poisons_nothing() -> None:
+    with run([]) as plugin:
+        context = plugin._instance._plugin.context  # noqa: SLF001
+        context.counter(LOST).inc(7, kind="b")
+        waits = context.histogram(WAIT)
+        for sign in (1, -1):
+            for _ in range(3):
+                context.counter(LOST).inc(1e308, kind="a")
+                waits.observe(sign * 1e308, hall=str(sign))
+        expected = (
+            r"lost_total: the sum of the counter would become inf (.|\n)*histogram would become"
+        )
+        with pytest.raises(AliaportError, match=expected):
+            plugin.exposition()
+        page = plugin.exposition()
+        assert len(warnings(plugin)) == 2, "one for each family"
+        assert not any(line.lower().endswith(("inf", "nan")) for line in page.splitlines())
+        assert 'lost_total{kind="b"} 7' in page
+        for hall in ("1", "-1"):
+            assert f'aliaport_shelf_wait_seconds_count{{hall="{hall}"}} 1.0\n' in page
 
 
 def test_the_samples_beyond_the_limit_of_a_collection_are_counted() -> None:

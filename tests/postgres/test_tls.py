@@ -12,6 +12,8 @@ from aliaport.postgres.tls import unverified_server
         "postgresql://a:b@one.example.org,two.example.org:5433/x?sslmode=verify-full",
         "postgresql://a:b@localhost:5432/x",
         "postgresql://a:b@127.0.0.1/x?sslmode=disable",
+        "postgresql://a:b@[::ffff:127.0.0.1]:5432/x",
+        "postgresql://a:b@LocalHost/x",
         "postgresql://a:b@[::1]:5432/x",
         "postgresql://a@/x?host=/run/postgresql",
         "postgresql://a@%2Frun%2Fpostgresql/x",

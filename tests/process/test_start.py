@@ -90,28 +90,3 @@ def test_the_service_starts_without_any_folder_for_temporary_files(
     assert service.get("/metrics").status == 200
     service.signal()
     assert service.wait_ended() == 0
-
-
-@pytest.mark.parametrize(
-    ("limit", "problem"),
-    [
-        ("-n 12", "the limit of open files (`ulimit -n`) is 12; set it to 128 or higher"),
-        ("-v 200000", "the limit of the address space (`ulimit -v`) is 200000 kB; remove it"),
-    ],
-)
-@pytest.mark.parametrize("command", ["serve", "plugins list"])
-def test_a_limit_that_is_too_low_is_one_line(
-    tmp_path: Path, limit: str, problem: str, command: str
-) -> None:
-    program = " ".join(commands.installed("aliaport"))
-    done = subprocess.run(
-        ["sh", "-c", f"ulimit {limit}; exec {program} {command}"],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"aliaport: {problem}")
-    assert done.stderr.count("\n") == 1

@@ -1,17 +1,13 @@
 """Threads of the service: everything works although no further thread can be started."""
 
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from tests.process.pids_limit import pids_limit
-from tests.support import commands
 from tests.support.fixtures import Launch
+from tests.support.pids_cgroup import pids_limit
 from tests.support.service import Service, patient
-from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.service
 
@@ -32,6 +28,12 @@ def check_everything(service: Service) -> None:
     assert {codes["in_thread"], codes["resolving"], codes["good"]} == {"ok"}, status.text
     resolved = service.get("/names/resolve")
     assert (resolved.status, resolved.json["data"]["address"]) == (200, "127.0.0.1")
+    refused = service.get("/names/thread")
+    assert (refused.status, refused.json["error"]["code"]) == (503, "limit_reached")
+    assert refused.headers["Retry-After"] == "1"
+    (event,) = service.wait_events("request.failed")
+    assert event["reason"].startswith("cannot start another thread: ")
+    assert "in start_thread: " in event["aliaport.where"]
 
 
 def test_everything_works_when_no_thread_can_be_started(launch: Launch) -> None:
@@ -49,24 +51,3 @@ def test_everything_works_when_the_limit_of_the_cgroup_is_reached(
         check_everything(service)
         service.signal()
         assert service.wait_ended() == 0
-
-
-@pytest.mark.needs("root")
-@pytest.mark.parametrize("number", [5, 8])
-def test_a_limit_on_threads_that_is_too_low_is_one_line(
-    tmp_path: Path, cannot_run: CannotRun, number: int
-) -> None:
-    with pids_limit(cannot_run) as limit:
-        limit.set(number)
-        done = subprocess.run(
-            [*limit.wrapper, *commands.installed("aliaport"), "serve"],
-            cwd=tmp_path,
-            env={"PATH": "/usr/bin:/bin", "ALIAPORT_PORT": "0"},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-    assert done.returncode == 2
-    assert done.stderr.startswith("aliaport: cannot start another thread: the limit on processes")
-    assert f"pids.max, in Docker `--pids-limit`) is {number}; set it to" in done.stderr
-    assert done.stderr.count("\n") == 1

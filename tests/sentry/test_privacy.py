@@ -1,16 +1,14 @@
 """Data that is never sent to Sentry: secrets, personal data and unwanted traces."""
 
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import asyncpg
-import pytest
 import sentry_sdk
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from aliaport.sentry import Sentry, start_sentry
-from aliaport.sentry.sampling import default_rate, make_sampler
+from aliaport.sentry.sampling import MAX_TRACES, Sampler, default_rate
 from tests.support.sentry import SentryServer
 
 pytest_plugins = ["tests.support.sentry_fixtures"]
@@ -92,23 +90,18 @@ async def test_secrets_and_personal_data_are_not_sent(
     )
 
 
-@pytest.mark.parametrize(
-    ("path", "traced"),
-    [
-        *((path, False) for path in ("/health", "/health/", "/ready", "/metrics", "/metrics/")),
-        *((path, True) for path in ("/", "/status", "/status/disk", "/health/x", "/healthy")),
-    ],
-)
-def test_only_some_requests_are_traced(path: str, traced: bool) -> None:
-    sample = make_sampler(0.25)
-    context = {"aiohttp_request": SimpleNamespace(path=path), "parent_sampled": True}
-    assert sample(context) == (0.25 if traced else 0.0)
+def test_a_flood_does_not_use_up_the_quota_of_traces() -> None:
+    for rate in (1.0, 0.25):
+        sample = Sampler(rate)
+        sampled = [sample({"parent_sampled": True}) for _ in range(10 * MAX_TRACES)]
+        assert set(sampled) == {rate, 0.0}
+        assert sum(sampled) == MAX_TRACES
+        assert sampled[:MAX_TRACES] == [rate] * MAX_TRACES
 
 
 def test_the_default_rates() -> None:
     environments = ("development", "test", "staging", "production")
     assert [default_rate(environment) for environment in environments] == [1.0, 0.1, 0.1, 0.1]
-    assert make_sampler(0.5)({}) == 0.5
 
 
 async def test_traces_name_routes_and_leave_out_health(
@@ -131,10 +124,10 @@ async def test_traces_name_routes_and_leave_out_health(
     app = web.Application()
     app.router.add_get("/shelves/{number}", one)
     app.router.add_get("/calls", calls)
-    for path in ("/health", "/ready/", "/status"):
+    for path in ("/health", "/ready/", "/metrics", "/status", "/healthy"):
         app.router.add_get(path, seen)
     async with TestClient(TestServer(app)) as client:
-        for path in ("/health", "/ready/"):
+        for path in ("/health", "/ready/", "/metrics", "/healthy"):
             await client.get(path, headers={"sentry-trace": f"{'a' * 32}-{'b' * 16}-1"})
         response = await client.get("/calls")
         assert await response.text() == "[]", "other servers get no trace headers"
@@ -142,7 +135,9 @@ async def test_traces_name_routes_and_leave_out_health(
         await client.get("/nowhere")
     sentry.flush(5)
     found = {transaction["transaction"]: transaction for transaction in stand_in.of("transaction")}
-    assert set(found) == {"GET /status", "GET /calls", "GET /shelves/{number}", "GET unmatched"}
+    unmatched = "GET unmatched"
+    routes = {"GET /status", "GET /healthy", "GET /calls", "GET /shelves/{number}"}
+    assert set(found) == routes | {unmatched}
     spans = found["GET /shelves/{number}"]["spans"]
     assert "SELECT $1::text" in [span["description"] for span in spans]
     assert [span["op"] for span in found["GET /calls"]["spans"]] == ["http.client"]
@@ -153,4 +148,4 @@ async def test_traces_name_routes_and_leave_out_health(
 def test_the_rate_can_be_set(stand_in: SentryServer, sentry: Sentry) -> None:
     start_sentry(stand_in.dsn, environment="development", version="1", traces_sample_rate=0.0)
     sampler = sentry_sdk.get_client().options["traces_sampler"]
-    assert sampler({"aiohttp_request": SimpleNamespace(path="/status")}) == 0.0
+    assert sampler({}) == 0.0

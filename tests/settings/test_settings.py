@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError, model_validator
+from pydantic import HttpUrl, SecretStr, ValidationError, model_validator
 
 from aliaport.errors import ConfigError
 from aliaport.plugin import PluginConfig
@@ -67,6 +67,58 @@ def test_the_environment_wins_over_the_file_and_the_env_file(tmp_path: Path) -> 
     found = core_settings(sources)
     assert (found.port, found.drain_seconds, found.environment) == (3, 7, "production")
     assert (found.log.level, str(found.log.folder)) == ("error", "y z")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_files_may_have_a_byte_order_mark_and_any_line_ends(tmp_path: Path, newline: str) -> None:
+    def write(name: str, *lines: str) -> Path:
+        file = tmp_path / name
+        file.write_bytes(("\ufeff" + newline.join((*lines, ""))).encode())
+        return file
+
+    toml = write("a.toml", "port = 7", "[log]", 'level = "error"')
+    dotenv = write("a.env", "ENVIRONMENT=staging  ", "ALIAPORT_HOST='::1'")
+    secret = write("url", "postgresql://h/name")
+    found = core_settings(read_sources({"DATABASE_URL_FILE": str(secret)}, toml, dotenv))
+    assert (found.port, found.log.level) == (7, "error")
+    assert (found.environment, found.host) == ("staging", "::1")
+    assert found.database_url is not None
+    assert found.database_url.get_secret_value() == "postgresql://h/name"
+
+
+def test_a_carriage_return_is_not_part_of_a_variable() -> None:
+    found = settings(
+        {"ENVIRONMENT": "staging\r", "ALIAPORT_HOST": "::1\r\n", "ALIAPORT_PORT": "\r"}
+    )
+    assert (found.environment, found.host, found.port) == ("staging", "::1", 8000)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("A=1\nSECRET: geheim\n", [2]),
+        ("\n\n\n  SECRET geheim\nA=1\n=geheim\n", [4, 6]),
+        ("A='1'\r\nB='geheim\r\nC=3\r\nD=4 \r\n E \"geheim\r\n", [2, 5]),
+    ],
+)
+def test_lines_of_an_env_file_that_cannot_be_parsed_are_named(
+    tmp_path: Path, text: str, lines: list[int]
+) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(text.encode())
+    with pytest.raises(ConfigError) as raised:
+        read_sources({}, None, file)
+    assert "geheim" not in str(raised.value)
+    for line in lines:
+        assert f"{file}: line {line}: must be NAME=value" in str(raised.value)
+    assert len(raised.value.problems) == len(lines)
+
+
+def test_an_env_file_may_have_names_without_values_comments_and_exports(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text('# of Docker\nHOME\nexport ENVIRONMENT="staging" # here\nALIAPORT_HOST=\n')
+    found = core_settings(read_sources({}, None, file))
+    assert found.environment == "staging"
 
 
 @pytest.mark.parametrize("text", ['["db", "disk"]', "db, disk", "db,disk,"])
@@ -300,6 +352,36 @@ def test_shown_settings_contain_no_secret() -> None:
     shown = str(masked(found))
     assert "geheim" not in shown
     assert "user:***@host:1/name" in shown
+
+
+class Access(PluginConfig):
+    password: str = "geheim"
+    api_keys: tuple[str, ...] = ("geheim",)
+    source: HttpUrl = HttpUrl("https://user:geheim@host/x")
+    require_token: bool = True
+    token_file: Path = Path("/run/secrets/token")
+    token: str = ""
+    tokens: dict[str, str] = {"a": "b"}
+
+
+def test_only_secrets_are_masked_and_those_of_text_too() -> None:
+    shown = masked(Access())
+    assert "geheim" not in str(shown)
+    assert shown["source"] == "https://user:***@host/x"
+    assert (shown["require_token"], shown["token"]) == (True, "")
+    assert (shown["token_file"], shown["tokens"]) == ("/run/secrets/token", {"a": "b"})
+    every = settings(
+        {
+            "ENVIRONMENT": "production",
+            "ALIAPORT_METRICS_AUTH": "true",
+            "ALIAPORT_STATUS_TOKEN": "geheimgeheimgeheim",
+            "ALIAPORT_STATUS_TOKEN_FILE": "/run/secrets/tokens",
+            "SENTRY_DSN": "https://geheim@host/1",
+            "DATABASE_URL": "postgresql://user:geheim@host/x",
+        }
+    )
+    hidden = {name for name, value in masked(every).items() if "***" in str(value)}
+    assert hidden == {"database_url", "sentry_dsn", "status_token"}
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters=" /:@'\"\n\t,;&)]}")))

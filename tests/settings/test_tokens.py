@@ -24,6 +24,27 @@ def test_comments_and_blank_lines_are_not_tokens(tmp_path: Path) -> None:
     assert found.problems == ()
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "  \n", "\t\r\n", ""])
+def test_a_byte_order_mark_and_blanks_are_not_part_of_a_token(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_bytes(f"\ufeff{GOOD}{ending}".encode())
+    assert read_token_file(file).tokens == (GOOD,)
+    # Two such files, one after the other.
+    file.write_bytes(f"\ufeff{GOOD}\n\ufeff# of {SHORT}\n\ufeffanother-{GOOD}{ending}".encode())
+    found = read_token_file(file)
+    assert (found.tokens, found.problems) == ((GOOD, f"another-{GOOD}"), ())
+
+
+def test_a_token_with_an_invisible_character_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"{GOOD}\u200b\n")
+    assert "line 1: a token must not have invisible characters" in problems(
+        {"ALIAPORT_STATUS_TOKEN_FILE": str(file)}
+    )
+    with pytest.raises(ConfigError, match="must not have invisible characters"):
+        problems({"ALIAPORT_STATUS_TOKEN": f"\ufeff{GOOD}"})
+
+
 def test_a_short_token_is_refused_wherever_it_is_and_never_shown(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"# first\n{GOOD}\n{SHORT}\na\n")

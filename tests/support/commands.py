@@ -16,6 +16,9 @@ from click.testing import CliRunner
 from aliaport.cli import main as aliaport_main
 from tests.support.service import INTERRUPTIBLE
 
+ANY_PORT = {"ALIAPORT_PORT": "0"}
+"""Set unless a test sets it: another program may have the default port, which is a problem."""
+
 Finished = subprocess.CompletedProcess[str]
 
 
@@ -85,7 +88,7 @@ def aliaport(
             mock.patch.object(os, "_exit", _leave),
         ):
             try:
-                variables = {"PATH": os.environ["PATH"], **(environ or {})}
+                variables = {"PATH": os.environ["PATH"], **ANY_PORT, **(environ or {})}
                 return invoke(aliaport_main, *arguments, folder=folder, environ=variables)
             finally:
                 sys.setswitchinterval(interval)
@@ -108,6 +111,7 @@ def aliaport_process(
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(map(str, path)),
+            **ANY_PORT,
             **(environ or {}),
         },
         capture_output=True,

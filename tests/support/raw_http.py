@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 
 from tests.support.waiting import PATIENCE
@@ -24,6 +25,20 @@ def read_to_end(connection: socket.socket) -> bytes:
         while chunk := connection.recv(65_536):
             received += chunk
     return received
+
+
+def deliver(port: int, pieces: Iterable[bytes]) -> bytes:
+    """Send all pieces, and only then read, as many HTTP clients do.
+
+    Raises ConnectionError if the server resets the connection.
+    """
+    with connect(port) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        received = b""
+        while chunk := connection.recv(65_536):
+            received += chunk
+        return received
 
 
 def exchange(port: int, data: bytes, *, half_close: bool = False) -> bytes:

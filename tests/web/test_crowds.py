@@ -1,6 +1,9 @@
 """Callers of the same moment share one rendering, and nobody gets an older one."""
 
 import asyncio
+import gc
+import weakref
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -27,11 +30,24 @@ class Page:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
-        self.gathered = self.rendered = 0
+        self.waited: list[float] = []
+        self.callers: list[int] = []
+        self.rendered = 0
         self.fails = False
 
-    async def gather(self) -> int:
-        self.gathered += 1
+    @property
+    def gathered(self) -> int:
+        return len(self.waited)
+
+    def has_gathered(self, times: int) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            return self.gathered == times
+
+        return look
+
+    async def gather(self, waited: float, callers: int) -> int:
+        self.waited.append(waited)
+        self.callers.append(callers)
         number = self.gathered
         await self.gate.wait()
         return number
@@ -45,27 +61,49 @@ class Page:
         return f"page {gathered}"
 
 
+class ViewKey:
+    """The key of a view, which a weak reference can follow."""
+
+
+class CountingCrowds(Crowds):
+    """Crowds that count their callers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callers = 0
+
+    async def join(self, *args: Any) -> Any:
+        self.callers += 1
+        return await super().join(*args)
+
+    async def has_five(self) -> bool:
+        return self.callers == 5
+
+
 @pytest.fixture(autouse=True)
-def _one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the callers of a test be simultaneous, however busy the machine is."""
-    monkeypatch.setattr(crowds, "MOMENT", 600)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let groups wait for each other, however busy the machine is."""
+    monkeypatch.setattr(crowds, "MAX_PAUSE", 600)
 
 
-async def call(together: Crowds, page: Page, *views: str) -> "list[asyncio.Task[str]]":
+async def call(together: Crowds, page: Page, *views: Hashable) -> "list[asyncio.Task[str]]":
     """Start a caller of each view, and return when all of them wait."""
     callers = [asyncio.create_task(together.join(view, page.gather, page.render)) for view in views]
     await asyncio.sleep(0)
     return callers
 
 
-async def test_a_crowd_shares_one_rendering() -> None:
+async def test_those_who_call_during_a_rendering_share_the_next_one() -> None:
     together, page = Crowds(), Page()
-    callers = await call(together, page, *["/status"] * CALLERS)
-    others = await call(together, page, *["/status?verbose"] * CALLERS)
+    first, *callers = await call(together, page, *["/status"] * CALLERS)
+    other, *others = await call(together, page, *["/status?verbose"] * CALLERS)
+    assert page.gathered == 2, "the runs for a group must not begin before its callers came"
     page.gate.set()
-    assert set(await asyncio.gather(*callers)) == {"page 1"}
-    assert set(await asyncio.gather(*others)) == {"page 2"}
-    assert (page.gathered, page.rendered) == (2, 2)
+    assert {await first, await other} == {"page 1", "page 2"}
+    assert len(set(await asyncio.gather(*callers))) == 1
+    assert len(set(await asyncio.gather(*others))) == 1
+    assert page.callers == [1, 1, CALLERS - 1, CALLERS - 1]
+    assert page.rendered == 4
 
 
 async def test_who_comes_after_the_results_gets_new_ones() -> None:
@@ -82,40 +120,68 @@ async def test_who_comes_after_the_results_gets_new_ones() -> None:
     assert await late[0] == "page 2"
 
 
-async def test_who_comes_a_moment_later_has_an_own_deadline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_group_does_not_wait_for_slow_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    pause = 0.05
+    monkeypatch.setattr(crowds, "MAX_PAUSE", pause)
     together, page = Crowds(), Page()
-    early = await call(together, page, "/ready")
-    monkeypatch.setattr(crowds, "MOMENT", -1)
+    callers = await call(together, page, *["/ready"] * 3)
+    await eventually(page.has_gathered(2), "the second group begins")
     late = await call(together, page, "/ready")
+    await eventually(page.has_gathered(3), "the third group begins")
+    assert page.waited[0] < page.waited[1]
+    assert page.waited[1] >= pause * 0.9, "the time that the callers waited is not reported"
     page.gate.set()
-    await asyncio.gather(*early, *late)
-    assert page.rendered == 2
+    assert await asyncio.gather(*callers, *late) == ["page 1", "page 2", "page 2", "page 3"]
+
+
+async def test_other_requests_have_turns_while_a_crowd_gets_its_page() -> None:
+    together, page = Crowds(), Page()
+    _, *callers = await call(together, page, *["/status"] * CALLERS)
+    page.gate.set()
+    ready: set[int] = set()
+    while len(ready) < len(callers):
+        await asyncio.sleep(0)
+        ready.add(sum(caller.done() for caller in callers))
+        if len(callers) in ready:
+            break
+    assert len(ready) > CALLERS // crowds.WOKEN_AT_ONCE, f"woken together: {sorted(ready)}"
 
 
 async def test_a_failure_of_the_first_caller_is_not_shared() -> None:
     together, page = Crowds(), Page()
-    callers = await call(together, page, *["/status"] * 3)
+    callers = await call(together, page, *["/status"] * 4)
     page.fails = True
     page.gate.set()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
-    assert sorted(map(str, outcomes)) == [f"rendering {number}" for number in (1, 2, 3)]
+    assert sorted(map(str, outcomes)) == [f"rendering {number}" for number in (1, 2, 3, 4)]
     page.fails = False
     (next_one,) = await call(together, page, "/status")
-    assert await next_one == "page 4"
+    assert await next_one == "page 5"
 
 
-@pytest.mark.parametrize("cancelled", [0, 1], ids=["first", "joined"])
+@pytest.mark.parametrize("cancelled", range(3), ids=["running", "first of the next", "joined"])
 async def test_a_caller_that_leaves_takes_nobody_along(cancelled: int) -> None:
     together, page = Crowds(), Page()
-    callers = await call(together, page, *["/status"] * 3)
+    callers = await call(together, page, *["/status"] * 4)
     callers[cancelled].cancel()
     await asyncio.sleep(0)
     page.gate.set()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
     assert isinstance(outcomes.pop(cancelled), asyncio.CancelledError)
-    assert all(isinstance(outcome, str) for outcome in outcomes)
+    assert all(isinstance(outcome, str) for outcome in outcomes), outcomes
+
+
+async def test_a_view_without_callers_is_forgotten() -> None:
+    together, page, view = Crowds(), Page(), ViewKey()
+    forgotten = weakref.ref(view)
+    callers = await call(together, page, *[view] * 3)
+    del view
+    page.gate.set()
+    await asyncio.gather(*callers)
+    del callers
+    await asyncio.sleep(0)
+    gc.collect()
+    assert forgotten() is None
 
 
 @pytest.mark.parametrize("path", ["/ready", "/status", "/status/slow", "/metrics"])
@@ -127,14 +193,13 @@ async def test_the_endpoints_serve_crowds(path: str, monkeypatch: pytest.MonkeyP
     runner.request.return_value = run
     runner.row.return_value = ProbeRow(probe, "slow", critical=True, result=result)
     state = Mock(
-        crowds=Crowds(), settings=Settings(), components=[], drain=Drain(), starting=False,
+        crowds=CountingCrowds(), settings=Settings(), components=[], drain=Drain(), starting=False,
         host=Mock(runners={"slow": runner}), started=0.0, version="3",
     )  # fmt: skip
     state.view.return_value = View(now=0.0, probes=[runner.row()])
     state.limits.reached.return_value = []
     state.auth.is_operator.return_value = True
-    state.metrics.begin.return_value = [(Mock(), run)]
-    state.metrics.gather = lambda _runs, _budget: run.done
+    state.metrics.gather = lambda _budget: run.done
     state.metrics.page = AsyncMock(return_value=b"a page")
     render = {"/ready": "ready", "/status": "status", "/status/slow": "probe_item"}.get(path)
     rendered = state.metrics.page
@@ -144,12 +209,7 @@ async def test_the_endpoints_serve_crowds(path: str, monkeypatch: pytest.MonkeyP
     app = make_app(state, detailed=True)
     async with TestClient(TestServer(app, host="127.0.0.1")) as client:
         callers = [asyncio.create_task(client.get(path)) for _ in range(5)]
-        requested = state.metrics.begin if path == "/metrics" else runner.request
-        await eventually(lambda: called(requested, 5), "all callers wait")
+        await eventually(state.crowds.has_five, "all callers wait")
         run.done.set_result(None)
         assert [(await caller).status for caller in callers] == [200] * 5
-    assert rendered.call_count == 1
-
-
-async def called(mock: Mock, times: int) -> bool:
-    return mock.call_count == times
+    assert rendered.call_count == 2

@@ -253,7 +253,7 @@ def test_required_plugins_and_the_minimum_interval(launch: Launch) -> None:
     )
     ready = service.get("/ready")
     assert (ready.status, ready.json["error"]["code"]) == (503, "plugin_missing")
-    assert ready.json["error"]["message"] == "absent: not installed or not selected"
+    assert ready.json["error"]["message"] == "absent: not installed"
     assert ready.headers["Retry-After"] == "1"
     assert service.get("/status").json["data"]["status"] == "unhealthy"
     runs = {service.get("/status/counting").json["data"]["data"]["runs"] for _ in range(5)}

@@ -1,13 +1,14 @@
 """Handlers of applications that fail, and callers that leave, are reported as what they are."""
 
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.raw_http import connect, read_to_end, request, statuses
+from tests.support.raw_http import connect, exchange, read_to_end, request, statuses
 from tests.support.service import Service, running
 
 pytestmark = pytest.mark.service
@@ -72,7 +73,54 @@ def test_a_handler_that_raises_is_logged_with_the_author_s_line(
     assert "Traceback" in event["error.stack_trace"]
 
 
-@pytest.mark.parametrize("name", ["break", "forget"])
+@pytest.mark.parametrize(
+    ("path", "problem", "where"),
+    [
+        ("header", "control character in the header 'X-Name'", "in split_header: async def"),
+        ("stream-header", "control character", "in split_stream: await response.prepare"),
+        ("status/9999", "cannot have the status 9999", "in number: async def number("),
+        ("status/100", "cannot have the status 100", "in number: async def number("),
+        ("status/0", "cannot have the status 0", "in number: async def number("),
+        ("refuse/9999", "cannot have the status 9999", "in refuse: raise Refusal("),
+        ("refuse/204", "cannot have the status 204", "in refuse: raise Refusal("),
+        ("refuse-with-object", "not JSON serializable", "in refuse_with_object: raise Refusal("),
+        ("body/0", "in the body", "in chunks: raise LookupError("),
+    ],
+)
+def test_an_impossible_response_is_a_failure_of_its_handler(
+    service: Service, path: str, problem: str, where: str
+) -> None:
+    response = service.get(f"/failing/{path}", headers={"X-Request-ID": path.replace("/", ".")})
+    assert (response.status, response.json["error"]["code"]) == (500, "internal_error")
+    assert response.headers["X-Request-ID"] == path.replace("/", ".")
+    event = failed(service, f"/failing/{path}")
+    assert event["http.request.id"] == response.headers["X-Request-ID"]
+    assert event["handler"].startswith("aliaport_rogues.failing.")
+    assert event["aliaport.plugin"] == "failing"
+    assert problem in event.get("reason", "") + event["error.message"]
+    assert where in event["aliaport.where"]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("files", "ulimit -n"), ("memory", "memory")])
+def test_a_handler_that_reaches_a_limit_of_the_process_is_unavailable(
+    service: Service, name: str, limit: str
+) -> None:
+    response = service.get(f"/failing/{name}")
+    assert (response.status, response.json["error"]["code"]) == (503, "limit_reached")
+    assert response.headers["Retry-After"] == "1"
+    event = failed(service, f"/failing/{name}")
+    assert limit in event["reason"]
+    assert event["log.level"] == "error"
+
+
+def test_a_status_without_a_name_is_possible(service: Service) -> None:
+    response = service.get("/failing/unknown")
+    assert (response.status, response.json["error"]["code"]) == (599, "error")
+    assert service.get("/failing/refuse/599").json["error"]["code"] == "code"
+    assert service.get("/failing/status/299").text == "x"
+
+
+@pytest.mark.parametrize("name", ["break", "forget", "body/1"])
 def test_a_response_that_breaks_off_is_not_taken_for_a_whole_one(
     service: Service, name: str
 ) -> None:
@@ -84,8 +132,66 @@ def test_a_response_that_breaks_off_is_not_taken_for_a_whole_one(
     connection.close()
     event = failed(service, f"/failing/{name}")
     assert event["plugin"] == "failing"
+    endpoint = f"/failing/{name}".replace("/1", "/{sent}")
     page = service.get("/metrics").text
-    assert f'endpoint="/failing/{name}",method="GET",status="500"}} 1.0' in page
+    counted = f'endpoint="{endpoint}",method="GET",status="500"}} '
+    assert counted in page
+    assert f"{counted}0.0" not in page
+
+
+@pytest.mark.parametrize("query", ["", "?chunked"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("refusal", "try again"),
+        ("redirect", "See Other"),
+        ("other", "the handler returned another response than the one that it had begun to send"),
+    ],
+)
+def test_no_response_is_sent_inside_another(
+    service: Service, name: str, reason: str, query: str
+) -> None:
+    path = f"/failing/late/{name}"
+    with connect(service.port) as caller:
+        caller.sendall(request(path + query) + request())
+        received = read_to_end(caller)
+    assert statuses(received) == [200], "neither the second response, nor one to the next request"
+    assert received.endswith(b"the beginning" if not query else b"the beginning\r\n")
+
+    def found() -> list[dict[str, Any]]:
+        return [event for event in service.events("request.failed") if event["url.path"] == path]
+
+    event = service.wait_for(found, "the failure is logged")[-1]
+    assert reason in event.get("reason", "") + event.get("error.message", "")
+    assert event["plugin"] == "failing"
+
+
+def test_a_body_that_is_malformed_behind_the_beginning_of_a_response_ends_it(
+    service: Service,
+) -> None:
+    head = request("/failing/late/body", "Transfer-Encoding: chunked", method="POST")
+    with connect(service.port) as caller:
+        caller.sendall(head)
+        received = caller.recv(4096)
+        caller.sendall(b"zz\r\n")
+        received += read_to_end(caller)
+    assert statuses(received) == [200]
+
+
+def test_cookies_and_headers_of_raised_responses_are_sent(service: Service) -> None:
+    moved = exchange(service.port, request("/failing/cookie", "Connection: close"))
+    assert statuses(moved) == [303]
+    assert b"Set-Cookie: session=1; HttpOnly; Path=/\r\n" in moved
+    assert b"Set-Cookie: theme=dark; Path=/\r\n" in moved
+    refused = exchange(service.port, request("/failing/password", "Connection: close"))
+    head, _, body = refused.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 401 ")
+    for line in (b"WWW-Authenticate: Basic", b"X-Own: kept", b"Cache-Control: max-age=1"):
+        assert line in head.split(b"\r\n")
+    assert b'Set-Cookie: session="";' in head
+    assert head.count(b"Content-Type:") == head.count(b"Cache-Control:") == 1
+    error = json.loads(body)["error"]
+    assert (error["code"], error["message"]) == ("unauthorized", "who are you?")
 
 
 def assert_aborted(service: Service, path: str, times: int) -> None:

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,8 @@ from tests.support.service import Service, running
 
 CLOSE = "Connection: close"
 POST = request("/nothing", "Content-Length: 5", method="POST") + b"hello"
-CHUNKED = request("/nothing", "Transfer-Encoding: chunked", method="POST") + b"2\r\nab\r\n0\r\n\r\n"
+CHUNKED_HEAD = request("/reading/body", "Transfer-Encoding: chunked", method="POST")
+CHUNKED = CHUNKED_HEAD + b"2\r\nab\r\n0\r\n\r\n"
 pytestmark = pytest.mark.service
 
 
@@ -19,7 +22,10 @@ pytestmark = pytest.mark.service
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(
         tmp_path_factory.mktemp("requests"),
-        apps={"greeter": "aliaport_rogues.mounted:app"},
+        apps={
+            "greeter": "aliaport_rogues.mounted:app",
+            "reading": "aliaport_rogues.mounted:reading",
+        },
         allow=("disk",),
     ) as service:
         yield service
@@ -32,7 +38,7 @@ def test_a_client_that_stops_sending_gets_its_response(service: Service, path: s
 
 def test_a_client_that_stops_sending_gets_all_its_responses(service: Service) -> None:
     data = request() * 3 + POST + CHUNKED + request()
-    assert statuses(exchange(service.port, data, half_close=True)) == [200] * 3 + [404] * 2 + [200]
+    assert statuses(exchange(service.port, data, half_close=True)) == [200] * 3 + [404, 200, 200]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,7 @@ def test_a_client_that_stops_too_early_is_disconnected(service: Service, data: b
 
 @pytest.mark.parametrize("cut", [1, 7, 61])
 def test_pipelined_requests_get_responses_in_order(service: Service, cut: int) -> None:
-    kinds = [(request(), 200), (POST, 404), (CHUNKED, 404), (request("/ready"), 200)]
+    kinds = [(request(), 200), (POST, 404), (CHUNKED, 200), (request("/ready"), 200)]
     expected = list(itertools.islice(itertools.cycle(kinds), 200))
     data = b"".join(one for one, _ in expected)
     with connect(service.port) as connection:
@@ -55,6 +61,26 @@ def test_pipelined_requests_get_responses_in_order(service: Service, cut: int) -
             connection.sendall(data[start : start + size])
         connection.sendall(request("/health", CLOSE))
         assert statuses(read_to_end(connection)) == [status for _, status in expected] + [200]
+
+
+@pytest.mark.parametrize("chunks", [4_096, 4_097, 5_000, 20_000])
+def test_a_request_behind_many_small_chunks_gets_its_response(
+    service: Service, chunks: int
+) -> None:
+    data = CHUNKED_HEAD + b"1\r\na\r\n" * chunks + b"0\r\n\r\n" + request("/health", CLOSE)
+    assert statuses(exchange(service.port, data)) == [200, 200]
+
+
+def test_a_body_that_looks_like_a_request_is_not_changed(service: Service) -> None:
+    body = b"OPTIONS * HTTP/1.1\r\n\r\n"
+    head = request("/reading/body", f"Content-Length: {len(body)}", method="POST")
+    with connect(service.port) as connection:
+        connection.sendall(head)
+        service.get("/health")  # the head has arrived
+        connection.sendall(body)
+        assert statuses(connection.recv(65_536)) == [200]
+        connection.sendall(request("/health", CLOSE))
+        assert statuses(read_to_end(connection)) == [200]
 
 
 def test_pipelining_too_far_ends_the_connection_after_some_responses(service: Service) -> None:
@@ -111,8 +137,15 @@ def test_valid_hosts_are_accepted(service: Service, host: str) -> None:
 
 MALFORMED = {
     "no version": (b"GET /health\r\n\r\n", 400),
-    "HTTP/2.0": (b"GET /health HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    **{
+        f"HTTP/{version}": (b"GET /health HTTP/%b\r\nHost: a\r\n\r\n" % version.encode(), 505)
+        for version in ("0.9", "1.2", "1.10", "2.0", "2", "3.0")
+    },
+    **{
+        f"version {version!r}": (b"GET /health %b\r\nHost: a\r\n\r\n" % version.encode(), 400)
+        for version in ("HTTP/1.", "HTTP/x.y", "HTTP/1.1.1", "HTTP/-1.1", "FOO/2.0", "http/1.1")
+    },
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
@@ -136,7 +169,79 @@ def test_malformed_requests_get_an_error_of_http_1_1(service: Service, name: str
     received = exchange(service.port, data)
     assert received.startswith(b"HTTP/1.1 %d " % status)
     assert statuses(received) == [status]
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["success"] is False
+    body = json.loads(received.partition(b"\r\n\r\n")[2])
+    assert body["success"] is False
+    assert b"X-Request-ID: %b\r\n" % body["error"]["request_id"].encode() in received
+
+
+@pytest.mark.parametrize("version", ["2.0", "1.2", "0.9"])
+def test_the_network_may_cut_a_version(service: Service, version: str) -> None:
+    data = f"\r\nGET /{'a' * 100} HTTP/{version}\r\nHost: a\r\n\r\n".encode()
+    for cut in (60, data.index(b"HTTP/") + 2, data.index(b"\r\nHost") - 1):
+        with connect(service.port) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(data[:cut])
+            assert service.get("/health").status == 200
+            connection.sendall(data[cut:])
+            assert statuses(read_to_end(connection)) == [505]
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "status"),
+    [
+        (b"GET /health\r\n\r\n", "request.malformed", 400),
+        (request("/health", "X-A: " + "b" * 9_000), "request.malformed", 431),
+        (request("/health", "Expect: foo"), "request.answered", 417),
+    ],
+)
+def test_a_refused_request_has_one_identity(
+    service: Service, data: bytes, message: str, status: int
+) -> None:
+    body = json.loads(exchange(service.port, data).partition(b"\r\n\r\n")[2])
+    identity = body["error"]["request_id"]
+
+    def of_request(message: str) -> list[dict[str, Any]]:
+        return [e for e in service.events(message) if e.get("http.request.id") == identity]
+
+    (event,) = service.wait_for(lambda: of_request(message), "the request is logged")
+    assert event["trace.id"] == body["error"]["trace_id"]
+    (entry,) = service.wait_for(lambda: of_request("request.answered"), "it is logged")
+    assert entry["http.response.status_code"] == status
+    assert entry["client.ip"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTPS"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_a_request_may_have_an_absolute_url(service: Service, method: str, scheme: str) -> None:
+    targets = {"": 200, "?a": 200, "/": 200, "/health?a=b": 200, "/nothing": 404, "/%68ealth": 404}
+    for target, status in targets.items():
+        data = request(f"{scheme}://a:80{target}", CLOSE, method=method)
+        assert statuses(exchange(service.port, data)) == [status]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["100-continue"], [100, 200]),
+        (["100-Continue, 100-continue"], [100, 200]),
+        (["100-continue", "100-continue"], [100, 200]),
+        ([", 100-continue ,"], [100, 200]),
+        ([""], [200]),
+        (["foo"], [417]),
+        (["100-continue", "foo"], [417]),
+        (["100-continue, foo"], [417]),
+        (["100-continue;a=b"], [417]),
+    ],
+)
+def test_every_expectation_is_checked(
+    service: Service, lines: list[str], expected: list[int]
+) -> None:
+    headers = [f"Expect: {line}" for line in lines]
+    upload = request("/reading/body", CLOSE, "Content-Length: 2", *headers, method="POST")
+    assert statuses(exchange(service.port, upload + b"ab")) == expected
+    assert statuses(exchange(service.port, request("/health", CLOSE, *headers))) == expected
+    old = upload.replace(b"HTTP/1.1", b"HTTP/1.0")
+    assert statuses(exchange(service.port, old + b"ab")) == [200]
 
 
 def test_the_request_before_a_malformed_one_gets_its_response(service: Service) -> None:

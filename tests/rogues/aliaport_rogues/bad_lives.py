@@ -4,6 +4,8 @@ import asyncio
 import re
 import time
 
+from pydantic import Field, SecretStr
+
 from aliaport.plugin import Check, Context, Plugin, PluginConfig, Probe
 from aliaport.postgres import Pool
 
@@ -176,5 +178,25 @@ class NeedsKeyConfig(PluginConfig):
 
 class NeedsKey(Plugin[NeedsKeyConfig]):
     """Has an option without a default."""
+
+    api = (1, 0)
+
+
+class WrongDefaultConfig(PluginConfig):
+    size: int = Field(20, le=10)
+
+
+class WrongDefault(Plugin[WrongDefaultConfig]):
+    """Has an option whose default is refused by its own rule."""
+
+    api = (1, 0)
+
+
+class NeedsSecretConfig(PluginConfig):
+    key: SecretStr
+
+
+class NeedsSecret(Plugin[NeedsSecretConfig]):
+    """Has a secret without a default."""
 
     api = (1, 0)

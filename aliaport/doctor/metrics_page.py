@@ -4,6 +4,8 @@ import re
 
 from aliaport.doctor.checks import Check, Run
 from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed
+from aliaport.doctor.http import MAX_EXCERPT
+from aliaport.redaction import shorten
 
 BUILD_INFO = "aliaport_build_info"
 _SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? (\S+)")
@@ -47,7 +49,7 @@ async def page(run: Run) -> Finding:
     samples = [line for line in reply.text.splitlines() if line and not line.startswith("#")]
     for line in samples:
         if not (found := _SAMPLE.fullmatch(line)) or not _is_number(found[2]):
-            raise endpoint.failure(f"not a sample of the text format: {line[:100]}")
+            raise endpoint.failure(f"not a sample of the text format: {shorten(line, MAX_EXCERPT)}")
     if not any(line.startswith(BUILD_INFO) for line in samples):
         raise endpoint.failure(f"{BUILD_INFO} is missing: this is not a page of Aliaport")
     return passed(f"{len(samples)} samples in text format 0.0.4")

@@ -14,7 +14,7 @@ from aliaport.isolation.failures import Failure, plain_text
 from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
 from aliaport.plugin import Logger
-from aliaport.redaction import redact
+from aliaport.redaction import redact, shorten
 from aliaport.settings import ProbeSettings
 
 SUMMARY_LIMIT = 300
@@ -336,18 +336,18 @@ def freeze_check(value: object) -> Check:
         if not isinstance(key, str):
             raise InvalidResultError("the keys of Check.data must be text")
         plain[_text(key)] = _scalar(key, item)
-    return Check(status, redact(_text(summary)), plain, _text(code))
+    return Check(status, _text(summary), plain, _text(code))
 
 
 def _text(text: str) -> str:
-    return plain_text(str.__getitem__(text, slice(SUMMARY_LIMIT)))
+    return plain_text(redact(shorten(text, SUMMARY_LIMIT)))
 
 
 def _scalar(key: str, value: object) -> Scalar:
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
-        return redact(_text(value))
+        return _text(value)
     if isinstance(value, float):
         number = float.__add__(value, 0.0)
         return number if math.isfinite(number) else None

@@ -17,9 +17,10 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from aliaport.isolation.failures import Failure, describe
+from aliaport.isolation.failures import MESSAGE_LIMIT, Failure, describe
 from aliaport.isolation.run import Run
 from aliaport.process.resolver import ResolvingLoop
+from aliaport.redaction import shorten
 
 MAX_TASKS = 1_000
 """Maximum number of live tasks per plugin; `create_task` raises RuntimeError beyond it."""
@@ -77,8 +78,8 @@ class Bulkhead:
 
         An `async def` runs on the plugin's loop; so does a plain one without `slot`. A plain one
         with `slot` runs in the thread of that name, created when it is first needed (see
-        `prepare`). `freeze` turns
-        the result into plain values, in the plugin's thread; if it raises, the run fails.
+        `prepare`). `freeze` turns the result into plain values, in the plugin's thread; if it
+        raises, the run fails.
         """
         run = Run(self, self._host_loop)
         run.expire_after(timeout)
@@ -238,7 +239,7 @@ class Bulkhead:
         if isinstance(error, BaseException):
             failure = describe(error, self.package)
         else:
-            failure = Failure("", str(context.get("message", ""))[:500], "", "")
+            failure = Failure("", shorten(str(context.get("message", "")), MESSAGE_LIMIT), "", "")
         self._notify("plugin.unhandled", failure)
 
 

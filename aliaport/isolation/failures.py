@@ -14,10 +14,11 @@ from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any
 
-from aliaport.redaction import redact
+from aliaport.redaction import redact, shorten, shorten_lines
 
-_MESSAGE_LIMIT = 500
+MESSAGE_LIMIT = 500
 _TRACEBACK_LIMIT = 8_000
+_SOURCE_LIMIT = 120
 _HOST_MODULES = ("aliaport.", "asyncio", "threading", "selectors", "concurrent.", "importlib")
 
 
@@ -39,17 +40,16 @@ class Failure:
 def describe(error: BaseException, package: str) -> Failure:
     """Return `error` as text; call it in the thread that raised it. `package` is the plugin's."""
     try:
-        message = plain_text(redact(str(error)[:_MESSAGE_LIMIT]))
+        message = plain_text(redact(shorten(str(error), MESSAGE_LIMIT)))
     except BaseException:  # a hostile __str__ must not prevent the report
         message = "<its message cannot be read>"
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    printed = "".join(traceback.format_exception(error, limit=20))
     return Failure(
         type=type(error).__qualname__,
         message=message,
         where=_select_line(frames, package),
-        traceback=plain_text(
-            redact("".join(traceback.format_exception(error, limit=20))[-_TRACEBACK_LIMIT:])
-        ),
+        traceback=plain_text(redact(shorten_lines(printed, _TRACEBACK_LIMIT))),
     )
 
 
@@ -116,6 +116,6 @@ def _select_line(frames: list[tuple[FrameType, int]], package: str) -> str:
 def _line_of(code: CodeType, line: int, module: str) -> str:
     parts = PurePath(code.co_filename).parts
     depth = module.count(".") + (2 if parts and parts[-1] == "__init__.py" else 1)
-    source = linecache.getline(code.co_filename, line).strip()[:120]
+    source = shorten(linecache.getline(code.co_filename, line).strip(), _SOURCE_LIMIT)
     text = f"{'/'.join(parts[-depth:])}:{line} in {code.co_name}"
     return redact(f"{text}: {source}") if source else text

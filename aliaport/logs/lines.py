@@ -61,14 +61,15 @@ class LineFormat:
             )
 
     def _event_line(self, entry: AnyEntry) -> bytes:
+        name = redact(entry.name)
         line: dict[str, Any] = {
             "@timestamp": self._timestamp(entry.time),
             "log.level": entry.level,
-            "message": entry.name,
+            "message": name,
             "ecs.version": ECS_VERSION,
             "event.id": f"{self._run}-{next(self._numbers):x}",
             **self._constant,
-            "event.action": entry.name,
+            "event.action": name,
         }
         if entry.thread:
             line["process.thread.name"] = entry.thread

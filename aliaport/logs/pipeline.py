@@ -23,6 +23,7 @@ from aliaport.logs.stdlib import redirect_stdlib_logging
 from aliaport.logs.streams import Console, Stream
 from aliaport.logs.writer import Writer, opener, write_stderr
 from aliaport.plugin import Logger
+from aliaport.redaction import shorten
 from aliaport.settings import LogSettings
 
 Event = MutableMapping[str, Any]
@@ -38,6 +39,9 @@ DATASETS = {
 
 CLOSE_TIMEOUT = 2.0
 """Maximum seconds that the exit waits for the log."""
+
+MAX_NAME = 1_000
+"""Characters of an event's name, which may be a whole sentence."""
 
 MEGABYTE = 1_000_000
 _NOTHING: tuple[tuple[()], dict[str, Any]] = ((), {})
@@ -162,7 +166,7 @@ class Logs:
                 time.time_ns(),
                 level,
                 IMPORTANCE[level],
-                name if type(name) is str else str(name),
+                shorten(name if type(name) is str else str(name), MAX_NAME),
                 fields,
                 REQUEST.get(),
                 thread,

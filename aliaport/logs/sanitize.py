@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from aliaport.redaction import MARGIN, shorten
+
 TEXT_LIMIT = 8_192
 """Maximum characters of one value."""
 
@@ -36,7 +38,7 @@ def sanitize(fields: dict[str, Any]) -> int:
 
 def shortened(text: str) -> str:
     """Return the beginning of a long text, with the number of characters left out."""
-    return f"{text[:TEXT_LIMIT]}… ({len(text) - TEXT_LIMIT} more)"
+    return f"{shorten(text, TEXT_LIMIT)}… ({len(text) - TEXT_LIMIT} more)"
 
 
 def _as_plain(value: Any) -> Any:
@@ -46,7 +48,7 @@ def _as_plain(value: Any) -> Any:
         elif isinstance(value, bool | int | float):
             return float(value) if isinstance(value, float) else int(value)
         elif isinstance(value, bytes | bytearray):
-            text = bytes(value[: TEXT_LIMIT + 1]).decode("utf-8", "backslashreplace")
+            text = bytes(value[: TEXT_LIMIT + MARGIN]).decode("utf-8", "backslashreplace")
         elif isinstance(value, BaseException):
             text = f"{type(value).__name__}: {value}"
         elif isinstance(value, Mapping | list | tuple | set | frozenset):

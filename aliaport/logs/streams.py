@@ -65,7 +65,7 @@ class Console:
         shown: dict[str, Any] = {
             "at": at.strftime("%H:%M:%S.%f")[:-3],
             "level": entry.level,
-            "event": _visible(entry.name),
+            "event": _visible(redact(entry.name)),
         }
         for name, value in entry.fields.items():
             if value in ("", None) or name.startswith("event."):

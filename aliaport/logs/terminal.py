@@ -8,6 +8,7 @@ import structlog
 from structlog.typing import EventDict
 
 from aliaport.plugin import Logger
+from aliaport.redaction import MASK, is_secret, redact
 
 
 def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
@@ -18,6 +19,7 @@ def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
             _prepare_fields,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
+            _mask_secrets,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -32,3 +34,10 @@ def _prepare_fields(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     if "traceback" in shown:
         shown["exception"] = str(shown.pop("traceback")).rstrip("\n")
     return shown
+
+
+def _mask_secrets(_logger: Any, _method: str, fields: EventDict) -> EventDict:
+    return {
+        name: MASK if is_secret(name, value) else redact(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aliaport.isolation.failures import plain_text
 from aliaport.plugin import Logger
+from aliaport.redaction import shorten
 
 MAX_REPORTED = 200
 """Maximum number of families per plugin whose refused samples are logged; all are counted."""
@@ -44,7 +45,7 @@ def name_text(name: object) -> str:
     """Return a name as bounded text, without running code of its class."""
     if not isinstance(name, str):
         return type(name).__name__[:_NAME_LIMIT]
-    return plain_text(str.__getitem__(name, slice(_NAME_LIMIT)))
+    return plain_text(shorten(name, _NAME_LIMIT))
 
 
 def names_text(names: Iterable[object]) -> str:
@@ -64,7 +65,7 @@ def value_text(value: object) -> str:
         bits = int.bit_length(value)
         return int.__repr__(value) if bits <= 128 else f"an integer of {bits} bits"
     if isinstance(value, str):
-        return plain_text(str.__repr__(str.__getitem__(value, slice(_VALUE_LIMIT))))
+        return plain_text(str.__repr__(shorten(value, _VALUE_LIMIT)))
     return type(value).__name__[:_VALUE_LIMIT]
 
 

@@ -1,10 +1,8 @@
-"""Gives memory that is no longer used back to the system, which may kill what holds too much."""
+"""Memory of the process: what it keeps, and what it gives back to the system."""
 
 import ctypes
-import math
-import resource
+import gc
 from contextlib import suppress
-from pathlib import Path
 
 MAX_ARENAS = 2
 """Heaps of the C library, which has eight for each processor by default, each with its own gaps."""
@@ -18,36 +16,32 @@ glibc's default at the start; but after the first such block, it would keep ever
 KEPT_AT_END = 1_048_576
 """Bytes kept free at the end of the heap, so that it does not grow and shrink all the time."""
 
-NOTEWORTHY = 16 * 2**20
-"""Bytes above the least memory seen, from which it is worth looking for gaps."""
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_RESIDENT = Path("/proc/self/statm")
-_PAGE = resource.getpagesize()
 
 
-class Heap:
-    """The C library's heap. Create it before other threads start; only glibc has what it needs."""
+def limit_gaps() -> None:
+    """Keep the C library from holding on to freed memory; call it before other threads start.
 
-    def __init__(self) -> None:
-        self._library = ctypes.CDLL(None)
-        self._least = math.inf
-        with suppress(AttributeError):
-            self._library.mallopt(_M_ARENA_MAX, MAX_ARENAS)
-            self._library.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
-            self._library.mallopt(_M_TRIM_THRESHOLD, KEPT_AT_END)
-
-    def give_back(self) -> None:
-        """Return the gaps in the heap, if the process has grown since the first call.
-
-        Takes a few milliseconds then, and microseconds otherwise.
-        """
-        now = _resident()
-        self._least = min(self._least, now)
-        if now - self._least >= NOTEWORTHY:
-            with suppress(AttributeError):
-                self._library.malloc_trim(0)
+    Only glibc needs it and knows how.
+    """
+    library = ctypes.CDLL(None)
+    with suppress(AttributeError):
+        library.mallopt(_M_ARENA_MAX, MAX_ARENAS)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
+        library.mallopt(_M_TRIM_THRESHOLD, KEPT_AT_END)
 
 
-def _resident() -> int:
-    return int(_RESIDENT.read_text().split()[1]) * _PAGE
+def keep_what_is_loaded() -> None:
+    """Let the garbage collector leave alone what exists now; call it once everything has started.
+
+    Modules, classes and settings live as long as the process. To look at them all again takes
+    longer than many requests, at a time when these wait.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def give_back() -> None:
+    """Return the gaps in the heap; takes a few milliseconds after a flood, otherwise fewer."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

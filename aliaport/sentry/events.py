@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aliaport.correlation import REQUEST
-from aliaport.redaction import MASK, is_secret
+from aliaport.redaction import MASK, is_secret, shorten
 from aliaport.sentry.scrubbing import UNSENT
 from aliaport.sentry.tracebacks import read_traceback
 
@@ -103,9 +103,9 @@ def make_event(
     event: Mapping[str, Any], level: str, grouping: list[str], exceptions: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return Sentry's event. `exceptions` are in Sentry's format, the outermost one last."""
-    name, logger = str(event.get("event", ""))[:VALUE_LIMIT], logger_name(event)
+    name, logger = shorten(str(event.get("event", "")), VALUE_LIMIT), logger_name(event)
     summary = event.get("summary") if logger else None
-    tags = {"event": name[:TAG_LIMIT]}
+    tags = {"event": shorten(name, TAG_LIMIT)}
     context: dict[str, Any] = {}
     for field, value in _with_request(event).items():
         if field in NOT_FIELDS or field in UNSENT or value is None or value == "":
@@ -117,7 +117,7 @@ def make_event(
             context[field] = plain
     return {
         "level": level,
-        "message": str(summary or name)[:VALUE_LIMIT],
+        "message": shorten(str(summary or name), VALUE_LIMIT),
         "logger": logger or "aliaport",
         "fingerprint": grouping,
         "tags": tags,
@@ -136,4 +136,4 @@ def _with_request(event: Mapping[str, Any]) -> Mapping[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 53):
         return value
-    return str(value)[:VALUE_LIMIT]
+    return shorten(str(value), VALUE_LIMIT)

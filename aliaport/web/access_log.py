@@ -7,6 +7,7 @@ from aiohttp.abc import AbstractAccessLogger
 
 from aliaport.forwarded import client_address
 from aliaport.metrics.http import UNMATCHED
+from aliaport.redaction import shorten
 from aliaport.web.mounts import AppNotRunning, endpoint_label
 from aliaport.web.request_identity import IDENTITY
 from aliaport.web.state import AppState
@@ -62,11 +63,11 @@ class AccessCounter(AbstractAccessLogger):
         self._state.requests.record(
             request.get(IDENTITY),
             request.method,
-            request.path[:2_000],
+            shorten(request.path, 2_000),
             endpoint,
             response.status,
             seconds,
             response.body_length,
             client_address(request.remote, request.headers, self._state.settings.trusted_proxies),
-            request.headers.get("User-Agent", "")[:500],
+            shorten(request.headers.get("User-Agent", ""), 500),
         )

@@ -27,13 +27,19 @@ MIN_PROGRESS = 16_384
 """Bytes that a client must send or read within the timeout of a body or response."""
 
 MIN_SILENCE = 0.2
-"""Seconds without a byte after which a connection can make room: a round trip to another region."""
+"""Seconds of silence after which a connection can make room: a round trip to another region."""
 
 STALLED_READER = 3.0
 """Seconds without progress of a response after which a connection can make room."""
 
 READ_BUFFER_BYTES = 65_536
 """Bytes of a body kept for its handler before the connection stops reading."""
+
+WRITE_BUFFER_BYTES = 16_384
+"""Bytes of responses, beyond what the kernel takes, with which the next response waits.
+
+More would only cost memory: a connection whose client does not read holds one response anyway.
+"""
 
 HEAD_TIMEOUT = Limit(
     "connections.head_timeout", "a client did not complete the head of a request", "info"
@@ -59,7 +65,7 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Progress:
-    """Bytes seen at a time of the loop's clock."""
+    """Bytes that had passed at a time of the pool's clock."""
 
     at: float
     amount: int
@@ -71,21 +77,24 @@ _NOTHING_READ = Progress(0.0, 0)
 class Connection(web.RequestHandler):
     """A connection that does not inflate bodies: a few bytes could become gigabytes in memory.
 
-    It keeps no timers: the pool calls `overdue` for all connections about once a second.
+    Its only timer is that of idle connections: about once a second the pool calls `check` instead.
     """
 
     __slots__ = (
+        "_finishing",
         "_half_closed",
         "_phase",
         "_phase_requests",
+        "_phase_since",
         "_pool",
         "_read",
         "_reader",
+        "_responded_at",
         "_responses",
         "_socket",
         "_state",
         "_unsent",
-        "phase_since",
+        "_written",
     )
 
     def __init__(
@@ -110,7 +119,7 @@ class Connection(web.RequestHandler):
             max_field_size=limits.max_line_bytes + 1,
             max_headers=limits.max_header_lines,
         )
-        self._reader = RequestReader(self._parser, limits, state.limits)
+        self._reader = RequestReader(self._parser, limits, state.limits, pool.now)
         self._parser: Any = self._reader
         self._max_msg_queue_size = MAX_QUEUED
         self._msg_queue_resume_size = 0
@@ -121,13 +130,16 @@ class Connection(web.RequestHandler):
         self._responses = 0
         self._phase = Phase.HEAD
         self._phase_requests = 0
-        self.phase_since = pool.clock
+        self._phase_since = self._responded_at = pool.now()
         self._read = _NOTHING_READ
+        self._finishing: web.BaseRequest | None = None
+        self._written = 0
         self._unsent: Progress | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport: aiohttp forgets it while the last bytes are still unsent."""
         self._socket = cast("asyncio.Transport", transport)
+        self._socket.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -152,8 +164,13 @@ class Connection(web.RequestHandler):
         """Count and log the request; after the last one of a half-closed connection, close it."""
         assert self.access_logger is not None
         assert time is not None
+        now = self._loop.time()
+        self._responded_at = now - self._pool.stalled
         self._responses += 1
-        self.access_logger.log(request, response, self._loop.time() - time)
+        self._finishing = None
+        if self._unsent is not None:
+            self._written += request.writer.output_size
+        self.access_logger.log(request, response, now - time)
         if self._half_closed and not self._messages:
             self.close()
         elif not response.keep_alive:
@@ -166,14 +183,9 @@ class Connection(web.RequestHandler):
             return
         still_sends = self._messages or self._reader.is_discarding or not request.content.is_eof()
         if still_sends and not self._half_closed:
-            self._phase, self.phase_since = Phase.CLOSE, self._pool.clock
+            self._phase, self._phase_since = Phase.CLOSE, self._pool.now()
             self._force_close = True  # aiohttp neither reads nor closes it any more
             LingeringClose(socket, self.connection_lost)
-
-    def pause_writing(self) -> None:
-        """Let other connections have their turn: this client does not read."""
-        self._pool.end_turn(self)
-        super().pause_writing()
 
     def resume_writing(self) -> None:
         """Note that the client has read most of what was unsent."""
@@ -188,21 +200,26 @@ class Connection(web.RequestHandler):
             socket.abort()
 
     def can_make_room(self, now: float) -> bool:
-        """Return True if the service owes the client nothing, or the client takes nothing."""
+        """Return True if the service waits for the client: to send, to read, or to close."""
         if self._socket is None:
             return False
         if self._socket.get_write_buffer_size():
             return self._unsent is not None and now - self._unsent.at >= STALLED_READER
         if self._phase is Phase.CLOSE:
             return True
-        return not self._is_responding and now - self.phase_since >= MIN_SILENCE
+        return self._find_phase() is not Phase.RESPONSE and now - self.quiet_since >= MIN_SILENCE
 
     @property
     def has_served(self) -> bool:
         """True once it has received a request."""
         return self._request_count > 0
 
-    def overdue(self, now: float) -> Limit | None:
+    @property
+    def quiet_since(self) -> float:
+        """The time of the pool's clock when it opened, got a part of a request, or responded."""
+        return max(self._responded_at, self._reader.received_at)
+
+    def check(self, now: float) -> Limit | None:
         """Return the limit that the client has exceeded, if any.
 
         Closes a half-closed connection that got its last response.
@@ -219,9 +236,9 @@ class Connection(web.RequestHandler):
         phase = self._find_phase()
         if phase is not self._phase or self._request_count != self._phase_requests:
             self._phase, self._phase_requests = phase, self._request_count
-            self.phase_since = now
+            self._phase_since = now
             self._read = Progress(now, self._reader.received)
-        if phase is Phase.HEAD and now - self.phase_since >= limits.head_timeout:
+        if phase is Phase.HEAD and now - self._phase_since >= limits.head_timeout:
             return HEAD_TIMEOUT
         if phase is Phase.BODY:
             if self._reader.received - self._read.amount >= MIN_PROGRESS:
@@ -233,11 +250,13 @@ class Connection(web.RequestHandler):
     def _is_overdue_writing(self, now: float, size: int) -> bool:
         if not size:
             self._unsent = None
-        elif self._unsent is None or self._unsent.amount - size >= MIN_PROGRESS:
-            self._unsent = Progress(now, size)
-        else:
-            return now - self._unsent.at >= self._state.settings.http.write_timeout
-        return False
+            return False
+        # Its handler may write as fast as the client reads, so that as much is unsent as before.
+        request = self._finishing if self._current_request is None else self._current_request
+        sent = self._written - size + (0 if request is None else request.writer.output_size)
+        if self._unsent is None or sent - self._unsent.amount >= MIN_PROGRESS:
+            self._unsent = Progress(now, sent)
+        return now - self._unsent.at >= self._state.settings.http.write_timeout
 
     def _is_much_left(self, body: StreamReader) -> bool:
         if body.is_eof() or self._socket is None:
@@ -246,9 +265,9 @@ class Connection(web.RequestHandler):
 
     def _overdue_closing(self, now: float) -> Limit | None:
         if self._unsent is not None:
-            self.phase_since = now  # the client still reads the response
+            self._phase_since = now  # the client still reads the response
         timeout = self._state.settings.http.close_timeout
-        return CLOSE_TIMEOUT if now - self.phase_since >= timeout else None
+        return CLOSE_TIMEOUT if now - self._phase_since >= timeout else None
 
     @property
     def _is_responding(self) -> bool:
@@ -266,15 +285,12 @@ class Connection(web.RequestHandler):
 
     def _resume_reading_if_drained(self) -> None:
         """Parse further pipelined requests in turn with other connections."""
-        self._pool.end_turn(self)
         self._pool.request_turn(self)
 
     def take_turn(self) -> None:
         """Parse the next pipelined requests; the pool calls it."""
         if self.transport is not None:
             super()._resume_reading_if_drained()
-        if self.transport is None or not self._buffer_paused:
-            self._pool.end_turn(self)
 
     def handle_error(
         self,
@@ -315,6 +331,7 @@ class Connection(web.RequestHandler):
             resp = malformed_response(request, resp.status)
         if request.content is not EMPTY_PAYLOAD and self._is_much_left(request.content):
             resp.force_close()
+        self._finishing = request
         try:
             return await super().finish_response(request, resp, start_time)
         except Exception as error:  # the bulkhead of responses that cannot be sent

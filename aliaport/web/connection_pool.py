@@ -37,12 +37,6 @@ MAX_SWEEP_INTERVAL = 1.0
 MIN_SCAN_INTERVAL = 0.1
 """Seconds between two looks at all connections for one that can make room."""
 
-MAX_TURNS = 4
-"""Connections whose pipelined requests are served at the same time.
-
-Many more make all other requests wait for their responses.
-"""
-
 _REFUSAL_BODY = (
     b'{"success":false,"error":{"code":"too_many_connections","message":'
     b'"the service has too many open connections; try again later"}}'
@@ -58,8 +52,8 @@ _REFUSAL = (
 class ConnectionPool:
     """The connections of one listener, at most `capacity`. Use it on the HTTP loop only.
 
-    `clock` counts seconds, but not those in which the loop stalled: then clients may have sent what
-    nobody has read yet.
+    `now` counts seconds, but not those in which the loop stalled: then clients may have sent what
+    nobody has read yet. `stalled` is the sum of these.
     """
 
     def __init__(
@@ -78,12 +72,12 @@ class ConnectionPool:
             MAX_SWEEP_INTERVAL,
             *(settings.head_timeout / 4, settings.body_timeout / 4, settings.write_timeout / 4),
         )
+        self._max_gap = 2 * self._interval
         self._connections: set[Connection] = set()
         self._evictable: deque[Connection] = deque()
-        self.clock = 0.0
+        self.stalled = 0.0
         self._scanned_at = loop.time()
         self._waiting_for_turn: deque[Connection] = deque()
-        self._turns: set[Connection] = set()
         self._refused: set[_RefusedConnection] = set()
         self._max_refused = settings.spare_descriptors // 4
         self._close_timeout = settings.close_timeout
@@ -124,39 +118,44 @@ class ConnectionPool:
     def remove(self, connection: Connection) -> None:
         """Forget a connection that was closed."""
         self._connections.discard(connection)
-        self.end_turn(connection)
 
     def has_new(self) -> bool:
-        """Return True if a client connected within the last second and sent no request yet."""
+        """Return True if a client connected or sent within the last second, but no request yet."""
+        now = self.now()
         return any(
-            not connection.has_served and self.clock - connection.phase_since < MAX_SWEEP_INTERVAL
+            not connection.has_served and now - connection.quiet_since < MAX_SWEEP_INTERVAL
             for connection in self._connections
         )
 
+    def now(self) -> float:
+        """Return the time: seconds, without those in which the loop stalled."""
+        return self._loop.time() - self.stalled
+
     def request_turn(self, connection: Connection) -> None:
-        """Call the connection's `take_turn` when there are fewer than MAX_TURNS others."""
+        """Call the connection's `take_turn` soon.
+
+        One connection has its turn each time the loop turns. If all did, the requests of many that
+        pipeline would delay all other responses.
+        """
         self._waiting_for_turn.append(connection)
-        self._give_turns()
+        if len(self._waiting_for_turn) == 1:
+            self._loop.call_soon(self._give_turn)
 
-    def end_turn(self, connection: Connection) -> None:
-        """End the turn of a connection that has one."""
-        if connection in self._turns:
-            self._turns.remove(connection)
-            self._give_turns()
-
-    def _give_turns(self) -> None:
-        while self._waiting_for_turn and len(self._turns) < MAX_TURNS:
-            connection = self._waiting_for_turn.popleft()
-            self._turns.add(connection)
-            self._loop.call_soon(connection.take_turn)
+    def _give_turn(self) -> None:
+        connection = self._waiting_for_turn.popleft()
+        if self._waiting_for_turn:
+            self._loop.call_soon(self._give_turn)
+        connection.take_turn()
 
     def _evict(self) -> bool:
         """Close the connection that has waited longest for its client, if there is one."""
-        if not self._evictable and self._loop.time() - self._scanned_at >= MIN_SCAN_INTERVAL:
+        since = self._loop.time() - self._scanned_at
+        if since > self._max_gap or (not self._evictable and since >= MIN_SCAN_INTERVAL):
             self._scan()
+        now = self.now()
         while self._evictable:
             connection = self._evictable.popleft()
-            if connection in self._connections and connection.can_make_room(self.clock):
+            if connection in self._connections and connection.can_make_room(now):
                 self._limits.record(EVICTED, listener=self.listener, connections=self.capacity)
                 self._end(connection)
                 return True
@@ -165,28 +164,26 @@ class ConnectionPool:
     def _sweep(self) -> None:
         """Look at all connections, and again after a while as long as there are any."""
         self._scan()
-        # A turn lasts no longer, so that slow handlers do not stop all other clients.
-        self._turns.clear()
-        self._give_turns()
         self._timer = (
             self._loop.call_later(self._interval, self._sweep) if self._connections else None
         )
 
     def _scan(self) -> None:
         """Close connections whose clients are too slow, and find those that can make room."""
-        now = self._loop.time()
-        self.clock += min(now - self._scanned_at, 2 * self._interval)
-        self._scanned_at = now
+        read_at = self._loop.time()
+        self.stalled += max(0.0, read_at - self._scanned_at - self._max_gap)
+        self._scanned_at = read_at
+        now = self.now()
         waiting = []
         for connection in tuple(self._connections):
-            exceeded = connection.overdue(self.clock)
+            exceeded = connection.check(now)
             if exceeded is not None:
                 self._limits.record(exceeded, listener=self.listener)
                 self._end(connection)
-            elif connection.can_make_room(self.clock):
+            elif connection.can_make_room(now):
                 waiting.append(connection)
-        # Whoever never sent a request goes first, then the one that has been idle longest.
-        waiting.sort(key=lambda connection: (connection.has_served, connection.phase_since))
+        # Whoever never sent a request goes first, then the one that has been silent longest.
+        waiting.sort(key=lambda connection: (connection.has_served, connection.quiet_since))
         self._evictable = deque(waiting)
 
     def _end(self, connection: Connection) -> None:

@@ -12,6 +12,7 @@ from aiohttp.http import StreamWriter
 from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
 from aliaport.process.limits import limit_error
+from aliaport.redaction import shorten
 from aliaport.web.malformed import malformed_response
 from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
@@ -113,7 +114,7 @@ def _fields(request: web.Request) -> Mapping[str, Any]:
     return {
         "handler": f"{getattr(handler, '__module__', '')}.{name}"[:200],
         "http.request.method": request.method,
-        "url.path": request.path[:200],
+        "url.path": shorten(request.path, 200),
     }
 
 

@@ -11,14 +11,17 @@ from aliaport.web.http_errors import http_error_response
 from aliaport.web.request_identity import begin, mark
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
+from aliaport.web.turnstile import Turnstile
 
 
 def shape_errors(state: AppState) -> Middleware:
     """Return the middleware that turns exceptions of handlers into error responses."""
-    drain, compressor = state.drain, state.compressor
+    drain, compressor, turnstile = state.drain, state.compressor, Turnstile()
 
     @web.middleware
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if turnstile.is_closed() and request.path != "/health":
+            await turnstile.wait()
         identity = begin(request)
         try:
             response = await handler(request)

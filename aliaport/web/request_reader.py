@@ -1,7 +1,7 @@
 """Reads the requests of one connection: aiohttp's parser, within limits that it does not have."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -71,13 +71,16 @@ class RequestReader:
     It gives the parser one head or one slice of a body at a time. So a client cannot have more than
     MAX_QUEUED requests in memory, the size of a head is bounded while it arrives, and the parser
     never keeps bytes that it did not parse. `body_left` is how many
-    bytes of a body with a `Content-Length` have not arrived. `is_discarding` is true once bytes
-    that arrived, or that follow a refused request, are not read.
+    bytes of a body with a `Content-Length` have not arrived. `received_at` is when a part of a
+    request last arrived, and `received` how many bytes all parts have; neither counts a request
+    that arrives whole. `is_discarding` is true once bytes that arrived, or that follow a refused
+    request, are not read.
     """
 
     __slots__ = (
         "_body",
         "_chunks",
+        "_clock",
         "_ended",
         "_is_last",
         "_line",
@@ -93,15 +96,24 @@ class RequestReader:
         "head_size",
         "is_discarding",
         "received",
+        "received_at",
     )
 
-    def __init__(self, parser: HttpRequestParser, limits: HttpSettings, log: LimitLog) -> None:
+    def __init__(
+        self,
+        parser: HttpRequestParser,
+        limits: HttpSettings,
+        log: LimitLog,
+        clock: Callable[[], float],
+    ) -> None:
         self._max_head_bytes = limits.max_head_bytes
         self._max_line_bytes = limits.max_line_bytes
         self._log = log
+        self._clock = clock
         self._parser = parser
         self.head_size = 0
         self.received = 0
+        self.received_at = 0.0
         self._unparsed = b""
         self._seam = b""
         self._line = b""
@@ -177,7 +189,9 @@ class RequestReader:
     def _feed(self, data: bytes) -> Parsed:
         """Feed head by head and body by body, until enough requests wait."""
         self._paused = False
-        self.received += len(data)
+        if data:
+            self.received += len(data)
+            self.received_at = self._clock()
         if self._unparsed:
             data = self._unparsed + data
             self._unparsed = b""

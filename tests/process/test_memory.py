@@ -12,13 +12,12 @@ MIB = 2**20
 SCRIPT = """
 import json
 import psutil
-from aliaport.process.memory import Heap
+from aliaport.process.memory import give_back, limit_gaps
 
 def resident():
     return psutil.Process().memory_info().rss
 
-heap = Heap()
-heap.give_back()
+limit_gaps()
 before = resident()
 large = [bytes(200_000) for _ in range(500)]
 del large
@@ -30,7 +29,7 @@ for _ in range(2_000):
 used = resident()
 blocks.clear()
 freed = resident()
-heap.give_back()
+give_back()
 given_back = resident()
 print(json.dumps([number - before for number in (after_large, used, freed, given_back)]))
 """

@@ -1,19 +1,24 @@
 """Slow, silent and too many clients: each costs only itself."""
 
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from aliaport.web.connection import MIN_SILENCE
 from aliaport.web.lingering import MAX_DISCARDED
 from tests.support.fixtures import Launch
-from tests.support.raw_http import connect, deliver, read_to_end, request, statuses
+from tests.support.raw_http import connect, deliver, exchange, read_to_end, request, statuses
 from tests.support.service import Service, free_port, running
+from tests.support.waiting import PATIENCE
 
 SLOW = """
 [http]
@@ -109,6 +114,39 @@ def test_slow_clients_that_make_progress_are_served(slow: Service) -> None:
     assert reached(slow) == before
 
 
+def test_a_client_that_reads_as_fast_as_the_service_writes_is_served(slow: Service) -> None:
+    before = reached(slow)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", slow.port))
+        client.sendall(request("/reading/keep_unsent?size=600000", "Connection: close"))
+        size = 0
+        while chunk := client.recv(8_192):
+            size += len(chunk)
+            time.sleep(len(chunk) / 150_000)  # longer than write_timeout in all
+        assert size > 600_000
+    assert reached(slow) == before
+
+
+def test_handlers_that_wait_do_not_stop_clients_that_pipeline(
+    slow: Service, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    waiting = request() * 3 + request(f"/reading/wait?until={done}") * 9
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(slow.port)) for _ in range(100)]
+        for client in clients:
+            client.sendall(waiting)
+        for client in clients:
+            assert statuses(client.recv(4_096))[0] == 200
+        started = time.monotonic()
+        data = request() * 20 + request("/health", "Connection: close")
+        assert statuses(exchange(slow.port, data)) == [200] * 21
+        assert time.monotonic() - started < 5
+        done.touch()
+
+
 @pytest.mark.parametrize("piece", [b"a", b"a" * 1_000_000], ids=["slow", "fast"])
 def test_a_client_that_never_stops_sending_is_cut_off(slow: Service, piece: bytes) -> None:
     sent = 0
@@ -138,6 +176,10 @@ def test_a_client_that_closes_after_its_response_is_gone_at_once(slow: Service) 
     assert float(open_now) < 50
 
 
+def evictions(service: Service) -> int:
+    return reached(service, service.internal_port).get("connections.evicted", 0)
+
+
 def test_silent_clients_make_room_for_others(small: Service) -> None:
     with ExitStack() as stack:
         for data in [b"", b"GET /hea", request(), TOO_LARGE] * 30:
@@ -145,33 +187,60 @@ def test_silent_clients_make_room_for_others(small: Service) -> None:
         small.wait_for(
             lambda: all(small.get("/ready").status == 200 for _ in range(30)), "there is room"
         )
-    assert reached(small, small.internal_port)["connections.evicted"] > 0
+    assert evictions(small) > 0
     small.wait_events("connections.evicted")
 
 
-def test_clients_that_do_not_read_make_room_for_others(small: Service) -> None:
-    def count() -> int:
-        return reached(small, small.internal_port).get("connections.evicted", 0)
-
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("/reading/large"), 200),
+        (UPLOAD[:-2] + b"Expect: 100-continue\r\n\r\n", 100),
+        (request("/nothing", "Content-Length: 9", method="POST"), 404),
+    ],
+    ids=["response", "body that is read", "body that is not read"],
+)
+def test_clients_that_the_service_waits_for_make_room_for_others(
+    small: Service, data: bytes, status: int
+) -> None:
     wait_for_room(small)
-    before = count()
+    before = evictions(small)
     with ExitStack() as stack:
         for _ in range(20):
             client = stack.enter_context(connect(small.port))
-            client.sendall(request("/reading/large"))
-            assert statuses(client.recv(4_096)) == [200]
+            client.sendall(data)
+            assert statuses(client.recv(4_096)) == [status]
         small.wait_for(lambda: small.get("/health").status == 200, "there is room")
-    assert count() > before
+    assert evictions(small) > before
 
 
-def test_without_room_new_connections_are_refused_on_that_listener_only(small: Service) -> None:
+def test_new_clients_get_time_for_their_requests(small: Service) -> None:
+    wait_for_room(small)
+    ages: list[float] = []
+    with ExitStack() as stack:
+        opened: deque[tuple[float, socket.socket]] = deque()
+        while len(ages) < 30:
+            opened.append((time.monotonic(), stack.enter_context(connect(small.port))))
+            while opened and select.select([opened[0][1]], [], [], 0.005)[0]:
+                since, client = opened.popleft()
+                with suppress(ConnectionResetError):
+                    if client.recv(4_096):
+                        continue  # refused
+                ages.append(time.monotonic() - since)
+    assert min(ages) >= MIN_SILENCE
+
+
+def test_without_room_new_connections_are_refused_on_that_listener_only(
+    small: Service, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
     internal = small.internal_port
     wait_for_room(small)
     before = reached(small, internal).get("connections.full", 0)
     with ExitStack() as stack:
         for _ in range(20):
             client = stack.enter_context(connect(small.port))
-            client.sendall(UPLOAD[:-2] + b"Expect: 100-continue\r\n\r\n")
+            client.sendall(request(f"/reading/wait?until={done}", "Expect: 100-continue"))
             assert statuses(client.recv(4_096)) == [100]
         refused = [deliver(small.port, [data]) for data in (b"", *[request()] * 4)]
         assert [statuses(received) for received in refused] == [[503]] * 5
@@ -181,6 +250,7 @@ def test_without_room_new_connections_are_refused_on_that_listener_only(small: S
         page = small.get("/metrics", port=internal).text
         assert 'aliaport_http_connections{listener="public"} 20.0' in page
         assert 'aliaport_http_connections_max{listener="internal"} 10.0' in page
+        done.touch()
     small.wait_for(lambda: small.get("/health").status == 200, "there is room again")
     (event,) = small.wait_events("connections.full")
     assert (event["listener"], event["connections"]) == ("public", 20)

@@ -1,6 +1,7 @@
 """The reader finds the same requests however the network cuts their bytes."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def make_reader(parser: Any) -> RequestReader:
-    return RequestReader(parser, HttpSettings(), LimitLog(structlog.get_logger()))
+    return RequestReader(parser, HttpSettings(), LimitLog(structlog.get_logger()), time.monotonic)
 
 
 def read(loop: asyncio.AbstractEventLoop, pieces: Sequence[bytes]) -> list[tuple[str, bytes]]:

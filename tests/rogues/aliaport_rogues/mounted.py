@@ -120,9 +120,29 @@ def create_reading(context: Context, config: PluginConfig) -> web.Application:
     async def large(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 20_000_000)
 
+    async def keep_unsent(request: web.Request) -> web.StreamResponse:
+        """Write as fast as the client reads."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        size, transport = int(request.query["size"]), request.transport
+        while size > 0 and transport is not None and not transport.is_closing():
+            if transport.get_write_buffer_size() < 40_000:
+                await response.write(b"x" * 4_096)
+                size -= 4_096
+            else:
+                await asyncio.sleep(0.002)
+        return response
+
+    async def wait(request: web.Request) -> web.Response:
+        while not Path(request.query["until"]).exists():
+            await asyncio.sleep(0.01)
+        return web.Response(text="done")
+
     app = web.Application()
     app.router.add_post("/body", body)
     app.router.add_get("/large", large)
+    app.router.add_get("/keep_unsent", keep_unsent)
+    app.router.add_get("/wait", wait)
     return app
 
 

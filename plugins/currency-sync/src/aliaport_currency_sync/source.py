@@ -111,8 +111,8 @@ class Source:
         except aiohttp.ClientConnectorError as error:
             raise UnavailableError(Outage.UNREACHABLE, f"{path}: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
-            text = f"{type(error).__name__}: {error}"[:200]
-            raise UnavailableError(Outage.CUT_OFF, f"{path}: {text}") from None
+            text = f"{path}: {type(error).__name__}: {error}"
+            raise UnavailableError(Outage.CUT_OFF, text) from None
 
         if response.status in _NO_FILE:
             raise NoFileError(path)

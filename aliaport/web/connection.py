@@ -152,11 +152,18 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp always returns None
         """Keep the connection open if a response is due: the client has only stopped sending."""
-        upgraded = self._upgraded or self._payload_parser is not None
-        if upgraded or self._reader.in_body or self._responses == self._request_count:
+        # An upgraded request is complete, although that of CONNECT has an endless body.
+        incomplete = self._reader.in_body and not self._upgraded
+        if incomplete or self._payload_parser or self._responses == self._request_count:
             return False
         self._half_closed = True
         return True
+
+    def set_parser(self, parser: Any, *arguments: Any, **options: Any) -> None:
+        """Read WebSocket messages from now on; there are no more if the client stopped sending."""
+        super().set_parser(parser, *arguments, **options)
+        if self._half_closed:
+            parser.feed_eof()
 
     def log_access(
         self, request: web.BaseRequest, response: web.StreamResponse, time: float | None

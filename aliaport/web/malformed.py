@@ -16,6 +16,10 @@ _ERRORS = {
         "the request has too many or too long headers; send fewer or shorter ones, such as cookies",
     ),
     500: ("internal_error", "internal server error; the log has the details"),
+    501: (
+        "transfer_encoding_not_implemented",
+        "the only Transfer-Encoding is chunked; send the body without compression",
+    ),
     505: (
         "http_version_not_supported",
         "the service only speaks HTTP/1.1 and HTTP/1.0; use HTTP/1.1",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.raw_http import connect, exchange, read_to_end, request, statuses
+from tests.support.raw_http import connect, deliver, exchange, read_to_end, request, statuses
 from tests.support.service import Service, running
 
 CLOSE = "Connection: close"
@@ -39,6 +39,32 @@ def test_a_client_that_stops_sending_gets_its_response(service: Service, path: s
 def test_a_client_that_stops_sending_gets_all_its_responses(service: Service) -> None:
     data = request() * 3 + POST + CHUNKED + request()
     assert statuses(exchange(service.port, data, half_close=True)) == [200] * 3 + [404, 200, 200]
+
+
+WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("/health", "Connection: Upgrade", "Upgrade: h2c"), 200),
+        (request("/health", *WEBSOCKET), 200),
+        (request("a:80", method="CONNECT"), 405),
+    ],
+)
+def test_a_client_that_stops_sending_gets_the_refusal_of_another_protocol(
+    service: Service, data: bytes, status: int
+) -> None:
+    assert statuses(exchange(service.port, data, half_close=True)) == [status]
+    assert statuses(deliver(service.port, [data])) == [status]
+
+
+@pytest.mark.parametrize("message", [b"", b"\x81\x82\x00\x00\x00\x00hi"])
+def test_a_websocket_ends_with_its_client(service: Service, message: bytes) -> None:
+    head = request("/reading/echo", *WEBSOCKET, "Sec-WebSocket-Key: " + "A" * 22 + "==")
+    received = exchange(service.port, head + message, half_close=True)
+    assert statuses(received) == [101]
+    assert message[-2:] in received.partition(b"\r\n\r\n")[2]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +175,10 @@ MALFORMED = {
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "transfer coding": (
+        request("/reading/body", "Transfer-Encoding: gzip, chunked", method="POST") + b"0\r\n\r\n",
+        501,
+    ),
     "* without OPTIONS": (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "URL": (request("/" + "a" * 9_000), 414),
     "long URL": (request("/" + "a" * 100_000), 414),

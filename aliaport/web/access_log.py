@@ -22,6 +22,7 @@ class AccessCounter(AbstractAccessLogger):
     def __init__(self, state: Any, log_format: str) -> None:
         super().__init__(state, log_format)
         self._state: AppState = state
+        self._last: tuple[web.AbstractRoute | None, str] = (None, "")
         self._statuses: dict[tuple[str, str], int] = {}
 
     @property
@@ -33,17 +34,25 @@ class AccessCounter(AbstractAccessLogger):
         """Count one request, completed or cancelled, and log it if it is noteworthy."""
         try:
             match = request.match_info
-            resource = match.route.resource
+            route = match.route
         except (AssertionError, AttributeError):  # malformed: it never reached the router
-            match = resource = None
-        if resource is not None:
-            endpoint = endpoint_label(resource.canonical)
-        else:
-            endpoint = match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
-        self._state.http.record(request.method, endpoint, response.status, time)
-        noteworthy = self._is_noteworthy(request.method, endpoint, response.status, time)
-        if endpoint not in QUIET or noteworthy:
+            match = route = None
+        known, endpoint = self._last
+        if route is None or route is not known:
+            endpoint = self._find_endpoint(match, route)
+        method, status = request.method, response.status
+        self._state.http.record(method, endpoint, status, time)
+        noteworthy = self._is_noteworthy(method, endpoint, status, time)
+        if noteworthy or endpoint not in QUIET:
             self._log(request, endpoint, response, time)
+
+    def _find_endpoint(self, match: Any, route: web.AbstractRoute | None) -> str:
+        resource = None if route is None else route.resource
+        if resource is None:
+            return match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
+        endpoint = endpoint_label(resource.canonical)
+        self._last = route, endpoint
+        return endpoint
 
     def _is_noteworthy(self, method: str, endpoint: str, status: int, seconds: float) -> bool:
         """Return True if a probe or scrape failed, was slow, or changed its status."""

@@ -31,7 +31,7 @@ def is_large(response: web.StreamResponse) -> bool:
     if type(response) is not web.Response and not isinstance(response, web.Response):
         return False
     body = response.body
-    return isinstance(body, bytes) and len(body) >= MIN_SIZE and not response.prepared
+    return type(body) is bytes and len(body) >= MIN_SIZE and not response.prepared
 
 
 class Compressor:

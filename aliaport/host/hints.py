@@ -50,7 +50,7 @@ def import_hint(candidate: Candidate) -> Callable[[BaseException], str]:
         if candidate.entry.pattern.match(value) is None:
             return f"its authors must write the entry point as {_FORM}"
         missing = str(getattr(error, "name", "") or "")
-        own = missing.partition(".")[0] == candidate.package
+        own = missing.partition(".")[0] in ("", candidate.package)
         if isinstance(error, ModuleNotFoundError) and not own:
             return f"install {missing}, which {distribution} should depend on"
         if isinstance(error, ImportError) and ":" not in value and "." in value:

@@ -3,6 +3,7 @@
 An application is trusted: it runs on the HTTP loop, and blocking there blocks /health.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import orjson
 from aiohttp import web
 
 from aliaport import forwarded
+from aliaport.contract.rules import matches, names, text
 from aliaport.deprecation import renamed
 from aliaport.errors import AliaportError, DeclarationError
 from aliaport.forwarded import Networks
@@ -27,6 +29,9 @@ __all__ = [
     "client_address",
     "data_response",
 ]
+
+MAX_PATH = 200
+"""Characters of a prefix."""
 
 PREFIX = re.compile(r"(/[a-z0-9][a-z0-9_.-]*)+")
 RESERVED_PATHS = ("/health", "/ready", "/status", "/metrics")
@@ -51,12 +56,20 @@ class App:
 
     def __post_init__(self) -> None:
         """Raise DeclarationError if the declaration breaks the contract."""
+        _require_create(self.create)
+        text(self.prefix, "the prefix of an application", MAX_PATH)
+        object.__setattr__(self, "paths", names(self.paths, "the paths of an application"))
         if bool(self.prefix) == bool(self.paths):
             raise DeclarationError(
                 "an application must declare either prefix or paths", "set one of them"
             )
+        if not (isinstance(self.config, type) and issubclass(self.config, PluginConfig)):
+            raise DeclarationError(
+                f"config must be a class derived from PluginConfig, not {self.config!r:.60}",
+                "pass the class itself, such as config=MyConfig",
+            )
         for root in self.roots:
-            if PREFIX.fullmatch(root) is None:
+            if not matches(PREFIX, root):
                 raise DeclarationError(
                     f"prefix {root!r} must look like /operations, with no trailing /",
                     "use lowercase letters, digits, and _.- inside",
@@ -74,6 +87,28 @@ class App:
     def root_of(self, path: str) -> str:
         """Return the root that contains `path`, or ''."""
         return next((root for root in self.roots if f"{path}/".startswith(f"{root}/")), "")
+
+
+def _require_create(create: object) -> None:
+    """Raise DeclarationError unless `create` is a plain function of two arguments."""
+    if not callable(create):
+        raise DeclarationError(
+            f"create must be a function, not {type(create).__name__}",
+            "pass the function itself, without parentheses: create=create_app",
+        )
+    if inspect.iscoroutinefunction(create) or inspect.isasyncgenfunction(create):
+        raise DeclarationError(
+            "create must not be an async function",
+            "define it with `def`, and acquire resources in the application's cleanup_ctx",
+        )
+    try:
+        inspect.signature(create).bind(None, None)
+    except TypeError:
+        raise DeclarationError(
+            "create must accept the context and the options", "define create(context, options)"
+        ) from None
+    except ValueError:  # a function of C without a signature
+        return
 
 
 class Refusal(AliaportError):

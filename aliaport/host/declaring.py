@@ -1,5 +1,6 @@
 """Constructs a plugin and takes its declarations; call both in the plugin's bulkhead."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,25 @@ def construct(
     """Construct the plugin and take its declarations; raise RejectedError if that fails."""
     with rejecting("construct", package, construct_hint(cls)):
         plugin = cls(config, context)
+    for method in ("start", "stop"):
+        _require_body(plugin, method)
     return Declared(
         plugin,
         _declared(plugin, "probes", Probe, package),
         _declared(plugin, "metrics", Collector, package),
         _declared(plugin, "jobs", Job, package),
     )
+
+
+def _require_body(plugin: Plugin[Any], method: str) -> None:
+    """Raise RejectedError if a call of the method would run none of its code."""
+    function = getattr(plugin, method)
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise RejectedError(
+            "declare",
+            f"{method}() contains `yield`, so that a call of it only makes a generator",
+            f"remove `yield` from {method}(); release in stop() what start() acquires",
+        )
 
 
 def _declared(plugin: Plugin[Any], method: str, kind: type[Any], package: str) -> tuple[Any, ...]:
@@ -56,6 +70,11 @@ def _checked(declared: object, kind: type[Any], source: str) -> tuple[Any, ...]:
     hint = f"return a list of {kind.__name__} from {source}"
     if kind is Collector:
         hint += "; leave out metrics that you fill through the context, such as context.counter"
+    if inspect.iscoroutine(declared):
+        declared.close()  # or Python would warn that it was never awaited
+        raise RejectedError(
+            "declare", f"{source} is an async function", f"define it with `def`; {hint}"
+        )
     if not isinstance(declared, list | tuple):
         raise RejectedError("declare", f"{source} returned {type(declared).__name__}", hint)
     if len(declared) > MAX_DECLARATIONS:

@@ -184,10 +184,10 @@ def _ruled_out(candidate: Candidate, rivals: list[Candidate]) -> Rejection | Non
             outranked=bool(rivals),
         )
     if PLUGIN_NAME.fullmatch(name) is None or name == OWN:
+        wrong = "is reserved" if name == OWN else f"does not match {PLUGIN_NAME.pattern}"
         return Rejection(
             "name",
-            f"the entry point's name {name[:60]!r} is reserved or does not match "
-            f"{PLUGIN_NAME.pattern}",
+            f"the entry point's name {name[:60]!r} {wrong}",
             "its authors must rename it; use lowercase letters, digits and underscores",
         )
     if len(rivals) == 1:

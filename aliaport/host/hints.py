@@ -12,12 +12,15 @@ from aliaport.host.discovery import Candidate, RejectedError
 from aliaport.isolation.failures import at_position, describe
 from aliaport.plugin import Plugin
 
+_CALL = r"([A-Z]\w+(?:\.[a-z]\w*)?)(?:\.__init__)?\(\)"
+"""The call of a class, or of one of its constructors such as `Metric.gauge`."""
+
 _MISSING = re.compile(
-    r"(\w+)\.__init__\(\) missing \d+ required (?:keyword-only |positional )?arguments?: (.+)"
+    rf"{_CALL} missing \d+ required (?:keyword-only |positional )?arguments?: (.+)"
 )
-_UNEXPECTED = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+_UNEXPECTED = re.compile(rf"{_CALL} got an unexpected keyword argument '(\w+)'")
 _NO_CONFIG = re.compile(r"object has no attribute '(config|context)'")
-_FORM = "'package.module:ClassName'"
+ENTRY_FORM = "'package.module:ClassName'"
 
 
 @contextmanager
@@ -47,8 +50,6 @@ def import_hint(candidate: Candidate) -> Callable[[BaseException], str]:
     value, distribution = candidate.entry.value, candidate.distribution
 
     def hint(error: BaseException) -> str:
-        if candidate.entry.pattern.match(value) is None:
-            return f"its authors must write the entry point as {_FORM}"
         missing = str(getattr(error, "name", "") or "")
         own = missing.partition(".")[0] in ("", candidate.package)
         if isinstance(error, ModuleNotFoundError) and not own:
@@ -109,7 +110,7 @@ def plugins_of(module: ModuleType) -> str:
         if isinstance(value, type) and issubclass(value, Plugin) and value is not Plugin
     ]
     if not found:
-        return f"{module.__name__} has no plugin; the form is {_FORM}"
+        return f"{module.__name__} has no plugin; the form is {ENTRY_FORM}"
     return f"{module.__name__} has: {', '.join(found[:5])}"
 
 
@@ -119,12 +120,20 @@ def _argument_hint(error: BaseException) -> str:
         names = re.findall(r"'(\w+)'", found[2])
         return f"pass {', '.join(f'{name}=…' for name in names)} to {found[1]}"
     if found := _UNEXPECTED.search(text):
-        declared = getattr(declarations, found[1], None)
-        known = list(inspect.signature(declared).parameters) if declared else []
+        known = _parameters(found[1])
         return f"{found[1]} accepts: {', '.join(known)}" if known else f"remove {found[2]}="
     if _NO_CONFIG.search(text):
         return "call super().__init__(config, context) first in the constructor"
     return ""
+
+
+def _parameters(call: str) -> list[str]:
+    """Return the parameters of a declaration's class or constructor; none if it is another's."""
+    name, _, method = call.partition(".")
+    declared = getattr(declarations, name, None)
+    if method:
+        declared = getattr(declared, method, None)
+    return list(inspect.signature(declared).parameters) if declared else []
 
 
 def _takes_two(cls: type) -> bool:

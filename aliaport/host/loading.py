@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any, ForwardRef, TypeVar, get_args, get_origin
 
 from aliaport.host.discovery import Candidate, RejectedError
-from aliaport.host.hints import import_hint, plugins_of, rejecting
+from aliaport.host.hints import ENTRY_FORM, import_hint, plugins_of, rejecting
 from aliaport.plugin import API_VERSION, Plugin, PluginConfig
 
 
@@ -13,6 +13,12 @@ def load(candidate: Candidate) -> Any:
     if candidate.loaded is not None:
         return candidate.loaded
     value = candidate.entry.value
+    if candidate.entry.pattern.match(value) is None:
+        raise RejectedError(
+            "import",
+            f"{value[:100]}: is not a valid entry point" if value else "its entry point is empty",
+            f"its authors must write the entry point as {ENTRY_FORM}",
+        )
     with rejecting("import", candidate.package, import_hint(candidate), about=value):
         return candidate.entry.load()
 
@@ -53,10 +59,12 @@ def check_api(candidate: Candidate, api: object) -> None:
     """Raise RejectedError unless this host supports version `api` of the plugin API."""
     known = ".".join(map(str, API_VERSION))
     if not (isinstance(api, tuple) and len(api) == 2 and all(type(part) is int for part in api)):
+        wrong = f"declares its plugin API version as {api!r:.60}"
         raise RejectedError(
             "api",
-            f"{candidate.entry.value} does not declare its plugin API version",
-            f"its authors must set `api = {API_VERSION}` in the class",
+            f"{candidate.entry.value} "
+            + ("does not declare its plugin API version" if api is None else wrong),
+            f"its authors must set `api = {API_VERSION}`, a tuple of two integers",
         )
     if api[0] != API_VERSION[0] or api[1] > API_VERSION[1]:
         wanted = f"{api[0]}.{api[1]}"

@@ -1,6 +1,7 @@
 """Responses to handlers that fail and to callers that leave, with their log lines."""
 
 import asyncio
+import inspect
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,13 +14,16 @@ from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
 from aliaport.process.limits import limit_error
 from aliaport.redaction import shorten
-from aliaport.web.malformed import malformed_response
+from aliaport.web.malformed import malformed_response, record_malformed
 from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
 
 CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
+
+_BARE_HINT = "define the handler with `async def` and without `yield`, and return a response"
+"""For what aiohttp accepts as a handler, but fails to call."""
 
 _OF_LIMITS = (OSError, MemoryError, RuntimeError)
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -37,7 +41,7 @@ def raised_response(
     _discard_begun(request)
     log, package = _owner(state, request)
     if isinstance(error, RequestRejectedError):
-        log.info("request.malformed", reason=error.message, **_fields(request))
+        record_malformed(state, request, error.message, lambda: _fields(request))
         return malformed_response(request, error.code)
     unwritable = gone and isinstance(error, ConnectionError)
     if unwritable or error is request.content.exception():
@@ -45,10 +49,13 @@ def raised_response(
         return error_response(CALLER_LEFT, "aborted", "the connection closed too early")
     # Other types cannot be the cause, and their text is the author's code.
     limit = limit_error(error) if isinstance(error, _OF_LIMITS) else None
+    handler = inspect.unwrap(_handler(request))
+    bare = isinstance(error, AssertionError) and not inspect.iscoroutinefunction(handler)
     log.error(
         "request.failed",
         exc_info=error,
-        where=describe(error, package).where,
+        where=function_position(handler) if bare else describe(error, package).where,
+        hint=_BARE_HINT if bare else "",
         **({} if limit is None else {"reason": str(limit)}),
         **_fields(request),
     )
@@ -107,9 +114,13 @@ def _owner(state: AppState, request: web.Request) -> tuple[Logger, str]:
     return state.log, "aliaport"
 
 
-def _fields(request: web.Request) -> Mapping[str, Any]:
+def _handler(request: web.Request) -> Any:
     match = request._match_info  # noqa: SLF001  # the property fails if the router has failed
-    handler = None if match is None else match.handler
+    return None if match is None else match.handler
+
+
+def _fields(request: web.Request) -> Mapping[str, Any]:
+    handler = _handler(request)
     name = getattr(handler, "__qualname__", type(handler).__qualname__)
     return {
         "handler": f"{getattr(handler, '__module__', '')}.{name}"[:200],

@@ -1,6 +1,7 @@
 """Applications mounted next to the core's routes: imported, started with retries, stopped."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -122,20 +123,21 @@ class MountedApp(Component):
 
     async def _run(self, declared: App, context: Context, expect: Expect) -> None:
         await self._start_until_running(lambda: self._start(declared, context))
-        assert self._application is not None
+        if self._application is None:  # it was rejected
+            return
         for route in self._application.router.routes():
             if route.resource is not None and route.method not in ("HEAD", "OPTIONS", "*"):
                 expect(route.method, endpoint_label(route.resource.canonical), 500)
         self._report_running(prefix=" ".join(declared.roots))
 
     async def _start(self, declared: App, context: Context) -> bool:
-        """Create and start the application once; return whether it started.
+        """Create and start the application once; return whether that is done, or was in vain.
 
         What a failed attempt has acquired is released again.
         """
         application = None
         try:
-            application = declared.create(context, self._config)
+            application = self._create(declared, context)
             resource = (
                 PrefixedSubAppResource(declared.prefix, application)
                 if declared.prefix
@@ -146,6 +148,9 @@ class MountedApp(Component):
             if await self._start_up(application):
                 self._application, self.running = application, resource
                 return True
+        except RejectedError as error:
+            self.reject(error.rejection)
+            return True
         except BaseException as error:  # the bulkhead of an application's start
             if is_ending(error):
                 raise
@@ -153,6 +158,15 @@ class MountedApp(Component):
         if application is not None:
             await self._release(application.cleanup())
         return False
+
+    def _create(self, declared: App, context: Context) -> web.Application:
+        created: object = declared.create(context, self._config)
+        if isinstance(created, web.Application):
+            return created
+        if inspect.iscoroutine(created):
+            created.close()  # or Python would warn that it was never awaited
+        reason = f"create() returned {type(created).__name__}, not an aiohttp.web.Application"
+        raise RejectedError("declare", reason, "return the application from create()")
 
     async def _start_up(self, application: web.Application) -> bool:
         """Start the application within `limits.start_timeout`; return whether it started."""
@@ -180,8 +194,7 @@ class MountedApp(Component):
 class AppNotRunning(MatchInfoError):
     """The match for an application that is not running: 503, counted under `prefix`."""
 
-    def __init__(self, app: MountedApp, prefix: str) -> None:
-        text = f"the application {app.name} is {app.state}"
+    def __init__(self, text: str, prefix: str) -> None:
         super().__init__(web.HTTPServiceUnavailable(text=text))
         self.prefix = prefix
 
@@ -205,10 +218,11 @@ class Mounts(PrefixResource):
                 continue
             if app.running is not None:
                 return await app.running.resolve(request)
-            return AppNotRunning(app, root), set()
-        for app in self._apps:
-            if app.declared is None and app.alive:  # not imported yet: the path may be its own
-                return AppNotRunning(app, UNMATCHED), set()
+            return AppNotRunning(f"the application {app.name} is {app.state}", root), set()
+        loading = [app.name for app in self._apps if app.declared is None and app.alive]
+        if loading:
+            text = f"the path may belong to an application that is loading: {', '.join(loading)}"
+            return AppNotRunning(text, UNMATCHED), set()
         return None, set()
 
     def url_for(self, *_args: str, **_kwargs: str) -> URL:

@@ -126,3 +126,80 @@ def test_an_application_can_have_several_paths(launch: Launch) -> None:
 def test_paths_that_an_application_cannot_have(places: dict[str, Any], message: str) -> None:
     with pytest.raises(DeclarationError, match=message):
         App(create=lambda context, options: web.Application(), **places)
+
+
+CREATES = {
+    "nothing": "create() returned NoneType, not an aiohttp.web.Application",
+    "coroutine": "create() returned coroutine, not an aiohttp.web.Application",
+}
+
+
+def test_only_an_application_can_be_created(launch: Launch) -> None:
+    service = launch(
+        GOOD,
+        apps={name: f"aliaport_rogues.failing:creates_{name}" for name in CREATES},
+    )
+    rows = {row["name"]: row for row in service.get("/status").json["data"]["plugins"]}
+    for name, reason in CREATES.items():
+        row = rows[name]
+        assert (row["state"], row["stage"], row["reason"]) == ("rejected", "declare", reason)
+        assert row["hint"] == "return the application from create()"
+        response = service.get(f"/{name}-created/x")
+        assert response.status == 503
+        assert response.json["error"]["message"] == f"the application {name} is rejected"
+    assert "never awaited" not in service.output()
+
+
+def test_a_path_names_the_application_that_it_belongs_to(launch: Launch) -> None:
+    service = launch(
+        GOOD,
+        apps={
+            "first": "aliaport_rogues.import_hangs:app",
+            "greeter": "aliaport_rogues.mounted:app",
+            "second": "aliaport_rogues.import_hangs:app",
+        },
+        environ={"ALIAPORT_PLUGIN_LIMITS__IMPORT_TIMEOUT": "600"},
+        wait="listening",
+    )
+
+    def message(path: str) -> str:
+        response = service.get(path)
+        assert (response.status, response.json["error"]["code"]) == (503, "service_unavailable")
+        return str(response.json["error"]["message"])
+
+    starting = "the application greeter is starting"
+    service.wait_for(lambda: message("/greeter/data") == starting, "it is named")
+    may = "the path may belong to an application that is loading: first, second"
+    for path in ("/first", "/second/x", "/anything"):
+        assert message(path) == may
+
+
+ANY = {"prefix": "/a"}
+
+
+async def create_async(_context: Any, _options: Any) -> web.Application:
+    return web.Application()
+
+
+async def create_yielding(_context: Any, _options: Any) -> Any:
+    yield web.Application()
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({**ANY, "create": create_async}, "create must not be an async function; define it with"),
+        ({**ANY, "create": create_yielding}, "create must not be an async function"),
+        ({**ANY, "create": None}, "create must be a function, not NoneType"),
+        ({**ANY, "create": lambda: None}, "create must accept the context and the options"),
+        ({"prefix": 5, "create": App}, "the prefix of an application must be text, not 5"),
+        ({"paths": "/a", "create": App}, r"must be a list, not '/a' \(str\); write \('/a',\)"),
+        ({"paths": (5,), "create": App}, "prefix 5 must look like /operations"),
+        ({**ANY, "create": App, "config": {}}, "config must be a class derived from PluginConfig"),
+    ],
+)
+def test_a_mistake_in_a_declaration_is_explained(declared: dict[str, Any], message: str) -> None:
+    if declared["create"] is App:
+        declared = {**declared, "create": lambda context, options: web.Application()}
+    with pytest.raises(DeclarationError, match=message):
+        App(**declared)

@@ -56,6 +56,22 @@ def test_a_handler_that_returns_no_response_is_named(
 @pytest.mark.parametrize(
     ("name", "where"),
     [
+        ("generator", " in generate: async def generate("),
+        ("plain", " in give_text: def give_text("),
+    ],
+)
+def test_a_handler_that_is_not_an_async_function_is_named(
+    service: Service, name: str, where: str
+) -> None:
+    assert service.get(f"/failing/{name}").status == 500
+    event = failed(service, f"/failing/{name}")
+    assert event["hint"].startswith("define the handler with `async def` and without `yield`")
+    assert where in event["where"]
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
         ("deep", 'in deepest: raise LookupError("the deepest line of the author")'),
         ("exit", "in end_process: raise SystemExit(0)"),
         ("base", 'in raise_base: raise BaseException("of no known kind")'),

@@ -67,6 +67,14 @@ async def break_off(request: web.Request) -> web.StreamResponse:
     raise LookupError("in the middle")
 
 
+async def generate(_request: web.Request) -> Any:
+    yield data_response("never")
+
+
+def give_text(_request: web.Request) -> Any:
+    return "no response"
+
+
 async def forget(request: web.Request) -> Any:
     response = web.StreamResponse()
     await response.prepare(request)
@@ -170,6 +178,8 @@ def create(_context: Context, _config: PluginConfig) -> web.Application:
     app = web.Application()
     app.router.add_get("/dict", give_dict)
     app.router.add_get("/nothing", give_nothing)
+    app.router.add_get("/generator", generate)
+    app.router.add_get("/plain", give_text)
     app.router.add_get("/deep", raise_deep)
     app.router.add_get("/exit", end_process)
     app.router.add_get("/base", raise_base)
@@ -212,3 +222,13 @@ class WrongDefault(PluginConfig):
 
 
 wrong_default = App(prefix="/wrong", create=create, config=WrongDefault)
+
+
+async def create_async(_context: Context, _config: PluginConfig) -> web.Application:
+    return web.Application()
+
+
+anything: Any = lambda context, config: None  # noqa: E731
+creates_nothing = App(prefix="/nothing-created", create=anything)
+waiting: Any = lambda context, config: create_async(context, config)  # noqa: E731
+creates_coroutine = App(prefix="/coroutine-created", create=waiting)

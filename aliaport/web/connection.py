@@ -11,11 +11,12 @@ from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from aliaport.forwarded import client_address
 from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
 from aliaport.web.failures import raised_response, unsendable_response
 from aliaport.web.lingering import MAX_BODY_LEFT, LingeringClose
-from aliaport.web.malformed import malformed_response
+from aliaport.web.malformed import malformed_response, record_malformed
 from aliaport.web.request_identity import identity_of, mark
 from aliaport.web.request_reader import MAX_QUEUED, RequestReader, RequestRejectedError
 from aliaport.web.state import AppState
@@ -222,6 +223,12 @@ class Connection(web.RequestHandler):
         return self._request_count > 0
 
     @property
+    def address(self) -> str:
+        """The client's address, or that of its proxy; '' if the connection is not open."""
+        peer = None if self._socket is None else self._socket.get_extra_info("peername")
+        return client_address(peer[0], {}, ()) if isinstance(peer, tuple) else ""
+
+    @property
     def quiet_since(self) -> float:
         """The time of the pool's clock when it opened, got a part of a request, or responded."""
         return max(self._responded_at, self._reader.received_at)
@@ -323,7 +330,7 @@ class Connection(web.RequestHandler):
         response = malformed_response(request, status)
         own = isinstance(exc, RequestRejectedError)
         reason = str(exc.args[0]) if own and exc else type(exc).__name__
-        self._state.log.info("request.malformed", reason=reason)
+        record_malformed(self._state, request, reason)
         return response
 
     async def finish_response(

@@ -217,27 +217,38 @@ def test_the_network_may_cut_a_version(service: Service, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "message", "status"),
+    ("data", "status"),
     [
-        (b"GET /health\r\n\r\n", "request.malformed", 400),
-        (request("/health", "X-A: " + "b" * 9_000), "request.malformed", 431),
-        (request("/health", "Expect: foo"), "request.answered", 417),
+        (b"GET /health\r\n\r\n", 400),
+        (request("/health", "X-A: " + "b" * 9_000), 431),
+        (request("/health", "Expect: foo"), 417),
     ],
 )
-def test_a_refused_request_has_one_identity(
-    service: Service, data: bytes, message: str, status: int
-) -> None:
+def test_a_refused_request_has_one_identity(service: Service, data: bytes, status: int) -> None:
     body = json.loads(exchange(service.port, data).partition(b"\r\n\r\n")[2])
     identity = body["error"]["request_id"]
 
-    def of_request(message: str) -> list[dict[str, Any]]:
-        return [e for e in service.events(message) if e.get("http.request.id") == identity]
+    def of_request() -> list[dict[str, Any]]:
+        entries = service.events("request.answered")
+        return [entry for entry in entries if entry.get("http.request.id") == identity]
 
-    (event,) = service.wait_for(lambda: of_request(message), "the request is logged")
-    assert event["trace.id"] == body["error"]["trace_id"]
-    (entry,) = service.wait_for(lambda: of_request("request.answered"), "it is logged")
+    (entry,) = service.wait_for(of_request, "the request is logged")
+    assert entry["trace.id"] == body["error"]["trace_id"]
     assert entry["http.response.status_code"] == status
     assert entry["client.ip"] == "127.0.0.1"
+
+
+def test_malformed_requests_are_counted_and_logged_once_for_each_client_and_reason(
+    service: Service,
+) -> None:
+    for data in (b"GET /health\r\n\r\n", CHUNKED_HEAD + b"zz\r\n") * 10:
+        assert statuses(exchange(service.port, data)) == [400]
+    limits = {row["name"]: row["count"] for row in service.get("/status").json["data"]["limits"]}
+    assert limits["request.malformed"] >= 20
+    events = service.wait_events("request.malformed")
+    reasons = [event["reason"] for event in events]
+    assert len(reasons) == len(set(reasons)) >= 2
+    assert {event["client.ip"] for event in events} == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize("scheme", ["http", "HTTPS"])

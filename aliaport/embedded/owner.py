@@ -80,7 +80,7 @@ def _usable(tree: Path, owner: Owner) -> bool:
 
 
 def _copy(tree: Path) -> Path:
-    command = [tree / "bin" / "postgres", "--version"]
+    command = [str(tree / "bin" / "postgres"), "--version"]
     try:
         output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
     except subprocess.SubprocessError as error:

@@ -23,7 +23,6 @@ class AccessCounter(AbstractAccessLogger):
         super().__init__(state, log_format)
         self._state: AppState = state
         self._last: tuple[web.AbstractRoute | None, str] = (None, "")
-        self._statuses: dict[tuple[str, str], int] = {}
 
     @property
     def enabled(self) -> bool:
@@ -40,10 +39,9 @@ class AccessCounter(AbstractAccessLogger):
         known, endpoint = self._last
         if route is None or route is not known:
             endpoint = self._find_endpoint(match, route)
-        method, status = request.method, response.status
-        self._state.http.record(method, endpoint, status, time)
-        noteworthy = self._is_noteworthy(method, endpoint, status, time)
-        if noteworthy or endpoint not in QUIET:
+        status = response.status
+        before = self._state.http.record(request.method, endpoint, status, time)
+        if endpoint not in QUIET or self._is_noteworthy(status, before, time):
             self._log(request, endpoint, response, time)
 
     def _find_endpoint(self, match: Any, route: web.AbstractRoute | None) -> str:
@@ -54,16 +52,14 @@ class AccessCounter(AbstractAccessLogger):
         self._last = route, endpoint
         return endpoint
 
-    def _is_noteworthy(self, method: str, endpoint: str, status: int, seconds: float) -> bool:
+    def _is_noteworthy(self, status: int, before: int, seconds: float) -> bool:
         """Return True if a probe or scrape failed, was slow, or changed its status."""
-        before = self._statuses.get((method, endpoint), status)
-        self._statuses[method, endpoint] = status
         log = self._state.settings.log
         return (
-            log.probe_requests
-            or status >= 400
+            status >= 400
             or status != before
             or seconds * 1000 >= log.slow_request_ms
+            or log.probe_requests
         )
 
     def _log(

@@ -13,7 +13,8 @@ from aliaport.web.request_identity import IDENTITY
 from aliaport.web.state import AppState
 
 QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"))
-"""Endpoints that balancers and Prometheus poll; their requests are logged only if noteworthy."""
+"""Endpoints that balancers and Prometheus poll: their requests are logged only if they
+failed, were slow, or had another status than the one before."""
 
 
 class AccessCounter(AbstractAccessLogger):
@@ -41,7 +42,14 @@ class AccessCounter(AbstractAccessLogger):
             endpoint = self._find_endpoint(match, route)
         status = response.status
         before = self._state.http.record(request.method, endpoint, status, time)
-        if endpoint not in QUIET or self._is_noteworthy(status, before, time):
+        log = self._state.settings.log
+        if (
+            endpoint not in QUIET
+            or status >= 400
+            or status != before
+            or time * 1000 >= log.slow_request_ms
+            or log.probe_requests
+        ):
             self._log(request, endpoint, response, time)
 
     def _find_endpoint(self, match: Any, route: web.AbstractRoute | None) -> str:
@@ -51,16 +59,6 @@ class AccessCounter(AbstractAccessLogger):
         endpoint = endpoint_label(resource.canonical)
         self._last = route, endpoint
         return endpoint
-
-    def _is_noteworthy(self, status: int, before: int, seconds: float) -> bool:
-        """Return True if a probe or scrape failed, was slow, or changed its status."""
-        log = self._state.settings.log
-        return (
-            status >= 400
-            or status != before
-            or seconds * 1000 >= log.slow_request_ms
-            or log.probe_requests
-        )
 
     def _log(
         self, request: Any, endpoint: str, response: web.StreamResponse, seconds: float

@@ -25,7 +25,7 @@ _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class _Series:
-    """What was counted for one method and endpoint."""
+    """The counts of one method and endpoint, and the status of its last response."""
 
     __slots__ = ("buckets", "last_status", "seconds", "statuses")
 

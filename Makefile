@@ -22,7 +22,7 @@ pythons: export PYENV_VERSION ?= $(shell command -v pyenv >/dev/null && pyenv ve
 comma := ,
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
-.PHONY: help setup run check test lint typing format unit packages docs tests alone pythons coverage editable lock \
+.PHONY: help setup run check test lint typing format unit packages docs tests alone computing pythons coverage editable lock \
 	system-deps alerts-current kubernetes-current compose-current containers abuse bench image
 
 help:  ## Show this list
@@ -57,7 +57,7 @@ check: setup  ## Run the quick checks (a minute): lint, typing, tests without ch
 test: setup  ## Run everything: lint, typing, packages, docs, tests, end to end, other Pythons
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages docs
 	@$(MAKE) --no-print-directory tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone pythons
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone computing pythons
 
 lint: setup  ## Run the hooks of .pre-commit-config.yaml on all files, typing included
 	@$(BIN)/pre-commit run --all-files
@@ -72,13 +72,16 @@ format: setup  ## Fix and format the code with ruff
 unit: setup  ## Run the tests without child processes
 	@$(PYTEST) $(PARALLEL) -m 'not service'
 
-tests: setup  ## Run all tests that can run in parallel
-	@$(PYTEST) $(PARALLEL) -m 'not alone'
+tests: setup  ## Run the tests with services and other programs that can run in parallel
+	@$(PYTEST) $(PARALLEL) -m 'service and not computes and not alone'
 
 alone: setup  ## Run the tests that cannot run in parallel: end to end
 	@$(PYTEST) -m alone
 
-# At low priority, because the time-sensitive tests of `alone` run beside them.
+# `computing` and `pythons` at low priority, because the time-sensitive tests of `alone` run beside them.
+computing: setup  ## Run the tests that only compute: those without child processes, and of the alert rules
+	@nice -n 19 $(PYTEST) $(PARALLEL) -m 'not service or computes'
+
 pythons: setup  ## Run the tests without child processes on other installed Pythons
 	@for version in $(OTHER_PYTHONS); do \
 		if ! python$$version -c '' 2>/dev/null; then echo "NOT RUN: the tests on Python $$version, which is not installed"; continue; fi; \

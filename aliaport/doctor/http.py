@@ -133,6 +133,10 @@ class Endpoint:
             raise self.failure(f"{shown}: {certificate_problem(error.certificate_error)}") from None
         except aiohttp.ClientConnectorError as error:
             raise self.failure(f"{shown}: {reason(error.os_error)}") from None
+        except aiohttp.ClientPayloadError:
+            raise self.failure(f"{shown}: the response ends before its length") from None
+        except aiohttp.ClientResponseError:
+            raise self.failure(f"{shown}: the response is not valid HTTP") from None
         except aiohttp.ClientError as error:
             raise self.failure(f"{shown}: {type(error).__name__}: {error}") from None
         if 300 <= response.status < 400:
@@ -147,6 +151,8 @@ class Endpoint:
 def reason(error: OSError) -> str:
     """Return why a connection failed, such as "Connection refused"."""
     if isinstance(error, ssl.SSLError):
+        if error.reason == "WRONG_VERSION_NUMBER":
+            return "the server does not speak TLS; is it http:// instead of https://?"
         return f"TLS failed: {error.reason or error}"
     if isinstance(error, gaierror) or not error.errno or error.errno < 0:
         return error.strerror or str(error)

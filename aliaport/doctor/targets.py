@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aliaport.errors import ConfigError
 from aliaport.settings import Settings
 from aliaport.settings.model import ANY_ADDRESS
+from aliaport.settings.secret_files import shown_path
 from aliaport.settings.sources import ENCODING
 from aliaport.settings.tokens import token_lines
 
@@ -59,11 +60,15 @@ class Targets:
 
 def checked_url(text: str) -> str:
     """Return the address without a final slash. Raises ValueError, which says what is wrong."""
+    text = text.strip()
     try:
         parts = urlsplit(text)
         _ = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
         raise ValueError("is not a valid URL; use the form http://host:port") from None
+    if " " in text or not text.isprintable():
+        raise ValueError("contains a space or an invisible character; remove it")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("is not an http or https URL; use the form http://host:port")
     if parts.username or parts.password:
@@ -77,16 +82,17 @@ def checked_url(text: str) -> str:
 
 def first_token(file: Path) -> str:
     """Return the first token of a file. Raises ValueError if there is none."""
+    name = shown_path(file)
     try:
         text = file.read_text(ENCODING)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise ValueError(f"{file}: {reason}") from None
+        raise ValueError(f"{name}: {reason}") from None
     tokens = [token for _, token in token_lines(text)]
     if not tokens:
-        raise ValueError(f"{file}: contains no token")
+        raise ValueError(f"{name}: contains no token")
     if not (tokens[0].isascii() and tokens[0].isprintable()):
-        raise ValueError(f"{file}: contains characters that cannot be sent in a token")
+        raise ValueError(f"{name}: contains characters that cannot be sent in a token")
     return tokens[0]
 
 

@@ -59,8 +59,7 @@ class JobRunner:
         self._watched_since = clock.now()
         self._done_began: datetime | None = None
         self._checked_due: datetime | None = None
-        self._slot = f"job-{job.name}"
-        bulkhead.prepare(job.run, self._slot)
+        self._slot = bulkhead.prepare(job.run, f"job-{job.name}")
 
     @property
     def last_due(self) -> datetime | None:

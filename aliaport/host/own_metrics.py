@@ -119,6 +119,9 @@ FAMILIES = (
         STARTED,
     ),
 )
+_STATES = [(state, state.value) for state in State]
+_STATUSES = [(status, status.value) for status in Status]
+_BUILD = (__version__, platform.python_version())
 _STATUS_VALUES = {Status.HEALTHY: 2.0, Status.DEGRADED: 1.0, Status.UNHEALTHY: 0.0}
 
 
@@ -143,14 +146,14 @@ def host_samples(
         samples[HTTP_CONNECTIONS.name][(listener,)] = float(count)
         samples[HTTP_CONNECTIONS_MAX.name][(listener,)] = float(capacity)
     samples[THREADS.name][()] = float(threading.active_count())
-    samples[BUILD_INFO.name][__version__, platform.python_version()] = 1.0
+    samples[BUILD_INFO.name][_BUILD] = 1.0
     samples[STARTED.name][()] = _STARTED
     for name, app_state in app_states.items():
         for state in (State.STARTING, State.RUNNING, State.REJECTED):
             samples[APP_STATE.name][name, state.value] = float(state.value == app_state)
     for name, plugin_state in _states(host).items():
-        for state in State:
-            samples[PLUGIN_STATE.name][name, state.value] = float(state is plugin_state)
+        for state, text in _STATES:
+            samples[PLUGIN_STATE.name][name, text] = float(state is plugin_state)
     for instance in host.instances:
         if instance.alive:
             samples[PLUGIN_TASKS.name][(instance.name,)] = float(instance.tasks)
@@ -183,8 +186,8 @@ def _probe_samples(host: Host, samples: dict[str, Samples]) -> None:
     for runner in host.runners.values():
         labels = (runner.plugin, runner.probe.name)
         known = runner.stats
-        for status in Status:
-            samples[PROBE_RUNS.name][*labels, status.value] = float(known.runs[status])
+        for status, text in _STATUSES:
+            samples[PROBE_RUNS.name][*labels, text] = float(known.runs[status])
         samples[PROBE_CRITICAL.name][labels] = float(runner.critical)
         samples[PROBE_TIMEOUTS.name][labels] = float(known.timeouts)
         samples[PROBE_IN_FLIGHT.name][labels] = float(runner.in_flight)

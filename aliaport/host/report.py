@@ -6,6 +6,7 @@ They implement the documented table of how probes decide /ready and /status.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from aliaport import SERVICE
@@ -190,9 +191,12 @@ def error(code: str, message: str, details: Mapping[str, Any] | None = None) -> 
 
 def timestamp(seconds: float | None) -> str | None:
     """Return seconds since the epoch as `2025-11-23T10:30:00Z`."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if seconds is None else _format_second(int(seconds))
+
+
+@lru_cache(256)
+def _format_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _sections(rows: Sequence[ProbeRow], *, operator: bool) -> dict[str, dict[str, Any]]:

@@ -57,14 +57,17 @@ class Bulkhead:
         """The identity of the loop's thread."""
         return self._thread.ident
 
-    def prepare(self, function: Callable[[], Any], slot: str) -> None:
-        """Start the thread that `submit` needs for this function, while one can be started.
+    def prepare(self, function: Callable[[], Any], slot: str) -> str | None:
+        """Return `slot` if the function needs that thread, as all but `async def` do.
 
-        If none can, `submit` tries again, so only this function is affected.
+        Starts the thread, while one can be started. If none can, `submit` tries again, so only this
+        function is affected.
         """
-        if not inspect.iscoroutinefunction(function):
-            with contextlib.suppress(RuntimeError):
-                self._slot(slot)
+        if inspect.iscoroutinefunction(function):
+            return None
+        with contextlib.suppress(RuntimeError):
+            self._slot(slot)
+        return slot
 
     def submit(
         self,
@@ -76,15 +79,13 @@ class Bulkhead:
     ) -> Run:
         """Start `function` in the plugin and return its run, which expires after `timeout` seconds.
 
-        An `async def` runs on the plugin's loop; so does a plain one without `slot`. A plain one
-        with `slot` runs in the thread of that name, created when it is first needed (see
-        `prepare`). `freeze` turns the result into plain values, in the plugin's thread; if it
-        raises, the run fails.
+        It runs on the plugin's loop, or in the thread that `prepare` named for it. `freeze` turns
+        the result into plain values, in the plugin's thread; if it raises, the run fails.
         """
         run = Run(self, self._host_loop)
         run.expire_after(timeout)
         self.unfinished.add(run)
-        if slot is None or inspect.iscoroutinefunction(function):
+        if slot is None:
             self.call_soon(self._begin, run, function, freeze)
         else:
             run.in_slot = True

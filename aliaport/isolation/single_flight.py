@@ -28,8 +28,7 @@ class SingleFlight:
         self._function = function
         self._timeout = timeout
         self._freeze = freeze
-        self._slot = slot
-        bulkhead.prepare(function, slot)
+        self._slot = bulkhead.prepare(function, slot)
         self._run: Run | None = None
 
     @property

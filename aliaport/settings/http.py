@@ -22,7 +22,7 @@ class HttpSettings(Table):
         ge=1,
         le=10_000,
         description="Connections of `max_connections` that are kept for the internal listener, so "
-        "that Prometheus gets through when the public one is full.",
+        "that Prometheus gets through when the public one is full. At most half of them.",
     )
     spare_descriptors: int = Field(
         128,
@@ -92,7 +92,8 @@ class HttpSettings(Table):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.internal_connections > self.max_connections // 2:
+        given = "internal_connections" in self.model_fields_set  # else it is lowered
+        if given and self.internal_connections > self.max_connections // 2:
             raise ValueError(
                 f"internal_connections must be at most half of max_connections "
                 f"({self.max_connections // 2})"

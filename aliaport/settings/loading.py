@@ -16,6 +16,7 @@ from aliaport.plugin import PluginConfig
 from aliaport.settings.defaults import failing_factory, table_of, wrong_default
 from aliaport.settings.model import Settings
 from aliaport.settings.renamed import with_current_names
+from aliaport.settings.secret_files import shown_path
 from aliaport.settings.sources import ENCODING, PREFIX, Sources
 from aliaport.settings.tokens import read_token_file
 
@@ -234,7 +235,8 @@ def _secret_files(
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8 text"
             problems.append(
-                f"{variable}: {file}: {reason}; set it to a readable file with the secret"
+                f"{variable}: {shown_path(file)}: {reason}; set it to the path of a readable file "
+                "with the secret"
             )
             continue
         inner = found

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aliaport.regular_files import read_regular
+from aliaport.settings.secret_files import shown_path
 
 MIN_TOKEN_LENGTH = 16
 """Characters: a shorter one could be guessed."""
@@ -42,20 +43,21 @@ def token_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def read_token_file(file: Path) -> TokenFile:
     """Read a file with one token per line. Raises ValueError if it cannot be read."""
+    name = shown_path(file)
     try:
         text = read_regular(file, MAX_FILE_BYTES).decode()
     except OSError as error:
-        raise ValueError(f"{file}: {error.strerror}") from None
+        raise ValueError(f"{name}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{file}: is not UTF-8 text") from None
+        raise ValueError(f"{name}: is not UTF-8 text") from None
     tokens, problems = [], []
     for number, token in token_lines(text):
         try:
             check_token(token)
         except ValueError as error:
-            problems.append(f"{file}: line {number}: {error}")
+            problems.append(f"{name}: line {number}: {error}")
         else:
             tokens.append(token)
     if not tokens and not problems:
-        problems.append(f"{file}: contains no token; write one per line")
+        problems.append(f"{name}: contains no token; write one per line")
     return TokenFile(tuple(tokens), tuple(problems))

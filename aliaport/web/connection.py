@@ -11,11 +11,12 @@ from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from aliaport.forwarded import client_address
 from aliaport.host.limits import Limit
 from aliaport.web.access_log import AccessCounter
 from aliaport.web.failures import raised_response, unsendable_response
 from aliaport.web.lingering import MAX_BODY_LEFT, LingeringClose
-from aliaport.web.malformed import malformed_response
+from aliaport.web.malformed import malformed_response, record_malformed
 from aliaport.web.request_identity import identity_of, mark
 from aliaport.web.request_reader import MAX_QUEUED, RequestReader, RequestRejectedError
 from aliaport.web.state import AppState
@@ -152,11 +153,18 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp always returns None
         """Keep the connection open if a response is due: the client has only stopped sending."""
-        upgraded = self._upgraded or self._payload_parser is not None
-        if upgraded or self._reader.in_body or self._responses == self._request_count:
+        # An upgraded request is complete, although that of CONNECT has an endless body.
+        incomplete = self._reader.in_body and not self._upgraded
+        if incomplete or self._payload_parser or self._responses == self._request_count:
             return False
         self._half_closed = True
         return True
+
+    def set_parser(self, parser: Any, *arguments: Any, **options: Any) -> None:
+        """Read WebSocket messages from now on; there are no more if the client stopped sending."""
+        super().set_parser(parser, *arguments, **options)
+        if self._half_closed:
+            parser.feed_eof()
 
     def log_access(
         self, request: web.BaseRequest, response: web.StreamResponse, time: float | None
@@ -213,6 +221,12 @@ class Connection(web.RequestHandler):
     def has_served(self) -> bool:
         """True once it has received a request."""
         return self._request_count > 0
+
+    @property
+    def address(self) -> str:
+        """The client's address, or that of its proxy; '' if the connection is not open."""
+        peer = None if self._socket is None else self._socket.get_extra_info("peername")
+        return client_address(peer[0], {}, ()) if isinstance(peer, tuple) else ""
 
     @property
     def quiet_since(self) -> float:
@@ -316,7 +330,7 @@ class Connection(web.RequestHandler):
         response = malformed_response(request, status)
         own = isinstance(exc, RequestRejectedError)
         reason = str(exc.args[0]) if own and exc else type(exc).__name__
-        self._state.log.info("request.malformed", reason=reason)
+        record_malformed(self._state, request, reason)
         return response
 
     async def finish_response(

@@ -1,9 +1,10 @@
 """The open connections of one listener: how many there may be, and which must go."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import cast
+from http import HTTPStatus
+from typing import Any, cast
 
 from aliaport.host.limits import Limit, LimitLog
 from aliaport.settings import HttpSettings
@@ -14,21 +15,23 @@ from aliaport.web.connection import (
     WRITE_TIMEOUT,
     Connection,
 )
+from aliaport.web.malformed import MALFORMED
 from aliaport.web.request_reader import HEAD_TOO_LARGE, PIPELINED_TOO_FAR
+from aliaport.web.responses import error_response
 
 FULL = Limit(
     "connections.full",
     "new connections are refused; raise [http] max_connections and the limit of open files, or "
-    "find the client that holds so many",
+    "find out why client.address holds so many",
 )
 EVICTED = Limit(
     "connections.evicted",
     "connections that wait for their clients are closed to make room; raise [http] max_connections "
-    "and the limit of open files, or find the client that holds so many",
+    "and the limit of open files, or find out why client.address holds so many",
 )
 LIMITS = (
     *(FULL, EVICTED, HEAD_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT, CLOSE_TIMEOUT),
-    *(HEAD_TOO_LARGE, PIPELINED_TOO_FAR),
+    *(MALFORMED, HEAD_TOO_LARGE, PIPELINED_TOO_FAR),
 )
 
 MAX_SWEEP_INTERVAL = 1.0
@@ -37,16 +40,20 @@ MAX_SWEEP_INTERVAL = 1.0
 MIN_SCAN_INTERVAL = 0.1
 """Seconds between two looks at all connections for one that can make room."""
 
-_REFUSAL_BODY = (
-    b'{"success":false,"error":{"code":"too_many_connections","message":'
-    b'"the service has too many open connections; try again later"}}'
-)
-_REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-    b"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-    b"Referrer-Policy: no-referrer\r\nServer: aliaport\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(_REFUSAL_BODY), _REFUSAL_BODY)
-)
+
+def _render_refusal() -> bytes:
+    response = error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "the service has too many open connections; try again later",
+    )
+    body = cast("bytes", response.body)
+    headers = {**response.headers, "Connection": "close", "Content-Length": len(body)}
+    lines = ["HTTP/1.1 503 Service Unavailable", *(f"{name}: {headers[name]}" for name in headers)]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+_REFUSAL = _render_refusal()
 
 
 class ConnectionPool:
@@ -93,7 +100,7 @@ class ConnectionPool:
         A connection that waits for its client makes room for a new one.
         """
         if len(self._connections) >= self.capacity and not self._evict():
-            self._limits.record(FULL, listener=self.listener, connections=self.capacity)
+            self._limits.record(FULL, self._find_largest_client, listener=self.listener)
             return self._refuse()
         connection = create()
         self._connections.add(connection)
@@ -156,7 +163,7 @@ class ConnectionPool:
         while self._evictable:
             connection = self._evictable.popleft()
             if connection in self._connections and connection.can_make_room(now):
-                self._limits.record(EVICTED, listener=self.listener, connections=self.capacity)
+                self._limits.record(EVICTED, self._find_largest_client, listener=self.listener)
                 self._end(connection)
                 return True
         return False
@@ -185,6 +192,17 @@ class ConnectionPool:
         # Whoever never sent a request goes first, then the one that has been silent longest.
         waiting.sort(key=lambda connection: (connection.has_served, connection.quiet_since))
         self._evictable = deque(waiting)
+
+    def _find_largest_client(self) -> dict[str, Any]:
+        """Return fields of a log line: the client with the most connections, and their number."""
+        addresses = (connection.address for connection in self._connections)
+        clients = Counter(address for address in addresses if address)
+        [(address, number)] = clients.most_common(1) or [("", 0)]
+        return {
+            "connections": self.capacity,
+            "client.address": address,
+            "client_connections": number,
+        }
 
     def _end(self, connection: Connection) -> None:
         self._connections.discard(connection)

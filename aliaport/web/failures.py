@@ -14,7 +14,7 @@ from aliaport.isolation.failures import describe, function_position
 from aliaport.plugin import Logger
 from aliaport.process.limits import limit_error
 from aliaport.redaction import shorten
-from aliaport.web.malformed import malformed_response
+from aliaport.web.malformed import malformed_response, record_malformed
 from aliaport.web.request_reader import RequestRejectedError
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
@@ -41,7 +41,7 @@ def raised_response(
     _discard_begun(request)
     log, package = _owner(state, request)
     if isinstance(error, RequestRejectedError):
-        log.info("request.malformed", reason=error.message, **_fields(request))
+        record_malformed(state, request, error.message, lambda: _fields(request))
         return malformed_response(request, error.code)
     unwritable = gone and isinstance(error, ConnectionError)
     if unwritable or error is request.content.exception():

@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from aliaport.apps import Refusal
 from aliaport.contract.declarations import Status
@@ -18,6 +17,7 @@ from aliaport.metrics.exposition import CONTENT_TYPE
 from aliaport.web.headers import HEADERS, PAGE_HEADERS
 from aliaport.web.responses import (
     JSON,
+    JSON_HEADERS,
     TEXT,
     body_response,
     error_response,
@@ -53,8 +53,6 @@ class Health:
     def __init__(self) -> None:
         self._second = -1
         self._body = b""
-        headers = CIMultiDict(HEADERS, **{"Content-Type": JSON})
-        self._headers = CIMultiDictProxy(headers)  # aiohttp copies it for each response
 
     async def respond(self, request: web.Request) -> web.Response:
         """Respond with a body that is built once a second."""
@@ -63,7 +61,7 @@ class Health:
             self._second = second
             version = request.config_dict[STATE].version
             self._body = orjson.dumps(report.health(second, version))
-        return web.Response(body=self._body, headers=self._headers)
+        return web.Response(body=self._body, headers=JSON_HEADERS)
 
 
 async def ready(request: web.Request) -> web.Response:
@@ -195,6 +193,8 @@ async def options(request: web.Request) -> web.Response:
 
 
 def _select_probes(state: AppState, request: web.Request) -> list[ProbeRunner]:
+    if not request.query:
+        return [*state.host.runners.values()]
     included, excluded = _names(request, "include"), _names(request, "exclude")
     for name in (*included, *excluded):
         if name not in state.host.runners:

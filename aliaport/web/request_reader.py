@@ -6,7 +6,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp.hdrs import CONTENT_LENGTH, EXPECT, HOST, UPGRADE
+from aiohttp.hdrs import CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -50,6 +50,7 @@ _CHECK_OF_ALL = b"OPTIONS * "
 _ROOT = URL("/")
 _BAD = HTTPStatus.BAD_REQUEST
 _BAD_VERSION = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+_NOT_IMPLEMENTED = HTTPStatus.NOT_IMPLEMENTED
 _URL_TOO_LONG = HTTPStatus.REQUEST_URI_TOO_LONG
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
@@ -277,6 +278,8 @@ class RequestReader:
             raise RequestRejectedError(_BAD, "no HTTP version")
         if not _is_host(message.headers.get(HOST, "")):
             raise RequestRejectedError(_BAD, "invalid Host header")
+        if message.chunked and message.headers[TRANSFER_ENCODING].lower() != "chunked":
+            raise RequestRejectedError(_NOT_IMPLEMENTED, "unsupported Transfer-Encoding")
         self._body = body
         self._queued += 1
         self.head_size = 0

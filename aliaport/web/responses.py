@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from aliaport.correlation import REQUEST
 from aliaport.host import report
@@ -12,18 +13,16 @@ from aliaport.web.headers import HEADERS
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+JSON_HEADERS = CIMultiDictProxy(CIMultiDict(HEADERS, **{"Content-Type": JSON}))
+"""aiohttp copies them for each response."""
 
 
 def json_response(
     body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
     """Return a JSON response."""
-    return web.Response(
-        body=orjson.dumps(body),
-        status=status,
-        headers={**HEADERS, **(headers or {})},
-        content_type="application/json",
-    )
+    given = {**JSON_HEADERS, **headers} if headers else JSON_HEADERS
+    return web.Response(body=orjson.dumps(body), status=status, headers=given)
 
 
 def body_response(body: bytes, content_type: str) -> web.Response:

@@ -14,6 +14,7 @@ from aiohttp import web
 from aliaport.errors import StartupError
 from aliaport.process.descriptors import count_open, raise_limit
 from aliaport.settings import HttpSettings
+from aliaport.web.aiohttp_internals import check_aiohttp
 from aliaport.web.connection import Connection
 from aliaport.web.connection_pool import ConnectionPool
 from aliaport.web.listening import BACKLOG
@@ -45,10 +46,11 @@ class Server:
     """The listeners of one process, all on the HTTP loop.
 
     `internal` says whether there is an internal listener, for which connections are kept. Raises
-    StartupError if the limit of open files leaves too few.
+    StartupError if the limit of open files leaves too few, or if aiohttp has another version.
     """
 
     def __init__(self, state: AppState, *, internal: bool) -> None:
+        check_aiohttp()
         self._state = state
         self._runners: list[web.AppRunner] = []
         self._listeners: list[tuple[asyncio.Server, socket.socket, Callable[[], Protocol]]] = []

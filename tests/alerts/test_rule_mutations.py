@@ -10,6 +10,8 @@ import pytest
 from tests.alerts.mutants import mutants
 from tests.alerts.shipped_rules import Case, Rule, alerts, cases, promtool, seconds, write_yaml
 
+pytestmark = pytest.mark.computes
+
 UNNOTICEABLE = {"SlowQueries": r"> -> >=", "DiskWillFill": r"3600\) < -> <="}
 """Changes that no series can show, by alert: sums and predictions of floats never equal a limit."""
 

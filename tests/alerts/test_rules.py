@@ -21,6 +21,8 @@ from tests.alerts.shipped_rules import (
 )
 from tests.support import metric_lists
 
+pytestmark = pytest.mark.computes
+
 SPECIFIED = {
     "HighErrorRate": "critical",
     "HighResponseTime": "warning",

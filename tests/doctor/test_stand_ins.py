@@ -48,6 +48,26 @@ async def test_a_hanging_server_meets_the_deadline(stand_in: StandIn) -> None:
     assert finding.todo
 
 
+@pytest.mark.parametrize(
+    ("reply", "scheme", "seen"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "http", "the response is not valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "http", "ends before its length"),
+        (b"HTTP/1.1 400 Bad\r\n\r\n", "https", "does not speak TLS; is it http://"),
+    ],
+)
+async def test_another_protocol_on_the_port_is_named(reply: bytes, scheme: str, seen: str) -> None:
+    async def respond(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        finding = await found("service.health", Targets(f"{scheme}://127.0.0.1:{port}", timeout=30))
+    assert (finding.verdict, seen in finding.seen) == (Verdict.FAIL, True), finding.seen
+
+
 async def test_a_slow_trickle_meets_the_deadline(stand_in: StandIn) -> None:
     async def drip(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

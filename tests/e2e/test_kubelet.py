@@ -55,7 +55,7 @@ def test_a_hanging_critical_probe_takes_a_pod_out_of_rotation_and_does_not_kill_
 ) -> None:
     service = launch(
         {"rogue": "aliaport_rogues.bad_probes:Hanging"},
-        config="[probes.rogue_hanging]\ncritical = true\ntimeout = 5\n",
+        config="[probes.rogue_hanging]\ncritical = true\ntimeout = 2\n",
         wait="listening",
     )
     service.wait_for(lambda: service.events("service.started"), "started", 20)

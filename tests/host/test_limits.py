@@ -5,7 +5,7 @@ import threading
 import structlog
 from structlog.testing import capture_logs
 
-from aliaport.host.limits import REPEAT_SECONDS, Limit, LimitLog
+from aliaport.host.limits import MAX_SUBJECTS, REPEAT_SECONDS, Limit, LimitLog
 
 FULL = Limit("things.full", "remove some")
 SLOW = Limit("things.slow", "hurry", "info")
@@ -44,6 +44,37 @@ def test_it_is_logged_again_later_with_the_count_since() -> None:
         now += 1
         log.record(FULL)
     assert [event["count"] for event in events] == [1, 5]
+
+
+def test_each_subject_is_logged_and_others_together() -> None:
+    now = 0.0
+    with capture_logs() as events:
+        log = LimitLog(structlog.get_logger(), clock=lambda: now)
+        for _ in range(2):
+            for number in range(MAX_SUBJECTS + 20):
+                log.record(SLOW, client=f"client {number}")
+            log.record(FULL, client="client 0")
+        assert [event["event"] for event in events].count("things.slow") == MAX_SUBJECTS + 1
+        assert [event["event"] for event in events].count("things.full") == 1
+        now += REPEAT_SECONDS
+        log.record(SLOW, client="a new client")
+        log.record(SLOW, client="client 0")
+    assert [event["client"] for event in events[-2:]] == ["a new client", "client 0"]
+
+
+def test_details_are_found_only_for_a_log_line() -> None:
+    found: list[int] = []
+
+    def find() -> dict[str, int]:
+        found.append(1)
+        return {"size": 5}
+
+    with capture_logs() as events:
+        log = LimitLog(structlog.get_logger())
+        for _ in range(3):
+            log.record(FULL, find, things="a")
+    assert [(event["things"], event["size"]) for event in events] == [("a", 5)]
+    assert len(found) == 1
 
 
 def test_no_count_is_lost_between_threads() -> None:

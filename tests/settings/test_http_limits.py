@@ -27,6 +27,12 @@ def test_limits_that_do_not_fit_are_refused(values: dict[str, str], problem: str
         core_settings(read_sources(variables))
 
 
+@pytest.mark.parametrize("connections", ["10", "50", "99"])
+def test_few_connections_need_no_other_setting(connections: str) -> None:
+    settings = core_settings(read_sources({f"{PREFIX}MAX_CONNECTIONS": connections}))
+    assert settings.http.max_connections == int(connections)
+
+
 def test_idle_connections_outlive_those_of_load_balancers() -> None:
     http = core_settings(read_sources({})).http
     assert http.idle_timeout > 60

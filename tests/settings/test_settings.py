@@ -292,6 +292,20 @@ def test_files_that_cannot_be_read_are_named(
         read_sources({}, None, file)
 
 
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [
+        ("DATABASE_URL_FILE", "postgresql://user:geheim@db/name"),
+        ("SENTRY_DSN_FILE", "https://geheim@sentry.example.org/1"),
+        ("SENTRY_DSN_FILE", "geheim" * 1000),
+    ],
+)
+def test_a_secret_in_place_of_the_path_of_its_file_is_not_shown(variable: str, secret: str) -> None:
+    message = problems({variable: secret})
+    assert f"{variable}: (not shown, since it may be the secret itself): " in message
+    assert "geheim" not in message
+
+
 def test_a_variable_with_the_prefix_wins_over_the_usual_name() -> None:
     environ = {"ENVIRONMENT": "staging", "ALIAPORT_ENVIRONMENT": "production"}
     assert settings(environ).environment == "production"

@@ -80,6 +80,8 @@ def test_a_file_without_usable_tokens_is_a_problem(
     if content is not None:
         file.write_bytes(content)
     assert reason in problems({"ALIAPORT_STATUS_TOKEN_FILE": str(file)})
+    # A token in place of the path of its file.
+    assert GOOD not in problems({"ALIAPORT_STATUS_TOKEN_FILE": GOOD})
     # Where everything is open, nothing reads the file.
     named = {"ALIAPORT_STATUS_TOKEN_FILE": str(file), "ENVIRONMENT": "development"}
     assert not problems(named)

@@ -1,7 +1,8 @@
 """The order of test files: the slowest first, so that parallel workers finish together.
 
-The seconds of a test are from its last run on this machine. Before the first one, a test that
-starts child processes counts as much as 40 others.
+The seconds of a test are from its last run on this machine. Before the first one, they are estimated
+from its marks: a test that starts child processes counts as much as 40 others, and a test with a
+timeout of its own, longer than the default, is a long one.
 """
 
 from collections import defaultdict
@@ -10,7 +11,9 @@ from typing import cast
 import pytest
 
 SECONDS = "aliaport/seconds"
-ESTIMATES = {True: 2.0, False: 0.05}
+SECONDS_WITH_CHILDREN, SECONDS_WITHOUT = 2.0, 0.05
+SHARE_OF_TIMEOUT = 0.1
+"""The share of its own timeout that a long test is expected to take."""
 
 _measured: dict[str, float] = defaultdict(float)
 
@@ -26,14 +29,20 @@ def _known(config: pytest.Config) -> dict[str, float]:
     return cast("dict[str, float]", config.cache.get(SECONDS, {}))
 
 
+def _estimate(item: pytest.Item) -> float:
+    service = item.get_closest_marker("service") is not None
+    usual = SECONDS_WITH_CHILDREN if service else SECONDS_WITHOUT
+    timeout = item.get_closest_marker("timeout")
+    return max(usual, timeout.args[0] * SHARE_OF_TIMEOUT) if timeout and service else usual
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort the files of the tests that were selected."""
     known = _known(config)
     seconds: dict[str, float] = defaultdict(float)
     for item in items:
-        service = item.get_closest_marker("service") is not None
-        seconds[_file(item)] += known.get(item.nodeid, ESTIMATES[service])
+        seconds[_file(item)] += known.get(item.nodeid, _estimate(item))
     items.sort(key=lambda item: (-seconds[_file(item)], _file(item)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.raw_http import connect, exchange, read_to_end, request, statuses
+from tests.support.raw_http import connect, deliver, exchange, read_to_end, request, statuses
 from tests.support.service import Service, running
 
 CLOSE = "Connection: close"
@@ -39,6 +39,32 @@ def test_a_client_that_stops_sending_gets_its_response(service: Service, path: s
 def test_a_client_that_stops_sending_gets_all_its_responses(service: Service) -> None:
     data = request() * 3 + POST + CHUNKED + request()
     assert statuses(exchange(service.port, data, half_close=True)) == [200] * 3 + [404, 200, 200]
+
+
+WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("/health", "Connection: Upgrade", "Upgrade: h2c"), 200),
+        (request("/health", *WEBSOCKET), 200),
+        (request("a:80", method="CONNECT"), 405),
+    ],
+)
+def test_a_client_that_stops_sending_gets_the_refusal_of_another_protocol(
+    service: Service, data: bytes, status: int
+) -> None:
+    assert statuses(exchange(service.port, data, half_close=True)) == [status]
+    assert statuses(deliver(service.port, [data])) == [status]
+
+
+@pytest.mark.parametrize("message", [b"", b"\x81\x82\x00\x00\x00\x00hi"])
+def test_a_websocket_ends_with_its_client(service: Service, message: bytes) -> None:
+    head = request("/reading/echo", *WEBSOCKET, "Sec-WebSocket-Key: " + "A" * 22 + "==")
+    received = exchange(service.port, head + message, half_close=True)
+    assert statuses(received) == [101]
+    assert message[-2:] in received.partition(b"\r\n\r\n")[2]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +175,10 @@ MALFORMED = {
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "transfer coding": (
+        request("/reading/body", "Transfer-Encoding: gzip, chunked", method="POST") + b"0\r\n\r\n",
+        501,
+    ),
     "* without OPTIONS": (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "URL": (request("/" + "a" * 9_000), 414),
     "long URL": (request("/" + "a" * 100_000), 414),
@@ -187,27 +217,38 @@ def test_the_network_may_cut_a_version(service: Service, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "message", "status"),
+    ("data", "status"),
     [
-        (b"GET /health\r\n\r\n", "request.malformed", 400),
-        (request("/health", "X-A: " + "b" * 9_000), "request.malformed", 431),
-        (request("/health", "Expect: foo"), "request.answered", 417),
+        (b"GET /health\r\n\r\n", 400),
+        (request("/health", "X-A: " + "b" * 9_000), 431),
+        (request("/health", "Expect: foo"), 417),
     ],
 )
-def test_a_refused_request_has_one_identity(
-    service: Service, data: bytes, message: str, status: int
-) -> None:
+def test_a_refused_request_has_one_identity(service: Service, data: bytes, status: int) -> None:
     body = json.loads(exchange(service.port, data).partition(b"\r\n\r\n")[2])
     identity = body["error"]["request_id"]
 
-    def of_request(message: str) -> list[dict[str, Any]]:
-        return [e for e in service.events(message) if e.get("http.request.id") == identity]
+    def of_request() -> list[dict[str, Any]]:
+        entries = service.events("request.answered")
+        return [entry for entry in entries if entry.get("http.request.id") == identity]
 
-    (event,) = service.wait_for(lambda: of_request(message), "the request is logged")
-    assert event["trace.id"] == body["error"]["trace_id"]
-    (entry,) = service.wait_for(lambda: of_request("request.answered"), "it is logged")
+    (entry,) = service.wait_for(of_request, "the request is logged")
+    assert entry["trace.id"] == body["error"]["trace_id"]
     assert entry["http.response.status_code"] == status
     assert entry["client.ip"] == "127.0.0.1"
+
+
+def test_malformed_requests_are_counted_and_logged_once_for_each_client_and_reason(
+    service: Service,
+) -> None:
+    for data in (b"GET /health\r\n\r\n", CHUNKED_HEAD + b"zz\r\n") * 10:
+        assert statuses(exchange(service.port, data)) == [400]
+    limits = {row["name"]: row["count"] for row in service.get("/status").json["data"]["limits"]}
+    assert limits["request.malformed"] >= 20
+    events = service.wait_events("request.malformed")
+    reasons = [event["reason"] for event in events]
+    assert len(reasons) == len(set(reasons)) >= 2
+    assert {event["client.ip"] for event in events} == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize("scheme", ["http", "HTTPS"])

@@ -19,7 +19,7 @@ from tests.support.postgres import TcpPostgres
 from tests.support.service import Response
 from tests.support.waiting import wait_until
 
-ROUNDS = int(os.environ.get("ALIAPORT_KILL_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("ALIAPORT_KILL_ROUNDS", "5"))
 SEED = int(os.environ.get("ALIAPORT_KILL_SEED") or random.SystemRandom().randrange(10**6))
 """Seed of all random moments and requests; a failed test prints it."""
 

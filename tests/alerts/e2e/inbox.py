@@ -37,14 +37,18 @@ class Inbox:
         self._describe = describe
         self._expected: Counter[Notice] = Counter()
 
+    def expect(self, *notices: Notice) -> None:
+        """Let each of them arrive once, from now on."""
+        self._expected.update(notices)
+
     def wait_for(self, *wanted: Notice, patience: float) -> None:
-        """Wait until all of them have arrived, and expect each only once."""
-        self._expected.update(wanted)
-        self.wait_until(
-            lambda: self._counts() >= self._expected,
-            f"these arrive: {', '.join(map(str, wanted))}",
-            patience,
-        )
+        """Wait until all of these, which are expected, have arrived."""
+
+        def arrived() -> bool:
+            counts = self._counts()
+            return all(counts[notice] >= self._expected[notice] for notice in wanted)
+
+        self.wait_until(arrived, f"these arrive: {', '.join(map(str, wanted))}", patience)
         self.assert_nothing_else()
 
     def wait_until(self, happened: Callable[[], bool], what: str, patience: float) -> None:

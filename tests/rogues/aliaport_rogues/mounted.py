@@ -120,6 +120,13 @@ def create_reading(context: Context, config: PluginConfig) -> web.Application:
     async def large(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 20_000_000)
 
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        async for message in response:
+            await response.send_str(message.data)
+        return response
+
     async def keep_unsent(request: web.Request) -> web.StreamResponse:
         """Write as fast as the client reads."""
         response = web.StreamResponse()
@@ -143,6 +150,7 @@ def create_reading(context: Context, config: PluginConfig) -> web.Application:
     app.router.add_get("/large", large)
     app.router.add_get("/keep_unsent", keep_unsent)
     app.router.add_get("/wait", wait)
+    app.router.add_get("/echo", echo)
     return app
 
 

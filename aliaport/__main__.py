@@ -16,10 +16,12 @@ def main() -> None:
 
         sys.exit(check_health(sys.argv[2:]))
     from aliaport.process.limits import check_limits, limit_error
+    from aliaport.process.memory import limit_gaps
 
     try:
         with exit_on_stop_signals():
             check_limits()
+            limit_gaps()
             from aliaport.cli import main as run
         run()
     except AliaportError as error:

@@ -19,7 +19,6 @@ from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
 from aliaport.process import main_loop
 from aliaport.process.ending import Ending
-from aliaport.process.memory import limit_gaps
 from aliaport.settings import (
     Settings,
     Sources,
@@ -62,7 +61,6 @@ def serve(config: Path | None, env_file: Path | None) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     from aliaport.service import end_timeout
 
-    limit_gaps()
     ending = Ending()
     try:
         main_loop.run(_serve(settings, sources, ending))

@@ -96,7 +96,7 @@ def run_command(command: Callable[[], object] | click.Command) -> None:
         limit = limit_error(error)
         if limit is not None:
             _fail(name, str(limit), limit.exit_code)
-        _fail(name, _fault_text(error), 1)
+        _fail(name, fault_text(error), 1)
 
 
 def _run(command: Callable[[], object] | click.Command) -> None:
@@ -136,8 +136,8 @@ def _exit(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _fault_text(error: Exception) -> str:
-    """Return what failed and where to look."""
+def fault_text(error: Exception) -> str:
+    """Return what failed and where to look, for an exception of `aliaport.postgres.FAULTS`."""
     kind, text = type(error).__name__, redact(str(error))
     reason = f"{kind}: {text}" if text else kind
     if not isinstance(error, OSError):

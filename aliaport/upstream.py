@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
@@ -22,6 +22,7 @@ _REDIRECTS = (
     HTTPStatus.TEMPORARY_REDIRECT,
     HTTPStatus.PERMANENT_REDIRECT,
 )
+_REPEATABLE = ("GET", "HEAD")
 _CHUNK = 65_536
 
 
@@ -39,7 +40,7 @@ class RedirectError(UpstreamError):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:
-    """A complete response."""
+    """A response. `body` is complete, or empty if its status was not among those wanted."""
 
     status: int
     headers: Mapping[str, str]
@@ -74,6 +75,7 @@ async def request(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     max_redirects: int = 0,
+    statuses: Container[int] | None = None,
 ) -> UpstreamResponse:
     """Send a request and return the whole response, within `timeout` seconds in all.
 
@@ -81,21 +83,29 @@ async def request(
 
     Up to `max_redirects` redirects are followed if they stay on the host and its port and are
     encrypted; plain HTTP is followed on loopback only. With 0, a redirect is returned like any
-    other response.
+    other response. Only GET and HEAD without a body are repeated elsewhere.
 
-    Raises TimeoutError, UpstreamError, and aiohttp's ClientError.
+    If `statuses` is set, the body of a response with another status is not read: such a page may
+    be endless or break off, and the status would be lost.
+
+    Raises TimeoutError, UpstreamError, and aiohttp's ClientError; ValueError if what must not be
+    repeated may be redirected.
     """
+    if max_redirects and (body is not None or method not in _REPEATABLE):
+        raise ValueError(f"a redirected {method} would be sent twice; set max_redirects=0")
     async with asyncio.timeout(timeout):
         for _ in range(max_redirects + 1):
             async with session.request(
                 method, url, headers=headers, data=body, allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout),
             ) as response:  # fmt: skip
-                if not max_redirects or response.status not in _REDIRECTS:
-                    return UpstreamResponse(
-                        response.status, response.headers, await _read(response, max_bytes)
-                    )
-                url = _redirected(str(url), response.headers.get("Location", ""))
+                status = response.status
+                if max_redirects and status in _REDIRECTS:
+                    url = _redirected(str(url), response.headers.get("Location", ""))
+                    continue
+                wanted = statuses is None or status in statuses
+                content = await _read(response, max_bytes) if wanted else b""
+                return UpstreamResponse(status, response.headers, content)
     raise RedirectError(f"more than {max_redirects} redirects")
 
 

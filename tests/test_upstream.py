@@ -11,7 +11,14 @@ import trustme
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from aliaport.upstream import RedirectError, TooLargeError, UpstreamResponse, open_session, request
+from aliaport.upstream import (
+    MAX_REDIRECTS,
+    RedirectError,
+    TooLargeError,
+    UpstreamResponse,
+    open_session,
+    request,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CA = trustme.CA()
@@ -132,6 +139,35 @@ async def test_a_redirect_to_plain_http_is_not_followed(
 
     with pytest.raises(RedirectError, match="without encryption"):
         await fetch(session, await served(downgrade, tls=True))
+
+
+@pytest.mark.parametrize(
+    ("method", "body"), [("POST", None), ("PUT", b"x"), ("DELETE", None), ("GET", b"x")]
+)
+async def test_what_must_not_be_sent_twice_is_never_redirected(
+    session: ClientSession, method: str, body: bytes | None
+) -> None:
+    options: dict[str, Any] = {"timeout": 20.0, "max_bytes": 1_000, "body": body}
+    with pytest.raises(ValueError, match="would be sent twice; set max_redirects=0"):
+        await request(session, method, "http://127.0.0.1:9/", **options, max_redirects=1)
+
+
+async def test_the_body_of_an_unwanted_status_is_not_read(
+    session: ClientSession, served: Any
+) -> None:
+    async def fail(request: web.Request) -> web.StreamResponse:
+        if request.path == "/start":
+            raise web.HTTPFound("/next")
+        response = web.StreamResponse(status=404)
+        await response.prepare(request)
+        while True:
+            await response.write(b"not found" * 1_000)
+
+    for redirects in (0, MAX_REDIRECTS):
+        server = await served(fail if redirects else endless)
+        wanted = (200,) if redirects else (404,)
+        response = await fetch(session, server, statuses=wanted, max_redirects=redirects)
+        assert (response.status, response.body) == (404 if redirects else 200, b"")
 
 
 async def test_without_redirects_the_response_is_returned(

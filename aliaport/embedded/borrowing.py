@@ -19,8 +19,7 @@ def borrowed_database(settings: Settings) -> Iterator[SecretStr | None]:
         yield settings.database_url
         return
     server = EmbeddedPostgres(own_folder())
-    url = server.start()
     try:
-        yield SecretStr(url)
-    finally:
+        yield SecretStr(server.start())
+    finally:  # also after a start that failed half-way
         server.stop()

@@ -80,20 +80,25 @@ def _usable(tree: Path, owner: Owner) -> bool:
 
 
 def _copy(tree: Path) -> Path:
-    output = subprocess.run(
-        [tree / "bin" / "postgres", "--version"], capture_output=True, text=True, timeout=10
-    )
+    command = [str(tree / "bin" / "postgres"), "--version"]
+    try:
+        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
+    except subprocess.SubprocessError as error:
+        raise StartupError(
+            f"the embedded PostgreSQL does not run on this machine: {error}; set DATABASE_URL"
+        ) from None
     copy = SYSTEM_FOLDER / f"postgresql-{output.stdout.split()[-1]}"
     if not copy.is_dir():
         SYSTEM_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".copy-", dir=SYSTEM_FOLDER))
-        copy_programs(tree, temporary / "whole")
         try:
+            copy_programs(tree, temporary / "whole")
             (temporary / "whole").rename(copy)
         except OSError:
             if not copy.is_dir():  # otherwise, another service was faster
                 raise
-        shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return copy / _PACKAGE / _TREE
 
 

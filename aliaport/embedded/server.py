@@ -121,24 +121,30 @@ class EmbeddedPostgres:
         return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets))}"
 
     def stop(self) -> None:
-        """Stop the server if no other service uses it; takes at most 5 s."""
+        """Stop the server if no other service uses it.
+
+        Takes at most 5 s, and longer while another service starts it.
+        """
         if self._users is None:
             return
-        with self._start_lock():
-            try:
-                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            finally:
-                users, self._users = self._users, None
-            for mode, seconds in (("fast", 2), ("immediate", 1)):
-                if self._control("stop", "-m", mode, "-t", str(seconds), "-w").returncode == 0:
-                    break
-            else:
-                self._kill()
-            with suppress(OSError):  # a server that was killed leaves its socket there
-                self._socket_folder().rmdir()
+        users, self._users = self._users, None
+        try:
+            with self._start_lock():
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._stop_server()
+        except BlockingIOError:  # another service uses it
+            return
+        finally:
             os.close(users)
+
+    def _stop_server(self) -> None:
+        for mode, seconds in (("fast", 2), ("immediate", 1)):
+            if self._control("stop", "-m", mode, "-t", str(seconds), "-w").returncode == 0:
+                break
+        else:
+            self._kill()
+        with suppress(OSError):  # a server that was killed leaves its socket there
+            self._socket_folder().rmdir()
 
     def _take_folder(self) -> None:
         """Create the folder, or take it over: in 3.1 it belonged to the server's user."""
@@ -267,7 +273,7 @@ class EmbeddedPostgres:
         )
         try:
             done: subprocess.CompletedProcess[str] = subprocess.run(
-                command, input=stdin, stdout=output, stderr=output, text=True,
+                command, input=stdin, stdout=output, stderr=output, text=True, errors="replace",
                 timeout=START_TIMEOUT + 10,
                 cwd=self.folder, umask=0o077, start_new_session=True, **as_user,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},

@@ -51,7 +51,7 @@ def import_hint(candidate: Candidate) -> Callable[[BaseException], str]:
 
     def hint(error: BaseException) -> str:
         missing = str(getattr(error, "name", "") or "")
-        own = missing.partition(".")[0] == candidate.package
+        own = missing.partition(".")[0] in ("", candidate.package)
         if isinstance(error, ModuleNotFoundError) and not own:
             return f"install {missing}, which {distribution} should depend on"
         if isinstance(error, ImportError) and ":" not in value and "." in value:

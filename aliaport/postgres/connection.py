@@ -1,8 +1,8 @@
 """Connections with timeouts: asyncpg waits 60 s for one, and forever for a response."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -22,6 +22,7 @@ FAULTS = (
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+OpenedT = TypeVar("OpenedT")
 
 
 def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
@@ -64,7 +65,7 @@ async def connect(
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
     TimeoutError, OSError and asyncpg's errors, none of which names the password.
     """
-    work = asyncio.ensure_future(
+    connection = await opened(
         asyncpg.connect(
             database_url(context),
             timeout=timeout,
@@ -73,18 +74,31 @@ async def connect(
                 **server_settings(component, statement_timeout),
                 **(settings or {}),
             },
-        )
+        ),
+        timeout,
     )
-    # A DNS lookup that gets no response outlives asyncpg's own timeout: its thread cannot be
-    # cancelled, so we do not wait for it.
-    done, _ = await asyncio.wait({work}, timeout=timeout)
-    if not done:
-        work.cancel()
-        work.add_done_callback(_discard)
-        raise TimeoutError(f"no connection within {timeout:g} s")
-    connection = work.result()
     time_statements(connection, context, component)
     return connection
+
+
+async def opened(opening: Awaitable[OpenedT], timeout: float) -> OpenedT:
+    """Return the connection or pool that opens within `timeout` seconds.
+
+    If its caller is cancelled or the time is over, it is given up, and terminated should it open
+    all the same. Raises TimeoutError and the errors of opening.
+    """
+    work = asyncio.ensure_future(opening)
+    try:
+        # A DNS lookup that gets no response outlives asyncpg's own timeout: its thread cannot be
+        # cancelled, so we do not wait for it.
+        done, _ = await asyncio.wait({work}, timeout=timeout)
+        if not done:
+            raise TimeoutError(f"no connection within {timeout:g} s")
+    except (TimeoutError, asyncio.CancelledError):
+        work.cancel()
+        work.add_done_callback(_discard)
+        raise
+    return work.result()
 
 
 def time_statements(connection: Connection, context: Context, component: str) -> None:
@@ -100,17 +114,19 @@ def time_statements(connection: Connection, context: Context, component: str) ->
 async def close(connection: Connection, timeout: float = CLOSE_TIMEOUT) -> None:
     """Close within `timeout` seconds; drop the connection if the server does not respond."""
     work = asyncio.ensure_future(connection.close(timeout=timeout))
-    done, _ = await asyncio.wait({work}, timeout=timeout)
-    work.add_done_callback(_discard)
-    if not done or work.exception() is not None:
-        work.cancel()
-        connection.terminate()
+    try:
+        await asyncio.wait({work}, timeout=timeout)
+    finally:
+        work.add_done_callback(_discard)
+        if not work.done() or work.exception() is not None:
+            work.cancel()
+            connection.terminate()
 
 
 def _discard(work: "asyncio.Future[Any]") -> None:
-    """Discard the result of abandoned work; if it is an open connection, terminate it."""
+    """Discard the result of abandoned work; if it is open, terminate it."""
     if work.cancelled() or work.exception() is not None:
         return
-    connection = work.result()
-    if connection is not None:
-        connection.terminate()
+    found = work.result()
+    if found is not None:
+        found.terminate()

@@ -14,6 +14,7 @@ from aliaport.postgres.connection import (
     FAULTS,
     STATEMENT_TIMEOUT,
     database_url,
+    opened,
     server_settings,
     time_statements,
 )
@@ -32,7 +33,7 @@ else:  # not generic at run time
     _Connection = asyncpg.Connection
 
 
-class DroppedConnection(_Connection):
+class DroppableConnection(_Connection):
     """A connection that is dropped if the server does not confirm that a statement is cancelled.
 
     asyncpg cancels a statement that timed out, or whose caller gave up. Until the server confirms
@@ -91,17 +92,11 @@ class Pool:
             timeout=CONNECT_TIMEOUT,
             command_timeout=self._statement_timeout,
             server_settings=self._settings,
-            connection_class=DroppedConnection,
+            connection_class=DroppableConnection,
             init=self._prepare,
         )
-        work = asyncio.ensure_future(_open(pool))
-        done, _ = await asyncio.wait({work}, timeout=CONNECT_TIMEOUT)
-        if not done:
-            # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-            work.cancel()
-            raise TimeoutError(f"no connection within {CONNECT_TIMEOUT:g} s")
-        work.result()
-        self._pool = pool
+        # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
+        self._pool = await opened(_open(pool), CONNECT_TIMEOUT)
         self._export()
 
     async def stop(self) -> None:
@@ -110,11 +105,13 @@ class Pool:
         if pool is None:
             return
         work = asyncio.ensure_future(pool.close())
-        done, _ = await asyncio.wait({work}, timeout=CLOSE_TIMEOUT)
-        if not done:
-            pool.terminate()
-            work.cancel()
-        self._export()
+        try:
+            await asyncio.wait({work}, timeout=CLOSE_TIMEOUT)
+        finally:
+            if not work.done():
+                pool.terminate()
+                work.cancel()
+            self._export()
 
     @asynccontextmanager
     async def acquire(
@@ -151,5 +148,6 @@ class Pool:
         self._idle.set(idle, component=self._component)
 
 
-async def _open(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+async def _open(pool: "asyncpg.Pool[asyncpg.Record]") -> "asyncpg.Pool[asyncpg.Record]":
     await pool
+    return pool

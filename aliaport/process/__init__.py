@@ -1,1 +1,1 @@
-"""The process and its surroundings: descriptors, signals, limits, threads, the address, the end."""
+"""The process and its surroundings: signals, limits, memory, threads, the address, the end."""

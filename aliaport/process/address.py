@@ -25,7 +25,7 @@ def find() -> set[tuple[Address, ...]]:
     found = set()
     for process in _processes():
         for descriptor in _entries(process / "fd"):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, TypeError):  # not in our format
                 if str(descriptor.readlink()).startswith(f"/memfd:{NAME} "):
                     addresses = json.loads(descriptor.read_text(encoding="utf-8"))
                     found.add(tuple((host, port) for host, port in addresses))

@@ -1,6 +1,5 @@
 """Limits of the process: the minima for a start, and which limit has caused an error."""
 
-import ctypes
 import errno
 import os
 import resource
@@ -37,14 +36,6 @@ libraries that then abort the process.
 ENOUGH_MEMORY = 2**30
 """Bytes that also suffice for the threads of a busy service, which reserve 8 MB each."""
 
-MAX_ARENAS = 2
-"""Heaps of the C library while the address space is limited.
-
-Otherwise, it reserves 64 MB for each thread, and the service with all bundled plugins needs 1.3 GB
-on two cores and more on others, of which it uses a tenth.
-"""
-
-_M_ARENA_MAX = -8  # malloc.h
 _USUAL_STACK = 8 * 2**20
 _UNLIMITED = 2**64
 
@@ -87,9 +78,6 @@ def check_limits() -> None:
     for memory in _MEMORY_LIMITS:
         if _soft(memory.resource) < MIN_MEMORY:
             raise StartupError(memory.problem())
-    library = ctypes.CDLL(None)
-    if _soft(resource.RLIMIT_AS) != _UNLIMITED and hasattr(library, "mallopt"):
-        library.mallopt(_M_ARENA_MAX, MAX_ARENAS)
 
 
 def limit_error(error: BaseException) -> StartupError | None:

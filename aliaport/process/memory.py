@@ -5,7 +5,10 @@ import gc
 from contextlib import suppress
 
 MAX_ARENAS = 2
-"""Heaps of the C library, which has eight for each processor by default, each with its own gaps."""
+"""Heaps of the C library, which has eight for each processor by default, each with its own gaps.
+
+Each also reserves 64 MB of address space, most of which is never used.
+"""
 
 LARGE_BLOCK = 131_072
 """Bytes from which a block is given back as soon as it is freed.

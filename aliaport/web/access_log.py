@@ -22,7 +22,6 @@ class AccessCounter(AbstractAccessLogger):
     def __init__(self, state: Any, log_format: str) -> None:
         super().__init__(state, log_format)
         self._state: AppState = state
-        self._statuses: dict[tuple[str, str], int] = {}
 
     @property
     def enabled(self) -> bool:
@@ -41,14 +40,16 @@ class AccessCounter(AbstractAccessLogger):
         else:
             endpoint = match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
         self._state.http.record(request.method, endpoint, response.status, time)
-        noteworthy = self._is_noteworthy(request.method, endpoint, response.status, time)
-        if endpoint not in QUIET or noteworthy:
+        if endpoint not in QUIET or self._is_noteworthy(
+            request.method, endpoint, response.status, time
+        ):
             self._log(request, endpoint, response, time)
 
     def _is_noteworthy(self, method: str, endpoint: str, status: int, seconds: float) -> bool:
         """Return True if a probe or scrape failed, was slow, or changed its status."""
-        before = self._statuses.get((method, endpoint), status)
-        self._statuses[method, endpoint] = status
+        last_statuses = self._state.last_statuses
+        before = last_statuses.get((method, endpoint), status)
+        last_statuses[method, endpoint] = status
         log = self._state.settings.log
         return (
             log.probe_requests

@@ -27,7 +27,7 @@ class OperatorAuth:
         self._log = log
         self._file_tokens: list[bytes] = []
         self._checked = float("-inf")
-        self._changed: tuple[int, int] | None = None
+        self._version: tuple[int, int, int] | None = None
         self._problem = ""
         self._refused_logged = float("-inf")
 
@@ -55,13 +55,18 @@ class OperatorAuth:
         problem = ""
         try:
             stat = self._file.stat()
-            if (stat.st_mtime_ns, stat.st_ino) == self._changed:
+            # The mode and the owner, which may make it readable, only change the last one.
+            version = stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns
+            if version == self._version:
                 return self._file_tokens
-            self._changed = stat.st_mtime_ns, stat.st_ino
             found = read_token_file(self._file)
             # A token that was removed ends at once, even if another line is wrong.
             self._file_tokens = [token.encode() for token in found.tokens]
+            self._version = version
             problem = "; ".join(found.problems)
+        except FileNotFoundError:
+            self._file_tokens, self._version = [], None
+            problem = f"{self._file}: does not exist, so its tokens are no longer valid"
         except OSError as error:
             problem = f"{self._file}: {error.strerror}"
         except ValueError as error:

@@ -14,6 +14,12 @@ MIN_SIZE = 1_400
 MAX_INLINE = 8_192
 """Bytes of the largest body that is compressed on the HTTP loop, in less than 0.2 ms."""
 
+MAX_SIZE = 2_000_000
+"""Bytes of the largest body to compress, which takes about 0.1 s; larger ones are sent as they are.
+
+Applications should stream such bodies, or store them compressed.
+"""
+
 MAX_WAITING = 32
 """Bodies in compression at one time; while there are more, the next ones are sent as they are."""
 
@@ -25,25 +31,25 @@ _COMPRESSIBLE = re.compile(
 )
 
 
-def is_large(response: web.StreamResponse) -> bool:
+def is_worthwhile(response: web.StreamResponse) -> bool:
     """Return True if the response has a complete body that is worth compressing."""
     # Its own type nearly always, for which isinstance takes much longer.
     if type(response) is not web.Response and not isinstance(response, web.Response):
         return False
     body = response.body
-    return isinstance(body, bytes) and len(body) >= MIN_SIZE and not response.prepared
+    return isinstance(body, bytes) and MIN_SIZE <= len(body) <= MAX_SIZE and not response.prepared
 
 
 class Compressor:
     """Compresses bodies in one thread. Use it on the HTTP loop only."""
 
-    def __init__(self) -> None:
-        self._thread = worker("compression")
+    def __init__(self, thread_name: str) -> None:
+        self._thread = worker(thread_name)
         self._running: dict[int, asyncio.Future[bytes]] = {}
         self._last = b"", b""
 
     async def compress(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """Compress a response that `is_large`, if its type and the caller allow it.
+        """Compress a response that `is_worthwhile`, if its type and the caller allow it.
 
         A response that the application has encoded itself is left alone.
         """

@@ -5,7 +5,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from aliaport.apps import Refusal
 from aliaport.isolation.containment import is_ending
-from aliaport.web.compression import is_large
+from aliaport.web.compression import is_worthwhile
 from aliaport.web.failures import checked_response, raised_response
 from aliaport.web.http_errors import http_error_response
 from aliaport.web.request_identity import begin, mark
@@ -16,7 +16,7 @@ from aliaport.web.turnstile import Turnstile
 
 def shape_errors(state: AppState) -> Middleware:
     """Return the middleware that turns exceptions of handlers into error responses."""
-    drain, compressor, turnstile = state.drain, state.compressor, Turnstile()
+    drain, turnstile = state.drain, Turnstile()
 
     @web.middleware
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -35,7 +35,9 @@ def shape_errors(state: AppState) -> Middleware:
                 raise
             response = raised_response(state, request, error)
         mark(response, identity)
-        if is_large(response):
+        if is_worthwhile(response):
+            of_app = len(request.match_info.apps) > 1
+            compressor = state.app_compressor if of_app else state.compressor
             await compressor.compress(request, response)
         if drain.active:
             response.force_close()

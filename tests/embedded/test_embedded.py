@@ -13,9 +13,11 @@ from typing import Any, NoReturn
 import asyncpg
 import pytest
 
-from aliaport.embedded import EmbeddedPostgres, default_folder
+from aliaport.embedded import EmbeddedPostgres, borrowed_database, default_folder
 from aliaport.embedded.owner import server_owner
+from aliaport.embedded.roles import DATABASE, ROLE, SUPERUSER
 from aliaport.errors import StartupError
+from aliaport.settings import Settings
 from tests.support.pids_cgroup import pids_limit
 from tests.support.waiting import PATIENCE
 
@@ -63,13 +65,39 @@ async def test_two_services_share_one_server_and_the_last_stops_it(folder: Path)
     server = leader(folder)
     first.stop()
     assert await query(url, "SELECT value FROM kept") == 7
+    assert open_locks(folder) == 1, "that of the second"
     second.stop()
     assert not is_alive(server)
+    assert open_locks(folder) == 0
     again = EmbeddedPostgres(folder)
     assert await query(again.start(), "SELECT value FROM kept") == 7, "data survive a restart"
     again.stop()
     assert stat.S_IMODE(parent.stat().st_mode) == before, "only its own folder is private"
     assert stat.S_IMODE(folder.stat().st_mode) == (0o710 if os.geteuid() == 0 else 0o700)
+
+
+def open_locks(folder: Path) -> int:
+    return sum(
+        os.path.samefile(descriptor, folder / "users.lock")
+        for descriptor in Path("/proc/self/fd").iterdir()
+        if descriptor.exists()
+    )
+
+
+async def test_a_command_stops_a_server_that_started_but_cannot_be_used(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedPostgres(folder)
+    superuser = server.start().replace(f"//{ROLE}@/{DATABASE}", f"//{SUPERUSER}@/postgres")
+    await query(superuser, f"ALTER DATABASE {DATABASE} RENAME TO other")
+    server.stop()
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(StartupError, match="psql of the embedded database failed"),
+        borrowed_database(Settings()),
+    ):
+        pass
+    assert not (folder / "data/postmaster.pid").exists()
 
 
 async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -> None:

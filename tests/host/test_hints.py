@@ -278,6 +278,10 @@ IMPORTS: dict[str, tuple[str, str, str, str, str]] = {
         "import absent_package.part", ":X", "import", "No module named 'absent_package'",
         "install absent_package, which aliaport-x should depend on",
     ),
+    "a missing package without a name": (
+        "raise ModuleNotFoundError('of no name')", ":X", "import", "ModuleNotFoundError: of no na",
+        "reinstall or upgrade aliaport-x",
+    ),
     "a missing part of its own": (
         "import MODULE.part", ":X", "import", "No module named 'MODULE.part'", "reinstall or upgra",
     ),

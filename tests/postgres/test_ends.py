@@ -52,6 +52,51 @@ async def test_a_pool_does_not_wait_for_a_frozen_server(
     )
 
 
+@pytest.mark.parametrize("what", ["pool", "connection"])
+async def test_what_opens_although_its_caller_was_cancelled_is_closed(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr("aliaport.postgres.pool.CONNECT_TIMEOUT", 60.0)
+    context = make_context("x", database_url=server.dsn())
+    pool = Pool(context, component="cancelled", size=2)
+    connection = postgres.connect(context, component="cancelled", timeout=60)
+    others = asyncio.all_tasks()
+    server.freeze()
+    try:
+        opening = asyncio.ensure_future(pool.start() if what == "pool" else connection)
+        await asyncio.wait({opening}, timeout=0.3)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    finally:
+        server.thaw()
+    connection.close()
+    await pool.stop()
+    while asyncio.all_tasks() - others:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(
+        wait_until, lambda: sessions(server, "cancelled") == 0, "no session is left"
+    )
+
+
+async def test_a_stop_that_is_cancelled_still_closes_the_pool(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aliaport.postgres.pool.CLOSE_TIMEOUT", 60.0)
+    pool = Pool(make_context("x", database_url=server.dsn()), component="halted", size=2)
+    await pool.start()
+    others = asyncio.all_tasks()
+    async with pool.acquire():  # for which the pool waits
+        stopping = asyncio.ensure_future(pool.stop())
+        await asyncio.wait({stopping}, timeout=0.1)
+        stopping.cancel()
+        await asyncio.wait({stopping})
+        await asyncio.to_thread(
+            wait_until, lambda: sessions(server, "halted") == 0, "no session is left"
+        )
+    assert asyncio.all_tasks() == others
+
+
 @pytest.mark.parametrize("given_up", ["by its timeout", "by its caller"])
 async def test_a_stuck_connection_delays_nobody(
     server: TcpPostgres, monkeypatch: pytest.MonkeyPatch, given_up: str

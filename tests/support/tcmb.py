@@ -188,11 +188,12 @@ def error_page(status: int = 200) -> Handler:
     return respond_with(_ERROR_PAGE.encode(), status, "text/html")
 
 
-def cut_off(body: bytes) -> Handler:
+def cut_off(body: bytes, status: int = 200) -> Handler:
     """Return a handler that announces the whole body and closes the connection half-way."""
 
     async def respond(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+        headers = {"Content-Length": str(len(body))}
+        response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
         assert request.transport is not None

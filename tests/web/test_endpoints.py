@@ -165,8 +165,13 @@ def test_production_shows_details_only_with_a_token(launch: Launch, tmp_path: Pa
     )
     (event,) = service.wait_events("status_token.unreadable")
     assert event["reason"].endswith("tokens: line 3: a token must have at least 16 characters")
-    headers = {"Authorization": "Bearer another-token-of-a-file"}
-    assert "all is well" not in service.get("/status", headers=headers).text
+    gone = {"Authorization": "Bearer another-token-of-a-file"}
+    assert "all is well" not in service.get("/status", headers=gone).text
+    file.unlink()
+    service.wait_for(
+        lambda: "all is well" not in service.get("/status", headers=headers).text,
+        "the tokens of the deleted file are no longer valid",
+    )
 
 
 def test_callers_cannot_create_series(service: Service) -> None:

@@ -63,5 +63,12 @@ def test_options_and_get_agree_when_ready(hanging: Service) -> None:
         options = hanging.get("/ready", method="OPTIONS")
         assert (options.status, options.headers["Allow"]) == (200, "GET, HEAD, OPTIONS")
         assert options.json["data"]["gated"] == "healthy"
+
+        def logged() -> list[int]:
+            found = [e for e in hanging.events("request.answered") if e["url.path"] == "/ready"]
+            return [event["http.response.status_code"] for event in found]
+
+        # Each prober's request has a connection of its own, as those of kubelets and HAProxy.
+        hanging.wait_for(lambda: 200 in logged(), "the change is logged")
     finally:
         gate.unlink()

@@ -3,14 +3,16 @@
 import gzip
 import http.client
 import json
+import select
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from aliaport.web.compression import MAX_INLINE, MIN_SIZE, accepts_gzip
+from aliaport.web.compression import MAX_INLINE, MAX_SIZE, MIN_SIZE, accepts_gzip
 from tests.support.fixtures import Launch
+from tests.support.raw_http import connect, read_to_end, request
 from tests.support.service import Service, free_port, patient, running
 
 pytestmark = pytest.mark.service
@@ -139,6 +141,30 @@ def test_large_responses_are_compressed_for_callers_who_accept_it(
     assert (head.headers["Content-Encoding"], head.body) == ("gzip", b"")
     refused = get(service, path, {**WITH_TOKEN, "Accept-Encoding": "gzip;q=0, *"})
     assert "Content-Encoding" not in refused.headers
+
+
+def test_bodies_of_applications_do_not_delay_a_scrape(service: Service) -> None:
+    """Queue many large bodies; the page that is requested last is compressed before the last."""
+    scrape = get(service, "/metrics", {**WITH_TOKEN, "Accept-Encoding": "gzip"})
+    assert scrape.headers["Content-Encoding"] == "gzip"
+    large = [connect(service.port) for _ in range(12)]
+    for connection in large:
+        path = f"/greeter/noise?size={MAX_SIZE}"
+        connection.sendall(request(path, "Accept-Encoding: gzip", "Connection: close"))
+    handled = "/greeter/noises"
+    service.wait_for(lambda: service.get(handled).json["data"] == 12, "all are handled")
+    get(service, "/metrics", {**WITH_TOKEN, "Accept-Encoding": "gzip"})
+    waiting = [connection for connection in large if not select.select([connection], [], [], 0)[0]]
+    assert waiting, "the page came before the last of them"
+    for connection in large:
+        assert b"Content-Encoding: gzip" in read_to_end(connection)
+        connection.close()
+
+
+def test_very_large_bodies_are_sent_as_they_are(service: Service) -> None:
+    whole = get(service, f"/greeter/noise?size={MAX_SIZE + 1}", {"Accept-Encoding": "gzip"})
+    assert len(whole.body) == MAX_SIZE + 1
+    assert "Content-Encoding" not in whole.headers
 
 
 @pytest.mark.parametrize(

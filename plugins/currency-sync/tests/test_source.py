@@ -61,6 +61,10 @@ async def test_a_missing_file_differs_from_a_broken_server(tcmb: Tcmb) -> None:
         await source.archived(DAY)
     with pytest.raises(UnavailableError, match=r"today\.xml does not exist"):
         await source.newest()
+    # Even if the page that says so breaks off.
+    tcmb.behave(archive_path(DAY), cut_off(document(DAY), 404))
+    with pytest.raises(NoFileError):
+        await source.archived(DAY)
     await source.close()
 
 
@@ -69,6 +73,7 @@ async def test_a_missing_file_differs_from_a_broken_server(tcmb: Tcmb) -> None:
     [
         (error_page(500), Outage.HTTP_ERROR),
         (error_page(403), Outage.HTTP_ERROR),
+        (cut_off(document(DAY), 503), Outage.HTTP_ERROR),
         (cut_off(document(DAY)), Outage.CUT_OFF),
         (slow(document(DAY)), Outage.TIMEOUT),
         (endless(), Fault.TOO_LARGE),

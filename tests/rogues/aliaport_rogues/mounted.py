@@ -1,6 +1,7 @@
 """Small applications to be mounted."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -18,6 +19,9 @@ class Options(PluginConfig):
 
 
 ATTEMPTS: list[int] = []
+NOISES: list[int] = []
+NOISE = os.urandom(1_100_000).hex()
+"""Text that gzip takes long to compress."""
 
 
 def create(context: Context, config: Options) -> web.Application:
@@ -37,6 +41,13 @@ def create(context: Context, config: Options) -> web.Application:
     async def rows(request: web.Request) -> web.Response:
         headers = {"ETag": '"1"', "Server": "greeter/1.0"}
         return data_response(["a row of a list"] * int(request.query["count"]), headers=headers)
+
+    async def noise(request: web.Request) -> web.Response:
+        NOISES.append(1)
+        return web.Response(text=NOISE[: int(request.query["size"])])
+
+    async def noises(_request: web.Request) -> web.Response:
+        return data_response(len(NOISES))
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -68,6 +79,8 @@ def create(context: Context, config: Options) -> web.Application:
     app.router.add_get("/refuse", refuse)
     app.router.add_get("/data", data)
     app.router.add_get("/rows", rows)
+    app.router.add_get("/noise", noise)
+    app.router.add_get("/noises", noises)
     app.router.add_get("/stream", stream)
     app.router.add_get("/move", move)
     app.router.add_get("/slow", slow)

@@ -9,7 +9,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from aliaport.commands import config_option, env_file_option, plugin_context, run_command
+from aliaport.commands import (
+    config_option,
+    env_file_option,
+    fault_text,
+    plugin_context,
+    run_command,
+)
 from aliaport.errors import AliaportError
 from aliaport.postgres import FAULTS
 from aliaport_currency_sync import backfill as backfilling
@@ -77,8 +83,8 @@ def backfill(
                 )
             except FAULTS as error:
                 raise AliaportError(
-                    f"the database failed ({type(error).__name__}); bulletins stored so far are "
-                    "kept; run the same command again"
+                    f"{fault_text(error)}; bulletins stored so far are kept; run the same command "
+                    "again"
                 ) from None
     for line in progress.refused:
         click.echo(f"refused: {line}", err=True)

@@ -97,6 +97,7 @@ class Source:
                 timeout=self._timeout,
                 max_bytes=SIZE_LIMIT,
                 max_redirects=MAX_REDIRECTS,
+                statuses=(HTTPStatus.OK,),
             )
         except TooLargeError:
             raise RefusedError(

@@ -14,7 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from aliaport.commands import config_option, env_file_option, plugin_context, run_command
+from aliaport.commands import (
+    config_option,
+    env_file_option,
+    fault_text,
+    plugin_context,
+    run_command,
+)
 from aliaport.errors import AliaportError
 from aliaport.plugin import Context
 from aliaport.postgres import FAULTS, Connection, close, connect
@@ -245,9 +251,7 @@ def _with_database(
         try:
             return asyncio.run(run(context))
         except FAULTS as error:
-            raise AliaportError(
-                f"the database failed ({type(error).__name__}); nothing was changed"
-            ) from None
+            raise AliaportError(f"{fault_text(error)}; nothing was changed") from None
 
 
 def _new_password(name: str, from_stdin: bool) -> str:

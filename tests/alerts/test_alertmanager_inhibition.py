@@ -9,7 +9,7 @@ import pytest
 
 from tests.alerts.receivers import Alertmanager, Receivers, alert
 from tests.alerts.shipped_rules import alerts
-from tests.support.waiting import wait_until
+from tests.support.waiting import NOT_YET, PATIENCE, wait_until
 
 pytestmark = pytest.mark.needs("alertmanager")
 
@@ -199,13 +199,16 @@ def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
         last: set[str] = set()
 
         def all_muted() -> bool:
+            found = read()
             last.clear()
-            last.update(read())
+            last.update(found)
             return last >= wanted
 
         # If it does not happen, each test reports its own cases.
         with suppress(AssertionError):
-            wait_until(all_muted, "all expected alerts are muted")
+            # While it is busy, Alertmanager refuses to list its alerts.
+            retry_on = (*NOT_YET, AssertionError)
+            wait_until(all_muted, "all expected alerts are muted", 4 * PATIENCE, retry_on=retry_on)
         yield set(last)
     finally:
         alertmanager.stop()

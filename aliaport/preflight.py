@@ -9,12 +9,13 @@ from aliaport.errors import OccupiedError, StartupError
 from aliaport.healthcheck import check as check_health
 from aliaport.healthcheck import reachable
 from aliaport.logs.pipeline import check_log_folder
+from aliaport.process.address import find
 from aliaport.settings import Settings
 from aliaport.web.listening import check_address
 from aliaport.web.server import connection_limits
 
-HEALTH_TIMEOUT = 1.0
-"""Seconds to find out whether it is Aliaport that has a port."""
+HEALTH_TIMEOUT = 2.0
+"""Seconds to find out whether it is Aliaport that has a port, if this user cannot see that."""
 
 
 def check_machine(settings: Settings, *, embedded: bool) -> tuple[list[str], list[str]]:
@@ -48,6 +49,10 @@ def check_machine(settings: Settings, *, embedded: bool) -> tuple[list[str], lis
 
 
 def _is_running(settings: Settings) -> bool:
+    # A service that is frozen does not respond, but has published its addresses.
+    published = (port for addresses in find(everyone=True) for _, port in addresses)
+    if settings.port in published:
+        return True
     try:
         check_health(reachable(settings.host), settings.port, "/health", HEALTH_TIMEOUT)
     except (OSError, http.client.HTTPException, ValueError):

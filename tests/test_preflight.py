@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aliaport import preflight
 from aliaport.embedded import owner, server
 from aliaport.errors import OccupiedError, StartupError
 from aliaport.logs.files import LogFile
@@ -158,6 +160,12 @@ def test_what_the_running_service_has_is_a_warning(launch: Launch) -> None:
     assert logs.startswith("another service writes its logs to logs; give each its own")
     assert f"cannot listen on 127.0.0.1 port {service.port}: Address already in use" in public
     assert "set ALIAPORT_INTERNAL_PORT to another port" in internal
+    service.signal(signal.SIGSTOP)
+    try:
+        frozen = commands.aliaport(service.folder, "config", "check", environ=service.environ)
+    finally:
+        service.signal(signal.SIGCONT)
+    assert (frozen.code, public in frozen.out) == (0, True)
     elsewhere = service.environ | ONLY_DISK | {"ALIAPORT_INTERNAL_PORT": ""}
     checked = commands.aliaport(service.folder, "config", "check", "--json", environ=elsewhere)
     (problem,) = json.loads(checked.out)["problems"]
@@ -165,6 +173,16 @@ def test_what_the_running_service_has_is_a_warning(launch: Launch) -> None:
     assert service.get("/ready").status == 200
     service.signal()
     assert service.wait_ended() == 0
+
+
+@pytest.mark.service
+def test_a_service_that_has_not_published_its_address_responds(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "find", lambda *, everyone: set())
+    service = launch()
+    checked = commands.aliaport(service.folder, "config", "check", environ=service.environ)
+    assert (checked.code, "Address already in use" in checked.out) == (0, True)
 
 
 @pytest.mark.service

@@ -20,10 +20,13 @@ def publish(addresses: Sequence[Address]) -> None:
         os.write(os.memfd_create(NAME), json.dumps(addresses).encode())
 
 
-def find() -> set[tuple[Address, ...]]:
-    """Return what each running service of this user and of this network has published."""
+def find(*, everyone: bool = False) -> set[tuple[Address, ...]]:
+    """Return what each running service of this user and of this network has published.
+
+    With `everyone`, services of other users are included, if this user may look at them.
+    """
     found = set()
-    for process in _processes():
+    for process in _processes(everyone):
         for descriptor in _entries(process / "fd"):
             with contextlib.suppress(OSError, ValueError, TypeError):  # not in our format
                 if str(descriptor.readlink()).startswith(f"/memfd:{NAME} "):
@@ -32,12 +35,12 @@ def find() -> set[tuple[Address, ...]]:
     return found
 
 
-def _processes() -> Iterator[Path]:
+def _processes(everyone: bool) -> Iterator[Path]:
     for process in _entries(Path("/proc")):
         with contextlib.suppress(OSError):
             if (
                 process.name.isdecimal()
-                and process.stat().st_uid == os.geteuid()
+                and (everyone or process.stat().st_uid == os.geteuid())
                 and (process / "ns/net").readlink() == Path("/proc/self/ns/net").readlink()
             ):
                 yield process

@@ -90,6 +90,7 @@ class MountedApp(Component):
         """Let it release its resources; takes at most `limits.stop_timeout`."""
         if self._task is not None:
             self._task.cancel()
+            await asyncio.wait({self._task}, timeout=self.limits.stop_timeout)
         if self._application is not None:
             await self._release(_end(self._application))
 
@@ -133,9 +134,9 @@ class MountedApp(Component):
     async def _start(self, declared: App, context: Context) -> bool:
         """Create and start the application once; return whether that is done, or was in vain.
 
-        What a failed attempt has acquired is released again.
+        What an attempt has acquired that failed, or during which the service stops, is released.
         """
-        application = None
+        application, started = None, False
         try:
             application = self._create(declared, context)
             resource = (
@@ -145,9 +146,9 @@ class MountedApp(Component):
             )
             application.on_response_prepare.append(protect)
             application.freeze()
-            if await self._start_up(application):
+            started = await self._start_up(application)
+            if started:
                 self._application, self.running = application, resource
-                return True
         except RejectedError as error:
             self.reject(error.rejection)
             return True
@@ -155,9 +156,10 @@ class MountedApp(Component):
             if is_ending(error):
                 raise
             self._report_raised(error)
-        if application is not None:
-            await self._release(application.cleanup())
-        return False
+        finally:
+            if application is not None and not started:
+                await self._release(application.cleanup())
+        return started
 
     def _create(self, declared: App, context: Context) -> web.Application:
         created: object = declared.create(context, self._config)
@@ -172,10 +174,13 @@ class MountedApp(Component):
         """Start the application within `limits.start_timeout`; return whether it started."""
         limit = self.limits.start_timeout
         task = asyncio.ensure_future(outcome(application.startup()))
-        done, _ = await asyncio.wait({task}, timeout=limit)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=limit)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=self.limits.stop_timeout)
         if not done:
-            task.cancel()
-            await asyncio.wait({task}, timeout=self.limits.stop_timeout)
             self._report_failed_start(f"its start did not finish within {limit:g} s", traceback="")
         elif (error := task.result()) is not None:
             self._report_raised(error)

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.alerts.receivers import Alertmanager, Receivers, alert
 from tests.alerts.shipped_rules import alerts
-from tests.support.waiting import NOT_YET, PATIENCE, wait_until
+from tests.support.waiting import NeverHappenedError, wait_until
 
 pytestmark = pytest.mark.needs("alertmanager")
 
@@ -176,6 +177,8 @@ def cases() -> list[Case]:
 
 
 CASES = cases()
+AT_ONCE = 500
+"""The cases of one Alertmanager: for a response, it compares all of its alerts with each other."""
 
 
 @pytest.fixture(scope="module")
@@ -183,36 +186,38 @@ def muted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
     """Yield the environments whose target is muted."""
     folder = tmp_path_factory.mktemp("inhibition")
     receivers = Receivers(folder)
-    # As slow as it is shipped, so that nothing of this is sent.
-    alertmanager = Alertmanager(folder / "alertmanager", receivers)
     try:
-        alertmanager.post(*(posted for case in CASES for posted in case.alerts()))
+        parts = [CASES[start : start + AT_ONCE] for start in range(0, len(CASES), AT_ONCE)]
+        yield set().union(
+            *(_muted(part, folder / f"{at}", receivers) for at, part in enumerate(parts))
+        )
+    finally:
+        receivers.stop()
 
-        def read() -> set[str]:
-            return {
+
+def _muted(cases: list[Case], folder: Path, receivers: Receivers) -> set[str]:
+    """Return those of these environments whose target is muted."""
+    # As slow as it is shipped, so that nothing of this is sent.
+    alertmanager = Alertmanager(folder, receivers)
+    try:
+        alertmanager.post(*(posted for case in cases for posted in case.alerts()))
+        wanted = {case.env for case in cases if case.muted}
+        found: set[str] = set()
+
+        def all_muted() -> bool:
+            found.update(
                 entry["labels"]["env"]
                 for entry in alertmanager.alerts()
                 if entry["labels"]["role"] == "target" and entry["status"]["inhibitedBy"]
-            }
-
-        wanted = {case.env for case in CASES if case.muted}
-        last: set[str] = set()
-
-        def all_muted() -> bool:
-            found = read()
-            last.clear()
-            last.update(found)
-            return last >= wanted
+            )
+            return found >= wanted
 
         # If it does not happen, each test reports its own cases.
-        with suppress(AssertionError):
-            # While it is busy, Alertmanager refuses to list its alerts.
-            retry_on = (*NOT_YET, AssertionError)
-            wait_until(all_muted, "all expected alerts are muted", 4 * PATIENCE, retry_on=retry_on)
-        yield set(last)
+        with suppress(NeverHappenedError):
+            wait_until(all_muted, "all expected alerts are muted")
+        return found
     finally:
         alertmanager.stop()
-        receivers.stop()
 
 
 def test_the_tables_name_only_alerts_that_exist() -> None:

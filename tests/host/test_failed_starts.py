@@ -103,6 +103,21 @@ class Halls:
         yield
 
 
+async def test_an_application_that_is_stopped_while_it_starts_releases_what_it_acquired() -> None:
+    halls = Halls(hangs=True)
+    context = make_context("halls")
+    loaded = App(prefix="/halls", create=halls.create)
+    app = MountedApp(candidate("apps", "halls", loaded), context.log, LIMITS)
+    assert await app.load(SOURCES) == ()
+    before = asyncio.all_tasks()
+    app.begin(context, lambda *_: None)
+    while not halls.opened:
+        await asyncio.sleep(0)
+    await app.stop()
+    assert (halls.opened, halls.closed) == (1, 1)
+    assert asyncio.all_tasks() == before
+
+
 @pytest.mark.parametrize("hangs", [False, True])
 async def test_an_application_releases_what_a_failed_start_acquired(hangs: bool) -> None:
     halls, logged = Halls(hangs=hangs), list[dict[str, Any]]()

@@ -186,6 +186,35 @@ TRAFFIC = Section(
     ),
 )
 
+CONNECTIONS = Section(
+    "Connections and limits",
+    (
+        graph(
+            "HTTP Connections Used",
+            "Do clients still get a connection? Baseline: below 80%. At 100% new ones get a 503.",
+            "percentunit",
+            Query(
+                f"{of('aliaport_http_connections')} / {of('aliaport_http_connections_max')}",
+                "{{listener}} {{instance}}",
+            ),
+            limits=baselines.POOL,
+            high=1,
+            runbooks=("AliaportConnectionsNearLimit",),
+        ),
+        graph(
+            "Limits Reached",
+            "Which limit refuses, closes or drops something? By its log event, which says what to"
+            " do. Also listed under `limits` in /status.",
+            "short",
+            Query(
+                f"sum by (limit) ({grown('aliaport_limit_reached_total')}) > 0",
+                "{{limit}}",
+            ),
+            no_value="None",
+        ),
+    ),
+)
+
 OPERATIONS = Section(
     "Users and operations",
     (
@@ -250,5 +279,5 @@ OVERVIEW = Board(
     title="Aliaport Overview",
     description="Does everything work, and if not, where do I look next?",
     targets="aliaport_build_info",
-    sections=(NOW, TRAFFIC, OPERATIONS),
+    sections=(NOW, TRAFFIC, CONNECTIONS, OPERATIONS),
 )

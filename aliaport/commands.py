@@ -14,6 +14,7 @@ from typing import NoReturn, TypeVar, cast
 
 import click
 
+from aliaport.contract.rules import require_function
 from aliaport.embedded import borrowed_database
 from aliaport.errors import AliaportError
 from aliaport.host.context import HostContext
@@ -104,6 +105,7 @@ def _run(command: Callable[[], object] | click.Command) -> None:
         if isinstance(command, click.Command):
             result = command.main(standalone_mode=False)
         else:
+            require_function(command, "the command")
             result = command()
         if inspect.isawaitable(result):
             asyncio.run(_wait(result))

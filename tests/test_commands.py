@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,32 @@ def test_all_wrong_options_are_named(
     shown = capsys.readouterr().err
     assert "2 configuration problems" in shown
     assert "did you mean 'halls'?" in shown
+
+
+def generate() -> Iterator[int]:
+    yield 1
+
+
+async def generate_async() -> AsyncIterator[int]:
+    yield 1
+
+
+def need(argument: int) -> None:
+    del argument
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (generate, "the command: run contains `yield`"),
+        (generate_async, "the command: run contains `yield`"),
+        (need, "the command: run must not need arguments: missing a required argument: 'argument'"),
+    ],
+)
+def test_a_function_that_cannot_run_is_one_message(
+    command: Any, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(command)
+    assert ended.value.code == 1
+    assert reason in capsys.readouterr().err

@@ -59,6 +59,9 @@ def import_hint(candidate: Candidate) -> Callable[[BaseException], str]:
             return f"its authors must write the entry point with a colon: '{module}:{name}'"
         if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
             return f"its authors must correct the entry point; {plugins_of(error.obj)}"
+        if isinstance(error, AttributeError) and isinstance(error.obj, type):
+            # A line of the module has its own position in the reason.
+            return f"its authors must correct that line, or the entry point: {ENTRY_FORM}"
         if isinstance(error, SystemExit):
             return "importing must not end the process; remove the call of exit()"
         if isinstance(error, DeclarationError):

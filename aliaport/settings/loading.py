@@ -265,7 +265,8 @@ def _problem(
     sources: Sources,
 ) -> str:
     location = _location(error)
-    message = _message(error, prefix, path, location)
+    table = table_of(_model_at(model, location[:-1]), location[-1]) if location else None
+    message = _message(error, prefix, path, location, table)
     where = f"{sources.file}: " if sources.file else ""
     named = _named_variables(message, location, variables)
     if named:
@@ -284,15 +285,25 @@ def _problem(
     return f"{where}{key}: {message}" if location else f"{where}{'.'.join(path)}: {message}"
 
 
-def _message(error: Any, prefix: str, path: tuple[str, ...], location: tuple[str, ...]) -> str:
+def _message(
+    error: Any,
+    prefix: str,
+    path: tuple[str, ...],
+    location: tuple[str, ...],
+    table: type[BaseModel] | None,
+) -> str:
     """Return the problem in the words of this project: what must be, and where to set it."""
     kind = error["type"]
     if kind == "missing":
         if any(part.isdigit() for part in location):  # in a list: no variable sets it
             return "is required"
+        if table is not None:
+            wanted = [name for name, field in table.model_fields.items() if field.is_required()]
+            inside = f" with: {', '.join(wanted)}" if wanted else ""
+            return f"is required; add the table [{'.'.join((*path, *location))}]{inside}"
         variable = prefix + "__".join(location).upper()
-        table = ".".join((*path, *location[:-1]))
-        return f"is required; set {variable}, or {location[-1]} in [{table}]"
+        parent = ".".join((*path, *location[:-1]))
+        return f"is required; set {variable}, or {location[-1]} in [{parent}]"
     if kind in ("model_type", "dict_type"):
         return f"must be a table: [{'.'.join((*path, *location))}]"
     if kind in ("ip_v4_network", "ip_v6_network"):

@@ -47,7 +47,7 @@ class Outcome:
 
 def doctor(folder: Path, *arguments: object, **environ: str) -> Outcome:
     """Run `aliaport doctor` in `folder` with only `environ` in its environment."""
-    done = commands.aliaport(folder, "doctor", *map(str, arguments), environ=environ)
+    done = commands.aliaport(folder, "doctor", *map(str, arguments), environ=environ, defaults={})
     assert "Traceback" not in done.err, done.err
     return Outcome(done.code, done.out, done.err)
 

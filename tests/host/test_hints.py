@@ -274,6 +274,9 @@ IMPORTS: dict[str, tuple[str, str, str, str, str]] = {
         "from aliaport.plugin import Plugin\nclass Found(Plugin): pass", ":X", "import",
         "has no attribute 'X'", "MODULE has: 'MODULE:Found'",
     ),
+    "no such attribute of a class": (
+        "class X: pass", ":X.part", "import", "has no attribute 'part'", "or the entry point: 'packa",
+    ),
     "a missing package": (
         "import absent_package.part", ":X", "import", "No module named 'absent_package'",
         "install absent_package, which aliaport-x should depend on",

@@ -441,3 +441,22 @@ def test_metrics_auth_needs_a_token_in_production() -> None:
     for token in ("ALIAPORT_STATUS_TOKEN", "ALIAPORT_STATUS_TOKEN_FILE"):
         assert settings({**environ, token: "/a-path-or-a-token"}).metrics_auth
     assert settings({"ALIAPORT_METRICS_AUTH": "true"}).metrics_auth, "development shows all anyway"
+
+
+class Keyed(PluginConfig):
+    key: str
+    size: int = 1
+
+
+class Tables(PluginConfig):
+    inner: Keyed
+    other: Inner
+
+
+def test_a_table_that_is_missing_is_named_with_its_options() -> None:
+    with pytest.raises(ConfigError) as raised:
+        plugin_config(read_sources({}), "plugins", "thing", Tables)
+    assert raised.value.problems == (
+        "plugins.thing.inner: is required; add the table [plugins.thing.inner] with: key",
+        "plugins.thing.other: is required; add the table [plugins.thing.other]",
+    )

@@ -74,11 +74,12 @@ def aliaport(
     *arguments: str,
     path: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] = ANY_PORT,
 ) -> Done:
     """Run `aliaport` in this process, in `folder`, with only `environ` in its environment.
 
-    `path` lists folders with more distributions. It runs in a separate thread, since a test may
-    have an event loop in this one.
+    `defaults` are variables that `environ` overrides. `path` lists folders with more distributions.
+    It runs in a separate thread, since a test may have an event loop in this one.
     """
 
     def run() -> Finished:
@@ -88,7 +89,7 @@ def aliaport(
             mock.patch.object(os, "_exit", _leave),
         ):
             try:
-                variables = {"PATH": os.environ["PATH"], **ANY_PORT, **(environ or {})}
+                variables = {"PATH": os.environ["PATH"], **defaults, **(environ or {})}
                 return invoke(aliaport_main, *arguments, folder=folder, environ=variables)
             finally:
                 sys.setswitchinterval(interval)

@@ -24,38 +24,51 @@ UNMATCHED = "unmatched"
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
 
+class _Series:
+    """The counts of one method and endpoint, and the status of its last response."""
+
+    __slots__ = ("buckets", "last_status", "seconds", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self.last_status = 0
+
+
 class HttpMetrics:
     """The two HTTP families of the specification. Use it on the HTTP loop only."""
 
     def __init__(self) -> None:
-        self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
-        self._durations: dict[tuple[str, str], list[float]] = {}
+        self._series: defaultdict[tuple[str, str], _Series] = defaultdict(_Series)
 
     def expect(self, method: str, endpoint: str, *statuses: int) -> None:
         """Create the series of a known route, at 0."""
+        counts = self._series[method, endpoint].statuses
         for status in statuses:
-            self._requests[method, endpoint, status] += 0
-        self._durations.setdefault((method, endpoint), [0.0] * (len(BUCKETS) + 2))
+            counts.setdefault(status, 0)
 
-    def record(self, method: str, endpoint: str, status: int, seconds: float) -> None:
-        """Count one request; an unknown method is counted as OTHER."""
-        if method not in _METHODS:
-            method = "OTHER"
-        self._requests[method, endpoint, status] += 1
-        buckets = self._durations.get((method, endpoint))
-        if buckets is None:
-            buckets = self._durations[method, endpoint] = [0.0] * (len(BUCKETS) + 2)
-        buckets[bisect_left(BUCKETS, seconds)] += 1
-        buckets[-1] += seconds
+    def record(self, method: str, endpoint: str, status: int, seconds: float) -> int:
+        """Count one request; an unknown method is counted as OTHER.
+
+        Returns the status of the last response before, or the same one if there was none.
+        """
+        series = self._series[method if method in _METHODS else "OTHER", endpoint]
+        series.statuses[status] = series.statuses.get(status, 0) + 1
+        series.buckets[bisect_left(BUCKETS, seconds)] += 1
+        series.seconds += seconds
+        before, series.last_status = series.last_status, status
+        return before or status
 
     def families(self) -> list[tuple[Metric, Samples]]:
         """Return a copy of both families."""
         requests: Samples = {
-            (method, endpoint, str(status)): float(count)
-            for (method, endpoint, status), count in self._requests.items()
+            (*labels, str(status)): float(count)
+            for labels, series in self._series.items()
+            for status, count in series.statuses.items()
         }
         durations: Samples = {
-            labels: HistogramValue(tuple(map(int, buckets[:-1])), buckets[-1])
-            for labels, buckets in self._durations.items()
+            labels: HistogramValue(tuple(series.buckets), series.seconds)
+            for labels, series in self._series.items()
         }
         return [(REQUESTS, requests), (DURATION, durations)]

@@ -13,7 +13,8 @@ from aliaport.web.request_identity import IDENTITY
 from aliaport.web.state import AppState
 
 QUIET = frozenset(("/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"))
-"""Endpoints that balancers and Prometheus poll; their requests are logged only if noteworthy."""
+"""Endpoints that balancers and Prometheus poll: their requests are logged only if they
+failed, were slow, or had another status than the one before."""
 
 
 class AccessCounter(AbstractAccessLogger):
@@ -22,6 +23,7 @@ class AccessCounter(AbstractAccessLogger):
     def __init__(self, state: Any, log_format: str) -> None:
         super().__init__(state, log_format)
         self._state: AppState = state
+        self._last: tuple[web.AbstractRoute | None, str] = (None, "")
 
     @property
     def enabled(self) -> bool:
@@ -32,31 +34,31 @@ class AccessCounter(AbstractAccessLogger):
         """Count one request, completed or cancelled, and log it if it is noteworthy."""
         try:
             match = request.match_info
-            resource = match.route.resource
+            route = match.route
         except (AssertionError, AttributeError):  # malformed: it never reached the router
-            match = resource = None
-        if resource is not None:
-            endpoint = endpoint_label(resource.canonical)
-        else:
-            endpoint = match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
-        self._state.http.record(request.method, endpoint, response.status, time)
-        if endpoint not in QUIET or self._is_noteworthy(
-            request.method, endpoint, response.status, time
+            match = route = None
+        known, endpoint = self._last
+        if route is None or route is not known:
+            endpoint = self._find_endpoint(match, route)
+        status = response.status
+        before = self._state.http.record(request.method, endpoint, status, time)
+        log = self._state.settings.log
+        if (
+            endpoint not in QUIET
+            or status >= 400
+            or status != before
+            or time * 1000 >= log.slow_request_ms
+            or log.probe_requests
         ):
             self._log(request, endpoint, response, time)
 
-    def _is_noteworthy(self, method: str, endpoint: str, status: int, seconds: float) -> bool:
-        """Return True if a probe or scrape failed, was slow, or changed its status."""
-        last_statuses = self._state.last_statuses
-        before = last_statuses.get((method, endpoint), status)
-        last_statuses[method, endpoint] = status
-        log = self._state.settings.log
-        return (
-            log.probe_requests
-            or status >= 400
-            or status != before
-            or seconds * 1000 >= log.slow_request_ms
-        )
+    def _find_endpoint(self, match: Any, route: web.AbstractRoute | None) -> str:
+        resource = None if route is None else route.resource
+        if resource is None:
+            return match.prefix if isinstance(match, AppNotRunning) else UNMATCHED
+        endpoint = endpoint_label(resource.canonical)
+        self._last = route, endpoint
+        return endpoint
 
     def _log(
         self, request: Any, endpoint: str, response: web.StreamResponse, seconds: float

@@ -33,10 +33,7 @@ _COMPRESSIBLE = re.compile(
 
 def is_worthwhile(response: web.StreamResponse) -> bool:
     """Return True if the response has a complete body that is worth compressing."""
-    # Its own type nearly always, for which isinstance takes much longer.
-    if type(response) is not web.Response and not isinstance(response, web.Response):
-        return False
-    body = response.body
+    body = getattr(response, "body", None)  # which responses that are streamed do not have
     return isinstance(body, bytes) and MIN_SIZE <= len(body) <= MAX_SIZE and not response.prepared
 
 

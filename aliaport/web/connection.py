@@ -120,7 +120,7 @@ class Connection(web.RequestHandler):
             max_field_size=limits.max_line_bytes + 1,
             max_headers=limits.max_header_lines,
         )
-        self._reader = RequestReader(self._parser, limits, state.limits, pool.now)
+        self._reader = RequestReader(self._parser, limits, state.limits, pool.now, self._messages)
         self._parser: Any = self._reader
         self._max_msg_queue_size = MAX_QUEUED
         self._msg_queue_resume_size = 0

@@ -1,7 +1,7 @@
 """Reads the requests of one connection: aiohttp's parser, within limits that it does not have."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +22,9 @@ MAX_QUEUED = 2
 
 MAX_UNPARSED = 65_536
 """Bytes kept behind the queued requests; clients that pipeline send a few kB ahead."""
+
+MAX_KNOWN = 1_024
+"""Bytes of a head that is remembered, to recognize the same one: those of probes have about 100."""
 
 MAX_SLICE = 16_384
 """Bytes of a body that are parsed at a time: in small chunks, they take about 5 ms."""
@@ -71,11 +74,12 @@ class RequestReader:
 
     It gives the parser one head or one slice of a body at a time. So a client cannot have more than
     MAX_QUEUED requests in memory, the size of a head is bounded while it arrives, and the parser
-    never keeps bytes that it did not parse. `body_left` is how many
-    bytes of a body with a `Content-Length` have not arrived. `received_at` is when a part of a
-    request last arrived, and `received` how many bytes all parts have; neither counts a request
-    that arrives whole. `is_discarding` is true once bytes that arrived, or that follow a refused
-    request, are not read.
+    never keeps bytes that it did not parse. `queue` has the requests that wait for their responses.
+
+    `body_left` is how many bytes of a body with a `Content-Length` have not arrived. `received_at`
+    is when a part of a request last arrived, and `received` how many bytes all parts have; neither
+    counts a request that arrives whole. `is_discarding` is true once bytes that arrived, or that
+    follow a refused request, are not read.
     """
 
     __slots__ = (
@@ -84,18 +88,20 @@ class RequestReader:
         "_clock",
         "_ended",
         "_is_last",
+        "_known_head",
         "_line",
         "_log",
         "_max_head_bytes",
         "_max_line_bytes",
         "_parser",
         "_paused",
-        "_queued",
+        "_queue",
         "_seam",
         "_unparsed",
         "body_left",
         "head_size",
         "is_discarding",
+        "message_consumed",
         "received",
         "received_at",
     )
@@ -106,7 +112,9 @@ class RequestReader:
         limits: HttpSettings,
         log: LimitLog,
         clock: Callable[[], float],
+        queue: Sized,
     ) -> None:
+        self.message_consumed = parser.message_consumed
         self._max_head_bytes = limits.max_head_bytes
         self._max_line_bytes = limits.max_line_bytes
         self._log = log
@@ -121,7 +129,8 @@ class RequestReader:
         self._body: StreamReader = EMPTY_PAYLOAD
         self.body_left = 0
         self._chunks: ChunkedBody | None = None
-        self._queued = 0
+        self._known_head: bytes | None = None
+        self._queue = queue
         self._paused = False
         self._ended = False
         self.is_discarding = False
@@ -136,10 +145,6 @@ class RequestReader:
         """Parse nothing more of the body until the next call of `feed_data`."""
         self._paused = True
 
-    def message_consumed(self) -> None:
-        """Make room for another request."""
-        self._queued -= 1
-
     def set_upgraded(self, upgraded: bool) -> None:
         """Set whether the connection changed its protocol; a refused change is its last request."""
         self._parser.set_upgraded(upgraded)
@@ -150,6 +155,11 @@ class RequestReader:
 
         Raises HttpProcessingError, with the status in `code`, for a request that is refused.
         """
+        # Probes repeat their head: if the last bytes were it and nothing else, it needs no check.
+        if data == self._known_head:
+            parsed: Parsed = self._parser.feed_data(data)
+            return parsed
+        self._known_head = None
         if self._ended:
             self.is_discarding = self.is_discarding or bool(data)
             return _NOTHING
@@ -157,7 +167,7 @@ class RequestReader:
         try:
             # Nearly always a head arrives whole and alone, and nothing needs a closer look.
             if (
-                data.find(_HEAD_END) != size - len(_HEAD_END)
+                data.find(b"\r\n\r") != size - len(_HEAD_END)
                 or size > self._max_head_bytes
                 or self._body is not EMPTY_PAYLOAD
                 or self.head_size
@@ -179,8 +189,8 @@ class RequestReader:
                     and message.path[0] == "/"
                     and EXPECT not in message.headers
                 ):
-                    self._queued += 1
-                    self._parser.message_consumed()
+                    if size <= MAX_KNOWN:
+                        self._known_head = data
                     return parsed
             return self._admit_all(parsed, [])
         except HttpProcessingError as error:
@@ -224,7 +234,7 @@ class RequestReader:
                 return found, False, b""
             # A body that has ended does not resume the parser.
             self._paused = self._paused and self.in_body
-            if self._paused or self._queued >= MAX_QUEUED:
+            if self._paused or len(self._queue) + len(found) >= MAX_QUEUED:
                 self._keep(data[start:], found)
                 return found, False, b""
 
@@ -281,7 +291,6 @@ class RequestReader:
         if message.chunked and message.headers[TRANSFER_ENCODING].lower() != "chunked":
             raise RequestRejectedError(_NOT_IMPLEMENTED, "unsupported Transfer-Encoding")
         self._body = body
-        self._queued += 1
         self.head_size = 0
         self._chunks = ChunkedBody(self._max_head_bytes) if message.chunked else None
         self._line = b""

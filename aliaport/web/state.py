@@ -33,8 +33,6 @@ class AppState:
     """The running service as its handlers see it.
 
     Responses of applications are compressed in a thread of their own, so that none delays a scrape.
-    `last_statuses` holds the status of the last response of each method and endpoint that probers
-    poll, each of whose requests may come on a connection of its own.
     """
 
     settings: Settings
@@ -51,7 +49,6 @@ class AppState:
     crowds: Crowds = field(default_factory=Crowds)
     compressor: Compressor = field(default_factory=lambda: Compressor("compression"))
     app_compressor: Compressor = field(default_factory=lambda: Compressor("app-compression"))
-    last_statuses: dict[tuple[str, str], int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     version: str = __version__
 

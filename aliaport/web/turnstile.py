@@ -11,17 +11,18 @@ class Turnstile:
     """Counts the requests that begin in one turn of the loop. Use it on the HTTP loop only."""
 
     def __init__(self) -> None:
+        self._time = asyncio.get_running_loop().time
         self._turn = -1.0
         self._begun = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def is_closed(self) -> bool:
         """Return True if the request must `wait`; otherwise, it counts as begun."""
-        turn = asyncio.get_running_loop().time()  # uvloop's does not change within a turn
+        turn = self._time()  # uvloop's does not change within a turn
         if turn != self._turn:
             self._turn, self._begun = turn, 0
         self._begun += 1
-        return self._begun > BEGUN_AT_ONCE or bool(self._waiting)
+        return self._begun > BEGUN_AT_ONCE or len(self._waiting) > 0
 
     async def wait(self) -> None:
         """Wait for those who came first, and for the next turn."""

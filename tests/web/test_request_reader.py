@@ -68,8 +68,9 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def make_reader(parser: Any) -> RequestReader:
-    return RequestReader(parser, HttpSettings(), LimitLog(structlog.get_logger()), time.monotonic)
+def make_reader(parser: Any, queue: Sequence[Any] = ()) -> RequestReader:
+    log = LimitLog(structlog.get_logger())
+    return RequestReader(parser, HttpSettings(), log, time.monotonic, queue)
 
 
 def read(loop: asyncio.AbstractEventLoop, pieces: Sequence[bytes]) -> list[tuple[str, bytes]]:
@@ -110,6 +111,14 @@ def test_bytes_may_come_one_by_one(loop: asyncio.AbstractEventLoop, name: str) -
     names = [name, "get", name]
     sent = b"".join(KINDS[name][0] for name in names)
     assert read(loop, [bytes([byte]) for byte in sent]) == expected(names)
+
+
+@given(st.lists(st.sampled_from(SMALL), min_size=1, max_size=6), st.integers(1, 20))
+def test_requests_may_come_whole_and_repeat(
+    loop: asyncio.AbstractEventLoop, names: list[str], times: int
+) -> None:
+    names = [name for name in names for _ in range(2)] * times
+    assert read(loop, [KINDS[name][0] for name in names]) == expected(names)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

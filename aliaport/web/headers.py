@@ -2,14 +2,16 @@
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
+from multidict import istr
 
-_SERVER = "Server"
-_NOSNIFF = "X-Content-Type-Options"
-_REFERRER = "Referrer-Policy"
+# An istr is added to headers twice as fast as a str.
+_SERVER = istr("Server")
+_NOSNIFF = istr("X-Content-Type-Options")
+_REFERRER = istr("Referrer-Policy")
 _NAME = "aliaport"
 
-HEADERS = {
-    "Cache-Control": "no-store",
+HEADERS: dict[str, str] = {
+    istr("Cache-Control"): "no-store",
     _NOSNIFF: "nosniff",
     _REFERRER: "no-referrer",
     _SERVER: _NAME,

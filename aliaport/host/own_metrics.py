@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from aliaport import __version__
-from aliaport.contract.declarations import Metric, MetricKind, Status
+from aliaport.contract.declarations import Metric, Status
 from aliaport.host.host import Host
 from aliaport.host.lifecycle import State
 from aliaport.host.limits import LimitLog
@@ -139,7 +139,6 @@ def host_samples(
     listener has and may have.
     """
     samples: dict[str, Samples] = {metric.name: {} for metric in FAMILIES}
-    assert all(metric.kind is not MetricKind.HISTOGRAM for metric in FAMILIES)
     samples[LOOP_LAG.name][()] = loop_lag
     samples[LIMIT_REACHED.name] = limits.samples()
     for listener, (count, capacity) in connections.items():

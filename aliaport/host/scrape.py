@@ -52,6 +52,8 @@ class Metrics:
         self._connections = connections
         self._exposition = Exposition()
         self._dropped: dict[tuple[str, str], int] = {}
+        self._declared = 0
+        self._ordered: list[tuple[str, Metric]] = []
         limits.declare([SERIES_DROPPED])
 
     async def gather(self, budget: float) -> dict[str, Samples]:
@@ -79,10 +81,19 @@ class Metrics:
             connections=self._connections(),
         )
         families: list[tuple[Metric, Samples]] = [*self._http.families()]
-        for name, metric in sorted(dict(self._host.registry.families).items()):
-            if name not in (REQUESTS.name, DURATION.name):
-                families.append((metric, own.get(name) or gathered.get(name) or {}))
+        for name, metric in self._in_order():
+            families.append((metric, own.get(name) or gathered.get(name) or {}))
         return await self._exposition.page(families)
+
+    def _in_order(self) -> list[tuple[str, Metric]]:
+        """Return the families but those of HTTP, by name; none is ever removed."""
+        families = self._host.registry.families
+        if len(families) != self._declared:
+            declared = dict(families)  # at once: plugins declare more in their threads
+            self._declared = len(declared)
+            names = declared.keys() - {REQUESTS.name, DURATION.name}
+            self._ordered = [(name, declared[name]) for name in sorted(names)]
+        return self._ordered
 
 
 def declare_host_families(registry: MetricRegistry) -> None:

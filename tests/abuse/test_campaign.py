@@ -30,5 +30,6 @@ def test_the_service_survives_slow_callers_floods_and_hostile_servers(
     # Which of the two depends on how fast this machine lets the connections come.
     assert counts.keys() & {"connections.head_timeout", "connections.evicted"}, counts
     for name in counts:
-        # Once for each listener, or client and reason.
-        assert 1 <= outcome.logged[name] <= 5, f"{name} was logged {outcome.logged[name]} times"
+        # Malformed requests are logged once for each client and reason.
+        most = 5 if name == "request.malformed" else 1
+        assert 1 <= outcome.logged[name] <= most, f"{name}: logged {outcome.logged[name]} times"

@@ -74,6 +74,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "JobFailing",
         "JobMissedRuns",
         "HttpLoopLagging",
+        "AliaportConnectionsNearLimit",
         "HighClientErrorRate",
     ),
     "aliaport-slo-5m": (),

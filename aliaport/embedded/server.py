@@ -130,18 +130,23 @@ class EmbeddedPostgres:
         users, self._users = self._users, None
         try:
             with self._start_lock():
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:  # another service uses it
+                    return
                 self._stop_server()
-        except BlockingIOError:  # another service uses it
-            return
         finally:
             os.close(users)
 
     def _stop_server(self) -> None:
-        for mode, seconds in (("fast", 2), ("immediate", 1)):
-            if self._control("stop", "-m", mode, "-t", str(seconds), "-w").returncode == 0:
-                break
-        else:
+        try:
+            stopped = any(
+                self._control("stop", "-m", mode, "-t", str(seconds), "-w").returncode == 0
+                for mode, seconds in (("fast", 2), ("immediate", 1))
+            )
+        except BlockingIOError:  # at the limit of processes, none can be started for this
+            stopped = False
+        if not stopped:
             self._kill()
         with suppress(OSError):  # a server that was killed leaves its socket there
             self._socket_folder().rmdir()

@@ -235,7 +235,8 @@ class MetricRegistry:
         if metric.kind is not kind:
             raise DeclarationError(f"metric {metric.name!r} is a {metric.kind}, not a {kind}")
         self.declare(metric, owner)
-        recorder = self._recorders.get(metric.name)
-        if recorder is None:
-            recorder = self._recorders.setdefault(metric.name, _Recorder(metric, self))
-        return recorder
+        with self.lock:  # a scrape goes through them
+            recorder = self._recorders.get(metric.name)
+            if recorder is None:
+                recorder = self._recorders[metric.name] = _Recorder(metric, self)
+            return recorder

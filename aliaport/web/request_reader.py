@@ -159,7 +159,7 @@ class RequestReader:
             self.is_discarding = self.is_discarding or bool(data)
             return _NOTHING
         try:
-            # Probes repeat their head: if the last bytes were it and nothing else, it needs no check.
+            # Probes repeat their head: if the last bytes were it and no more, it needs no check.
             if data == self._known_head:
                 parsed: Parsed = self._parser.feed_data(data)
                 return parsed

@@ -124,10 +124,11 @@ def test_a_head_that_comes_a_few_bytes_at_a_time_is_bounded(
 ) -> None:
     reader = make_reader(HttpRequestParser(BaseProtocol(loop), loop, 65_536))
     sent = request("/large", *[f"X-{number}: {'a' * 5_000}" for number in range(20)])
-    limit = HttpSettings().max_head_bytes
+    limit = HttpSettings().max_head_bytes // size * size
+    for start in range(0, limit, size):
+        reader.feed_data(sent[start : start + size])
     with pytest.raises(RequestRejectedError) as raised:
-        for start in range(0, limit + 2 * size, size):
-            reader.feed_data(sent[start : start + size])
+        reader.feed_data(sent[limit : limit + size])
     assert raised.value.code == 431
 
 

@@ -107,7 +107,15 @@ def test_a_spinning_and_a_blocking_plugin_are_named_and_the_others_still_respond
             assert_unharmed(faulty.service)
 
 
-HEALING = ("CallbackExiting", "TaskExiting", "Stopping", "Forking", "Huge", "Leaking")
+HEALING = (
+    "CancellingAll",
+    "CallbackExiting",
+    "TaskExiting",
+    "Stopping",
+    "Forking",
+    "Huge",
+    "Leaking",
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from aliaport.postgres.leader import Leader
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
 from aliaport.postgres.pool import Pool
 from aliaport.postgres.reconnecting import QueryTimeout, ReconnectingConnection
+from aliaport.postgres.requirements import UnsupportedDatabaseError
 
 __all__ = [
     "FAULTS",
@@ -21,6 +22,7 @@ __all__ = [
     "Pool",
     "QueryTimeout",
     "ReconnectingConnection",
+    "UnsupportedDatabaseError",
     "close",
     "connect",
     "migrate",

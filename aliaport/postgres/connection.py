@@ -9,6 +9,12 @@ import asyncpg
 from aliaport.contract.families import DB_QUERY_DURATION
 from aliaport.errors import AliaportError
 from aliaport.plugin import Context
+from aliaport.postgres.requirements import (
+    NEWEST_SETTING,
+    UnsupportedDatabaseError,
+    check_database,
+    explaining,
+)
 
 CONNECT_TIMEOUT = 3.0
 STATEMENT_TIMEOUT = 5.0
@@ -18,6 +24,7 @@ CLOSE_TIMEOUT = 1.0
 FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    UnsupportedDatabaseError,
 )
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
@@ -34,7 +41,7 @@ def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
         "application_name": f"aliaport-{component}",
         "statement_timeout": str(round(statement_timeout * 1000)),
         "idle_in_transaction_session_timeout": "60000",
-        "client_connection_check_interval": "2000",
+        NEWEST_SETTING: "2000",
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",
@@ -63,7 +70,8 @@ async def connect(
     `settings` are additional server settings for this session.
 
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
-    TimeoutError, OSError and asyncpg's errors, none of which names the password.
+    TimeoutError, OSError and asyncpg's errors, none of which names the password, and
+    UnsupportedDatabaseError for a server or database with which not everything would work.
     """
     connection = await opened(
         asyncpg.connect(
@@ -77,6 +85,11 @@ async def connect(
         ),
         timeout,
     )
+    try:
+        check_database(connection)
+    except UnsupportedDatabaseError:
+        await close(connection)
+        raise
     time_statements(connection, context, component)
     return connection
 
@@ -98,7 +111,8 @@ async def opened(opening: Awaitable[OpenedT], timeout: float) -> OpenedT:
         work.cancel()
         work.add_done_callback(_discard)
         raise
-    return work.result()
+    with explaining():
+        return work.result()
 
 
 def time_statements(connection: Connection, context: Context, component: str) -> None:

@@ -18,6 +18,7 @@ from aliaport.postgres.connection import (
     server_settings,
     time_statements,
 )
+from aliaport.postgres.requirements import check_database
 
 ACQUIRE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
@@ -138,6 +139,7 @@ class Pool:
                 self._export()
 
     async def _prepare(self, connection: Any) -> None:
+        check_database(connection)
         time_statements(connection, self._context, self._component)
         connection.add_termination_listener(lambda _: self._export())
 

@@ -5,7 +5,7 @@ import ssl
 
 import asyncpg
 
-from aliaport.postgres import QueryTimeout
+from aliaport.postgres import QueryTimeout, UnsupportedDatabaseError
 
 REASONS = {
     "wrong_password": "the server rejected the password",
@@ -23,6 +23,7 @@ REASONS = {
     "connection_lost": "the server closed the connection",
     "tls_failed": "the encrypted connection failed",
     "read_only": "the server is read-only",
+    "unsupported": "not supported",
     "failed": "the server returned an error",
 }
 """Meaning of every probe code except `ok`."""
@@ -30,6 +31,7 @@ REASONS = {
 
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (QueryTimeout, "query_timeout"),
+    (UnsupportedDatabaseError, "unsupported"),
     (TimeoutError, "connect_timeout"),
     (asyncpg.InvalidPasswordError, "wrong_password"),
     (asyncpg.InvalidAuthorizationSpecificationError, "not_authorised"),

@@ -17,7 +17,12 @@ from aliaport.plugin import (
     Sample,
     Scalar,
 )
-from aliaport.postgres import FAULTS, QueryTimeout, ReconnectingConnection
+from aliaport.postgres import (
+    FAULTS,
+    QueryTimeout,
+    ReconnectingConnection,
+    UnsupportedDatabaseError,
+)
 from aliaport_db.config import DbConfig
 from aliaport_db.faults import REASONS, code_of
 
@@ -106,7 +111,8 @@ class DbPlugin(Plugin[DbConfig]):
             (row,) = await self._probe.fetch(_PROBE)
         except (QueryTimeout, *FAULTS) as error:
             code = code_of(error)
-            detail = f": {error}" if isinstance(error, asyncpg.PostgresError) else ""
+            told = (asyncpg.PostgresError, UnsupportedDatabaseError)
+            detail = f": {error}" if isinstance(error, told) else ""
             return Check.unhealthy(f"{REASONS[code]}{detail}", code=code)
         self._latency = time.perf_counter() - began
         data: dict[str, Scalar] = {

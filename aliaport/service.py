@@ -170,9 +170,11 @@ class Service:
         return code
 
     async def _keep_memory_small(self) -> None:
+        loop, thread = asyncio.get_running_loop(), worker("memory")
         while True:
             await asyncio.sleep(MEMORY_INTERVAL)
-            give_back()
+            # Not on the HTTP loop: large heaps of plugins take longer.
+            await loop.run_in_executor(thread, give_back)
 
     async def _listen(self) -> None:
         public, *internal = self._listeners

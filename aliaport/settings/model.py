@@ -73,7 +73,7 @@ class Settings(Table):
         gt=0,
         le=600,
         description="Maximum seconds from the end of the drain to the exit, whatever still blocks; "
-        "by default the sum of the timeouts of the stop, which is 16 s in production.",
+        "by default the sum of the timeouts of the stop, which is 17.5 s in production.",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (),

@@ -60,9 +60,9 @@ def _is_running(settings: Settings) -> bool:
         return True
     responses: list[bool] = []
     # The socket's timeout does not end a response that arrives byte by byte.
-    asking = threading.Thread(target=lambda: responses.append(_responds(settings)), daemon=True)
-    asking.start()
-    asking.join(HEALTH_TIMEOUT)
+    probing = threading.Thread(target=lambda: responses.append(_responds(settings)), daemon=True)
+    probing.start()
+    probing.join(HEALTH_TIMEOUT)
     return any(responses)
 
 

@@ -170,9 +170,11 @@ class Service:
         return code
 
     async def _keep_memory_small(self) -> None:
+        loop, thread = asyncio.get_running_loop(), worker("memory")
         while True:
             await asyncio.sleep(MEMORY_INTERVAL)
-            give_back()
+            # Not on the HTTP loop: large heaps of plugins take longer.
+            await loop.run_in_executor(thread, give_back)
 
     async def _listen(self) -> None:
         public, *internal = self._listeners
@@ -253,7 +255,7 @@ class Service:
         given = self._settings.database_url
         if given is not None or not self._host.needs_database:
             return given
-        if not self._settings.open:
+        if self._host.lacks_database:
             raise StartupError(NO_DATABASE)
         self._database = EmbeddedPostgres(own_folder())
         self._database_worker = worker("database")

@@ -129,6 +129,13 @@ class Bulkhead:
         # Bypass the task factory: a plugin that has used up its tasks is still probed.
         run.thread = threading.get_ident()
         run.task = asyncio.Task(self._run_on_loop(run, function, freeze), loop=self._loop)
+        run.task.add_done_callback(lambda _: self._end_unbegun(run))
+
+    def _end_unbegun(self, run: Run) -> None:
+        """Finish a run whose task was cancelled before its first step, as all tasks may be."""
+        if not run.finished:
+            message = "the plugin cancelled the call before it began"
+            run.finish(None, Failure("CancelledError", message, "", ""))
 
     async def _run_on_loop(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
         if run.expired:
@@ -197,9 +204,10 @@ class Bulkhead:
 
     def _replace_closed_loop(self) -> None:
         message = "the plugin closed its own event loop"
+        lost = list(self.unfinished)  # before further runs are submitted to the new loop
         self._loop = self._new_loop()
         self.tasks = 0
-        for run in list(self.unfinished):
+        for run in lost:
             if not run.in_slot:
                 run.finish(None, Failure("RuntimeError", message, "", ""))
 

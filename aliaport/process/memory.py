@@ -45,6 +45,6 @@ def keep_what_is_loaded() -> None:
 
 
 def give_back() -> None:
-    """Return the gaps in the heap; takes a few milliseconds after a flood, otherwise fewer."""
+    """Return the gaps in the heap; takes milliseconds, and longer if it is large."""
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -218,6 +218,11 @@ class Connection(web.RequestHandler):
         return self._find_phase() is not Phase.RESPONSE and now - self.quiet_since >= MIN_SILENCE
 
     @property
+    def in_body(self) -> bool:
+        """True while the body of a request has not arrived completely."""
+        return self._reader.in_body
+
+    @property
     def has_served(self) -> bool:
         """True once it has received a request."""
         return self._request_count > 0

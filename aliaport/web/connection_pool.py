@@ -134,6 +134,10 @@ class ConnectionPool:
             for connection in self._connections
         )
 
+    def has_open_body(self) -> bool:
+        """Return True if the body of a request has not arrived completely."""
+        return any(connection.in_body for connection in self._connections)
+
     def now(self) -> float:
         """Return the time: seconds, without those in which the loop stalled."""
         return self._loop.time() - self.stalled

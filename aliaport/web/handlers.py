@@ -26,6 +26,7 @@ from aliaport.web.responses import (
     text_response,
 )
 from aliaport.web.state import STATE, AppState
+from aliaport.web.turnstile import WAITED
 
 SCRAPE_BUDGET = 9.5
 """Seconds to collect if Prometheus sends no timeout; its default timeout is 10 s."""
@@ -78,7 +79,9 @@ async def ready(request: web.Request) -> web.Response:
         rows, status, body = await render([runner.row() for runner in gating])
     else:
         rows, status, body = await state.crowds.join(
-            ("/ready", *_probe_names(gating)), _run(gating, state.settings.ready_timeout), render
+            ("/ready", *_probe_names(gating)),
+            _run(request, gating, state.settings.ready_timeout),
+            render,
         )
     headers = {} if status == 200 else {"Retry-After": "1"}
     if request.method == "OPTIONS":
@@ -119,7 +122,7 @@ async def status(request: web.Request) -> web.Response:
 
     body = await state.crowds.join(
         ("/status", verbose, operator, *_probe_names(selected)),
-        _run(selected, state.settings.status_timeout),
+        _run(request, selected, state.settings.status_timeout),
         render,
     )
     return body_response(body, TEXT if verbose else JSON)
@@ -143,7 +146,7 @@ async def one_probe(request: web.Request) -> web.Response:
 
     body = await state.crowds.join(
         ("/status/", verbose, operator, name),
-        _run([runner], state.settings.status_timeout),
+        _run(request, [runner], state.settings.status_timeout),
         render,
     )
     return body_response(body, TEXT if verbose else JSON)
@@ -159,10 +162,10 @@ async def metrics(request: web.Request) -> web.Response:
             "a status token is required; send the header Authorization: Bearer …",
             {"WWW-Authenticate": "Bearer"},
         )
-    budget = _scrape_budget(request)
+    budget, before = _scrape_budget(request), request.get(WAITED, 0.0)
     page = await state.crowds.join(
         ("/metrics", budget),
-        lambda waited, _callers: state.metrics.gather(max(0.0, budget - waited)),
+        lambda waited, _callers: state.metrics.gather(max(0.0, budget - waited - before)),
         state.metrics.page,
     )
     return body_response(page, CONTENT_TYPE)
@@ -227,10 +230,10 @@ def _probe_names(runners: Sequence[ProbeRunner]) -> Iterator[str]:
 
 
 def _run(
-    runners: Sequence[ProbeRunner], deadline: float
+    request: web.Request, runners: Sequence[ProbeRunner], deadline: float
 ) -> Callable[[float, int], Awaitable[list[ProbeRow]]]:
     """Return what runs the probes, so that the response arrives within `deadline` seconds."""
-    timeout = deadline - min(DECISION_MARGIN, deadline / 8)
+    timeout = deadline - min(DECISION_MARGIN, deadline / 8) - request.get(WAITED, 0.0)
     return lambda waited, callers: run_probes(runners, max(0.0, timeout - waited), callers)
 
 

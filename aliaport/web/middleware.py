@@ -11,7 +11,7 @@ from aliaport.web.http_errors import http_error_response
 from aliaport.web.request_identity import begin, mark
 from aliaport.web.responses import error_response
 from aliaport.web.state import AppState
-from aliaport.web.turnstile import Turnstile
+from aliaport.web.turnstile import WAITED, Turnstile
 
 
 def shape_errors(state: AppState) -> Middleware:
@@ -21,7 +21,7 @@ def shape_errors(state: AppState) -> Middleware:
     @web.middleware
     async def shape(request: web.Request, handler: Handler) -> web.StreamResponse:
         if turnstile.is_closed() and request.path != "/health":
-            await turnstile.wait()
+            request[WAITED] = await turnstile.wait()
         identity = begin(request)
         try:
             response = await handler(request)

@@ -155,19 +155,20 @@ class RequestReader:
 
         Raises HttpProcessingError, with the status in `code`, for a request that is refused.
         """
-        # Probes repeat their head: if the last bytes were it and nothing else, it needs no check.
-        if data == self._known_head:
-            parsed: Parsed = self._parser.feed_data(data)
-            return parsed
-        self._known_head = None
         if self._ended:
             self.is_discarding = self.is_discarding or bool(data)
             return _NOTHING
-        size = len(data)
         try:
+            # Probes repeat their head: if the last bytes were it and no more, it needs no check.
+            if data == self._known_head:
+                parsed: Parsed = self._parser.feed_data(data)
+                return parsed
+            self._known_head = None
+            size = len(data)
             # Nearly always a head arrives whole and alone, and nothing needs a closer look.
             if (
-                data.find(b"\r\n\r") != size - len(_HEAD_END)
+                size < len(_HEAD_END)
+                or data.find(b"\r\n\r") != size - len(_HEAD_END)
                 or size > self._max_head_bytes
                 or self._body is not EMPTY_PAYLOAD
                 or self.head_size
@@ -288,6 +289,8 @@ class RequestReader:
             raise RequestRejectedError(_BAD, "no HTTP version")
         if not _is_host(message.headers.get(HOST, "")):
             raise RequestRejectedError(_BAD, "invalid Host header")
+        if message.version == HttpVersion10 and TRANSFER_ENCODING in message.headers:
+            raise RequestRejectedError(_BAD, "Transfer-Encoding in HTTP/1.0")
         if message.chunked and message.headers[TRANSFER_ENCODING].lower() != "chunked":
             raise RequestRejectedError(_NOT_IMPLEMENTED, "unsupported Transfer-Encoding")
         self._body = body
@@ -312,9 +315,9 @@ class RequestReader:
     def _keep(self, unparsed: bytes, found: list[Message]) -> None:
         """Keep bytes for later; if there are too many, the last request found ends the connection.
 
-        A body whose reader paused it is exempt: its size is bounded elsewhere.
+        The rest of a body is exempt: it is at most what one read returns.
         """
-        if self._paused or not found or len(unparsed) <= MAX_UNPARSED:
+        if self._paused or self.in_body or not found or len(unparsed) <= MAX_UNPARSED:
             self._unparsed = unparsed
             return
         self._log.record(PIPELINED_TOO_FAR)

@@ -26,7 +26,10 @@ FINISH_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 0.5
 """Seconds that clients who connected just before the listeners closed get to send a request."""
 
-CLOSE_TIMEOUT = SETTLE_TIMEOUT + FINISH_TIMEOUT + 1
+BODY_TIMEOUT = 2.0
+"""Seconds that the bodies of requests in flight get to arrive: aiohttp discards them afterwards."""
+
+CLOSE_TIMEOUT = BODY_TIMEOUT + FINISH_TIMEOUT + 1
 """Maximum seconds for closing the listeners and the connections."""
 
 SETTLE_INTERVAL = 0.02
@@ -112,9 +115,13 @@ class Server:
             task.exception()  # the client has gone: nothing to log
 
     async def _settle(self) -> None:
-        """Wait for the requests of clients who connected just before the listeners closed."""
-        for _ in range(round(SETTLE_TIMEOUT / SETTLE_INTERVAL)):
-            if not any(pool.has_new() for pool in self._state.pools.values()):
+        """Wait for requests of clients who connected just before the end, and for open bodies."""
+        pools = self._state.pools.values()
+        for turn in range(round(BODY_TIMEOUT / SETTLE_INTERVAL)):
+            settles = turn * SETTLE_INTERVAL < SETTLE_TIMEOUT and any(
+                pool.has_new() for pool in pools
+            )
+            if not settles and not any(pool.has_open_body() for pool in pools):
                 return
             await asyncio.sleep(SETTLE_INTERVAL)
 

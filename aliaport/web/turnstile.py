@@ -3,8 +3,14 @@
 import asyncio
 from collections import deque
 
+from aiohttp import web
+
 BEGUN_AT_ONCE = 32
 """Requests that begin in one turn of the loop: a few milliseconds, which /health waits at most."""
+
+
+WAITED = web.RequestKey("waited", float)
+"""The key of a request that had to wait: for how many seconds. Its deadline includes them."""
 
 
 class Turnstile:
@@ -24,14 +30,16 @@ class Turnstile:
         self._begun += 1
         return self._begun > BEGUN_AT_ONCE or len(self._waiting) > 0
 
-    async def wait(self) -> None:
-        """Wait for those who came first, and for the next turn."""
+    async def wait(self) -> float:
+        """Wait for those who came first, and for the next turn; return the seconds that it took."""
         loop = asyncio.get_running_loop()
+        came = loop.time()
         if not self._waiting:
             loop.call_soon(self._open, loop)
         waiting = loop.create_future()
         self._waiting.append(waiting)
         await waiting
+        return loop.time() - came
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):

@@ -112,7 +112,7 @@ HEALING = ("CallbackExiting", "TaskExiting", "Stopping", "Forking", "Huge", "Lea
 
 @pytest.fixture(scope="module")
 def healing(serve: Serve) -> Iterator[Service]:
-    with serve(of_probes(*HEALING)) as service:
+    with serve(of_probes(*HEALING, "CancellingAll")) as service:
         yield service
 
 
@@ -131,6 +131,22 @@ def test_a_probe_recovers_from_damage_to_its_own_loop_or_process(
         assert "SystemExit" in escaped["reason"]
     if kind == "Stopping":
         assert "plugin.loop_stopped" in {event["message"] for event in events}
+
+
+def test_calls_that_are_cancelled_before_they_begin_end(healing: Service) -> None:
+    def code() -> str:
+        return str(healing.get("/status/rogue_cancellingall").json["data"]["code"])
+
+    assert code() == "ok"
+    seen = set()
+
+    def runs_again() -> bool:
+        seen.add(code())
+        return "ok" in seen
+
+    healing.wait_for(runs_again, "the probe runs again")
+    assert seen <= {"ok", "error"}
+    assert_unharmed(healing)
 
 
 def test_tasks_are_counted_and_capped(serve: Serve) -> None:

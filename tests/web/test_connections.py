@@ -300,3 +300,29 @@ def test_clients_in_the_queue_of_the_kernel_are_served_at_the_end(launch: Launch
             client.sendall(request())
         assert [statuses(read_to_end(client)) for client in clients] == [[200]] * 50
     assert service.wait_ended() == 0
+
+
+def test_a_body_that_has_begun_may_arrive_after_the_listeners_have_closed(launch: Launch) -> None:
+    service = launch(
+        apps={"patient": "aliaport_rogues.mounted:patient"},
+        environ={"ALIAPORT_END_TIMEOUT": str(2 * PATIENCE)},
+    )
+    head = request("/patient/body", "Content-Length: 9", method="POST")
+    with connect(service.port) as client:
+        client.sendall(head + b"half")
+        assert service.get("/health").status == 200  # it has read what came before
+        service.signal(signal.SIGTERM)
+        service.wait_for(lambda: refuses(service.port), "the listeners close")
+        client.sendall(b" done")
+        response = read_to_end(client)
+    assert statuses(response) == [200]
+    assert response.endswith(b"9")
+    assert service.wait_ended() == 0
+
+
+def refuses(port: int) -> bool:
+    try:
+        with connect(port):
+            return False
+    except ConnectionRefusedError:
+        return True

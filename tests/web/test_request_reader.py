@@ -19,6 +19,7 @@ from aliaport.settings import HttpSettings
 from aliaport.web.request_reader import (
     MAX_QUEUED,
     MAX_SLICE,
+    MAX_UNPARSED,
     RequestReader,
     RequestRejectedError,
 )
@@ -106,11 +107,43 @@ def test_cuts_do_not_matter(
     assert read(loop, pieces) == expected(names)
 
 
+@pytest.mark.parametrize("size", range(1, 6))
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_bytes_may_come_one_by_one(loop: asyncio.AbstractEventLoop, name: str) -> None:
+def test_bytes_may_come_a_few_at_a_time(
+    loop: asyncio.AbstractEventLoop, name: str, size: int
+) -> None:
     names = [name, "get", name]
     sent = b"".join(KINDS[name][0] for name in names)
-    assert read(loop, [bytes([byte]) for byte in sent]) == expected(names)
+    pieces = [sent[start : start + size] for start in range(0, len(sent), size)]
+    assert read(loop, pieces) == expected(names)
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_a_head_that_comes_a_few_bytes_at_a_time_is_bounded(
+    loop: asyncio.AbstractEventLoop, size: int
+) -> None:
+    reader = make_reader(HttpRequestParser(BaseProtocol(loop), loop, 65_536))
+    sent = request("/large", *[f"X-{number}: {'a' * 5_000}" for number in range(20)])
+    limit = HttpSettings().max_head_bytes // size * size
+    for start in range(0, limit, size):
+        reader.feed_data(sent[start : start + size])
+    with pytest.raises(RequestRejectedError) as raised:
+        reader.feed_data(sent[limit : limit + size])
+    assert raised.value.code == 431
+
+
+def test_a_body_behind_other_requests_is_not_pipelining(loop: asyncio.AbstractEventLoop) -> None:
+    size = MAX_UNPARSED + 5_000
+    before = ["get"] * (MAX_QUEUED - 1)
+    sent = KINDS["get"][0] * len(before) + POST % size + b"a" * size
+    assert read(loop, [sent]) == [*expected(before), ("/post", b"a" * size)]
+
+
+def test_transfer_encoding_needs_http_1_1(loop: asyncio.AbstractEventLoop) -> None:
+    reader = make_reader(HttpRequestParser(BaseProtocol(loop), loop, 65_536))
+    with pytest.raises(RequestRejectedError) as raised:
+        reader.feed_data(KINDS["chunked"][0].replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert raised.value.code == 400
 
 
 @given(st.lists(st.sampled_from(SMALL), min_size=1, max_size=6), st.integers(1, 20))

@@ -15,7 +15,7 @@ def test_a_burst_begins_in_several_turns_of_the_loop_and_in_order() -> None:
 
         async def call(number: int) -> None:
             if turnstile.is_closed():
-                await turnstile.wait()
+                assert await turnstile.wait() >= 0
             begun.append(number)
 
         callers = [asyncio.create_task(call(number)) for number in range(CALLERS)]

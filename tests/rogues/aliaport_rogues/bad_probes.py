@@ -101,6 +101,24 @@ class Cancelling(Healing):
         raise asyncio.CancelledError
 
 
+class CancellingAll(Healing):
+    """For a while after its first run, cancels all tasks before they begin."""
+
+    until: float | None = None
+
+    async def check(self) -> Check:
+        if self.until is None:
+            self.until = time.monotonic() + 0.5
+            self.cancel(asyncio.get_running_loop(), self.until)
+        return Check.healthy()
+
+    def cancel(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        if time.monotonic() < until:
+            loop.call_soon(self.cancel, loop, until)
+
+
 class CallbackExiting(Healing):
     async def check(self) -> Check:
         asyncio.get_running_loop().call_soon(self.leave)

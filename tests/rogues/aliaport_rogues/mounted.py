@@ -10,6 +10,7 @@ from typing import ClassVar
 from aiohttp import web
 
 from aliaport.apps import App, Context, PluginConfig, Refusal, client_address, data_response
+from aliaport.web import server
 
 
 class Options(PluginConfig):
@@ -168,3 +169,11 @@ def create_reading(context: Context, config: PluginConfig) -> web.Application:
 
 
 reading = App(prefix="/reading", create=create_reading)
+
+
+def create_patient(context: Context, config: PluginConfig) -> web.Application:
+    server.BODY_TIMEOUT = 60.0  # a busy machine must not end the wait before the test does
+    return create_reading(context, config)
+
+
+patient = App(prefix="/patient", create=create_patient)

@@ -4,12 +4,15 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from aliaport.contract.declarations import Metric, MetricKind, Sample
+from aliaport.contract.rules import plain
 from aliaport.isolation.bulkhead import Freeze
 from aliaport.isolation.failures import plain_text
 from aliaport.metrics.refusals import RefusedSample, name_text, names_text, value_text
+from aliaport.redaction import redact, shorten
 
 LABEL_VALUE_LIMIT = 128
 SAMPLE_LIMIT = 20_000
@@ -154,7 +157,10 @@ def check_sum(metric: Metric, labels: Mapping[str, object], number: float, total
 
 
 def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...] | None:
-    """Return the values in the declared order as bounded text, or None if they do not match."""
+    """Return the values in the declared order as bounded text, or None if they do not match.
+
+    Secrets in them are masked.
+    """
     if len(labels) != len(metric.labels):
         return None
     values = []
@@ -162,8 +168,20 @@ def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...
         value = labels.get(name)
         if not isinstance(value, str):
             return None
-        values.append(plain_text(str.__getitem__(value, slice(LABEL_VALUE_LIMIT))))
+        values.append(_label_text(value))
     return tuple(values)
+
+
+def _label_text(value: str) -> str:
+    fits = str.__len__(value) <= LABEL_VALUE_LIMIT
+    text = str.__str__(value) if fits else shorten(value, LABEL_VALUE_LIMIT)
+    # Every secret has one of them; few labels do, and those return at each scrape.
+    return _masked(text) if ":" in text or "=" in text or " " in text else plain_text(text)
+
+
+@lru_cache(4_096)
+def _masked(text: str) -> str:
+    return plain_text(redact(text))
 
 
 def _unfit(kind: MetricKind, number: float) -> tuple[str, str]:
@@ -176,7 +194,7 @@ def _unfit(kind: MetricKind, number: float) -> tuple[str, str]:
 
 
 def _series(sample: object, declared: Mapping[str, Metric]) -> Series:
-    if not isinstance(sample, Sample) or type(sample.metric) is not str:
+    if not isinstance(sample, Sample) or not isinstance(sample.metric, str):
         raise RefusedSampleError(
             RefusedSample(
                 "",
@@ -186,7 +204,7 @@ def _series(sample: object, declared: Mapping[str, Metric]) -> Series:
             )
         )
     labels: object = sample.labels
-    metric = declared.get(sample.metric)
+    metric = declared.get(plain(sample.metric))
     if metric is None or not isinstance(labels, Mapping):
         raise RefusedSampleError(
             RefusedSample(

@@ -1,4 +1,4 @@
-"""What the migrations of a start do, shared by the code that runs them and its host."""
+"""The progress of a start, shared by the code that migrates tables in it and by the host."""
 
 import time
 from contextvars import ContextVar

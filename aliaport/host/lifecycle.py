@@ -69,7 +69,7 @@ class Component:
 
     @property
     def trouble(self) -> str:
-        """What keeps it from running: the migration in progress, or the last failure."""
+        """The reason why it does not run yet: the migration in progress, or the last failure."""
         return self._progress.activity if self._migrates else self.problem
 
     @property
@@ -176,7 +176,7 @@ class Component:
             pause = min(self.limits.max_retry, pause * 2)
 
     def _new_progress(self) -> StartProgress:
-        """Return what the next attempt to start tells about its migrations."""
+        """Return the object in which the next attempt to start shows its migrations."""
         self._progress, self._postponements = StartProgress(self.limits.migration_timeout), 0
         return self._progress
 

@@ -1,4 +1,4 @@
-"""What a database must be for everything to work: its version and its encoding."""
+"""The least version of the server, and the encoding of the database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

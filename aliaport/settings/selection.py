@@ -5,7 +5,7 @@ from pydantic import Field
 from aliaport.settings.table import Table
 
 EVERY = "*"
-"""Stands in `required` for every plugin and app that is selected."""
+"""The name in `required` that means every selected plugin and app."""
 
 
 class SelectionSettings(Table):

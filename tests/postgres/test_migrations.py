@@ -47,10 +47,10 @@ class Tables:
         await connection.close()
 
     async def wait_for_activity(self, text: str) -> None:
-        async def told() -> bool:
+        async def shown() -> bool:
             return text in self.progress.activity
 
-        await eventually(told, f"the progress of the start says: {text}")
+        await eventually(shown, f"the progress of the start says: {text}")
 
 
 @pytest.fixture
@@ -72,7 +72,9 @@ async def test_without_missing_steps_a_role_needs_no_right_but_to_read(tables: T
         await tables.migrate([ONE, TWO], url=tables.runtime_url)
 
 
-async def test_a_role_that_may_not_create_tables_is_told_what_to_do(tables: Tables) -> None:
+async def test_the_error_without_the_right_to_create_tables_names_the_command(
+    tables: Tables,
+) -> None:
     with pytest.raises(MigrationError, match=r"1 \(table\) of x is missing.*`aliaport migrate`"):
         await tables.migrate(url=tables.runtime_url)
     assert tables.sql("SELECT to_regclass('aliaport_migrations') IS NULL") == "t"
@@ -85,7 +87,7 @@ async def test_tables_of_a_newer_program_are_refused_with_both_versions(tables: 
         await tables.migrate([ONE])
 
 
-async def test_it_waits_for_another_session_that_migrates_and_tells_which(tables: Tables) -> None:
+async def test_it_waits_for_another_session_that_migrates_and_names_it(tables: Tables) -> None:
     async with tables.held(MIGRATING):
         work = asyncio.create_task(tables.migrate())
         await tables.wait_for_activity("waits for another session that migrates: process")

@@ -26,9 +26,9 @@ def check_is_out(service: Service) -> None:
     assert refused.json["error"]["message"] == "operations: migrating"
     assert service.get("/status").json["data"]["status"] == "unhealthy"
     assert "is migrating" in service.get("/auth/me").json["error"]["message"]
-    told = reasons(service)
-    assert set(told) == {("plugin", "starting"), ("app", "starting")}
-    for reason in told.values():
+    found = reasons(service)
+    assert set(found) == {("plugin", "starting"), ("app", "starting")}
+    for reason in found.values():
         assert reason.startswith("waits for another session that migrates: process ")
 
 

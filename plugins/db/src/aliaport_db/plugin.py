@@ -111,8 +111,8 @@ class DbPlugin(Plugin[DbConfig]):
             (row,) = await self._probe.fetch(_PROBE)
         except (QueryTimeout, *FAULTS) as error:
             code = code_of(error)
-            told = (asyncpg.PostgresError, UnsupportedDatabaseError)
-            detail = f": {error}" if isinstance(error, told) else ""
+            explained = (asyncpg.PostgresError, UnsupportedDatabaseError)
+            detail = f": {error}" if isinstance(error, explained) else ""
             return Check.unhealthy(f"{REASONS[code]}{detail}", code=code)
         self._latency = time.perf_counter() - began
         data: dict[str, Scalar] = {

@@ -255,7 +255,7 @@ class Service:
         given = self._settings.database_url
         if given is not None or not self._host.needs_database:
             return given
-        if not self._settings.open:
+        if self._host.lacks_database:
             raise StartupError(NO_DATABASE)
         self._database = EmbeddedPostgres(own_folder())
         self._database_worker = worker("database")

@@ -199,6 +199,8 @@ def test_production_does_not_start_without_a_url_that_a_plugin_needs(launch: Lau
     )
     assert service.wait_ended() == 2
     assert "DATABASE_URL is not set" in service.output()
+    run = commands.aliaport(service.folder, "plugins", "run", "db", environ=service.environ)
+    assert (run.code, service.output().splitlines()[-1]) == (2, run.err.strip())
 
 
 def wait_connected(service: Service) -> None:

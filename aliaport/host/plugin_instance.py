@@ -232,10 +232,12 @@ class PluginInstance(Component):
         if run.completed and run.failure is None:
             return
         limit = f"did not finish within {self.limits.stop_timeout:g} s"
-        reason = str(run.failure) if run.failure else limit
-        if (reason, run.where()) != self._stop_problem:
-            self.log.warning("plugin.stop_failed", reason=reason, where=run.where())
-        self._stop_problem = reason, run.where()
+        # A late call ends with its cancellation, which is not why it failed.
+        reason = str(run.failure) if run.completed else limit
+        where = run.expired_where or run.where()
+        if (reason, where) != self._stop_problem:
+            self.log.warning("plugin.stop_failed", reason=reason, where=where)
+        self._stop_problem = reason, where
 
     def _report_start(self, run: Run) -> None:
         where = run.expired_where or run.where()

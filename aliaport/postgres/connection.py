@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 
 from aliaport.contract.families import DB_QUERY_DURATION
-from aliaport.errors import AliaportError
+from aliaport.errors import StartupError
 from aliaport.plugin import Context
 
 CONNECT_TIMEOUT = 3.0
@@ -42,9 +42,9 @@ def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
 
 
 def database_url(context: Context) -> str:
-    """Return the URL of the context's database. Raises AliaportError if there is none."""
+    """Return the URL of the context's database. Raises StartupError if there is none."""
     if context.database_url is None:
-        raise AliaportError(
+        raise StartupError(
             "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
         )
     return context.database_url.get_secret_value()

@@ -14,7 +14,8 @@ from aliaport_currency_sync.schema import prepare
 from aliaport_currency_sync.store import Change, store
 
 from aliaport import postgres
-from aliaport.testing import FakeClock, make_context, run_plugin
+from aliaport.errors import AliaportError
+from aliaport.testing import FakeClock, RunningPlugin, make_context, run_plugin
 from tests.support.fixtures import Rows
 from tests.support.postgres import TcpPostgres
 from tests.support.sql import run_sql
@@ -112,6 +113,14 @@ def lock_until_the_server_stops(database: str) -> None:
         run_sql(f"{database}?application_name=blocker", lock)
 
 
+def scraped(plugin: RunningPlugin) -> str | None:
+    """Return the metrics, or None if a collector failed."""
+    try:
+        return plugin.exposition()
+    except AliaportError:
+        return None
+
+
 def test_a_restart_during_a_write_leaves_nothing_partially_stored(
     server: TcpPostgres, tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
@@ -147,7 +156,8 @@ def test_a_restart_during_a_write_leaves_nothing_partially_stored(
         wait_until(
             lambda: plugin.probe("currency_rates").code == "no_bulletin", "the probe reconnects"
         )
-        page = plugin.exposition()
+        page = wait_until(lambda: scraped(plugin), "the collectors reconnect")
+        assert page is not None
         assert 'aliaport_currency_sync_failures_total{reason="database"} 1' in page
         clock.advance(700)
         wait_until(lambda: plugin.job("sync") == "succeeded", "the next run stores it")

@@ -101,12 +101,12 @@ class NamingAnother(PluginConfig):
 
 class Deriving(PluginConfig):
     total: int = 10
-    each: int = Field(5, le=10)
+    share: int = Field(5, le=10)
 
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {"each": int(values.get("total", 10)) // 2, **values}
+        return {"share": int(values.get("total", 10)) // 2, **values}
 
 
 class DerivingFromRequired(Deriving):
@@ -115,7 +115,7 @@ class DerivingFromRequired(Deriving):
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {"each": int(values["total"]) // 2, **values}
+        return {"share": int(values["total"]) // 2, **values}
 
 
 class WronglyCompared(Compared):
@@ -199,12 +199,12 @@ OPERATOR: dict[str, tuple[type[PluginConfig], dict[str, Any], str]] = {
     "an option that is derived from a value": (
         Deriving,
         {"total": 90},
-        "plugins.x.each: must be less than or equal to 10",
+        "plugins.x.share: must be less than or equal to 10",
     ),
     "an option that is derived from a required value": (
         DerivingFromRequired,
         {"total": 90},
-        "plugins.x.each: must be less than or equal to 10",
+        "plugins.x.share: must be less than or equal to 10",
     ),
     "a comparison in a table": (
         Tables,

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from aliaport.redaction import MASK, is_secret, redact
+from aliaport.settings.database_url import is_database_url, shown_url
 from aliaport.settings.model import Settings
 from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.sources import PREFIX, USUAL_NAMES
@@ -39,7 +40,7 @@ def _shown(value: Any, name: str = "") -> Any:
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
         # Show where a URL points; without its password, it is not a secret.
-        return redact(text) if text.startswith(("postgres://", "postgresql://")) else MASK
+        return shown_url(text) if is_database_url(text) else MASK
     if isinstance(value, BaseModel):
         return masked(value)
     if isinstance(value, dict):
@@ -48,6 +49,8 @@ def _shown(value: Any, name: str = "") -> Any:
         return [_shown(item, name) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
+    if is_database_url(str(value)):
+        return shown_url(str(value))
     # A plugin may declare a secret as text.
     return MASK if is_secret(name, str(value)) else redact(str(value))
 

@@ -318,8 +318,8 @@ def test_a_variable_with_the_prefix_wins_over_the_usual_name() -> None:
         ("db.example/name", "does not start with postgresql://"),
         ("x" * 30 + "://db/name", "does not start with postgresql://"),
         ("mysql://db/name", "starts with 'mysql'"),
-        ("postgresql://user:geheim@db:port/name", "is not a valid URL"),
-        ("postgresql://user:geheim@[db/name", "is not a valid URL"),
+        ("postgresql://user:geheim@db:port/name", "has a wrong port"),
+        ("postgresql://user:geheim@[db/name", "has a [ without a ]"),
     ],
 )
 def test_invalid_database_urls(url: str, said: str) -> None:
@@ -359,13 +359,13 @@ def test_every_option_is_described() -> None:
 def test_shown_settings_contain_no_secret() -> None:
     found = settings(
         {
-            "DATABASE_URL": "postgres://user:geheim@host:1/name?password=geheim2",
+            "DATABASE_URL": "postgres://user:geheim@host:1/name?sslpassword=geheim2",
             "ALIAPORT_STATUS_TOKEN": "geheimgeheimgeheim",
         }
     )
     shown = str(masked(found))
     assert "geheim" not in shown
-    assert "user:***@host:1/name" in shown
+    assert "user:***@host:1/name?sslpassword=***" in shown
 
 
 class Access(PluginConfig):
@@ -420,7 +420,7 @@ def test_a_bad_secret_from_a_file_names_the_variable_of_the_file(tmp_path: Path)
     file = tmp_path / "url"
     file.write_text("mysql://user:geheim123@db/x")
     (problem,) = problems({"DATABASE_URL_FILE": str(file)}).splitlines()[1:]
-    assert problem.strip().startswith("- DATABASE_URL_FILE: database_url: ")
+    assert problem.strip().startswith(f"- DATABASE_URL_FILE: {file}: database_url: starts with")
     assert "geheim123" not in problem
 
 

@@ -73,7 +73,7 @@ async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
     from aliaport.logs import Logs
     from aliaport.sentry import start_sentry
     from aliaport.service import Service
-    from aliaport.web.listening import open_sockets
+    from aliaport.web.listening import open_sockets, reject_shared_address
 
     sentry = None
     if settings.sentry_dsn is not None:
@@ -88,9 +88,9 @@ async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
     logs.flush_at_exit()
     listeners = [open_sockets(settings.host, settings.port, "ALIAPORT_PORT")]
     if settings.internal_port is not None:
-        listeners.append(
-            open_sockets(settings.internal_host, settings.internal_port, "ALIAPORT_INTERNAL_PORT")
-        )
+        internal = settings.internal_host, settings.internal_port
+        reject_shared_address((settings.host, settings.port), internal)
+        listeners.append(open_sockets(*internal, "ALIAPORT_INTERNAL_PORT"))
     code = await Service(settings, sources, logs, listeners, ending, sentry).run()
     # Closing the loop would wait for tasks and threads that a plugin may block forever.
     ending.leave(code)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from aliaport.contract.declarations import Check, Probe, Status
 from aliaport.embedded import borrowed_database
-from aliaport.errors import AliaportError, ConfigError
+from aliaport.errors import AliaportError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate, Rejection, unknown_name
 from aliaport.host.host import NO_DATABASE, Host, OwnProbes
 from aliaport.host.lifecycle import Component
@@ -28,7 +28,6 @@ from aliaport.settings import (
     MetricsSettings,
     Settings,
     Sources,
-    masked,
     service_fields,
     token_file_problems,
 )
@@ -117,8 +116,8 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
     url = settings.database_url
     if url is None and host.needs_database:
         url = SecretStr(_ABSENT_DATABASE)
-        if not settings.open:
-            problems.append(NO_DATABASE)
+    if host.lacks_database:
+        problems.append(NO_DATABASE)
     problems += await host.construct(url)
     host.close()
     here, occupied = check_machine(
@@ -145,7 +144,7 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
             *(warning for component in components for warning in component.deprecations),
         ],
         {
-            instance.name: masked(instance.options)
+            instance.name: instance.shown_options
             for instance in host.instances
             if instance.alive and not instance.problems
         },
@@ -172,6 +171,8 @@ async def run_once(settings: Settings, sources: Sources, plugin: str, probe: str
         problems = [unknown or f"{plugin!r} is an application, which only the service runs"]
     if problems:
         raise ConfigError(problems)
+    if host.lacks_database:
+        raise StartupError(NO_DATABASE)
     with borrowed_database(settings) if host.needs_database else nullcontext() as url:
         try:
             await host.construct(url)

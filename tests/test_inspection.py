@@ -155,6 +155,13 @@ def test_what_stops_the_start_is_a_problem(site: Path, kind: str) -> None:
     assert expected in "\n".join(problems)
 
 
+def test_a_run_without_a_database_is_refused_as_by_the_start(site: Path) -> None:
+    environ = {"ALIAPORT_SELECTION__ALLOW": "db", "ENVIRONMENT": "production"}
+    done = aliaport(site, "plugins", "run", "db", **environ)
+    _, problems, _ = check(site, **environ)
+    assert (done.code, done.err) == (2, f"aliaport: {problems[0]}\n")
+
+
 def test_a_collector_that_fails_is_named_by_a_run(site: Path) -> None:
     install(site, "bad", {"failcollect": "aliaport_rogues.bad_metrics:FailCollect"})
     done = aliaport(site, "plugins", "run", "failcollect")

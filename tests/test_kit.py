@@ -1,5 +1,6 @@
 """The test kit for plugin authors, and its error messages."""
 
+import asyncio
 import threading
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from aliaport import testing
 from aliaport.errors import AliaportError, ConfigError
-from aliaport.plugin import Plugin, PluginConfig
+from aliaport.plugin import Collector, Metric, Plugin, PluginConfig, Sample
 from aliaport.testing import ProbeResult, make_context, run_plugin
 from tests.typing.aliaport_shelves.plugin import ShelvesPlugin
 
@@ -28,6 +29,31 @@ class FailingStart(Bare):
 class FailingConstructor(Bare):
     def __init__(self, config: PluginConfig, context: Any) -> None:
         raise LookupError("no such shelf")
+
+
+FREE = Metric.gauge("aliaport_bare_free", "Free.")
+TAKEN = Metric.gauge("aliaport_bare_taken", "Taken.")
+
+
+class Collecting(Bare):
+    """One of its collectors does what the test says; by default, it waits."""
+
+    outcome: Any = None
+    limit = 30.0
+
+    def metrics(self) -> list[Collector]:
+        return [
+            Collector((FREE,), lambda: [FREE.sample(1)], name="first"),
+            Collector((TAKEN,), self.run, name="second", timeout=self.limit),
+        ]
+
+    async def run(self) -> list[Sample]:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        if self.outcome is None:
+            await asyncio.Event().wait()
+        samples: list[Sample] = self.outcome
+        return samples
 
 
 class Talking(Bare):
@@ -70,6 +96,32 @@ def test_a_plugin_that_the_host_would_reject_is_an_error(
 ) -> None:
     with pytest.raises(AliaportError, match=said), run_plugin(plugin, name="bare"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (LookupError("no such shelf"), r"LookupError: no such shelf \(at .*test_kit\.py:.* in run"),
+        (7, r"the collector returned int; return a list of Metric\.sample"),
+    ],
+)
+def test_a_failed_collector_is_an_error_that_names_it(outcome: Any, said: str) -> None:
+    collecting: Any = type("Made", (Collecting,), {"outcome": outcome, "__module__": __name__})
+    with run_plugin(collecting, name="bare") as plugin:
+        for scrape in (plugin.collect, plugin.exposition, plugin.collect):
+            with pytest.raises(AliaportError, match=rf"collectors failed:\n  - second: .*{said}"):
+                scrape()
+        collecting.outcome = []
+        assert [sample.metric for sample in plugin.collect()] == [FREE.name]
+
+
+def test_a_collector_that_is_late_is_an_error() -> None:
+    late = type("Late", (Collecting,), {"limit": 0.1, "__module__": __name__})
+    with (
+        run_plugin(late, name="bare") as plugin,
+        pytest.raises(AliaportError, match="second: did not finish in time"),
+    ):
+        plugin.collect()
 
 
 def test_wrong_options_are_an_error() -> None:

@@ -6,10 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from aliaport import preflight
 from aliaport.embedded import owner, server
@@ -17,7 +20,7 @@ from aliaport.errors import OccupiedError, StartupError
 from aliaport.logs.files import LogFile
 from aliaport.logs.folder import check_folder, lock_folder
 from aliaport.logs.pipeline import DATASETS, _open
-from aliaport.web.listening import check_address, open_sockets
+from aliaport.web.listening import check_address, open_sockets, reject_shared_address
 from aliaport.writable import check_appendable
 from tests.support import commands
 from tests.support.fixtures import Launch
@@ -114,6 +117,90 @@ def test_a_port_in_use_is_refused_and_a_free_one_is_free_afterwards() -> None:
     check_address("127.0.0.1", port, "ALIAPORT_PORT")
 
 
+@pytest.mark.parametrize(
+    ("public", "internal", "shared"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("localhost", "127.0.0.1", True),
+        ("0.0.0.0", "127.0.0.1", True),
+        ("0", "127.0.0.2", True),
+        ("::", "127.0.0.1", True),
+        ("127.0.0.1", "::", True),
+        ("127.0.0.1", "::ffff:127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("0.0.0.0", "::1", False),
+    ],
+)
+def test_two_listeners_on_one_address_are_refused_as_by_the_kernel(
+    public: str, internal: str, shared: bool
+) -> None:
+    port = free_port()
+    with ExitStack() as opened:
+        try:
+            for listener in open_sockets(public, port, "ALIAPORT_PORT"):
+                opened.enter_context(listener)
+            for listener in open_sockets(internal, port, "ALIAPORT_INTERNAL_PORT"):
+                opened.enter_context(listener)
+        except OccupiedError:
+            assert shared
+        except StartupError:
+            pytest.skip("this machine has no IPv6")
+        else:
+            assert not shared
+    reject_shared_address((public, port), (internal, port + 1))
+    reject_shared_address((public, 0), (internal, 0))
+    with pytest.raises(StartupError, match="the public") if shared else nullcontext():
+        reject_shared_address((public, port), (internal, port))
+
+
+def test_a_port_whose_owner_never_ends_its_response_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "HEALTH_TIMEOUT", 0.5)
+    with dripping_server() as port:
+        environ = ONLY_DISK | {"ALIAPORT_PORT": str(port)}
+        checked = commands.aliaport(tmp_path, "config", "check", "--json", environ=environ)
+    (problem,) = json.loads(checked.out)["problems"]
+    assert "Address already in use" in problem
+
+
+@contextmanager
+def dripping_server() -> Iterator[int]:
+    """Yield the port of a server that sends one endless response, byte by byte."""
+    stopped = threading.Event()
+
+    def drip() -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not stopped.wait(0.1):
+                client.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            stopped.set()
+            thread.join()
+
+
+@pytest.mark.service
+def test_another_version_of_aiohttp_is_refused_as_by_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from aiohttp import web\ndel web.RequestHandler._resume_reading_if_drained\n"
+    )
+    served = commands.aliaport_process(tmp_path, "serve", path=[tmp_path], environ=ONLY_DISK)
+    monkeypatch.delattr(web.RequestHandler, "_resume_reading_if_drained")
+    checked = commands.aliaport(tmp_path, "config", "check", "--json", environ=ONLY_DISK)
+    (problem,) = json.loads(checked.out)["problems"]
+    assert (served.code, checked.code) == (2, 2)
+    assert served.err.strip() == f"aliaport: {problem}"
+
+
 def test_a_missing_database_is_refused_as_by_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,16 +215,21 @@ def test_a_missing_database_is_refused_as_by_the_start(
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("kind", ["folder", "host", "port", "internal host"])
+@pytest.mark.parametrize("kind", ["folder", "host", "port", "internal host", "internal address"])
 def test_both_commands_exit_with_the_same_sentence(tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").touch()
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = str(free_port())
         variables = {
             "folder": {"ALIAPORT_LOG__FOLDER": str(tmp_path / "file")},
             "host": {"ALIAPORT_HOST": "192.0.2.1"},
             "port": {"ALIAPORT_PORT": str(other.getsockname()[1])},
             "internal host": {"ALIAPORT_INTERNAL_HOST": "192.0.2.1", "ALIAPORT_INTERNAL_PORT": "0"},
-        }[kind]
+            "internal address": {
+                "ALIAPORT_HOST": "localhost", "ALIAPORT_PORT": port,
+                "ALIAPORT_INTERNAL_HOST": "127.0.0.1", "ALIAPORT_INTERNAL_PORT": port,
+            },
+        }[kind]  # fmt: skip
         environ = ONLY_DISK | variables
         served = commands.aliaport_process(tmp_path, "serve", environ=environ)
         checked = commands.aliaport(tmp_path, "config", "check", "--json", environ=environ)

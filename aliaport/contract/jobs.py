@@ -9,7 +9,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 from aliaport.contract.probes import PROBE_NAME
-from aliaport.contract.rules import matches, number, require, require_function, suggested, text
+from aliaport.contract.rules import (
+    matches,
+    number,
+    plain,
+    require,
+    require_function,
+    suggested,
+    text,
+)
 from aliaport.errors import DeclarationError
 
 SCHEDULE_LIMIT = 100
@@ -99,3 +107,4 @@ class Job:
             f"{where}: schedule must be a Schedule",
             "write it like Schedule('30 15 * * 1-5', 'Europe/Istanbul')",
         )
+        object.__setattr__(self, "name", plain(self.name))

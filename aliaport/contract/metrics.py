@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from aliaport.contract.rules import matches, names, number, require, require_function, text
+from aliaport.contract.rules import matches, names, number, plain, require, require_function, text
 
 METRIC_NAME = re.compile(r"aliaport_[a-z][a-z0-9_]{0,90}")
 LABEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -86,8 +86,9 @@ class Metric:
             f"{where}: buckets must be finite",
             "leave out infinity; the last bucket has no upper bound in any case",
         )
+        object.__setattr__(self, "name", plain(self.name))
         object.__setattr__(self, "help", description)
-        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "labels", tuple(map(plain, labels)))
         object.__setattr__(self, "buckets", tuple(bounds))
 
     @classmethod

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from aliaport.contract.rules import matches, number, require, require_function, suggested, text
+from aliaport.contract.rules import (
+    matches,
+    number,
+    plain,
+    require,
+    require_function,
+    suggested,
+    text,
+)
 
 Scalar = str | int | float | bool | None
 
@@ -132,6 +140,11 @@ class Probe:
             "write the word of a result that works first",
         )
         defaults = _plain_defaults(self.section_defaults, f"{where}: section_defaults")
+        object.__setattr__(self, "name", plain(self.name))
+        if self.section is not None:
+            object.__setattr__(self, "section", plain(self.section))
+        if self.words is not None:
+            object.__setattr__(self, "words", tuple(map(plain, self.words)))
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "timeout", timeout)
         object.__setattr__(self, "section_defaults", MappingProxyType(defaults))

@@ -22,9 +22,14 @@ def matches(pattern: re.Pattern[str], name: object) -> bool:
 
 def suggested(name: object) -> str:
     """Return a hint with a name that is allowed."""
-    plain = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")[:35]
-    plain = plain if plain[:1].isalpha() else f"check_{plain}".rstrip("_")
-    return f"rename it, for example to {plain!r}"
+    allowed = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")[:35]
+    allowed = allowed if allowed[:1].isalpha() else f"check_{allowed}".rstrip("_")
+    return f"rename it, for example to {allowed!r}"
+
+
+def plain(name: str) -> str:
+    """Return the text of `name` as a plain str; it may be a member of an enumeration."""
+    return str.__str__(name)
 
 
 def number(value: object, what: str) -> float:
@@ -32,22 +37,23 @@ def number(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         hint = "write the number without quotes" if isinstance(value, str) else "pass a number"
         raise DeclarationError(f"{what} must be a number, not {_shown(value)}", hint)
-    plain = float(value)
-    require(not math.isnan(plain), f"{what} must be a number, not nan", "pass a number")
-    return plain
+    converted = float(value)
+    require(not math.isnan(converted), f"{what} must be a number, not nan", "pass a number")
+    return converted
 
 
 def text(value: object, what: str, limit: int) -> str:
     """Return text of at most `limit` characters as a plain str. `what` names it in the error."""
-    require(isinstance(value, str), f"{what} must be text, not {_shown(value)}", "pass a str")
-    plain = str.__str__(value)
-    require(len(plain) <= limit, f"{what} must have at most {limit} characters", "shorten it")
+    if not isinstance(value, str):
+        raise DeclarationError(f"{what} must be text, not {_shown(value)}", "pass a str")
+    content = plain(value)
+    require(len(content) <= limit, f"{what} must have at most {limit} characters", "shorten it")
     try:
-        plain.encode()
+        content.encode()
     except UnicodeEncodeError:
         hint = "remove the lone surrogates, for example with text.encode('utf-8', 'replace')"
         raise DeclarationError(f"{what} is not valid Unicode", hint) from None
-    return plain
+    return content
 
 
 def names(value: object, what: str) -> tuple[Any, ...]:

@@ -25,13 +25,21 @@ class Owner:
     switch: bool
 
 
-def server_owner() -> Owner:
-    """Return the current user or, for root, a system user, which is created if missing."""
+def existing_owner() -> Owner | None:
+    """Return the current user or, for root, the system user, or None if it is missing."""
     if os.geteuid() != 0:
         return Owner(os.geteuid(), os.getegid(), switch=False)
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
+        return None
+    return Owner(entry.pw_uid, entry.pw_gid, switch=True)
+
+
+def server_owner() -> Owner:
+    """Return the same as `existing_owner`, but create the system user if it is missing."""
+    owner = existing_owner()
+    if owner is None:
         command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir",
                    "/nonexistent", "--shell", "/usr/sbin/nologin", SYSTEM_USER]  # fmt: skip
         try:
@@ -41,8 +49,9 @@ def server_owner() -> Owner:
                 f"cannot create the system user {SYSTEM_USER} for the embedded database: {error}; "
                 "run the service as a non-root user, or set DATABASE_URL"
             ) from None
-        entry = pwd.getpwnam(SYSTEM_USER)
-    return Owner(entry.pw_uid, entry.pw_gid, switch=True)
+        owner = existing_owner()
+        assert owner is not None, "it was just created"
+    return owner
 
 
 def programs(owner: Owner) -> Path:

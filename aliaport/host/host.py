@@ -97,6 +97,12 @@ class Host:
         """True if a plugin that is not rejected needs a database."""
         return any(instance.needs_database for instance in self.instances if instance.alive)
 
+    @property
+    def lacks_database(self) -> bool:
+        """True if a plugin needs a database, none is configured, and none is started here."""
+        given = self._settings.open or self._settings.database_url is not None
+        return self.needs_database and not given
+
     async def load(self) -> list[str]:
         """Import all plugins and validate their options; return every problem."""
         selection, sources = self._settings.selection, self._sources

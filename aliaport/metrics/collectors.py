@@ -76,11 +76,13 @@ class CollectorRunner:
                 self.refuse(refused)
             return run.value
         self.stats.success = False
-        late = f"did not finish in time{at_position(run.where())}"
-        problem = str(run.failure) if run.failure else late
+        # A late call ends with its cancellation, which is not why it failed.
+        failure = run.failure if run.completed else None
+        late = f"did not finish in time{at_position(run.expired_where or run.where())}"
+        problem = str(failure) if failure else late
         if problem != self.problem:
             self.problem = problem
-            traceback = run.failure.traceback if run.failure else ""
+            traceback = failure.traceback if failure else ""
             self._log.warning(
                 "collector.failed",
                 collector=self.collector.name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from aliaport.contract.declarations import Metric, MetricKind, Sample
+from aliaport.contract.rules import plain
 from aliaport.isolation.bulkhead import Freeze
 from aliaport.isolation.failures import plain_text
 from aliaport.metrics.refusals import RefusedSample, name_text, names_text, value_text
@@ -176,7 +177,7 @@ def _unfit(kind: MetricKind, number: float) -> tuple[str, str]:
 
 
 def _series(sample: object, declared: Mapping[str, Metric]) -> Series:
-    if not isinstance(sample, Sample) or type(sample.metric) is not str:
+    if not isinstance(sample, Sample) or not isinstance(sample.metric, str):
         raise RefusedSampleError(
             RefusedSample(
                 "",
@@ -186,7 +187,7 @@ def _series(sample: object, declared: Mapping[str, Metric]) -> Series:
             )
         )
     labels: object = sample.labels
-    metric = declared.get(sample.metric)
+    metric = declared.get(plain(sample.metric))
     if metric is None or not isinstance(labels, Mapping):
         raise RefusedSampleError(
             RefusedSample(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from aliaport.errors import AliaportError
+from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres.tls import tls_context
 from aliaport.settings.database_options import SERVER_SETTINGS
@@ -25,15 +25,15 @@ _TLS_OPTIONS = (
 
 
 def database_url(context: Context) -> DatabaseUrl:
-    """Return the resolved URL of the context's database. Raises AliaportError if there is none."""
+    """Return the resolved URL of the context's database. Raises StartupError if there is none."""
     if context.database_url is None:
-        raise AliaportError(
+        raise StartupError(
             "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
         )
     try:
         return DatabaseUrl.parse(context.database_url.get_secret_value()).resolved()
     except ValueError as error:
-        raise AliaportError(f"DATABASE_URL: {error}") from None
+        raise StartupError(f"DATABASE_URL: {error}") from None
 
 
 def connect_timeout(url: DatabaseUrl, default: float) -> float:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 NAME = "aliaport-address"
 
+MAX_LENGTH = 100_000
+"""Characters that are read of what another process has published."""
+
 Address = tuple[str, int]
 
 
@@ -30,7 +33,8 @@ def find(*, everyone: bool = False) -> set[tuple[Address, ...]]:
         for descriptor in _entries(process / "fd"):
             with contextlib.suppress(OSError, ValueError, TypeError):  # not in our format
                 if str(descriptor.readlink()).startswith(f"/memfd:{NAME} "):
-                    addresses = json.loads(descriptor.read_text(encoding="utf-8"))
+                    with descriptor.open(encoding="utf-8") as published:
+                        addresses = json.loads(published.read(MAX_LENGTH))
                     found.add(tuple((host, port) for host, port in addresses))
     return found
 

@@ -181,29 +181,12 @@ class Settings(Table):
             values.setdefault("internal_host", values["host"])
         return values
 
-    @field_validator("internal_port")
-    @classmethod
-    def _is_another_port(cls, port: int | None, info: ValidationInfo) -> int | None:
-        data = info.data
-        if (
-            port
-            and port == data.get("port")
-            and _overlap(data.get("host", ""), data.get("internal_host", ""))
-        ):
-            raise ValueError(f"is the same as port ({port}); set one of them to another port")
-        return port
-
     @field_validator("drain_seconds")
     @classmethod
     def _is_not_negative(cls, seconds: float) -> float:
         if seconds < 0:
             raise ValueError("must not be negative")
         return seconds
-
-
-def _overlap(host: str, other: str) -> bool:
-    """Return True if both cannot listen on one port."""
-    return host == other or not ANY_ADDRESS.isdisjoint((host, other))
 
 
 def service_fields(settings: Settings) -> dict[str, str]:

@@ -88,8 +88,9 @@ class RunningPlugin:
     def collect(self) -> list[Sample]:
         """Run all collectors, as one scrape would; return their samples.
 
-        Raises AliaportError, which describes them, if samples were refused: here, or by a counter,
-        gauge or histogram since the start.
+        Raises AliaportError, which describes the problem, if a collector raised or did not finish
+        in time, or if samples were refused: here, or by a counter, gauge or histogram since the
+        start.
         """
         samples = []
         collected, _ = self._gather()
@@ -120,6 +121,13 @@ class RunningPlugin:
         """Return the collections of one scrape, and what it would show of them."""
         collected = self._call(collect(self._instance.collectors, CALL_TIMEOUT / 2))
         gathered = merge(self._registry, collected, MetricsSettings())
+        failed = [
+            f"{runner.collector.name}: {runner.problem}"
+            for runner, _ in collected
+            if runner.problem
+        ]
+        if failed:
+            raise AliaportError("\n  - ".join(["collectors failed:", *failed]))
         self.check_samples()
         return collected, gathered
 

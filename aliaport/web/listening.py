@@ -3,9 +3,10 @@
 import errno
 import socket
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from aliaport.addresses import is_loopback
+from aliaport.addresses import is_loopback, parse_address
 from aliaport.errors import OccupiedError, StartupError
 
 BACKLOG = 1024
@@ -65,6 +66,41 @@ def _bind(host: str, port: int, setting: str, *, listening: bool) -> list[socket
         kind = OccupiedError if getattr(error, "errno", 0) == errno.EADDRINUSE else StartupError
         raise kind(f"cannot listen on {host} port {port}: {problem}; {fix}") from None
     return opened
+
+
+def reject_shared_address(public: tuple[str, int], internal: tuple[str, int]) -> None:
+    """Raise StartupError if the two hosts and ports have an address in common.
+
+    The kernel refuses that only once one of them listens, and would blame another process.
+    """
+    (host, port), (other, other_port) = public, internal
+    if not port or port != other_port:
+        return
+    try:
+        claims, others = _claims(host, port), _claims(other, port)
+    except (OSError, UnicodeError):  # whoever listens there reports it
+        return
+    if any(_overlap(claim, claimed) for claim in claims for claimed in others):
+        raise StartupError(
+            f"cannot listen on {other} port {port}: the public port has the "
+            "same address; set ALIAPORT_INTERNAL_PORT to another port than ALIAPORT_PORT"
+        )
+
+
+def _claims(host: str, port: int) -> set[IPv4Address | IPv6Address | None]:
+    claims = {parse_address(address[0]) for _, address in _resolve(host, port)}
+    # Without another address beside it, `::` also accepts IPv4.
+    return claims | {IPv4Address(0)} if claims == {IPv6Address(0)} else claims
+
+
+def _overlap(
+    one: IPv4Address | IPv6Address | None, other: IPv4Address | IPv6Address | None
+) -> bool:
+    if one is None or other is None:
+        return False
+    return one == other or (
+        one.version == other.version and (one.is_unspecified or other.is_unspecified)
+    )
 
 
 def is_loopback_only(sockets: Sequence[socket.socket]) -> bool:

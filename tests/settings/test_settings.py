@@ -424,17 +424,6 @@ def test_a_bad_secret_from_a_file_names_the_variable_of_the_file(tmp_path: Path)
     assert "geheim123" not in problem
 
 
-@pytest.mark.parametrize("host", ["", "127.0.0.1", "0.0.0.0", "::"])
-def test_two_listeners_need_two_ports(host: str) -> None:
-    environ = {"ALIAPORT_PORT": "8001", "ALIAPORT_INTERNAL_PORT": "8001"}
-    if host:
-        environ["ALIAPORT_INTERNAL_HOST"] = host
-    assert "internal_port: is the same as port (8001)" in problems(environ)
-    separate = {**environ, "ALIAPORT_HOST": "10.0.0.1", "ALIAPORT_INTERNAL_HOST": "127.0.0.1"}
-    assert settings(separate).internal_port == 8001
-    assert settings({**environ, "ALIAPORT_INTERNAL_PORT": "8002"}).internal_port == 8002
-
-
 def test_metrics_auth_needs_a_token_in_production() -> None:
     environ = {"ENVIRONMENT": "production", "ALIAPORT_METRICS_AUTH": "true"}
     assert "metrics_auth: without a token nobody could read /metrics" in problems(environ)

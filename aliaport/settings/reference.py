@@ -1,18 +1,23 @@
 """Describes the settings for people: all options, and the effective values without secrets."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from aliaport.redaction import MASK, is_secret, redact
+from aliaport.redaction import MASK, is_secret, is_secret_name, redact
 from aliaport.settings.database_url import is_database_url, shown_url
 from aliaport.settings.model import Settings
 from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.sources import PREFIX, USUAL_NAMES
+
+_OTHER_URL = re.compile(r"(?i)(?!https?:)[a-z][a-z0-9+.-]*://")
+"""The URL of a database or broker; in those of web servers, an @ may be part of the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,33 @@ def _shown(value: Any, name: str = "") -> Any:
         return [_shown(item, name) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    if is_database_url(str(value)):
-        return shown_url(str(value))
     # A plugin may declare a secret as text.
-    return MASK if is_secret(name, str(value)) else redact(str(value))
+    text = str(value)
+    if is_secret(name, text):
+        return MASK
+    if is_database_url(text):
+        return shown_url(text)
+    return redact(_shown_other(text) if _OTHER_URL.match(text) else text)
+
+
+def _shown_other(url: str) -> str:
+    """Return `url`, not one of PostgreSQL, with its password and secret options as `***`.
+
+    Whatever is between the first colon and the last @ is the password, so that no character in it
+    needs to be encoded.
+    """
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    password = MASK if colon else ""
+    address, mark, options = f"{user}{colon}{password}{at}{place}".partition("?")
+    shown = "&".join(map(_shown_option, options.split("&")))
+    return f"{scheme}{separator}{address}{mark}{shown}"
+
+
+def _shown_option(option: str) -> str:
+    name, sign, _ = option.partition("=")
+    return f"{name}={MASK}" if sign and is_secret_name(unquote(name)) else option
 
 
 def _rows(model: type[BaseModel], path: tuple[str, ...]) -> list[SettingRow]:

@@ -368,6 +368,11 @@ def test_shown_settings_contain_no_secret() -> None:
     assert "user:***@host:1/name?sslpassword=***" in shown
 
 
+class Linked(PluginConfig):
+    source: str = ""
+    url: SecretStr = SecretStr("")
+
+
 class Access(PluginConfig):
     password: str = "geheim"
     api_keys: tuple[str, ...] = ("geheim",)
@@ -396,6 +401,35 @@ def test_only_secrets_are_masked_and_those_of_text_too() -> None:
     )
     hidden = {name for name, value in masked(every).items() if "***" in str(value)}
     assert hidden == {"database_url", "sentry_dsn", "status_token"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://u:it's-geheim@db/x", "amqp://u:***@db/x"),
+        ('amqp://u:"geheim, "@db/x', "amqp://u:***@db/x"),
+        ("amqp://u:my geheim @ pass@db:5432/x", "amqp://u:***@db:5432/x"),
+        ("amqp://o'neil:geheim@db/x", "amqp://o'neil:***@db/x"),
+        ("amqp://my user:geheim@db/x", "amqp://my user:***@db/x"),
+        ("amqp://u:12/geheim@h", "amqp://u:***@h"),
+        ("amqp://u:12?geheim=://@h", "amqp://u:***@h"),
+        ("amqp://u@h/x?password=it's geheim&sslmode=require",
+         "amqp://u@h/x?password=***&sslmode=require"),
+        ("amqp://h/x?pass%77ord=geheim&user=a@b", "amqp://h/x?pass%77ord=***&user=a@b"),
+        ("amqp://u@h1,h2/x?sslpassword=geheim", "amqp://u@h1,h2/x?sslpassword=***"),
+    ],
+)  # fmt: skip
+def test_the_url_of_another_database_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert masked(Linked(source=url))["source"] == shown
+    # One of PostgreSQL is shown from its parts, and not at all if it cannot be parsed.
+    source = masked(Linked(source=url.replace("amqp", "postgresql")))["source"]
+    assert source in ("***", shown.replace("amqp", "postgresql"))
+
+
+@given(st.text())
+def test_no_password_of_the_database_is_shown(password: str) -> None:
+    url = SecretStr(f"postgresql://user:Zq{password}Zq@host/x")
+    assert masked(Linked(url=url))["url"] in ("***", "postgresql://user:***@host/x")
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters=" /:@'\"\n\t,;&)]}")))

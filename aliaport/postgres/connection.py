@@ -7,8 +7,8 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 
 from aliaport.contract.families import DB_QUERY_DURATION
-from aliaport.errors import StartupError
 from aliaport.plugin import Context
+from aliaport.postgres.arguments import connect_arguments, connect_timeout, database_url
 
 CONNECT_TIMEOUT = 3.0
 STATEMENT_TIMEOUT = 5.0
@@ -41,39 +41,32 @@ def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
     }
 
 
-def database_url(context: Context) -> str:
-    """Return the URL of the context's database. Raises StartupError if there is none."""
-    if context.database_url is None:
-        raise StartupError(
-            "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
-        )
-    return context.database_url.get_secret_value()
-
-
 async def connect(
     context: Context,
     *,
     component: str,
-    timeout: float = CONNECT_TIMEOUT,
+    timeout: float | None = None,
     statement_timeout: float = STATEMENT_TIMEOUT,
     settings: Mapping[str, str] | None = None,
 ) -> Connection:
     """Open one connection within `timeout` seconds; `statement_timeout` bounds each statement.
 
+    Without `timeout`, that of the URL's connect_timeout applies, or CONNECT_TIMEOUT.
     `settings` are additional server settings for this session.
 
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
     TimeoutError, OSError and asyncpg's errors, none of which names the password.
     """
-    connection = await opened(
+    url = database_url(context)
+    timeout = connect_timeout(url, CONNECT_TIMEOUT) if timeout is None else timeout
+    connection: Connection = await opened(
         asyncpg.connect(
-            database_url(context),
+            **connect_arguments(
+                url,
+                {**server_settings(component, statement_timeout), **(settings or {})},
+            ),
             timeout=timeout,
             command_timeout=statement_timeout,
-            server_settings={
-                **server_settings(component, statement_timeout),
-                **(settings or {}),
-            },
         ),
         timeout,
     )

@@ -9,11 +9,11 @@ import asyncpg
 
 from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
+from aliaport.postgres.arguments import connect_arguments, connect_timeout, database_url
 from aliaport.postgres.connection import (
     CONNECT_TIMEOUT,
     FAULTS,
     STATEMENT_TIMEOUT,
-    database_url,
     opened,
     server_settings,
     time_statements,
@@ -82,21 +82,22 @@ class Pool:
         self._export()
 
     async def start(self) -> None:
-        """Open the first connection within CONNECT_TIMEOUT. Raises the errors of `connect`."""
+        """Open the first connection as `connect` does. Raises its errors."""
         if self._pool is not None:
             return
+        url = database_url(self._context)
+        timeout = connect_timeout(url, CONNECT_TIMEOUT)
         pool = asyncpg.create_pool(
-            database_url(self._context),
+            **connect_arguments(url, self._settings),
             min_size=1,
             max_size=self._size,
-            timeout=CONNECT_TIMEOUT,
+            timeout=timeout,
             command_timeout=self._statement_timeout,
-            server_settings=self._settings,
             connection_class=DroppableConnection,
             init=self._prepare,
         )
         # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-        self._pool = await opened(_open(pool), CONNECT_TIMEOUT)
+        self._pool = await opened(_open(pool), timeout)
         self._export()
 
     async def stop(self) -> None:

@@ -149,7 +149,7 @@ async def test_a_server_that_freezes_before_the_release_delays_nobody(server: Tc
 async def test_a_cancelled_statement_of_a_healthy_server_keeps_its_connection(
     server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aliaport.postgres.pool.CANCEL_TIMEOUT", 60.0)
+    monkeypatch.setattr("aliaport.postgres.session.CANCEL_TIMEOUT", 60.0)
     context = make_context("x", database_url=server.dsn())
     pool = Pool(context, component="kept", size=1, statement_timeout=100)
     await pool.start()

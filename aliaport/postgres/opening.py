@@ -1,0 +1,187 @@
+"""Opens the connections of one component: directly, or through a pooler that has limits."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncpg
+
+from aliaport.contract.families import DB_QUERY_DURATION
+from aliaport.errors import StartupError
+from aliaport.plugin import Context
+from aliaport.postgres import poolers
+from aliaport.postgres.session import Session
+
+ATTEMPT_TIMEOUT = 60.0
+"""Seconds; a stop for what nobody waits for. All callers give up much earlier."""
+
+PREPARED_STATEMENTS = 100
+"""Kept for each session; asyncpg's default."""
+
+_REFUSED_AT_START = ("08P01", "0A000", "22023", "42501", "42704", "55P02")
+"""SQLSTATEs of servers and poolers that refuse a setting while connecting: PgBouncer's first."""
+
+_LOST_STATEMENTS = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+)
+"""Errors of prepared statements that are looked for in another server session."""
+
+
+def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
+    """Return the server settings of a connection: a name, and timeouts that stop abandoned work.
+
+    Without the keepalives, the server would hold the locks of a vanished machine for two hours.
+    """
+    return {
+        "application_name": f"aliaport-{component}",
+        "statement_timeout": str(round(statement_timeout * 1000)),
+        "idle_in_transaction_session_timeout": "60000",
+        "client_connection_check_interval": "2000",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+    }
+
+
+def database_url(context: Context) -> str:
+    """Return the URL of the context's database. Raises StartupError if there is none."""
+    if context.database_url is None:
+        raise StartupError(
+            "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
+        )
+    return context.database_url.get_secret_value()
+
+
+class Opener:
+    """Opens sessions with a name, timeouts and additional settings.
+
+    With `own_session` they are refused behind a pooler that shares server sessions among its
+    clients, since locks, settings and prepared statements do not last there.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        component: str,
+        statement_timeout: float,
+        settings: Mapping[str, str] | None = None,
+        own_session: bool = False,
+    ) -> None:
+        self._context = context
+        self._component = component
+        self._statement_timeout = statement_timeout
+        self._settings = {**server_settings(component, statement_timeout), **(settings or {})}
+        self._own_session = own_session
+
+    async def open(self) -> Session:
+        """Open one session; the caller limits the time.
+
+        Raises PoolerError, OSError, TimeoutError and asyncpg's errors, none of which names the
+        password.
+        """
+        url = database_url(self._context)
+        server = poolers.known(url)
+        if server is None or (self._own_session and server.pooled):  # its mode may have changed
+            session, server = await self._examined(url)
+        else:
+            session = await self._connect(url, server)
+        if self._own_session:
+            try:
+                if server.shared:
+                    raise poolers.PoolerError(poolers.shared_session(self._component))
+                session.own_pid = await poolers.server_pid(session)
+            except BaseException:
+                session.terminate()
+                raise
+        session.add_query_logger(self._observer(url, session))
+        return session
+
+    def _observer(self, url: str, session: Session) -> Callable[[Any], None]:
+        """Return a function that records the duration of each statement in the shared histogram."""
+        histogram = self._context.histogram(DB_QUERY_DURATION)
+
+        def observe(record: Any) -> None:
+            histogram.observe(record.elapsed, component=self._component)
+            if isinstance(record.exception, _LOST_STATEMENTS):
+                # The pooler in between shares its sessions by now.
+                poolers.forget(url)
+                session.terminate()
+
+        return observe
+
+    async def _examined(self, url: str) -> tuple[Session, poolers.Server]:
+        """Open the first session of a URL, and remember what the server needs."""
+        server = poolers.Server()
+        try:
+            session = await self._dial(url, server)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate not in _REFUSED_AT_START:
+                raise
+            server = poolers.Server(accepts_settings=False)
+            session = await self._dial(url, server)
+        try:
+            pooled, applied = await poolers.examine(session)
+            shared = pooled and await self._is_shared(url, session)
+            server = poolers.Server(applied, pooled, shared)
+            if shared:
+                session.terminate()
+                session = await self._connect(url, server)
+            elif not applied:
+                await self._apply_settings(session)
+        except BaseException:
+            session.terminate()
+            raise
+        poolers.remember(url, server)
+        return session, server
+
+    async def _is_shared(self, url: str, session: Session) -> bool:
+        other = await self._dial(url, poolers.Server(accepts_settings=False))
+        try:
+            return await poolers.shares_sessions(session, other)
+        finally:
+            other.terminate()
+
+    async def _connect(self, url: str, server: poolers.Server) -> Session:
+        session = await self._dial(url, server)
+        if server.shared:
+            session.mark_shared()
+        elif not server.accepts_settings:
+            try:
+                await self._apply_settings(session)
+            except BaseException:
+                session.terminate()
+                raise
+        return session
+
+    async def _apply_settings(self, session: Session) -> None:
+        """Set what the server knows of the settings, in one round trip."""
+        statement = _set_statement(self._settings)
+        await session.execute(statement)
+        session.keep(statement)
+
+    async def _dial(self, url: str, server: poolers.Server) -> Session:
+        settings = self._settings
+        if server.shared or not server.accepts_settings:  # every pooler knows this one
+            settings = {"application_name": self._settings["application_name"]}
+        return await asyncpg.connect(
+            url,
+            timeout=ATTEMPT_TIMEOUT,
+            command_timeout=self._statement_timeout,
+            statement_cache_size=0 if server.shared else PREPARED_STATEMENTS,
+            server_settings=settings,
+            connection_class=Session,
+        )
+
+
+def _set_statement(settings: Mapping[str, str]) -> str:
+    values = ", ".join(f"({_quoted(name)}, {_quoted(value)})" for name, value in settings.items())
+    return (
+        f"SELECT set_config(name, value, false) FROM (VALUES {values}) AS wanted (name, value) "  # noqa: S608
+        "WHERE name LIKE '%.%' OR name IN (SELECT name FROM pg_settings);"
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"

@@ -1,6 +1,7 @@
 """Opens the connections of one component: directly, or through a pooler that has limits."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import asyncpg
@@ -82,19 +83,26 @@ class Opener:
         """
         url = database_url(self._context)
         server = poolers.known(url)
-        if server is None or (self._own_session and server.pooled):  # its mode may have changed
-            session, server = await self._examined(url)
-        else:
-            session = await self._connect(url, server)
-        if self._own_session:
-            try:
+        with ExitStack() as undo:
+            session, accepted = await self._dial(url, server or poolers.Server())
+            undo.callback(session.terminate)
+            if server is None or (self._own_session and server.pooled):  # its mode may have changed
+                server = await self._examine(url, session)
+                poolers.remember(url, server)
+                if server.shared:
+                    session.terminate()
+                    session, _ = await self._dial(url, server)
+                    undo.callback(session.terminate)
+            if server.shared:
+                session.mark_shared()
+            elif not (accepted and server.accepts_settings):
+                await self._apply_settings(session)
+            if self._own_session:
                 if server.shared:
                     raise poolers.PoolerError(poolers.shared_session(self._component))
                 session.own_pid = await poolers.server_pid(session)
-            except BaseException:
-                session.terminate()
-                raise
-        session.add_query_logger(self._observer(url, session))
+            session.add_query_logger(self._observer(url, session))
+            undo.pop_all()
         return session
 
     def _observer(self, url: str, session: Session) -> Callable[[Any], None]:
@@ -110,49 +118,15 @@ class Opener:
 
         return observe
 
-    async def _examined(self, url: str) -> tuple[Session, poolers.Server]:
-        """Open the first session of a URL, and remember what the server needs."""
-        server = poolers.Server()
+    async def _examine(self, url: str, session: Session) -> poolers.Server:
+        pooled, applied = await poolers.examine(session)
+        if not pooled:
+            return poolers.Server(applied)
+        other, _ = await self._dial(url, poolers.Server(accepts_settings=False))
         try:
-            session = await self._dial(url, server)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate not in _REFUSED_AT_START:
-                raise
-            server = poolers.Server(accepts_settings=False)
-            session = await self._dial(url, server)
-        try:
-            pooled, applied = await poolers.examine(session)
-            shared = pooled and await self._is_shared(url, session)
-            server = poolers.Server(applied, pooled, shared)
-            if shared:
-                session.terminate()
-                session = await self._connect(url, server)
-            elif not applied:
-                await self._apply_settings(session)
-        except BaseException:
-            session.terminate()
-            raise
-        poolers.remember(url, server)
-        return session, server
-
-    async def _is_shared(self, url: str, session: Session) -> bool:
-        other = await self._dial(url, poolers.Server(accepts_settings=False))
-        try:
-            return await poolers.shares_sessions(session, other)
+            return poolers.Server(applied, pooled, await poolers.shares_sessions(session, other))
         finally:
             other.terminate()
-
-    async def _connect(self, url: str, server: poolers.Server) -> Session:
-        session = await self._dial(url, server)
-        if server.shared:
-            session.mark_shared()
-        elif not server.accepts_settings:
-            try:
-                await self._apply_settings(session)
-            except BaseException:
-                session.terminate()
-                raise
-        return session
 
     async def _apply_settings(self, session: Session) -> None:
         """Set what the server knows of the settings, in one round trip."""
@@ -160,16 +134,27 @@ class Opener:
         await session.execute(statement)
         session.keep(statement)
 
-    async def _dial(self, url: str, server: poolers.Server) -> Session:
-        settings = self._settings
-        if server.shared or not server.accepts_settings:  # every pooler knows this one
-            settings = {"application_name": self._settings["application_name"]}
+    async def _dial(self, url: str, server: poolers.Server) -> tuple[Session, bool]:
+        """Return a session, and whether it was accepted with all settings."""
+        if server.accepts_settings and not server.shared:
+            try:
+                return await self._dial_with(url, self._settings, PREPARED_STATEMENTS), True
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in _REFUSED_AT_START:
+                    raise
+        # Every pooler knows this one.
+        name = {"application_name": self._settings["application_name"]}
+        return await self._dial_with(url, name, 0 if server.shared else PREPARED_STATEMENTS), False
+
+    async def _dial_with(
+        self, url: str, settings: Mapping[str, str], prepared_statements: int
+    ) -> Session:
         return await asyncpg.connect(
             url,
             timeout=ATTEMPT_TIMEOUT,
             command_timeout=self._statement_timeout,
-            statement_cache_size=0 if server.shared else PREPARED_STATEMENTS,
-            server_settings=settings,
+            statement_cache_size=prepared_statements,
+            server_settings=dict(settings),
             connection_class=Session,
         )
 

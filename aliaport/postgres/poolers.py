@@ -21,8 +21,8 @@ _STATEMENT_MODE = "transaction blocks not allowed"
 """Part of the error of PgBouncer in statement mode, which is even less than transaction mode."""
 
 _PID = "SELECT pg_backend_pid()"
-_STATE = f"""
-{_PID}, (SELECT source FROM pg_settings WHERE name = 'statement_timeout')"""  # noqa: S608
+_STATE = """
+SELECT pg_backend_pid(), (SELECT source FROM pg_settings WHERE name = 'statement_timeout')"""
 
 
 class PoolerError(AliaportError):
@@ -31,7 +31,7 @@ class PoolerError(AliaportError):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What is known about the server behind a URL.
+    """The known properties of the server behind a URL.
 
     `accepts_settings` is False if they must be set after connecting. `pooled` is True behind a
     pooler, and `shared` if it gives each transaction another server session: nothing of a session
@@ -92,7 +92,7 @@ async def server_pid(session: Session) -> int:
 async def examine(session: Session) -> tuple[bool, bool]:
     """Return whether a pooler is in between, and whether the settings of the start are in force.
 
-    A pooler that multiplexes invents the process ID that it tells its clients.
+    A pooler that multiplexes invents the process ID that it reports to its clients.
     """
     pid, source = await ask(session, _STATE)
     return int(pid) != session.get_server_pid(), source in ("client", "session")
@@ -108,16 +108,16 @@ async def shares_sessions(session: Session, other: Session) -> bool:
     own = {await server_pid(session)}
     for _ in range(ROUNDS):
         holding = asyncio.ensure_future(_hold(other))
-        asking: asyncio.Future[int] | None = None
+        probing: asyncio.Future[int] | None = None
         try:
             await asyncio.wait({holding}, timeout=WAIT)
             if holding.done() and _allows_transactions(holding) and holding.result() in own:
                 return True
-            asking = asyncio.ensure_future(server_pid(session))
-            await asyncio.wait({asking}, timeout=WAIT)
-            if not asking.done():
+            probing = asyncio.ensure_future(server_pid(session))
+            await asyncio.wait({probing}, timeout=WAIT)
+            if not probing.done():
                 return True
-            own.add(asking.result())
+            own.add(probing.result())
             if len(own) > 1 or not holding.done():
                 # Without a session for the second client, the first one was served by its own.
                 return len(own) > 1
@@ -125,7 +125,7 @@ async def shares_sessions(session: Session, other: Session) -> bool:
                 return True
             await other.execute("ROLLBACK")
         finally:
-            for work in filter(None, (holding, asking)):
+            for work in filter(None, (holding, probing)):
                 work.add_done_callback(_retrieve)
                 work.cancel()
     return False

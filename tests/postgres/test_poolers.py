@@ -35,7 +35,10 @@ SHARING = [
 ]
 KEEPING = [
     {"pool_mode": "session"},
-    {"pool_mode": "session", "ignore_startup_parameters": ",".join(postgres.server_settings("", 1))},
+    {
+        "pool_mode": "session",
+        "ignore_startup_parameters": ",".join(postgres.server_settings("", 1)),
+    },
 ]
 
 
@@ -63,7 +66,11 @@ async def test_limits_hold_where_the_pooler_refuses_or_ignores_them(
     pgbouncer: Start, settings: dict[str, str]
 ) -> None:
     context = make_context("x", database_url=pgbouncer(**settings).dsn())
-    extra = {"plan_cache_mode": "force_custom_plan", "app.place": "it's \\ me", "no_such_thing": "1"}
+    extra = {
+        "plan_cache_mode": "force_custom_plan",
+        "app.place": "it's \\ me",
+        "no_such_thing": "1",
+    }
     pool = Pool(context, component="x", size=2, statement_timeout=7, settings=extra)
     await pool.start()
     for _ in range(2):  # a release resets the session
@@ -97,7 +104,7 @@ async def test_a_pooler_that_shares_its_sessions_is_recognized(
     context = make_context("x", database_url=pgbouncer(**settings).dsn())
     leader = Leader(context, name="job", component="x")
     for _ in range(2):
-        with pytest.raises(PoolerError, match="x needs a server session of its own.*pool_mode"):
+        with pytest.raises(PoolerError, match=r"x needs a server session of its own.*pool_mode"):
             await leader.holds(timeout=10)
     assert rows(LOCKS) == ["0"]
 

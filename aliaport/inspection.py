@@ -28,7 +28,6 @@ from aliaport.settings import (
     MetricsSettings,
     Settings,
     Sources,
-    masked,
     service_fields,
     token_file_problems,
 )
@@ -145,7 +144,7 @@ async def inspect_plugins(settings: Settings, sources: Sources) -> Inspection:
             *(warning for component in components for warning in component.deprecations),
         ],
         {
-            instance.name: masked(instance.options)
+            instance.name: instance.shown_options
             for instance in host.instances
             if instance.alive and not instance.problems
         },

@@ -8,9 +8,10 @@ MASK = "***"
 MARGIN = 4_096
 """Characters beyond a cut that are read, so that a secret across it is recognized."""
 
+_KEY = r"(?:api|access|secret|private|session|signing|encryption)[_-]?key"
 _SECRET_NAME = re.compile(
     r"(?i)pass(word|wd|phrase)|(^|[_.-])(pwd|dsn|auth|cookies?|jwt)($|[_.-])|secret|token"
-    r"|credential|authorization|api[_-]?key|access[_-]?key|private[_-]?key|session[_-]?(id|key)"
+    rf"|credential|authorization|session[_-]?id|{_KEY}"
 )
 _ABOUT_SECRETS = re.compile(
     r"(?i)_(file|path|folder|days|hours|minutes|seconds|timeout|interval|length|count|limit)$"
@@ -21,11 +22,29 @@ _SUSPICIOUS = re.compile(
     r"(?i)://|pass|pwd|secret|token|key|bearer|basic|cookie|credential|authoriz|[0-9]{11}"
 )
 _EMPTY = ("", "[]", "{}")
-_USERINFO = re.compile(r"(?<=://)([^\s/:@'\"]*):[^\s/'\"]*@")
+# A quote inside a value: behind one that ends the value comes a blank or punctuation.
+_INNER_QUOTE = r"['\"](?=[^\s,;:)}\]>&'\"\\.])"
+# Possessive, and no part runs over the next `://`: the time must be linear in the length.
+_USERINFO = re.compile(
+    r"(?i)(?<=://)"
+    r"(?!(?:(?<=http://)|(?<=https://))[^\s/:@]*:[0-9]{1,5}(?:[/?#\s]|$))"  # host:port of a path
+    r"(?!\[[0-9a-f:.]*\])"
+    rf"((?:[^\s/:'\"]++|{_INNER_QUOTE})*+:)(?!//)"
+    # Over quotes and some blanks to an @, unless it begins like host:port and a sentence, …
+    r"(?:(?![0-9]{1,5}(?:[^\w\s@]|[ \t]+[^\s@]*\s))(?=\S)"
+    r"(?:(?:[^\s:@]++|:(?!//))++[ \t]++){0,8}(?:[^\s:@]++|:(?!//))*+@)?+"
+    # … and up to the last @ before a blank or the quote at the end of the URL.
+    rf"(?:(?:[^\s'\":@]++|:(?!//)|{_INNER_QUOTE})*+@)*+(?<=@)"
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY.*?"
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]*-----|\Z)",
+    re.DOTALL,
+)
 _PAIR = re.compile(
-    r"(?i)\b([a-z_]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key))"
+    rf"(?i)\b(\w*(?:password|passwd|passphrase|pwd|secret|token|{_KEY})(?:_?[0-9]{{1,3}})?)"
     r"(\\?['\"]?\s*[=:]\s*)(?!(?:true|false|null|none|\[\])(?:[\s,;&'\")}\]]|$))"
-    r"('[^']*'|\\?\"[^\"]*\"|[^\s,;&'\")}\]]+)"
+    rf"('[^']*'|\\?\"[^\"]*\"|(?:[^\s,;&'\")}}\]]|{_INNER_QUOTE})+)"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}")
 _COOKIE = re.compile(r"(?i)\b((?:set-)?cookie)(['\"]?\s*[=:]\s*)[^\r\n'\"]+")
@@ -36,12 +55,13 @@ _ELEVEN_DIGITS = re.compile(r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", re.ASCII)
 def redact(text: str) -> str:
     """Return `text` with recognizable secrets masked.
 
-    They are passwords in URLs, `password=value` pairs, HTTP credentials, cookies, and Turkish
-    identity numbers, recognized by their check digits.
+    They are passwords in URLs, `password=value` pairs, private keys, HTTP credentials, cookies, and
+    Turkish identity numbers, recognized by their check digits.
     """
     if _SUSPICIOUS.search(text) is None:
         return text
-    text = _USERINFO.sub(rf"\1:{MASK}@", text)
+    text = _USERINFO.sub(rf"\1{MASK}@", text)
+    text = _PRIVATE_KEY.sub(MASK, text)
     text = _COOKIE.sub(rf"\1\2{MASK}", text)
     text = _AUTHORIZATION.sub(rf"\1\2{MASK}", text)
     text = _PAIR.sub(rf"\1\2{MASK}", text)

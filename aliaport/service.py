@@ -7,13 +7,14 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from pydantic import SecretStr
 
-from aliaport.embedded import EmbeddedPostgres, own_folder
+from aliaport.embedded import STOP_TIMEOUT as EMBEDDED_STOP
+from aliaport.embedded import BackgroundPostgres, own_folder
 from aliaport.errors import AliaportError, AuditError, ConfigError, StartupError
 from aliaport.host.discovery import Candidate
 from aliaport.host.host import NO_DATABASE, Host, OwnProbes
@@ -58,9 +59,6 @@ ROOT_HINT = (
     "plugins and applications have all rights of root; start the service as an ordinary user"
 )
 
-EMBEDDED_STOP_TIMEOUT = 6.0
-"""Seconds for the embedded database to stop."""
-
 END_MARGIN = 1.5
 """Seconds that the end may take beyond the sum of its timeouts, on a busy machine."""
 
@@ -97,9 +95,7 @@ class Service:
         self._signals = 0
         self._stop = asyncio.Event()
         self._skip_drain = asyncio.Event()
-        self._database: EmbeddedPostgres | None = None
-        self._database_start: asyncio.Future[str] | None = None
-        self._database_worker: ThreadPoolExecutor | None = None
+        self._database: BackgroundPostgres | None = None
         self._watch = LoopWatch(self._log, settings.plugin_limits.stall_timeout)
         registry = MetricRegistry(settings.metrics.max_series_per_family)
         declare_host_families(registry)
@@ -155,19 +151,23 @@ class Service:
         self._watch.start()
         keeping = asyncio.create_task(self._keep_memory_small())
         await self._listen()
+        try:
+            return await self._serve()
+        finally:
+            await self._end()
+            keeping.cancel()
+
+    async def _serve(self) -> int:
+        """Start, and wait until a signal has arrived and the drain is over, or the start fails."""
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        code = 0
-        if starting.done() and starting.exception() is not None:
-            code = self._report_failure(starting)
-        else:
-            await stopping
-            starting.cancel()
-            await self._drain()
-        await self._end()
-        keeping.cancel()
-        return code
+        if starting.done() and (error := starting.exception()) is not None:
+            return self._report_failure(error)
+        await stopping
+        starting.cancel()
+        await self._drain()
+        return 0
 
     async def _keep_memory_small(self) -> None:
         loop, thread = asyncio.get_running_loop(), worker("memory")
@@ -257,13 +257,10 @@ class Service:
             return given
         if self._host.lacks_database:
             raise StartupError(NO_DATABASE)
-        self._database = EmbeddedPostgres(own_folder())
-        self._database_worker = worker("database")
-        self._database_start = asyncio.wrap_future(
-            self._database_worker.submit(self._database.start)
-        )
-        url = await asyncio.shield(self._database_start)
-        self._log.info("database.embedded", folder=str(self._database.folder))
+        folder = own_folder()
+        self._database = BackgroundPostgres(folder)
+        url = await self._database.start()
+        self._log.info("database.embedded", folder=str(folder))
         return SecretStr(url)
 
     def _warn_unverified(self, database_url: SecretStr | None) -> None:
@@ -285,14 +282,12 @@ class Service:
         await record
 
     async def _end(self) -> None:
-        await self._server.close()
-        stops = [self._host.stop(), *(app.stop() for app in self._apps)]
-        await asyncio.gather(*stops)
-        if self._database and self._database_worker and self._database_start:
-            # The signal may have arrived during the start; a half-started server cannot be stopped.
-            await asyncio.wait({self._database_start}, timeout=EMBEDDED_STOP_TIMEOUT)
-            ended = asyncio.wrap_future(self._database_worker.submit(self._database.stop))
-            await finish_within(ended, EMBEDDED_STOP_TIMEOUT)
+        try:
+            await self._server.close()
+            await asyncio.gather(self._host.stop(), *(app.stop() for app in self._apps))
+        finally:  # whatever fails, the server must not outlive the service
+            if self._database is not None:
+                await self._database.stop()
         self._watch.stop()
         self._log.info("service.stopped")
         if self._sentry is not None:
@@ -303,7 +298,7 @@ class Service:
         """Record the plugins and the configuration that the service runs with."""
         values = masked(self._settings) | {
             "plugins": {
-                instance.name: masked(instance.options)
+                instance.name: instance.shown_options
                 for instance in self._host.instances
                 if instance.alive
             }
@@ -335,17 +330,18 @@ class Service:
         except AuditError as error:
             self._log.error("audit.failed", action=action, reason=str(error))
 
-    def _report_failure(self, starting: "asyncio.Task[None]") -> int:
-        error = starting.exception()
-        assert error is not None
+    def _report_failure(self, error: BaseException) -> int:
+        """Return the exit code of a start that failed. Raises an error that has no explanation."""
         if not isinstance(error, AliaportError):
             error = limit_error(error) or error
+        code = error.exit_code if isinstance(error, AliaportError) else 1
+        # Writing to standard error may block, if nobody reads it.
+        self._ending.within(end_timeout(self._settings), code)
         if not isinstance(error, AliaportError):
             raise error
-        # The next line may block, if nobody reads standard error.
-        self._ending.within(end_timeout(self._settings), error.exit_code)
         self._log.error("service.failed", reason=str(error))
-        sys.stderr.write(f"aliaport: {error}\n")
+        with suppress(OSError):
+            sys.stderr.write(f"aliaport: {error}\n")
         return error.exit_code
 
     def _on_stop_signal(self) -> None:
@@ -378,7 +374,7 @@ def end_timeout(settings: Settings) -> float:
     return (
         CLOSE_TIMEOUT
         + settings.plugin_limits.stop_all_timeout
-        + (2 * EMBEDDED_STOP_TIMEOUT if settings.open else 0)
+        + (2 * EMBEDDED_STOP if settings.open else 0)
         + SENTRY_FLUSH
         + LOG_CLOSE
         + END_MARGIN

@@ -203,6 +203,23 @@ def test_production_does_not_start_without_a_url_that_a_plugin_needs(launch: Lau
     assert (run.code, service.output().splitlines()[-1]) == (2, run.err.strip())
 
 
+def test_a_start_that_fails_without_a_place_to_say_so_stops_the_embedded_database(
+    launch: Launch,
+) -> None:
+    service = launch(
+        wait="",
+        allow=("db",),
+        config="[probes.databases]\ncritical = false\n",
+        prefix=("sh", "-c", 'exec "$@" 2>/dev/full', "sh"),
+    )
+    assert service.wait_ended() == 2
+    assert service.events("database.embedded")
+    assert "there is no probe 'databases'" in service.events("service.failed")[0]["reason"]
+    assert service.events("service.stopped")
+    (folder,) = {line["folder"] for line in service.events("database.embedded")}
+    assert not (Path(folder) / "data/postmaster.pid").exists()
+
+
 def wait_connected(service: Service) -> None:
     service.wait_for(
         lambda: service.get("/ready").json["data"]["database"] == "connected",

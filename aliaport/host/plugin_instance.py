@@ -24,6 +24,7 @@ from aliaport.settings import (
     PluginLimits,
     ProbeSettings,
     Sources,
+    masked,
     renamed_options,
 )
 
@@ -56,6 +57,7 @@ class PluginInstance(Component):
     ) -> None:
         super().__init__(candidate, log, limits)
         self.needs_database = False
+        self.shown_options: dict[str, Any] = {}
         self.probes: list[ProbeRunner] = []
         self.collectors: list[CollectorRunner] = []
         self.jobs: list[JobRunner] = []
@@ -71,44 +73,46 @@ class PluginInstance(Component):
         self._tasks: list[asyncio.Task[None]] = []
         self._notified: dict[tuple[str, str, str], float] = {}
 
-    @property
-    def options(self) -> PluginConfig:
-        """The plugin's validated options."""
-        return self._config
-
     async def load(self) -> None:
         """Import the plugin and check its class."""
         if not self.alive:
             return
         self._bulkhead = Bulkhead(self.name, self.candidate.package, self._notify)
         loaded = await self._call_guarded(
-            lambda: plugin_class(self.candidate, load(self.candidate)),
+            self._import,
             self.limits.import_timeout,
             "import",
             "importing must not do I/O; move it to start()",
         )
         if loaded is not None:
-            self._class, self._model = loaded
-            self.needs_database = bool(getattr(self._class, "needs_database", False))
+            self._class, self._model, self.needs_database = loaded
 
     async def configure(self, sources: Sources) -> Sequence[str]:
         """Validate the plugin's options; return every problem."""
         if not self.alive:
             return ()
 
+        def validate() -> Any:
+            # All of this calls methods of the plugin's classes.
+            config, problems = self._validate(sources, "plugins", self._model)
+            renamed = renamed_options(sources, ("plugins", self.name), self._model.renamed_options)
+            return config, problems, renamed, masked(config)
+
         validated = await self._call_guarded(
-            lambda: self._validate(sources, "plugins", self._model),
+            validate,
             self.limits.construct_timeout,
             "config",
-            "correct the class of the options; its validators must raise nothing but ValueError",
+            "correct the class of the options; its validators must raise nothing but ValueError, "
+            "and its values must be convertible to text",
         )
         if validated is None:
             return ()
-        self._config, self.problems = validated
-        self.deprecations = renamed_options(
-            sources, ("plugins", self.name), self._model.renamed_options
-        )
+        self._config, self.problems, self.deprecations, self.shown_options = validated
         return self.problems
+
+    def _import(self) -> tuple[type[Plugin[PluginConfig]], type[PluginConfig], bool]:
+        found, model = plugin_class(self.candidate, load(self.candidate))
+        return found, model, bool(getattr(found, "needs_database", False))
 
     async def construct(
         self, context: Context, registry: MetricRegistry, policies: dict[str, ProbeSettings]

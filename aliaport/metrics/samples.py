@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from aliaport.contract.declarations import Metric, MetricKind, Sample
@@ -11,6 +12,7 @@ from aliaport.contract.rules import plain
 from aliaport.isolation.bulkhead import Freeze
 from aliaport.isolation.failures import plain_text
 from aliaport.metrics.refusals import RefusedSample, name_text, names_text, value_text
+from aliaport.redaction import redact, shorten
 
 LABEL_VALUE_LIMIT = 128
 SAMPLE_LIMIT = 20_000
@@ -155,7 +157,10 @@ def check_sum(metric: Metric, labels: Mapping[str, object], number: float, total
 
 
 def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...] | None:
-    """Return the values in the declared order as bounded text, or None if they do not match."""
+    """Return the values in the declared order as bounded text, or None if they do not match.
+
+    Secrets in them are masked.
+    """
     if len(labels) != len(metric.labels):
         return None
     values = []
@@ -163,8 +168,20 @@ def label_values(metric: Metric, labels: Mapping[str, object]) -> tuple[str, ...
         value = labels.get(name)
         if not isinstance(value, str):
             return None
-        values.append(plain_text(str.__getitem__(value, slice(LABEL_VALUE_LIMIT))))
+        values.append(_label_text(value))
     return tuple(values)
+
+
+def _label_text(value: str) -> str:
+    fits = str.__len__(value) <= LABEL_VALUE_LIMIT
+    text = str.__str__(value) if fits else shorten(value, LABEL_VALUE_LIMIT)
+    # Every secret has one of them; few labels do, and those return at each scrape.
+    return _masked(text) if ":" in text or "=" in text or " " in text else plain_text(text)
+
+
+@lru_cache(4_096)
+def _masked(text: str) -> str:
+    return plain_text(redact(text))
 
 
 def _unfit(kind: MetricKind, number: float) -> tuple[str, str]:

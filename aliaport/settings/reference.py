@@ -1,5 +1,6 @@
 """Describes the settings for people: all options, and the effective values without secrets."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -9,9 +10,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from aliaport.redaction import MASK, is_secret, redact
+from aliaport.settings.database_url import shown_url
 from aliaport.settings.model import Settings
 from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.sources import PREFIX, USUAL_NAMES
+
+_OTHER_URL = re.compile(r"(?i)(?!https?:)[a-z][a-z0-9+.-]*://")
+"""The URL of a database or broker; in those of web servers, an @ may be part of the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ def _shown(value: Any, name: str = "") -> Any:
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
         # Show where a URL points; without its password, it is not a secret.
-        return redact(text) if text.startswith(("postgres://", "postgresql://")) else MASK
+        return shown_url(text) if text.startswith(("postgres://", "postgresql://")) else MASK
     if isinstance(value, BaseModel):
         return masked(value)
     if isinstance(value, dict):
@@ -49,7 +54,10 @@ def _shown(value: Any, name: str = "") -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     # A plugin may declare a secret as text.
-    return MASK if is_secret(name, str(value)) else redact(str(value))
+    text = str(value)
+    if is_secret(name, text):
+        return MASK
+    return redact(shown_url(text) if _OTHER_URL.match(text) else text)
 
 
 def _rows(model: type[BaseModel], path: tuple[str, ...]) -> list[SettingRow]:

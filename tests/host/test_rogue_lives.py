@@ -32,6 +32,9 @@ REJECTED = {
         "config",
         "this is the default of aliaport_rogues.bad_lives.WrongDefaultConfig",
     ),
+    "ShowFails": ("config", "RuntimeError: has no text"),
+    "ShowHangs": ("config", "did not finish within 5 s"),
+    "NeedsUnclear": ("import", "RuntimeError: neither true nor false"),
 }
 
 

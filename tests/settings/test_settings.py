@@ -368,6 +368,11 @@ def test_shown_settings_contain_no_secret() -> None:
     assert "user:***@host:1/name" in shown
 
 
+class Linked(PluginConfig):
+    source: str = ""
+    url: SecretStr = SecretStr("")
+
+
 class Access(PluginConfig):
     password: str = "geheim"
     api_keys: tuple[str, ...] = ("geheim",)
@@ -396,6 +401,35 @@ def test_only_secrets_are_masked_and_those_of_text_too() -> None:
     )
     hidden = {name for name, value in masked(every).items() if "***" in str(value)}
     assert hidden == {"database_url", "sentry_dsn", "status_token"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:it's-geheim@db/x", "postgresql://u:***@db/x"),
+        ('postgresql://u:"geheim, "@db/x', "postgresql://u:***@db/x"),
+        ("postgresql://u:my geheim @ pass@db:5432/x", "postgresql://u:***@db:5432/x"),
+        ("postgresql://o'neil:geheim@db/x", "postgresql://o'neil:***@db/x"),
+        ("postgresql://my user:geheim@db/x", "postgresql://my user:***@db/x"),
+        ("postgresql://u:12/geheim@h", "postgresql://u:***@h"),
+        ("postgresql://u:12?geheim=://@h", "postgresql://u:***@h"),
+        ("postgresql://u@h/x?password=it's geheim&sslmode=require",
+         "postgresql://u@h/x?password=***&sslmode=require"),
+        ("postgresql://h/x?pass%77ord=geheim&user=a@b", "postgresql://h/x?pass%77ord=***&user=a@b"),
+        ("postgresql://u@h1,h2/x?sslpassword=geheim", "postgresql://u@h1,h2/x?sslpassword=***"),
+    ],
+)  # fmt: skip
+def test_the_url_of_the_database_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert masked(settings({"DATABASE_URL": url}))["database_url"] == shown
+    assert masked(Linked(source=url))["source"] == shown
+    other = url.replace("postgresql", "amqp")
+    assert masked(Linked(source=other))["source"] == shown.replace("postgresql", "amqp")
+
+
+@given(st.text())
+def test_no_password_of_the_database_is_shown(password: str) -> None:
+    url = SecretStr(f"postgresql://user:Zq{password}Zq@host/x")
+    assert masked(Linked(url=url))["url"] == "postgresql://user:***@host/x"
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters=" /:@'\"\n\t,;&)]}")))

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from aliaport.plugin import Check, Context, Plugin, PluginConfig, Probe
 from aliaport.postgres import Pool
@@ -190,6 +190,52 @@ class WrongDefault(Plugin[WrongDefaultConfig]):
     """Has an option whose default is refused by its own rule."""
 
     api = (1, 0)
+
+
+class Untold:
+    """A value whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("has no text")
+
+
+class UntoldHangs(Untold):
+    def __str__(self) -> str:
+        while True:
+            time.sleep(3600)
+
+
+class ShowsFailConfig(PluginConfig):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    value: Untold = Field(default_factory=Untold)
+
+
+class ShowFails(Plugin[ShowsFailConfig]):
+    """Has an option that cannot be shown."""
+
+    api = (1, 0)
+
+
+class ShowHangsConfig(ShowsFailConfig):
+    value: Untold = Field(default_factory=UntoldHangs)
+
+
+class ShowHangs(Plugin[ShowHangsConfig]):
+    """Has an option that takes forever to be shown."""
+
+    api = (1, 0)
+
+
+class Unclear:
+    def __bool__(self) -> bool:
+        raise RuntimeError("neither true nor false")
+
+
+class NeedsUnclear(Plugin[PluginConfig]):
+    """Says unclearly whether it needs a database."""
+
+    api = (1, 0)
+    needs_database = Unclear()  # type: ignore[assignment]
 
 
 class NeedsSecretConfig(PluginConfig):

@@ -9,7 +9,6 @@ import asyncpg
 from aliaport.plugin import Context
 from aliaport.postgres.opening import Opener
 
-CONNECT_TIMEOUT = 3.0
 STATEMENT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
 """Defaults, in seconds."""
@@ -28,13 +27,14 @@ async def connect(
     context: Context,
     *,
     component: str,
-    timeout: float = CONNECT_TIMEOUT,
+    timeout: float | None = None,
     statement_timeout: float = STATEMENT_TIMEOUT,
     settings: Mapping[str, str] | None = None,
     own_session: bool = False,
 ) -> Connection:
     """Open one connection within `timeout` seconds; `statement_timeout` bounds each statement.
 
+    Without `timeout`, that of the URL's connect_timeout applies, or CONNECT_TIMEOUT.
     `settings` are additional server settings for this session. With `own_session`, it is refused
     (PoolerError) if a pooler gives each transaction another server session, where session-level
     locks do not hold.
@@ -49,6 +49,7 @@ async def connect(
         settings=settings,
         own_session=own_session,
     )
+    timeout = opener.timeout if timeout is None else timeout
     return await opened(opener.open(), timeout)
 
 

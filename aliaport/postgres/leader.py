@@ -4,8 +4,9 @@ import hashlib
 
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
+from aliaport.postgres.arguments import database_url
 from aliaport.postgres.connection import FAULTS, STATEMENT_TIMEOUT, Connection, close, opened
-from aliaport.postgres.opening import Opener, database_url
+from aliaport.postgres.opening import Opener
 from aliaport.postgres.poolers import PoolerError, shared_session
 from aliaport.postgres.session import Session
 

@@ -1,5 +1,6 @@
 """Opens the connections of one component: directly, or through a pooler that has limits."""
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -7,10 +8,19 @@ from typing import Any
 import asyncpg
 
 from aliaport.contract.families import DB_QUERY_DURATION
-from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
+from aliaport.postgres.arguments import (
+    connect_arguments,
+    connect_timeout,
+    database_url,
+    session_settings,
+)
 from aliaport.postgres.session import Session
+from aliaport.settings.database_url import DatabaseUrl
+
+CONNECT_TIMEOUT = 3.0
+"""Seconds, unless the URL has connect_timeout."""
 
 ATTEMPT_TIMEOUT = 60.0
 """Seconds; a stop for what nobody waits for. All callers give up much earlier."""
@@ -44,15 +54,6 @@ def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
     }
 
 
-def database_url(context: Context) -> str:
-    """Return the URL of the context's database. Raises StartupError if there is none."""
-    if context.database_url is None:
-        raise StartupError(
-            "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
-        )
-    return context.database_url.get_secret_value()
-
-
 class Opener:
     """Opens sessions with a name, timeouts and additional settings.
 
@@ -73,7 +74,13 @@ class Opener:
         self._component = component
         self._statement_timeout = statement_timeout
         self._settings = {**server_settings(component, statement_timeout), **(settings or {})}
+        self._name = {"application_name": self._settings["application_name"]}
         self._own_session = own_session
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that the URL allows for connecting. Raises StartupError without a URL."""
+        return connect_timeout(database_url(self._context), CONNECT_TIMEOUT)
 
     async def open(self) -> Session:
         """Open one session; the caller limits the time.
@@ -96,7 +103,7 @@ class Opener:
             if server.shared:
                 session.mark_shared()
             elif not (accepted and server.accepts_settings):
-                await self._apply_settings(session)
+                await self._apply_settings(session, url)
             if self._own_session:
                 if server.shared:
                     raise poolers.PoolerError(poolers.shared_session(self._component))
@@ -105,7 +112,7 @@ class Opener:
             undo.pop_all()
         return session
 
-    def _observer(self, url: str, session: Session) -> Callable[[Any], None]:
+    def _observer(self, url: DatabaseUrl, session: Session) -> Callable[[Any], None]:
         """Return a function that records the duration of each statement in the shared histogram."""
         histogram = self._context.histogram(DB_QUERY_DURATION)
 
@@ -118,53 +125,73 @@ class Opener:
 
         return observe
 
-    async def _examine(self, url: str, session: Session) -> poolers.Server:
+    async def _examine(self, url: DatabaseUrl, session: Session) -> poolers.Server:
         pooled, applied = await poolers.examine(session)
         if not pooled:
             return poolers.Server(applied)
-        other, _ = await self._dial(url, poolers.Server(accepts_settings=False))
+        other = await self._dial_named(url)
         try:
             return poolers.Server(applied, pooled, await poolers.shares_sessions(session, other))
         finally:
             other.terminate()
 
-    async def _apply_settings(self, session: Session) -> None:
+    async def _apply_settings(self, session: Session, url: DatabaseUrl) -> None:
         """Set what the server knows of the settings, in one round trip."""
-        statement = _set_statement(self._settings)
+        statement = _set_statement(session_settings(url, self._settings))
         await session.execute(statement)
         session.keep(statement)
 
-    async def _dial(self, url: str, server: poolers.Server) -> tuple[Session, bool]:
+    async def _dial(self, url: DatabaseUrl, server: poolers.Server) -> tuple[Session, bool]:
         """Return a session, and whether it was accepted with all settings."""
-        if server.accepts_settings and not server.shared:
+        if server.shared:  # ours would apply to other clients; those of the URL must be accepted
+            return await self._dial_with(url, session_settings(url, self._name), 0), False
+        if server.accepts_settings:
+            settings = session_settings(url, self._settings)
             try:
-                return await self._dial_with(url, self._settings, PREPARED_STATEMENTS), True
+                return await self._dial_with(url, settings, PREPARED_STATEMENTS), True
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in _REFUSED_AT_START:
                     raise
-        # Every pooler knows this one.
-        name = {"application_name": self._settings["application_name"]}
-        return await self._dial_with(url, name, 0 if server.shared else PREPARED_STATEMENTS), False
+        return await self._dial_named(url), False
 
     async def _dial_with(
-        self, url: str, settings: Mapping[str, str], prepared_statements: int
+        self, url: DatabaseUrl, settings: Mapping[str, str], prepared_statements: int
     ) -> Session:
-        return await asyncpg.connect(
-            url,
+        session: Session = await asyncpg.connect(
+            **connect_arguments(url),
             timeout=ATTEMPT_TIMEOUT,
             command_timeout=self._statement_timeout,
             statement_cache_size=prepared_statements,
             server_settings=dict(settings),
             connection_class=Session,
         )
+        return session
+
+    async def _dial_named(self, url: DatabaseUrl) -> Session:
+        """Return a session with the only setting that every pooler accepts."""
+        name = session_settings(url, self._name)["application_name"]
+        return await self._dial_with(url, {"application_name": name}, PREPARED_STATEMENTS)
 
 
 def _set_statement(settings: Mapping[str, str]) -> str:
-    values = ", ".join(f"({_quoted(name)}, {_quoted(value)})" for name, value in settings.items())
+    wanted = {**_from_options(settings.get("options", "")), **settings}
+    values = ", ".join(f"({_quoted(name)}, {_quoted(value)})" for name, value in wanted.items())
     return (
         f"SELECT set_config(name, value, false) FROM (VALUES {values}) AS wanted (name, value) "  # noqa: S608
-        "WHERE name LIKE '%.%' OR name IN (SELECT name FROM pg_settings);"
+        "WHERE name LIKE '%.%' OR lower(name) IN (SELECT lower(name) FROM pg_settings);"
     )
+
+
+def _from_options(text: str) -> dict[str, str]:
+    """Return the settings of libpq's `options`, such as `-c search_path=app --jit=off`."""
+    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\s\\])+", text)]
+    found = {}
+    rest = iter(words)
+    for word in rest:
+        setting = next(rest, "") if word == "-c" else word[2:]
+        name, _, value = setting.partition("=")
+        found[name.replace("-", "_")] = value
+    return found
 
 
 def _quoted(text: str) -> str:

@@ -9,7 +9,7 @@ import asyncpg
 
 from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
-from aliaport.postgres.connection import CONNECT_TIMEOUT, FAULTS, STATEMENT_TIMEOUT, opened
+from aliaport.postgres.connection import FAULTS, STATEMENT_TIMEOUT, opened
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
@@ -48,9 +48,10 @@ class Pool:
         self._export()
 
     async def start(self) -> None:
-        """Open the first connection within CONNECT_TIMEOUT. Raises the errors of `connect`."""
+        """Open the first connection as `connect` does. Raises its errors."""
         if self._pool is not None:
             return
+        timeout = self._opener.timeout
         pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             min_size=1,
             max_size=self._size,
@@ -58,7 +59,7 @@ class Pool:
             connect=self._connect,  # takes all that asyncpg passes
         )
         # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-        self._pool = await opened(_open(pool), CONNECT_TIMEOUT)
+        self._pool = await opened(_open(pool), timeout)
         self._export()
 
     async def stop(self) -> None:
@@ -100,7 +101,8 @@ class Pool:
                 self._export()
 
     async def _connect(self, *_: Any, **__: Any) -> Session:
-        session = await opened(self._opener.open(), CONNECT_TIMEOUT)
+        timeout = self._opener.timeout
+        session = await opened(self._opener.open(), timeout)
         session.add_termination_listener(lambda _: self._export())
         return session
 

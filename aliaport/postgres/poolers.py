@@ -8,6 +8,7 @@ import asyncpg
 
 from aliaport.errors import AliaportError
 from aliaport.postgres.session import Session
+from aliaport.settings.database_url import DatabaseUrl
 
 ROUNDS = 2
 """Attempts to see two clients on one server session; the first one nearly always succeeds."""
@@ -52,22 +53,22 @@ def shared_session(component: str) -> str:
     )
 
 
-_known: dict[str, Server] = {}
+_known: dict[DatabaseUrl, Server] = {}
 
 
-def known(url: str) -> Server | None:
+def known(url: DatabaseUrl) -> Server | None:
     """Return what this process has learned about the server of a URL."""
     return _known.get(url)
 
 
-def remember(url: str, server: Server) -> None:
+def remember(url: DatabaseUrl, server: Server) -> None:
     """Keep what was learned for later connections."""
     _known[url] = server
     while len(_known) > MAX_KNOWN:
         _known.pop(next(iter(_known)), None)
 
 
-def forget(url: str) -> None:
+def forget(url: DatabaseUrl) -> None:
     """Examine the server again with the next connection."""
     _known.pop(url, None)
 

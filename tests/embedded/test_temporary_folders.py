@@ -34,7 +34,8 @@ server.stop()
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Return the folder of a server whose path is too long for a socket."""
-    folder = default_folder(tmp_path).parent / f"test-{'x' * 120}"
+    usual = default_folder(tmp_path)  # for root, beside those of other tests
+    folder = usual.with_name(f"{usual.name}-{'x' * 120}")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

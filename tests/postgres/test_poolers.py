@@ -16,6 +16,7 @@ from aliaport.postgres import (
     migrate,
     poolers,
 )
+from aliaport.postgres.arguments import database_url
 from aliaport.testing import make_context
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import TcpPostgres
@@ -37,7 +38,10 @@ KEEPING = [
     {"pool_mode": "session"},
     {
         "pool_mode": "session",
-        "ignore_startup_parameters": ",".join(postgres.server_settings("", 1)),
+        "ignore_startup_parameters": ",".join(
+            [*postgres.server_settings("", 1), "search_path", "options", "plan_cache_mode"]
+            + ["app.place", "no_such_thing"]
+        ),
     },
 ]
 
@@ -57,7 +61,10 @@ def pgbouncer(database: str) -> Iterator[Start]:
 
 
 async def limits(connection: Any) -> list[str]:
-    names = ("statement_timeout", "tcp_keepalives_idle", "plan_cache_mode")
+    names = (
+        *("statement_timeout", "tcp_keepalives_idle", "plan_cache_mode"),
+        *("search_path", "work_mem", "jit"),
+    )
     return [await connection.fetchval(f"SHOW {name}") for name in names]
 
 
@@ -65,7 +72,8 @@ async def limits(connection: Any) -> list[str]:
 async def test_limits_hold_where_the_pooler_refuses_or_ignores_them(
     pgbouncer: Start, settings: dict[str, str]
 ) -> None:
-    context = make_context("x", database_url=pgbouncer(**settings).dsn())
+    url = f"{pgbouncer(**settings).dsn()}?search_path=one&options=-c%20work_mem%3D5MB%20--jit%3Doff"
+    context = make_context("x", database_url=url)
     extra = {
         "plan_cache_mode": "force_custom_plan",
         "app.place": "it's \\ me",
@@ -76,7 +84,10 @@ async def test_limits_hold_where_the_pooler_refuses_or_ignores_them(
     for _ in range(2):  # a release resets the session
         async with pool.acquire() as one, pool.acquire() as two:
             for connection in (one, two):
-                assert await limits(connection) == ["7s", "10", "force_custom_plan"]
+                assert await limits(connection) == [
+                    *("7s", "10", "force_custom_plan"),
+                    *("one", "5MB", "off"),
+                ]
                 assert await connection.fetchval("SHOW app.place") == "it's \\ me"
                 assert await connection.fetchval("SHOW application_name") == "aliaport-x"
     await pool.stop()
@@ -187,6 +198,6 @@ async def test_prepared_statements_recover_from_a_pooler_that_begins_to_share(
 
     outcomes = [await works() for _ in range(12)]
     assert all(outcomes[-4:]), outcomes
-    server = poolers.known(pooler.dsn())
+    server = poolers.known(database_url(context))
     assert server is not None
     await pool.stop()

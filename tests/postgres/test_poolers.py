@@ -39,8 +39,10 @@ KEEPING = [
     {
         "pool_mode": "session",
         "ignore_startup_parameters": ",".join(
-            [*postgres.server_settings("", 1), "search_path", "options", "plan_cache_mode"]
-            + ["app.place", "no_such_thing"]
+            (
+                *postgres.server_settings("", 1),
+                *("search_path", "options", "plan_cache_mode", "app.place", "no_such_thing"),
+            )
         ),
     },
 ]

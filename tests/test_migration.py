@@ -57,7 +57,7 @@ PROBLEMS: dict[str, tuple[dict[str, str], int, str]] = {
 @pytest.mark.parametrize("kind", PROBLEMS)
 def test_a_problem_has_a_message_and_an_exit_code(tmp_path: Path, kind: str) -> None:
     environ, code, message = PROBLEMS[kind]
-    done = migrate(tmp_path, **environ)
+    done = commands.aliaport(tmp_path, "migrate", environ=environ)
     assert (done.code, message in done.err) == (code, True), done.err
 
 

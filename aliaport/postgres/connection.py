@@ -6,17 +6,10 @@ from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
-from aliaport.contract.families import DB_QUERY_DURATION
-from aliaport.errors import StartupError
 from aliaport.plugin import Context
-from aliaport.postgres.requirements import (
-    NEWEST_SETTING,
-    UnsupportedDatabaseError,
-    check_database,
-    explaining,
-)
+from aliaport.postgres.encoding import UnsupportedDatabaseError
+from aliaport.postgres.opening import Opener
 
-CONNECT_TIMEOUT = 3.0
 STATEMENT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
 """Defaults, in seconds."""
@@ -32,66 +25,35 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 OpenedT = TypeVar("OpenedT")
 
 
-def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
-    """Return the server settings of a connection: a name, and timeouts that stop abandoned work.
-
-    Without the keepalives, the server would hold the locks of a vanished machine for two hours.
-    """
-    return {
-        "application_name": f"aliaport-{component}",
-        "statement_timeout": str(round(statement_timeout * 1000)),
-        "idle_in_transaction_session_timeout": "60000",
-        NEWEST_SETTING: "2000",
-        "tcp_keepalives_idle": "10",
-        "tcp_keepalives_interval": "5",
-        "tcp_keepalives_count": "3",
-    }
-
-
-def database_url(context: Context) -> str:
-    """Return the URL of the context's database. Raises StartupError if there is none."""
-    if context.database_url is None:
-        raise StartupError(
-            "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
-        )
-    return context.database_url.get_secret_value()
-
-
 async def connect(
     context: Context,
     *,
     component: str,
-    timeout: float = CONNECT_TIMEOUT,
+    timeout: float | None = None,
     statement_timeout: float = STATEMENT_TIMEOUT,
     settings: Mapping[str, str] | None = None,
+    own_session: bool = False,
 ) -> Connection:
     """Open one connection within `timeout` seconds; `statement_timeout` bounds each statement.
 
-    `settings` are additional server settings for this session.
+    Without `timeout`, that of the URL's connect_timeout applies, or CONNECT_TIMEOUT.
+    `settings` are additional server settings for this session. With `own_session`, it is refused
+    (PoolerError) if a pooler gives each transaction another server session, where session-level
+    locks do not hold.
 
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
     TimeoutError, OSError and asyncpg's errors, none of which names the password, and
-    UnsupportedDatabaseError for a server or database with which not everything would work.
+    UnsupportedDatabaseError for a database that cannot store every character.
     """
-    connection = await opened(
-        asyncpg.connect(
-            database_url(context),
-            timeout=timeout,
-            command_timeout=statement_timeout,
-            server_settings={
-                **server_settings(component, statement_timeout),
-                **(settings or {}),
-            },
-        ),
-        timeout,
+    opener = Opener(
+        context,
+        component=component,
+        statement_timeout=statement_timeout,
+        settings=settings,
+        own_session=own_session,
     )
-    try:
-        check_database(connection)
-    except UnsupportedDatabaseError:
-        await close(connection)
-        raise
-    time_statements(connection, context, component)
-    return connection
+    timeout = opener.timeout if timeout is None else timeout
+    return await opened(opener.open(), timeout)
 
 
 async def opened(opening: Awaitable[OpenedT], timeout: float) -> OpenedT:
@@ -111,18 +73,7 @@ async def opened(opening: Awaitable[OpenedT], timeout: float) -> OpenedT:
         work.cancel()
         work.add_done_callback(_discard)
         raise
-    with explaining():
-        return work.result()
-
-
-def time_statements(connection: Connection, context: Context, component: str) -> None:
-    """Record the duration of each statement of a connection in the shared histogram."""
-    histogram = context.histogram(DB_QUERY_DURATION)
-
-    def observe(record: Any) -> None:
-        histogram.observe(record.elapsed, component=component)
-
-    connection.add_query_logger(observe)
+    return work.result()
 
 
 async def close(connection: Connection, timeout: float = CLOSE_TIMEOUT) -> None:

@@ -45,6 +45,9 @@ SELECT pid, application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
   AND (classid::bigint << 32) | objid::bigint = $1 LIMIT 1"""
 
+_LIMITS = """
+SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)"""
+
 _BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _NOT_ALLOWED = (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError)
 
@@ -149,7 +152,6 @@ class _Migrator:
             elif step not in await self._missing(migrations):
                 return ""
             self._progress.activity = f"applies {self._named(step)}"
-            await self._value("SELECT set_config('lock_timeout', $1, true)", TABLE_LOCK_TIMEOUT)
             await self._execute(step)
             await self._connection.execute(
                 _RECORD, self._component, step.number, step.name, step.checksum
@@ -166,6 +168,8 @@ class _Migrator:
 
     async def _execute(self, step: Migration) -> None:
         left = max(self._progress.seconds_left(), PAUSE)
+        # Not for the session: a pooler may give the next transaction another one.
+        await self._value(_LIMITS, TABLE_LOCK_TIMEOUT, str(round(left * 1000)))
         try:
             await self._connection.execute(step.sql, timeout=left)
         except TimeoutError:

@@ -79,6 +79,34 @@ def test_again_finds_corrections(tcmb: Tcmb, database: str, rows: Rows, tmp_path
     assert rows("SELECT revision FROM aliaport_currency_bulletins ORDER BY 1") == ["1", "2"]
 
 
+def test_bulletins_of_2010_are_stored(
+    tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
+) -> None:
+    published = Path(__file__).with_name("published") / "2010-08-06.xml"
+    tcmb.bulletins[date(2010, 8, 6)] = published.read_bytes()
+    day = ("--from", "2010-08-06", "--to", "2010-08-06")
+    done = backfill(tmp_path, environ(tcmb, database), *day)
+    assert done.stdout == "2010-08-06 to 2010-08-06: 1 day: 1 stored\n"
+    count = "SELECT b.number, count(*) FROM aliaport_currency_bulletins b"
+    assert rows(f"{count} JOIN aliaport_currency_rates USING (day) GROUP BY 1") == ["|17"]
+
+
+def test_jumps_are_sought_since_the_business_day_before_only(
+    tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
+) -> None:
+    # The last two surround Kurban Bayramı, and are neighbours.
+    days = [date(2013, 6, 3), date(2026, 5, 22), date(2026, 5, 25), date(2026, 6, 1)]
+    for day, percent in zip(days, (-95, 0, 0, 20), strict=True):
+        tcmb.publish(day, percent=percent)
+    variables = environ(tcmb, database)
+    backfill(tmp_path, variables, "--from", "2026-05-22", "--to", "2026-06-01")
+    done = backfill(tmp_path, variables, "--from", "2013-06-03", "--to", "2013-06-03")
+    assert "1 stored" in done.stdout
+    assert "currency_sync.jumped" not in done.stderr
+    jumps = "SELECT day, jump_percent FROM aliaport_currency_rates WHERE jump_percent IS NOT NULL"
+    assert rows(f"{jumps} AND code = 'USD'") == ["2026-06-01|20.00"]
+
+
 def test_rejected_days_are_listed_and_the_others_stored(
     tcmb: Tcmb, database: str, rows: Rows, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support.tcmb import document
 
 SAMPLES = Path(__file__).with_name("samples")
+PUBLISHED = Path(__file__).with_name("published")
 DAY = date(2026, 11, 24)
 
 
@@ -55,6 +56,46 @@ def test_unusual_but_valid_bulletins_are_read(name: str) -> None:
     for rate in bulletin.rates:
         if rate.code == "GBP":
             assert rate.name.startswith("İNGİLİZ STERLİNİ")
+
+
+@pytest.mark.parametrize(
+    ("day", "number", "usd", "currencies"),
+    [
+        ("2010-08-06", "", "1.4904", 17),
+        ("2015-12-04", "2015/231", "2.8921", 18),
+        ("2020-10-08", "2020/192", "7.8931", 20),
+    ],
+)
+def test_bulletins_of_each_known_form_are_read(
+    day: str, number: str, usd: str, currencies: int
+) -> None:
+    bulletin = parse((PUBLISHED / f"{day}.xml").read_bytes())
+    assert (str(bulletin.day), bulletin.number) == (day, number)
+    rates = {rate.code: rate for rate in bulletin.rates}
+    assert len(rates) == currencies
+    assert rates["USD"].forex_buying == Decimal(usd)
+    assert rates["GBP"].name in ("STERLİN", "İNGİLİZ STERLİNİ")
+
+
+def test_currencies_that_the_euro_has_replaced_are_left_out() -> None:
+    bulletin = parse((PUBLISHED / "2010-08-06.xml").read_bytes())
+    codes = {rate.code for rate in bulletin.rates}
+    assert not codes & {"DEM", "FRF", "ITL", "GRD"}
+    assert "XDR" in codes, "it has one of the four rates"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '<Currency Kod="DEM" CurrencyCode="DEM"><CrossRateEuro>1.95583</CrossRateEuro></Currency>',
+        '<Currency Kod="TRL" CurrencyCode="TRL"><Unit>0</Unit><ForexBuying> </ForexBuying></Currency>',
+        "<Currency/>",
+    ],
+)
+def test_a_row_without_rates_changes_nothing(row: str) -> None:
+    plain = document(DAY)
+    with_row = plain.replace(b"</Tarih_Date>", f"{row}</Tarih_Date>".encode())
+    assert parse(with_row) == parse(plain)
 
 
 def test_missing_elements_have_no_value() -> None:

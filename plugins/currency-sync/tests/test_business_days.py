@@ -36,6 +36,18 @@ def test_kinds_of_days(day: str, kind: str) -> None:
     assert DAYS.kind(date.fromisoformat(day)) is DayKind(kind)
 
 
+@pytest.mark.parametrize(
+    ("day", "before"),
+    [
+        ("2026-11-24", "2026-11-23"),
+        ("2026-11-23", "2026-11-20"),
+        ("2026-06-01", "2026-05-25"),  # over Kurban Bayramı and its eve
+    ],
+)
+def test_the_business_day_before(day: str, before: str) -> None:
+    assert DAYS.business_day_before(date.fromisoformat(day)) == date.fromisoformat(before)
+
+
 def test_extra_holidays_are_closed() -> None:
     days = BusinessDays([date(2026, 3, 18)])
     assert days.kind(date(2026, 3, 18)) is DayKind.CLOSED

@@ -8,12 +8,14 @@ from decimal import Decimal
 import asyncpg
 import pytest
 from aliaport_currency_sync.bulletin import parse
+from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.plugin import CurrencySyncPlugin
 from aliaport_currency_sync.schema import prepare
 from aliaport_currency_sync.store import Change, store
 
 from aliaport import postgres
-from aliaport.testing import FakeClock, make_context, run_plugin
+from aliaport.errors import AliaportError
+from aliaport.testing import FakeClock, RunningPlugin, make_context, run_plugin
 from tests.support.fixtures import Rows
 from tests.support.postgres import TcpPostgres
 from tests.support.sql import run_sql
@@ -23,6 +25,7 @@ from tests.support.waiting import wait_until
 DAY = date(2026, 11, 24)
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 LIMIT = Decimal(10)
+DAYS = BusinessDays()
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +43,12 @@ async def connected(database: str) -> postgres.Connection:
 async def test_storing_twice_changes_nothing(database: str) -> None:
     connection = await connected(database)
     bulletin = parse(document(DAY))
-    first = await store(connection, bulletin, jump_percent=LIMIT, now=NOW)
-    second = await store(connection, bulletin, jump_percent=LIMIT, now=NOW)
+    first = await store(connection, bulletin, days=DAYS, jump_percent=LIMIT, now=NOW)
+    second = await store(connection, bulletin, days=DAYS, jump_percent=LIMIT, now=NOW)
     assert (first.change, first.revision) == (Change.ADDED, 1)
     assert (second.change, second.revision) == (Change.NOTHING, 1)
     corrected = parse(document(DAY, percent=1))
-    third = await store(connection, corrected, jump_percent=LIMIT, now=NOW)
+    third = await store(connection, corrected, days=DAYS, jump_percent=LIMIT, now=NOW)
     assert (third.change, third.revision) == (Change.REVISED, 2)
     await postgres.close(connection)
 
@@ -54,7 +57,10 @@ async def test_many_writers_of_one_bulletin_store_it_once(database: str) -> None
     connections = [await connected(database) for _ in range(6)]
     bulletin = parse(document(DAY))
     stored = await asyncio.gather(
-        *(store(connection, bulletin, jump_percent=LIMIT, now=NOW) for connection in connections)
+        *(
+            store(connection, bulletin, days=DAYS, jump_percent=LIMIT, now=NOW)
+            for connection in connections
+        )
     )
     assert sorted(result.change.value for result in stored) == ["added", *["nothing"] * 5]
     for connection in connections:
@@ -83,7 +89,7 @@ async def test_six_replicas_create_the_tables_at_once(database: str) -> None:
 )
 async def test_the_database_rejects_impossible_rows(database: str, statement: str) -> None:
     connection = await connected(database)
-    await store(connection, parse(document(DAY)), jump_percent=LIMIT, now=NOW)
+    await store(connection, parse(document(DAY)), days=DAYS, jump_percent=LIMIT, now=NOW)
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
         await connection.execute(statement)
     await postgres.close(connection)
@@ -92,7 +98,7 @@ async def test_the_database_rejects_impossible_rows(database: str, statement: st
 async def test_every_digit_is_kept(database: str) -> None:
     connection = await connected(database)
     text = document(DAY).replace(b"<ForexBuying>41.8931<", b"<ForexBuying>41.89310000<")
-    await store(connection, parse(text), jump_percent=LIMIT, now=NOW)
+    await store(connection, parse(text), days=DAYS, jump_percent=LIMIT, now=NOW)
     stored = await connection.fetchval(
         "SELECT forex_buying FROM aliaport_currency_rates WHERE code = 'USD'"
     )
@@ -105,6 +111,14 @@ def lock_until_the_server_stops(database: str) -> None:
     lock = "BEGIN; LOCK TABLE aliaport_currency_rates IN EXCLUSIVE MODE; SELECT pg_sleep(60)"
     with pytest.raises((asyncpg.PostgresError, ConnectionError)):
         run_sql(f"{database}?application_name=blocker", lock)
+
+
+def scraped(plugin: RunningPlugin) -> str | None:
+    """Return the metrics, or None if a collector failed."""
+    try:
+        return plugin.exposition()
+    except AliaportError:
+        return None
 
 
 def test_a_restart_during_a_write_leaves_nothing_partially_stored(
@@ -142,7 +156,8 @@ def test_a_restart_during_a_write_leaves_nothing_partially_stored(
         wait_until(
             lambda: plugin.probe("currency_rates").code == "no_bulletin", "the probe reconnects"
         )
-        page = plugin.exposition()
+        page = wait_until(lambda: scraped(plugin), "the collectors reconnect")
+        assert page is not None
         assert 'aliaport_currency_sync_failures_total{reason="database"} 1' in page
         clock.advance(700)
         wait_until(lambda: plugin.job("sync") == "succeeded", "the next run stores it")

@@ -185,6 +185,8 @@ def test_an_amount_is_converted(api: Service) -> None:
     }
     assert convert(api, "amount=100&from=USD&to=JPY")["result"] == "15100.9116"
     assert convert(api, "amount=100&from=TRY&to=JPY&rate=banknote_selling")["result"] == "359.2780"
+    assert convert(api, "amount=0.0000001&from=USD&to=TRY")["amount"] == "0.0000001"
+    assert convert(api, "amount=0.00000000&from=USD&to=TRY")["amount"] == "0.00000000"
     assert convert(api, "amount=7&from=TRY&to=TRY")["result"] == "7.0000"
     assert convert(api, f"amount=1&from=USD&to=TRY&date={OLD}")["result"] == "39.7984"
     big = convert(api, "amount=999999999999999999.99999999&from=KWD&to=IRR")

@@ -48,11 +48,11 @@ class Handlers:
         found = await self._find(day_of(query, today(self._context.clock.now())))
         source, target = (_price(found, code, kind) for code in codes)
         data = _bulletin_fields(found) | {
-            "amount": str(amount),
+            "amount": f"{amount:f}",
             "from": _quote(found, codes[0], kind),
             "to": _quote(found, codes[1], kind),
             "rate": kind,
-            "result": str(converted(amount, source, target)),
+            "result": f"{converted(amount, source, target):f}",
             "rounding": {"places": PLACES, "mode": "half_up"},
         }
         return self._respond(request, data, query, found)
@@ -114,7 +114,7 @@ APP = App(prefix="/api/currency", create=create, config=RatesConfig)
 def _bulletin_fields(found: DayRates) -> dict[str, Any]:
     return {
         "date": found.day.isoformat(),
-        "bulletin": found.number,
+        "bulletin": found.number or None,
         "revision": found.revision,
     }
 

@@ -49,15 +49,16 @@ async def backfill(
     source is unavailable; bulletins stored until then are kept.
     """
     await prepare(context)
+    days = BusinessDays(config.extra_holidays)
     source = Source(config, context.clock)
     connection = await connect(context, component=COMPONENT)
     try:
-        open_days = list(BusinessDays(config.extra_holidays).open_days(first, last))
+        open_days = list(days.open_days(first, last))
         missing = [hole.day for hole in await missing_days(connection.fetch, open_days)]
         wanted = open_days if again else missing
         progress = Progress(total=len(open_days), done=len(open_days) - len(wanted))
         progress.results["stored before"] = progress.done
-        intake = Intake(context, source, config.jump_percent)
+        intake = Intake(context, source, days, config.jump_percent)
         show(progress)
         for day in wanted:
             result = await _fetch(intake, day, connection)

@@ -31,6 +31,8 @@ _ELEMENTS = {
 VALUES = tuple(_ELEMENTS)
 """The four rates, then the two cross rates against the dollar."""
 
+_PRICE_TAGS = frozenset(_ELEMENTS[price] for price in PRICES)
+
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,8})?", re.ASCII)
 _UNIT = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 _CODE = re.compile(r"[A-Z]{3}")
@@ -80,7 +82,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Bulletin:
-    """One bulletin: its day, its number such as `2020/192`, and its currencies."""
+    """One bulletin: its day, its number such as `2020/192` or '', and its currencies with rates.
+
+    Bulletins of 2010 have no number.
+    """
 
     day: date
     number: str
@@ -94,15 +99,20 @@ class Bulletin:
 
 
 def parse(document: bytes) -> Bulletin:
-    """Return the bulletin. Raises RefusedError if anything in it is not as documented."""
+    """Return the bulletin. Raises RefusedError if anything in it is not as documented.
+
+    A currency without any rate in lira is left out: until 2010 at least, bulletins list those that
+    the euro has replaced, with nothing but their name and parity.
+    """
     root = _root(document)
     day = _day(root.get("Tarih", ""))
     number = root.get("Bulten_No", "").strip()
-    if not _BULLETIN_NUMBER.fullmatch(number):
+    if number and not _BULLETIN_NUMBER.fullmatch(number):
         raise RefusedError(
             Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not in the form 2020/192"
         )
-    rates = tuple(sorted((_rate(element) for element in root), key=lambda rate: rate.code))
+    found = (_rate(element) for element in root if _has_price(element))
+    rates = tuple(sorted(found, key=lambda rate: rate.code))
     codes = [rate.code for rate in rates]
     for code in codes:
         if codes.count(code) > 1:
@@ -159,6 +169,12 @@ def _day(text: str) -> date:
     if day < FIRST_POSSIBLE_DAY:
         raise RefusedError(Fault.WRONG_DATE, f"{day} is before 2005-01-01, in the old lira")
     return day
+
+
+def _has_price(element: "etree._Element") -> bool:
+    return any(
+        child.tag in _PRICE_TAGS and (len(child) or (child.text or "").strip()) for child in element
+    )
 
 
 def _rate(element: "etree._Element") -> Rate:

@@ -59,6 +59,10 @@ class BusinessDays:
         """Return the newest business day whose bulletin is late if it is missing at `now`."""
         return self._newest(now, LATE_AT, (DayKind.BUSINESS,))
 
+    def business_day_before(self, day: date) -> date:
+        """Return the last business day before `day`."""
+        return self._last(day - timedelta(days=1), (DayKind.BUSINESS,))
+
     def business_days_after(self, day: date, last: date) -> int:
         """Return the number of business days after `day` up to `last`."""
         later_days = (day + timedelta(days=number) for number in range(1, (last - day).days + 1))
@@ -67,6 +71,9 @@ class BusinessDays:
     def _newest(self, now: datetime, at: time, kinds: Collection[DayKind]) -> date:
         local = now.astimezone(ISTANBUL)
         day = local.date() if local.time() >= at else local.date() - timedelta(days=1)
+        return self._last(day, kinds)
+
+    def _last(self, day: date, kinds: Collection[DayKind]) -> date:
         while self.kind(day) not in kinds:
             day -= timedelta(days=1)
         return day

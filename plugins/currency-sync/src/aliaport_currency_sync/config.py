@@ -29,7 +29,8 @@ class CurrencySyncConfig(PluginConfig):
     jump_percent: Decimal = Field(
         default=Decimal(10),
         gt=0,
-        description="Flag rates that changed by more than this percentage since the last bulletin.",
+        description="Flag rates that changed by more than this percentage since the business day "
+        "before.",
     )
     request_interval: float = Field(
         default=1.0, ge=0, le=60, description="Minimum seconds between two requests to the source."

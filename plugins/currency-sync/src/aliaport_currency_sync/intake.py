@@ -9,6 +9,7 @@ from enum import Enum
 from aliaport.plugin import Context
 from aliaport.postgres import Connection
 from aliaport_currency_sync.bulletin import Bulletin, RefusedError
+from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.coverage import NO_FILE
 from aliaport_currency_sync.source import NoFileError, Source, UnavailableError
 from aliaport_currency_sync.store import Change, note_gap, store
@@ -42,9 +43,12 @@ Writer = Callable[[], Awaitable[Connection]]
 class Intake:
     """Stores bulletins from `source` on the connection that the caller provides."""
 
-    def __init__(self, context: Context, source: Source, jump_percent: Decimal) -> None:
+    def __init__(
+        self, context: Context, source: Source, days: BusinessDays, jump_percent: Decimal
+    ) -> None:
         self._context = context
         self._source = source
+        self._days = days
         self._jump_percent = jump_percent
 
     async def newest(self, writer: Writer) -> IntakeResult:
@@ -77,6 +81,7 @@ class Intake:
         stored = await store(
             await writer(),
             bulletin,
+            days=self._days,
             jump_percent=self._jump_percent,
             now=self._context.clock.now(),
         )

@@ -8,6 +8,7 @@ from enum import Enum
 
 from aliaport.postgres import Connection
 from aliaport_currency_sync.bulletin import Bulletin
+from aliaport_currency_sync.business_days import BusinessDays
 
 _LOCK = 0x616C6961
 """Advisory lock of the transaction, so that writers (a handful of writes a day) take turns."""
@@ -18,7 +19,8 @@ WHERE day = $1 ORDER BY revision DESC LIMIT 1"""
 _FLAG_JUMPS = """
 WITH latest AS (
     SELECT day, max(revision) AS revision FROM aliaport_currency_bulletins
-    WHERE day IN ($1, (SELECT max(day) FROM aliaport_currency_bulletins WHERE day < $1))
+    WHERE day IN ($1, (SELECT max(day) FROM aliaport_currency_bulletins
+                       WHERE day < $1 AND day >= $3))
     GROUP BY day
 ), compared AS (
     SELECT day, revision, code, round(100 * (now.price / before.price) - 100, 2) AS percent
@@ -57,14 +59,26 @@ class Stored:
 
 
 async def store(
-    connection: Connection, bulletin: Bulletin, *, jump_percent: Decimal, now: datetime
+    connection: Connection,
+    bulletin: Bulletin,
+    *,
+    days: BusinessDays,
+    jump_percent: Decimal,
+    now: datetime,
 ) -> Stored:
     """Store a bulletin in one transaction; do nothing if its newest revision is the same.
 
     Older revisions are kept. Flag the rates that changed by more than `jump_percent` since the
-    previous bulletin, and those of the following bulletin if this one fills a gap before it.
+    business day before, and those of the following bulletin if this one fills a gap before it.
     """
     day = bulletin.day
+
+    async def flag_jumps(flagged: date) -> dict[str, Decimal]:
+        since = days.business_day_before(flagged)
+        rows = await connection.fetch(_FLAG_JUMPS, flagged, jump_percent, since)
+        found = {row["code"]: row["jump_percent"] for row in rows}
+        return {code: percent for code, percent in found.items() if percent is not None}
+
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         latest = await connection.fetchrow(_LATEST, day)
@@ -72,7 +86,8 @@ async def store(
             return Stored(Change.NOTHING, latest["revision"])
         revision = 1 if latest is None else latest["revision"] + 1
         await connection.execute(
-            "INSERT INTO aliaport_currency_bulletins VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO aliaport_currency_bulletins (day, revision, number, digest, stored_at) "
+            "VALUES ($1, $2, $3, $4, $5)",
             day,
             revision,
             bulletin.number,
@@ -87,10 +102,10 @@ async def store(
                 for rate in bulletin.rates
             ],
         )
-        jumps = {day: await _flag_jumps(connection, day, jump_percent)}
+        jumps = {day: await flag_jumps(day)}
         after = await connection.fetchval(_NEXT, day)
         if after is not None:
-            jumps[after] = await _flag_jumps(connection, after, jump_percent)
+            jumps[after] = await flag_jumps(after)
         await connection.execute("DELETE FROM aliaport_currency_gaps WHERE day = $1", day)
     change = Change.ADDED if revision == 1 else Change.REVISED
     return Stored(change, revision, {jumped: found for jumped, found in jumps.items() if found})
@@ -108,8 +123,3 @@ async def note_gap(connection: Connection, day: date, reason: str, now: datetime
         reason,
         now,
     )
-
-
-async def _flag_jumps(connection: Connection, day: date, percent: Decimal) -> dict[str, Decimal]:
-    rows = await connection.fetch(_FLAG_JUMPS, day, percent)
-    return {row["code"]: row["jump_percent"] for row in rows if row["jump_percent"] is not None}

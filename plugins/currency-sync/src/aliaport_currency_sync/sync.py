@@ -44,7 +44,7 @@ class Sync:
         self._reader = reader
         self._leader = leader
         self._connection = connection
-        self._intake = Intake(context, source, config.jump_percent)
+        self._intake = Intake(context, source, days, config.jump_percent)
         self._today = Pacing()
         self._archive = Pacing()
         self._awaited_day: date | None = None

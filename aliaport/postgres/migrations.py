@@ -29,7 +29,7 @@ PAUSE = 0.5
 _LOCK = int.from_bytes(hashlib.sha256(b"aliaport migrations").digest()[:8], signed=True)
 _EXISTS = "SELECT to_regclass('aliaport_migrations') IS NOT NULL"
 _TABLE = """
-CREATE TABLE aliaport_migrations (
+CREATE TABLE IF NOT EXISTS aliaport_migrations (
     component text NOT NULL,
     number integer NOT NULL,
     name text NOT NULL,
@@ -148,8 +148,9 @@ class _Migrator:
             if not await self._value("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
                 return await self._holder()
             if not await self._value(_EXISTS):
+                # It may exist: this session may not know yet what the last holder has committed.
                 await self._connection.execute(_TABLE)
-            elif step not in await self._missing(migrations):
+            if step not in await self._missing(migrations):
                 return ""
             self._progress.activity = f"applies {self._named(step)}"
             await self._execute(step)

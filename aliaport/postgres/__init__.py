@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from aliaport.deprecation import renamed
 from aliaport.postgres.connection import FAULTS, Connection, close, connect, server_settings
+from aliaport.postgres.faults import FAULT_CODES, Fault, QueryTimeout, explain, note_fault
 from aliaport.postgres.leader import Leader
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
 from aliaport.postgres.pool import Pool
-from aliaport.postgres.reconnecting import QueryTimeout, ReconnectingConnection
+from aliaport.postgres.reconnecting import ReconnectingConnection
 
 __all__ = [
     "FAULTS",
+    "FAULT_CODES",
     "Connection",
+    "Fault",
     "Leader",
     "Migration",
     "MigrationError",
@@ -23,7 +26,9 @@ __all__ = [
     "ReconnectingConnection",
     "close",
     "connect",
+    "explain",
     "migrate",
+    "note_fault",
     "server_settings",
 ]
 

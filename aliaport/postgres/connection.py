@@ -9,6 +9,7 @@ import asyncpg
 from aliaport.contract.families import DB_QUERY_DURATION
 from aliaport.plugin import Context
 from aliaport.postgres.arguments import connect_arguments, connect_timeout, database_url
+from aliaport.postgres.faults import ConnectTimeout, note_fault
 
 CONNECT_TIMEOUT = 3.0
 STATEMENT_TIMEOUT = 5.0
@@ -59,39 +60,51 @@ async def connect(
     """
     url = database_url(context)
     timeout = connect_timeout(url, CONNECT_TIMEOUT) if timeout is None else timeout
-    connection: Connection = await opened(
-        asyncpg.connect(
-            **connect_arguments(
-                url,
-                {**server_settings(component, statement_timeout), **(settings or {})},
-            ),
-            timeout=timeout,
-            command_timeout=statement_timeout,
-        ),
-        timeout,
-    )
+
+    async def connecting() -> Connection:
+        given = {**server_settings(component, statement_timeout), **(settings or {})}
+        arguments = connect_arguments(url, given)
+        found: Connection = await asyncpg.connect(
+            **arguments, timeout=timeout, command_timeout=statement_timeout
+        )
+        return found
+
+    connection = await opened(connecting(), timeout, context)
     time_statements(connection, context, component)
     return connection
 
 
-async def opened(opening: Awaitable[OpenedT], timeout: float) -> OpenedT:
+async def opened(opening: Awaitable[OpenedT], timeout: float, context: Context) -> OpenedT:
     """Return the connection or pool that opens within `timeout` seconds.
 
     If its caller is cancelled or the time is over, it is given up, and terminated should it open
-    all the same. Raises TimeoutError and the errors of opening.
+    all the same. Raises ConnectTimeout and the errors of opening, with the cause as a note.
     """
     work = asyncio.ensure_future(opening)
+    try:
+        return await _within(work, timeout)
+    except FAULTS as error:
+        note_fault(error, context)
+        raise
+
+
+async def _within(work: "asyncio.Future[OpenedT]", timeout: float) -> OpenedT:
     try:
         # A DNS lookup that gets no response outlives asyncpg's own timeout: its thread cannot be
         # cancelled, so we do not wait for it.
         done, _ = await asyncio.wait({work}, timeout=timeout)
         if not done:
-            raise TimeoutError(f"no connection within {timeout:g} s")
-    except (TimeoutError, asyncio.CancelledError):
+            raise ConnectTimeout(f"no connection within {timeout:g} s")
+    except (ConnectTimeout, asyncio.CancelledError):
         work.cancel()
         work.add_done_callback(_discard)
         raise
-    return work.result()
+    try:
+        return work.result()
+    except TimeoutError as error:
+        if error.errno is not None:
+            raise
+        raise ConnectTimeout(f"no connection within {timeout:g} s") from None  # asyncpg's own limit
 
 
 def time_statements(connection: Connection, context: Context, component: str) -> None:

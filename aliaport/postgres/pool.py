@@ -87,17 +87,22 @@ class Pool:
             return
         url = database_url(self._context)
         timeout = connect_timeout(url, CONNECT_TIMEOUT)
-        pool = asyncpg.create_pool(
-            **connect_arguments(url, self._settings),
-            min_size=1,
-            max_size=self._size,
-            timeout=timeout,
-            command_timeout=self._statement_timeout,
-            connection_class=DroppableConnection,
-            init=self._prepare,
-        )
+
+        async def opening() -> "asyncpg.Pool[asyncpg.Record]":
+            pool = asyncpg.create_pool(
+                **connect_arguments(url, self._settings),
+                min_size=1,
+                max_size=self._size,
+                timeout=timeout,
+                command_timeout=self._statement_timeout,
+                connection_class=DroppableConnection,
+                init=self._prepare,
+            )
+            await pool
+            return pool
+
         # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-        self._pool = await opened(_open(pool), timeout)
+        self._pool = await opened(opening(), timeout, self._context)
         self._export()
 
     async def stop(self) -> None:
@@ -147,8 +152,3 @@ class Pool:
         idle = self._pool.get_idle_size() if self._pool else 0
         self._used.set(size - idle, component=self._component)
         self._idle.set(idle, component=self._component)
-
-
-async def _open(pool: "asyncpg.Pool[asyncpg.Record]") -> "asyncpg.Pool[asyncpg.Record]":
-    await pool
-    return pool

@@ -17,6 +17,12 @@ from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
 from aliaport.settings.database_url import DatabaseUrl
 
+FAULTS = (
+    *(OSError, TimeoutError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
+"""Exceptions of connecting and of statements if the database fails or refuses."""
+
 FAULT_CODES = {
     "local_limit": "this process or machine has no descriptor, memory or port left",
     "tls_failed": "the encrypted connection failed",

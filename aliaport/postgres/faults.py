@@ -1,4 +1,4 @@
-"""Tells apart why the database cannot be used: a code, the reason, and what to change."""
+"""Shows why the database cannot be used: a code, the reason, and what to change."""
 
 import errno
 import os
@@ -160,22 +160,21 @@ def note_fault(error: BaseException, context: Context) -> None:
 
 def fault_at(error: BaseException, url: DatabaseUrl | None) -> Fault:
     """Return the cause of an exception at a resolved URL; without one, the text has no target."""
-    asked = url or DatabaseUrl()
-    found = [(_code(each, asked), each) for each in _parts(error)]
-    code, cause = min(found, key=lambda pair: list(FAULT_CODES).index(pair[0]))
-    reason, advice = _words(code, cause, asked)
-    others = {_reason_of(each) for other, each in found if other != code}
+    parts = [(_code(part, url or DatabaseUrl()), part) for part in _parts(error)]
+    code, cause = min(parts, key=lambda pair: list(FAULT_CODES).index(pair[0]))
+    reason, advice = _words(code, cause, url or DatabaseUrl())
+    others = {_reason_of(part) for other, part in parts if other != code}
     if others:
         reason += f" (and: {', '.join(sorted(others))})"
-    at = f": {url.target}" if url is not None else ""
-    return Fault(code, f"{reason}{at}{'; ' if advice else ''}{advice}")
+    target = f": {url.target}" if url is not None else ""
+    return Fault(code, f"{reason}{target}{'; ' if advice else ''}{advice}")
 
 
 def _parts(error: BaseException) -> Iterator[BaseException]:
     """Yield the error, or those of the single addresses that it sums up."""
     if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _parts(each)
+        for part in error.exceptions:
+            yield from _parts(part)
         return
     text = str(error)
     if type(error) is OSError and error.errno is None and text.startswith("Multiple exceptions: "):
@@ -263,8 +262,8 @@ def _system_words(code: str, error: OSError, url: DatabaseUrl) -> tuple[str, str
     if code == "permission_denied":
         return f"{path}: {what}", "allow this process's user to use the socket and its folder"
     if code == "connection_refused":
-        folder = "" if path.parent.is_dir() else ": its folder does not exist"
-        reason = f"no server listens on the socket {path}{folder}"
+        folder = "" if path.parent.is_dir() else ", whose folder does not exist"
+        reason = f"nothing is listening at the socket{folder}"
         advice = "start PostgreSQL, and compare its unix_socket_directories with DATABASE_URL"
     return reason, advice
 

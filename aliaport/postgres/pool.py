@@ -37,6 +37,7 @@ class Pool:
         statement_timeout: float = STATEMENT_TIMEOUT,
         settings: Mapping[str, str] | None = None,
     ) -> None:
+        self._context = context
         self._component = component
         self._size = size
         self._opener = Opener(

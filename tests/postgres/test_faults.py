@@ -155,9 +155,9 @@ def test_sockets_are_named(
         assert fault_of(url).code == "ok"
     fault = fault_of(f"postgresql://bob@/app?host={files}")
     assert fault.code == "connection_refused"
-    assert f"no server listens on the socket {files}/.s.PGSQL.5432: database" in fault.text
+    assert f'at the socket: database "app" at {files}/.s.PGSQL.5432 as user' in fault.text
     fault = fault_of(f"postgresql://bob@/app?host={files}/absent")
-    assert "its folder does not exist" in fault.text
+    assert "nothing is listening at the socket, whose folder does not exist: database" in fault.text
 
 
 def test_other_targets(server: TcpPostgres, fault_of: Callable[[str], postgres.Fault]) -> None:

@@ -49,7 +49,7 @@ PROBLEMS: dict[str, tuple[dict[str, str], int, str]] = {
     "no database": ({"ENVIRONMENT": "production"}, 2, "DATABASE_URL is not set"),
     "an unknown plugin": ({"ALIAPORT_SELECTION__ALLOW": "operation"}, 2, "did you mean 'operations'"),
     "a database that is down": (
-        {"DATABASE_URL": "postgresql://a@127.0.0.1:1/b"}, 1, "cannot reach the database",
+        {"DATABASE_URL": "postgresql://a@127.0.0.1:1/b"}, 1, "nothing is listening at the address",
     ),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aliaport.cgroup import Cgroup, own_cgroup, read_number, read_table, read_text
+from aliaport.cgroup import Cgroup, own_cgroup, read_lines, read_number, read_table, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def take(at: float, root: Path = Path("/")) -> Snapshot:
     """Read all counters; those that cannot be read are 0 or left out."""
     allowed = os.sched_getaffinity(0)
     busy = total = machine = seen = 0
-    for line in read_text(root / "proc/stat").splitlines():
+    for line in read_lines(root / "proc/stat"):
         name, *values = line.split()
         number = name.removeprefix("cpu")
         if number == name or not number.isdecimal():

@@ -6,10 +6,12 @@ Use each object only on the loop where it is created: the plugin's own.
 from typing import TYPE_CHECKING
 
 from aliaport.deprecation import renamed
-from aliaport.postgres.connection import FAULTS, Connection, close, connect, server_settings
+from aliaport.postgres.connection import FAULTS, Connection, close, connect
 from aliaport.postgres.leader import Leader
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
+from aliaport.postgres.opening import server_settings
 from aliaport.postgres.pool import Pool
+from aliaport.postgres.poolers import PoolerError
 from aliaport.postgres.reconnecting import QueryTimeout, ReconnectingConnection
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Migration",
     "MigrationError",
     "Pool",
+    "PoolerError",
     "QueryTimeout",
     "ReconnectingConnection",
     "close",

@@ -276,7 +276,7 @@ class TestTake:
     def test_a_container_that_numbers_its_own_cpus_is_measured(
         self, machine: Machine, listed: int
     ) -> None:
-        """As with LXCFS: the process may run on the machine's last CPU, and sees CPUs from 0."""
+        """LXCFS does so: the process may run on the machine's last CPU, and sees CPUs from 0."""
         allowed = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {max(allowed)})
         machine.cpus = listed if listed <= max(allowed) else 1

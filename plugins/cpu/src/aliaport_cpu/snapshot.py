@@ -33,7 +33,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """What one CPU has counted since it started, in ticks of the kernel."""
+    """Time that one CPU has counted since it started, in ticks of the kernel."""
 
     busy: int
     total: int

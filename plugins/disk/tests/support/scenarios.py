@@ -151,7 +151,7 @@ REPORTS: dict[str, tuple[int, ...]] = {
     "space_impossible_and_no_inodes": (BLOCKS, 400, -1, 100, 1),
     "inodes_impossible_and_no_space": (BLOCKS, 10, 10, 100, 101),
 }
-"""What file systems report: f_blocks, f_bfree, f_bavail, f_files and f_ffree."""
+"""Values that file systems report: f_blocks, f_bfree, f_bavail, f_files and f_ffree."""
 
 
 def reports(folder: Path) -> Story:

@@ -111,7 +111,7 @@ async def test_a_pool_of_sessions_carries_leaders_and_migrations(pgbouncer: Star
 
 
 @pytest.mark.parametrize(
-    "settings", [each for each in SHARING if each["pool_mode"] == "transaction"]
+    "settings", [given for given in SHARING if given["pool_mode"] == "transaction"]
 )
 async def test_migrations_leave_no_lock_behind_where_sessions_are_shared(
     pgbouncer: Start, rows: Callable[[str], list[str]], settings: dict[str, str]

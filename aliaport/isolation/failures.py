@@ -6,9 +6,9 @@ No exception object, frame or traceback leaves the thread of its plugin.
 from dataclasses import dataclass
 
 from aliaport.isolation.positions import at_position, raised_position
-from aliaport.isolation.tracebacks import print_exception, raised_trace, safe_text, type_name
+from aliaport.isolation.tracebacks import message_parts, print_exception, raised_trace, type_name
 from aliaport.printable import plain_text
-from aliaport.redaction import redact, shorten_lines
+from aliaport.redaction import redact, shorten, shorten_lines
 
 MESSAGE_LIMIT = 500
 _TRACEBACK_LIMIT = 8_000
@@ -30,9 +30,10 @@ class Failure:
 
 
 def describe(error: BaseException, package: str) -> Failure:
-    """Return `error` as text; call it in the thread that raised it. `package` is the plugin's.
+    """Return `error` and its notes as text; call it in the thread that raised it.
 
-    Never raises: of an exception that cannot be printed, the position or the traceback is ''.
+    `package` is the plugin's. Never raises: of an exception that cannot be printed, the position or
+    the traceback is ''.
     """
     where = ""
     try:
@@ -40,5 +41,5 @@ def describe(error: BaseException, package: str) -> Failure:
         printed = plain_text(redact(shorten_lines(print_exception(error), _TRACEBACK_LIMIT)))
     except BaseException:  # a bulkhead: a part of the report is better than none
         printed = ""
-    message = plain_text(redact(safe_text(error, MESSAGE_LIMIT)))
+    message = plain_text(redact(shorten(": ".join(message_parts(error)), MESSAGE_LIMIT)))
     return Failure(plain_text(type_name(error)), message, where, printed)

@@ -36,6 +36,14 @@ def raised_trace(error: BaseException) -> Any:
     return _get(BaseException, "__traceback__", error)
 
 
+def message_parts(error: BaseException) -> list[str]:
+    """Return `str(error)` and its notes, whatever these raise."""
+    notes = dict.get(_get(BaseException, "__dict__", error), "__notes__")
+    return [
+        _safe_text(part) for part in [error, *(notes if type(notes) is list else ())[:MAX_NOTES]]
+    ]
+
+
 def print_exception(error: BaseException) -> str:
     """Return the traceback of an exception, with its causes, groups and notes."""
     return _Printer().chain(error, 0)
@@ -87,11 +95,10 @@ def _lines(error: BaseException) -> Iterator[str]:
     module, name = _get(type, "__module__", type(error)), type_name(error)
     if isinstance(module, str) and module not in ("builtins", "__main__"):
         name = f"{shorten(module, _NAME_LIMIT)}.{name}"
-    text = safe_text(error)
+    text, *notes = message_parts(error)
     yield f"{name}: {text}\n" if text else f"{name}\n"
-    notes = dict.get(_get(BaseException, "__dict__", error), "__notes__")
-    for note in notes[:MAX_NOTES] if type(notes) is list else ():
-        yield f"{safe_text(note)}\n"
+    for note in notes:
+        yield f"{note}\n"
 
 
 def _position(file: str, line: int, function: str) -> Iterator[str]:
@@ -101,10 +108,9 @@ def _position(file: str, line: int, function: str) -> Iterator[str]:
         yield f"    {shorten(source, _TEXT_LIMIT)}\n"
 
 
-def safe_text(value: object, limit: int = _TEXT_LIMIT) -> str:
-    """Return `str(value)`, at most `limit` characters, whatever it raises."""
+def _safe_text(value: object) -> str:
     try:
-        return shorten(str(value), limit)
+        return shorten(str(value), _TEXT_LIMIT)
     except BaseException:  # a bulkhead: a hostile __str__ must not prevent the report
         return "<its message cannot be read>"
 

@@ -42,11 +42,10 @@ def connect_timeout(url: DatabaseUrl, default: float) -> float:
     return min(seconds, MAX_CONNECT_TIMEOUT) if seconds > 0 else default
 
 
-def connect_arguments(url: DatabaseUrl, settings: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments of `asyncpg.connect` for a resolved URL.
+def connect_arguments(url: DatabaseUrl) -> dict[str, Any]:
+    """Return the arguments of `asyncpg.connect` for a resolved URL, without settings.
 
-    `settings` are server settings; they win over those of the URL, whose application_name replaces
-    `aliaport` before the component. Raises CertificateFileError.
+    Raises CertificateFileError.
     """
     addresses = list(url.addresses)
     if url.options.get("load_balance_hosts") == "random":
@@ -59,7 +58,6 @@ def connect_arguments(url: DatabaseUrl, settings: Mapping[str, str]) -> dict[str
         "password": url.password.get_secret_value() if url.password else None,
         "database": url.database,
         "target_session_attrs": options.get("target_session_attrs", "any"),
-        "server_settings": _server_settings(options, settings),
         **_tls(url),
     }
     if passfile := options.get("passfile"):
@@ -67,14 +65,19 @@ def connect_arguments(url: DatabaseUrl, settings: Mapping[str, str]) -> dict[str
     return arguments | {key: options[key] for key in ("krbsrvname", "gsslib") if key in options}
 
 
-def _server_settings(options: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+def session_settings(url: DatabaseUrl, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the server settings of a session.
+
+    `settings` win over those of the URL, whose application_name replaces `aliaport` before the
+    component.
+    """
     given = {
         key: value
-        for key, value in options.items()
+        for key, value in url.options.items()
         if key == "options" or key in SERVER_SETTINGS or "." in key
     }
     merged = {**given, **settings}
-    if name := options.get("application_name"):
+    if name := url.options.get("application_name"):
         merged["application_name"] = merged["application_name"].replace("aliaport", name, 1)
     return merged
 

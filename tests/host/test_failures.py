@@ -12,11 +12,11 @@ from aliaport.isolation.failures import Failure, describe
 from aliaport.isolation.source_lines import MAX_FILE_BYTES, source_line
 
 
-def caught(error: BaseException, cause: BaseException | None = None) -> BaseException:
+def caught(error: Exception, cause: Exception | None = None) -> Exception:
     """Return `error` with the traceback of being raised here."""
     try:
         raise error from cause
-    except BaseException as raised:
+    except Exception as raised:
         return raised
 
 

@@ -3,19 +3,19 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aliaport.plugin import Check
-from aliaport_rogues.bad_probes import Healing, Rogue
+
+from .bad_probes import Healing, Rogue
 
 
-def function_in(file: str, body: str, **scope: Any) -> Callable[[], Any]:
+def function_in(file: str, body: str, **scope: Any) -> Any:
     """Return a function of this plugin that pretends to be in the third line of `file`."""
     names = {"__name__": __name__, "time": time, **scope}
     exec(compile(f"def run():\n\n    {body}", "<made>", "exec"), names)
-    run: Any = names["run"]
+    run = names["run"]
     run.__code__ = run.__code__.replace(co_filename=file)
     return run
 
@@ -58,7 +58,7 @@ class NotUtf8Raising(Healing):
 
 class LongNames(Rogue):
     async def check(self) -> None:
-        run: Any = function_in("/" + "x" * 5_000_000, "time.sleep(3600)")
+        run = function_in("/" + "x" * 5_000_000, "time.sleep(3600)")
         run.__code__ = run.__code__.replace(co_name="y" * 5_000_000)
         run()
 
@@ -96,7 +96,7 @@ class Itself:
 
 class AwaitsItself(Rogue):
     async def check(self) -> Check:
-        await Itself()  # type: ignore[misc]
+        await Itself()
         return Check.healthy()
 
 
@@ -109,21 +109,26 @@ class HostileMeta(type):
 
 
 class HostileError(Exception, metaclass=HostileMeta):
-    __cause__ = __context__ = __traceback__ = __notes__ = property(leave)  # type: ignore[assignment]
+    __cause__ = __context__ = __traceback__ = __notes__ = property(leave)
 
 
 class Endless(Exception):
-    __cause__ = property(lambda _error: Endless())  # type: ignore[assignment]
+    __cause__ = property(lambda _error: Endless())
+
+
+def odd_syntax_error() -> SyntaxError:
+    details: Any = (5, "x", "y", {}, -1, "q")
+    return SyntaxError("s", details)
 
 
 class OddSyntaxError(Healing):
     async def check(self) -> Check:
-        raise SyntaxError("s", (5, "x", "y", {}, -1, "q"))
+        raise odd_syntax_error()
 
 
 class OddSyntaxErrorInThread(Healing):
     def check(self) -> Check:
-        raise SyntaxError("s", (5, "x", "y", {}, -1, "q"))
+        raise odd_syntax_error()
 
 
 class HostileRaising(Healing):

@@ -1,4 +1,4 @@
-"""What is kept of an exception, and which lines of source code are shown."""
+"""Descriptions of exceptions, and the lines of source code that are shown."""
 
 import asyncio
 import os

@@ -23,6 +23,7 @@ from aliaport.host.loading import check_api, load
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.containment import is_ending, outcome
 from aliaport.isolation.failures import Failure, describe
+from aliaport.isolation.source_lines import keep_lines
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
 from aliaport.settings import PluginLimits, Sources, renamed_options
@@ -121,6 +122,7 @@ class MountedApp(Component):
                 "set the entry point to an aliaport.apps.App",
             )
         check_api(self.candidate, declared.api)
+        keep_lines(self.candidate.package)
         return declared, *self._validate(sources, "apps", declared.config)
 
     async def _run(self, declared: App, context: Context, expect: Expect) -> None:

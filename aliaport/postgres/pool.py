@@ -9,7 +9,8 @@ import asyncpg
 
 from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
-from aliaport.postgres.connection import FAULTS, STATEMENT_TIMEOUT, opened
+from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
+from aliaport.postgres.faults import FAULTS
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
@@ -36,6 +37,7 @@ class Pool:
         statement_timeout: float = STATEMENT_TIMEOUT,
         settings: Mapping[str, str] | None = None,
     ) -> None:
+        self._context = context
         self._component = component
         self._size = size
         self._opener = Opener(
@@ -59,7 +61,7 @@ class Pool:
             connect=self._connect,  # takes all that asyncpg passes
         )
         # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-        self._pool = await opened(_open(pool), timeout)
+        self._pool = await opened(_open(pool), timeout, self._context)
         self._export()
 
     async def stop(self) -> None:
@@ -102,7 +104,7 @@ class Pool:
 
     async def _connect(self, *_: Any, **__: Any) -> Session:
         timeout = self._opener.timeout
-        session = await opened(self._opener.open(), timeout)
+        session = await opened(self._opener.open(), timeout, self._context)
         session.add_termination_listener(lambda _: self._export())
         return session
 

@@ -111,7 +111,7 @@ coverage: setup  ## Measure the branch coverage of the tests, child processes in
 system-deps:  ## Install the programs that some tests need (Debian, as root)
 	apt-get -q update
 	DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-		apache2 curl e2fsprogs fuse3 haproxy iproute2 nginx-light openssl postgresql prometheus prometheus-alertmanager \
+		apache2 curl e2fsprogs fuse3 haproxy iproute2 nginx-light openssl pgbouncer postgresql prometheus prometheus-alertmanager \
 		prometheus-blackbox-exporter prometheus-node-exporter prometheus-postgres-exporter util-linux varnish
 	command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends nodejs npm
 	npm ci --prefix tests/elk/types --no-audit --no-fund

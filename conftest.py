@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from tests.support.memory_cgroup import can_limit_memory
+from tests.support.pgbouncer import find_pgbouncer
 
 # Hypothesis fails an example that takes longer than 200 ms, which says nothing on a busy machine.
 hypothesis.settings.register_profile("any_machine", deadline=None)
@@ -44,6 +45,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "tsc": lambda: (ROOT / "tests/elk/types/node_modules/.bin/tsc").exists(),
     "tsc_grafana": lambda: (ROOT / "tests/grafana/types/node_modules/.bin/tsc").exists(),
     "memory_cgroup": can_limit_memory,
+    "pgbouncer": lambda: find_pgbouncer() is not None,
     "mkfs": lambda: shutil.which("mkfs.ext4") is not None,
 }
 

@@ -47,6 +47,7 @@ from aliaport.settings import (
     renamed_options,
     token_file_problems,
 )
+from aliaport.settings.database_url import DatabaseUrl
 from aliaport.web.application import make_app
 from aliaport.web.auth import OperatorAuth
 from aliaport.web.drain import max_check_interval
@@ -266,7 +267,8 @@ class Service:
     def _warn_unverified(self, database_url: SecretStr | None) -> None:
         if database_url is None or self._settings.environment != "production":
             return
-        problem = unverified_server(database_url.get_secret_value())
+        url = DatabaseUrl.parse(database_url.get_secret_value()).resolved()
+        problem = unverified_server(url)
         if problem:
             self._log.warning("database.unverified", problem=problem, hint=UNVERIFIED_HINT)
 

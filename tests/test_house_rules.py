@@ -157,7 +157,8 @@ def test_the_linter_s_security_rules_apply_to_all_code() -> None:
     assert excepted == {
         "S104": 3,  # the address of all interfaces
         "S105": 1,  # the word "pass"
+        "S108": 1,  # a folder of sockets
         "S112": 1,  # a bulkhead
         "S311": 5,  # random numbers that nobody needs to guess: jitter, test data, trace IDs
-        "S608": 2,  # names of tables and of roles in constants
+        "S608": 3,  # names of tables and of roles in constants; settings, which are quoted
     }

@@ -17,6 +17,7 @@ from aliaport.doctor.findings import CheckFailed, Finding, not_checked, passed, 
 from aliaport.postgres.tls import HINT as UNVERIFIED_HINT
 from aliaport.postgres.tls import unverified_server
 from aliaport.settings import Settings
+from aliaport.settings.database_url import DatabaseUrl
 
 KEEP_DAYS, KEEP_AUDIT_DAYS = 30, 90
 LOG_FILES = ("app.log", "api.log", "error.log", "audit.log")
@@ -55,7 +56,8 @@ async def database(_run: Run, settings: Settings) -> Finding:
         return not_checked(f"the environment is {settings.environment}, not production")
     if settings.database_url is None:
         return not_checked("DATABASE_URL is not set")
-    problem = unverified_server(settings.database_url.get_secret_value())
+    url = DatabaseUrl.parse(settings.database_url.get_secret_value()).resolved()
+    problem = unverified_server(url)
     return warned(problem, UNVERIFIED_HINT) if problem else passed("verified, or on this machine")
 
 

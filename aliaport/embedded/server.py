@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
@@ -13,38 +12,51 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
 
-from aliaport.embedded.owner import SYSTEM_FOLDER, Owner, installed, programs, server_owner
+from aliaport.embedded.owner import (
+    SYSTEM_FOLDER,
+    Owner,
+    existing_owner,
+    installed,
+    programs,
+    server_owner,
+)
 from aliaport.embedded.processes import kill_server
 from aliaport.embedded.roles import CREATE, DATABASE, DEMOTE, ROLE, SUPERUSER
+from aliaport.embedded.sockets import (
+    Address,
+    new_address,
+    recorded_leader,
+    require_private,
+    running_address,
+)
 from aliaport.errors import StartupError
 from aliaport.process.limits import limit_error, thread_limit_error
-from aliaport.regular_files import open_regular, read_regular
+from aliaport.regular_files import open_regular
 from aliaport.writable import check_appendable
 
 START_TIMEOUT = 30
 """Seconds."""
 
+RESPONSE_TIMEOUT = 10
+"""Seconds after which a running server that does not respond is taken for frozen, and killed."""
+
+RECOVERY_INTERVAL = 0.1
+"""Seconds between two looks at a server that starts or recovers."""
+
 LOG_LIMIT = 1_000_000
 """Bytes."""
 
-PID_FILE_LIMIT = 10_000
-"""Bytes."""
-
-SOCKET_PATH_LIMIT = 90
-"""Bytes: the kernel's limit is 107, and the server appends the name of the socket."""
-
 START_LOCK = "start.lock"
+USERS_LOCK = "users.lock"
 _PROCESS = "process of the embedded database"
 _FORK_FAILED = re.compile(
     r"\bfork\b.*: Resource temporarily unavailable|Cannot fork|"
     r"could not execute command .*: Cannot allocate memory"
 )
-_PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
 _OPTIONS = (
     "-c listen_addresses='' -c shared_buffers=16MB -c max_connections=50 "
-    "-c log_timezone=UTC -c timezone=UTC -c unix_socket_permissions=0700 -k {sockets}"
+    "-c log_timezone=UTC -c timezone=UTC -c unix_socket_permissions=0700 -k {0.folder} -p {0.port}"
 )
 
 
@@ -69,10 +81,25 @@ def check_embedded(folder: Path) -> None:
     Nothing is started or changed.
     """
     installed()
+    owner = existing_owner()
     try:
-        check_appendable(folder / START_LOCK)
+        for name in (START_LOCK, USERS_LOCK):
+            check_appendable(folder / name)
+        if owner is not None and folder.is_dir():
+            _reject_other_user(folder, folder.stat(), owner)
+            sockets = new_address(folder, owner.uid).folder
+            if os.path.lexists(sockets):
+                require_private(sockets, owner.uid)
     except OSError as error:
         raise _unusable(folder, error) from None
+
+
+def _reject_other_user(folder: Path, found: os.stat_result, owner: Owner) -> None:
+    if found.st_uid not in (os.geteuid(), owner.uid):
+        raise StartupError(
+            f"{folder} belongs to another user; start the service as that user, in "
+            "another working folder, or set DATABASE_URL"
+        )
 
 
 def _unusable(folder: Path, error: OSError) -> StartupError:
@@ -104,21 +131,20 @@ class EmbeddedPostgres:
             self._programs = programs(self._owner)
             self._take_folder()
             with self._start_lock():
-                sockets = self._socket_folder()
-                self._make_private(sockets)
-                self._users = _open_lock(self.folder / "users.lock")
+                self._users = _open_lock(self.folder / USERS_LOCK)
+                shared = not _lock_alone(self._users)
                 fcntl.flock(self._users, fcntl.LOCK_SH)
                 if not self._data.exists():
                     self._initialise()
                 if self._owner.switch:
                     self._make_private(self._data)
-                self._ensure_running(sockets)
-                self._demote_role(sockets)
+                address = self._ensure_running(shared=shared)
+                self._demote_role(address)
         except BlockingIOError:  # the kernel refused to fork
             raise thread_limit_error(_PROCESS) from None
         except OSError as error:
             raise limit_error(error) or _unusable(self.folder, error) from None
-        return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets))}"
+        return address.url
 
     def stop(self) -> None:
         """Stop the server if no other service uses it.
@@ -130,15 +156,13 @@ class EmbeddedPostgres:
         users, self._users = self._users, None
         try:
             with self._start_lock():
-                try:
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:  # another service uses it
-                    return
-                self._stop_server()
+                if _lock_alone(users):
+                    self._stop_server()
         finally:
             os.close(users)
 
     def _stop_server(self) -> None:
+        address = self._running_address()
         try:
             stopped = any(
                 self._control("stop", "-m", mode, "-t", str(seconds), "-w").returncode == 0
@@ -148,8 +172,9 @@ class EmbeddedPostgres:
             stopped = False
         if not stopped:
             self._kill()
-        with suppress(OSError):  # a server that was killed leaves its socket there
-            self._socket_folder().rmdir()
+        if address is not None:
+            with suppress(OSError):  # a server that was killed leaves its socket there
+                address.folder.rmdir()
 
     def _take_folder(self) -> None:
         """Create the folder, or take it over: in 3.1 it belonged to the server's user."""
@@ -158,37 +183,19 @@ class EmbeddedPostgres:
             self.folder.mkdir(mode=0o700)
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if os.fstat(folder).st_uid not in (os.geteuid(), self._owner.uid):
-                raise StartupError(
-                    f"{self.folder} belongs to another user; start the service as that user, in "
-                    "another working folder, or set DATABASE_URL"
-                )
+            _reject_other_user(self.folder, os.fstat(folder), self._owner)
             if self._owner.switch:
                 os.fchown(folder, os.geteuid(), self._owner.gid)
                 os.fchmod(folder, 0o710)
         finally:
             os.close(folder)
 
-    def _socket_folder(self) -> Path:
-        folder = self.folder / "sockets"
-        # pg_ctl passes its options to a shell, and PostgreSQL splits this one at commas.
-        if len(os.fsencode(folder)) <= SOCKET_PATH_LIMIT and _PLAIN.fullmatch(str(folder)):
-            return folder
-        name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"aliaport-{self._owner.uid}-{name}"
-
     def _make_private(self, folder: Path) -> None:
         """Create a folder of the server's user, or check that it is one and not a link."""
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
             os.chown(folder, self._owner.uid, self._owner.gid)
-        found = folder.lstat()
-        is_private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-        if not is_private or found.st_uid != self._owner.uid:
-            raise StartupError(
-                f"{folder} is not a private folder of the user with the ID {self._owner.uid}; "
-                "delete it"
-            )
+        require_private(folder, self._owner.uid)
 
     def _initialise(self) -> None:
         """Create the data in a temporary folder and move it, so that no partial data remains."""
@@ -208,13 +215,36 @@ class EmbeddedPostgres:
         data.rename(self._data)
         temporary.rmdir()
 
-    def _ensure_running(self, sockets: Path) -> None:
+    def _ensure_running(self, *, shared: bool) -> Address:
+        """Return the address of the running server or else of a new one.
+
+        One is killed only if it is frozen: `shared` says whether another service uses it.
+        """
+        address = self._running_address()
+        if address is not None and self._responds(address):
+            return address
         if self._control("status").returncode == 0:
-            if self._responds(sockets, 3):
-                return
-            self._kill()
+            if address is not None:
+                self._kill()
+            elif shared:
+                raise StartupError(
+                    f"another service uses the embedded database in {self.folder}, whose socket "
+                    "cannot be reached from here; start both with the same TMPDIR and without "
+                    "PrivateTmp, in a working folder with a shorter and plain path, or set "
+                    "DATABASE_URL"
+                )
+            else:
+                self._stop_server()
+        return self._start_server()
+
+    def _running_address(self) -> Address | None:
+        return running_address(self.folder, self._data, self._owner.uid)
+
+    def _start_server(self) -> Address:
+        address = new_address(self.folder, self._owner.uid)
+        self._make_private(address.folder)
         path = self.folder / "server.log"
-        options = _OPTIONS.format(sockets=sockets)
+        options = _OPTIONS.format(address)
         with self._open_log(path) as log:
             started = self._control(
                 "start", "-w", "-t", str(START_TIMEOUT), "-o", options, output=log
@@ -226,6 +256,7 @@ class EmbeddedPostgres:
                 f"the embedded database in {self.folder} does not start: {tail}; see "
                 f"{path}, delete the folder to start with an empty database, or set DATABASE_URL"
             )
+        return address
 
     def _open_log(self, path: Path) -> IO[bytes]:
         """Open the server's log, which pg_ctl and the server inherit: they need no right to it."""
@@ -238,16 +269,19 @@ class EmbeddedPostgres:
             os.ftruncate(log.fileno(), 0)
         return log
 
-    def _demote_role(self, sockets: Path) -> None:
+    def _demote_role(self, address: Address) -> None:
         """Convert a server of 3.1, in which the service's role was the superuser."""
         self._run_checked(
-            "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(sockets), "-U", ROLE,
+            "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *address.arguments, "-U", ROLE,
             "-d", DATABASE, stdin=DEMOTE,
         )  # fmt: skip
 
-    def _responds(self, sockets: Path, seconds: int) -> bool:
-        done = self._run("pg_isready", "-q", "-h", str(sockets), "-t", str(seconds))
-        return done.returncode == 0
+    def _responds(self, address: Address) -> bool:
+        command = ("pg_isready", "-q", *address.arguments, "-t", str(RESPONSE_TIMEOUT))
+        deadline = time.monotonic() + START_TIMEOUT
+        while (code := self._run(*command).returncode) == 1 and time.monotonic() < deadline:
+            time.sleep(RECOVERY_INTERVAL)
+        return code == 0
 
     def _control(
         self, verb: str, *arguments: str, output: int | IO[bytes] = subprocess.PIPE
@@ -289,16 +323,13 @@ class EmbeddedPostgres:
 
     def _kill(self) -> None:
         """Kill the server's processes, frozen ones too, and wait until they are gone."""
-        pid_file = self._data / "postmaster.pid"
-        try:
-            leader = int(read_regular(pid_file, PID_FILE_LIMIT).split()[0])
-        except (OSError, ValueError, IndexError):
-            return
-        if kill_server(leader, self._owner.uid, self._data):
+        leader, address = recorded_leader(self._data), self._running_address()
+        if leader is not None and kill_server(leader, self._owner.uid, self._data):
             # In a container that does not reap orphans, the dead leader stays a zombie, which the
             # next server would take for a running one.
-            pid_file.unlink(missing_ok=True)
-            (self._socket_folder() / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
+            if address is not None:
+                address.lock.unlink(missing_ok=True)
 
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
@@ -323,6 +354,15 @@ class EmbeddedPostgres:
 
 def _open_lock(path: Path) -> int:
     return open_regular(path, os.O_RDWR | os.O_CREAT, private=True)
+
+
+def _lock_alone(lock: int) -> bool:
+    """Take the lock for this process alone, unless others hold it; return whether it is taken."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _out_of_processes(output: str) -> StartupError | None:

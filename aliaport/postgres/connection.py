@@ -6,109 +6,79 @@ from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
-from aliaport.contract.families import DB_QUERY_DURATION
-from aliaport.errors import StartupError
 from aliaport.plugin import Context
+from aliaport.postgres.faults import FAULTS, ConnectTimeout, note_fault
+from aliaport.postgres.opening import Opener
 
-CONNECT_TIMEOUT = 3.0
 STATEMENT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
 """Defaults, in seconds."""
 
-FAULTS = (
-    *(OSError, TimeoutError),
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-)
-"""Exceptions of connecting and of statements if the database fails or refuses."""
-
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 OpenedT = TypeVar("OpenedT")
-
-
-def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
-    """Return the server settings of a connection: a name, and timeouts that stop abandoned work.
-
-    Without the keepalives, the server would hold the locks of a vanished machine for two hours.
-    """
-    return {
-        "application_name": f"aliaport-{component}",
-        "statement_timeout": str(round(statement_timeout * 1000)),
-        "idle_in_transaction_session_timeout": "60000",
-        "client_connection_check_interval": "2000",
-        "tcp_keepalives_idle": "10",
-        "tcp_keepalives_interval": "5",
-        "tcp_keepalives_count": "3",
-    }
-
-
-def database_url(context: Context) -> str:
-    """Return the URL of the context's database. Raises StartupError if there is none."""
-    if context.database_url is None:
-        raise StartupError(
-            "there is no database: set DATABASE_URL=postgresql://user:password@host:5432/name"
-        )
-    return context.database_url.get_secret_value()
 
 
 async def connect(
     context: Context,
     *,
     component: str,
-    timeout: float = CONNECT_TIMEOUT,
+    timeout: float | None = None,
     statement_timeout: float = STATEMENT_TIMEOUT,
     settings: Mapping[str, str] | None = None,
+    own_session: bool = False,
 ) -> Connection:
     """Open one connection within `timeout` seconds; `statement_timeout` bounds each statement.
 
-    `settings` are additional server settings for this session.
+    Without `timeout`, that of the URL's connect_timeout applies, or CONNECT_TIMEOUT.
+    `settings` are additional server settings for this session. With `own_session`, it is refused
+    (PoolerError) if a pooler gives each transaction another server session, where session-level
+    locks do not hold.
 
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
     TimeoutError, OSError and asyncpg's errors, none of which names the password.
     """
-    connection = await opened(
-        asyncpg.connect(
-            database_url(context),
-            timeout=timeout,
-            command_timeout=statement_timeout,
-            server_settings={
-                **server_settings(component, statement_timeout),
-                **(settings or {}),
-            },
-        ),
-        timeout,
+    opener = Opener(
+        context,
+        component=component,
+        statement_timeout=statement_timeout,
+        settings=settings,
+        own_session=own_session,
     )
-    time_statements(connection, context, component)
-    return connection
+    timeout = opener.timeout if timeout is None else timeout
+    return await opened(opener.open(), timeout, context)
 
 
-async def opened(opening: Awaitable[OpenedT], timeout: float) -> OpenedT:
+async def opened(opening: Awaitable[OpenedT], timeout: float, context: Context) -> OpenedT:
     """Return the connection or pool that opens within `timeout` seconds.
 
     If its caller is cancelled or the time is over, it is given up, and terminated should it open
-    all the same. Raises TimeoutError and the errors of opening.
+    all the same. Raises ConnectTimeout and the errors of opening, with the cause as a note.
     """
     work = asyncio.ensure_future(opening)
+    try:
+        return await _within(work, timeout)
+    except FAULTS as error:
+        note_fault(error, context)
+        raise
+
+
+async def _within(work: "asyncio.Future[OpenedT]", timeout: float) -> OpenedT:
     try:
         # A DNS lookup that gets no response outlives asyncpg's own timeout: its thread cannot be
         # cancelled, so we do not wait for it.
         done, _ = await asyncio.wait({work}, timeout=timeout)
         if not done:
-            raise TimeoutError(f"no connection within {timeout:g} s")
-    except (TimeoutError, asyncio.CancelledError):
+            raise ConnectTimeout(f"no connection within {timeout:g} s")
+    except (ConnectTimeout, asyncio.CancelledError):
         work.cancel()
         work.add_done_callback(_discard)
         raise
-    return work.result()
-
-
-def time_statements(connection: Connection, context: Context, component: str) -> None:
-    """Record the duration of each statement of a connection in the shared histogram."""
-    histogram = context.histogram(DB_QUERY_DURATION)
-
-    def observe(record: Any) -> None:
-        histogram.observe(record.elapsed, component=component)
-
-    connection.add_query_logger(observe)
+    try:
+        return work.result()
+    except TimeoutError as error:
+        if error.errno is not None or isinstance(error, ConnectTimeout):
+            raise
+        raise ConnectTimeout(f"no connection within {timeout:g} s") from None  # asyncpg's own limit
 
 
 async def close(connection: Connection, timeout: float = CLOSE_TIMEOUT) -> None:

@@ -3,7 +3,24 @@
 import hashlib
 
 from aliaport.plugin import Context
-from aliaport.postgres.connection import FAULTS, Connection, close, connect
+from aliaport.postgres import poolers
+from aliaport.postgres.arguments import database_url
+from aliaport.postgres.connection import STATEMENT_TIMEOUT, Connection, close, opened
+from aliaport.postgres.faults import FAULTS
+from aliaport.postgres.opening import Opener
+from aliaport.postgres.poolers import PoolerError, shared_session
+from aliaport.postgres.session import Session
+
+_TRY = """
+SELECT pg_backend_pid() <> $2 AS shared,
+       CASE WHEN pg_backend_pid() = $2 THEN pg_try_advisory_lock($1) ELSE false END AS held"""
+_HOLDS = """
+SELECT pg_backend_pid() <> $2 AS shared, EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND pid = $2 AND granted AND objsubid = 1
+      AND classid = (($1::bigint >> 32) & 4294967295)::oid
+      AND objid = ($1::bigint & 4294967295)::oid) AS held"""
+"""Statements that notice a pooler that has begun to share its sessions, and never lock one."""
 
 
 class Leader:
@@ -19,8 +36,14 @@ class Leader:
         self._context = context
         self._component = component
         self._key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        self._settings = {"idle_session_timeout": str(round(lease * 1000))}
-        self._connection: Connection | None = None
+        self._opener = Opener(
+            context,
+            component=component,
+            statement_timeout=STATEMENT_TIMEOUT,
+            settings={"idle_session_timeout": str(round(lease * 1000))},
+            own_session=True,
+        )
+        self._connection: Session | None = None
         self._leads = False
 
     @property
@@ -39,18 +62,16 @@ class Leader:
         """Return whether this replica leads now; become the leader if there is none.
 
         Takes at most three times `timeout` seconds. Raises the errors of `connect` if the database
-        cannot be reached: then no replica should act.
+        cannot be reached, and PoolerError if a pooler in between shares server sessions, where the
+        lock would protect nothing: then no replica should act.
         """
         if self._connection is not None:
             try:
                 return await self._confirm(self._connection, timeout)
             except FAULTS:
                 await self.release()
-        connection = await connect(
-            self._context, component=self._component, timeout=timeout, settings=self._settings
-        )
-        self._connection = connection
-        return await self._confirm(connection, timeout)
+        self._connection = await opened(self._opener.open(), timeout, self._context)
+        return await self._confirm(self._connection, timeout)
 
     async def release(self) -> None:
         """Stop leading, so that another replica can; takes at most a second."""
@@ -58,11 +79,13 @@ class Leader:
         if connection is not None:
             await close(connection)
 
-    async def _confirm(self, connection: Connection, timeout: float) -> bool:
-        if self._leads:
-            await connection.execute("SELECT 1", timeout=timeout)
-        else:
-            self._leads = await connection.fetchval(
-                "SELECT pg_try_advisory_lock($1)", self._key, timeout=timeout
-            )
+    async def _confirm(self, session: Session, timeout: float) -> bool:
+        statement = _HOLDS if self._leads else _TRY
+        row = await session.fetchrow(statement, self._key, session.own_pid, timeout=timeout)
+        assert row is not None
+        self._leads = row["held"]
+        if row["shared"]:
+            poolers.forget(database_url(self._context))
+            await self.release()
+            raise PoolerError(shared_session(self._component))
         return self._leads

@@ -3,54 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
 from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
-from aliaport.postgres.connection import (
-    CONNECT_TIMEOUT,
-    FAULTS,
-    STATEMENT_TIMEOUT,
-    database_url,
-    opened,
-    server_settings,
-    time_statements,
-)
+from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
+from aliaport.postgres.faults import FAULTS
+from aliaport.postgres.opening import Opener
+from aliaport.postgres.session import Session
 
 ACQUIRE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
 RELEASE_TIMEOUT = 0.5
-CANCEL_TIMEOUT = 0.1
-"""Seconds. Resetting a connection and cancelling a statement take a millisecond; a server that does
-not respond to them is stuck, and whoever waits for the response must not wait for it too."""
-
-
-if TYPE_CHECKING:
-    _Connection = asyncpg.Connection[asyncpg.Record]
-else:  # not generic at run time
-    _Connection = asyncpg.Connection
-
-
-class DroppableConnection(_Connection):
-    """A connection that is dropped if the server does not confirm that a statement is cancelled.
-
-    asyncpg cancels a statement that timed out, or whose caller gave up. Until the server confirms
-    it, everything that follows on the connection waits, such as the end of a transaction.
-    """
-
-    __slots__ = ()
-
-    def _cancel_current_command(self, *waiters: "asyncio.Future[None]") -> None:
-        super()._cancel_current_command(*waiters)  # type: ignore[misc]  # the stubs lack it
-        asyncio.get_running_loop().call_later(
-            CANCEL_TIMEOUT, self._drop_unless_confirmed, waiters[-1]
-        )
-
-    def _drop_unless_confirmed(self, confirmed: "asyncio.Future[None]") -> None:
-        if not confirmed.done():
-            self.terminate()
+"""Seconds. Resetting a connection takes a millisecond; a server that does not respond is stuck."""
 
 
 class Pool:
@@ -73,8 +40,9 @@ class Pool:
         self._context = context
         self._component = component
         self._size = size
-        self._statement_timeout = statement_timeout
-        self._settings = {**server_settings(component, statement_timeout), **(settings or {})}
+        self._opener = Opener(
+            context, component=component, statement_timeout=statement_timeout, settings=settings
+        )
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._used = context.gauge(DB_POOL_USED)
         self._idle = context.gauge(DB_POOL_IDLE)
@@ -82,21 +50,18 @@ class Pool:
         self._export()
 
     async def start(self) -> None:
-        """Open the first connection within CONNECT_TIMEOUT. Raises the errors of `connect`."""
+        """Open the first connection as `connect` does. Raises its errors."""
         if self._pool is not None:
             return
-        pool = asyncpg.create_pool(
-            database_url(self._context),
+        timeout = self._opener.timeout
+        pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             min_size=1,
             max_size=self._size,
-            timeout=CONNECT_TIMEOUT,
-            command_timeout=self._statement_timeout,
-            server_settings=self._settings,
-            connection_class=DroppableConnection,
-            init=self._prepare,
+            connection_class=Session,
+            connect=self._connect,  # takes all that asyncpg passes
         )
         # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-        self._pool = await opened(_open(pool), CONNECT_TIMEOUT)
+        self._pool = await opened(_open(pool), timeout, self._context)
         self._export()
 
     async def stop(self) -> None:
@@ -137,9 +102,11 @@ class Pool:
             finally:
                 self._export()
 
-    async def _prepare(self, connection: Any) -> None:
-        time_statements(connection, self._context, self._component)
-        connection.add_termination_listener(lambda _: self._export())
+    async def _connect(self, *_: Any, **__: Any) -> Session:
+        timeout = self._opener.timeout
+        session = await opened(self._opener.open(), timeout, self._context)
+        session.add_termination_listener(lambda _: self._export())
+        return session
 
     def _export(self) -> None:
         size = self._pool.get_size() if self._pool else 0

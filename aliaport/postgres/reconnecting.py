@@ -8,13 +8,10 @@ import asyncpg
 
 from aliaport.plugin import Context
 from aliaport.postgres.connection import Connection, close, connect
+from aliaport.postgres.faults import QueryTimeout
 
 REPLACE_AFTER = 30.0
 """Seconds: a changed password or address takes effect after this time at the latest."""
-
-
-class QueryTimeout(Exception):
-    """The statement took too long, as opposed to connecting."""
 
 
 class ReconnectingConnection:

@@ -13,19 +13,38 @@ def wrong_default(
     """Return the class and option whose default is wrong; '' if the operator set what is wrong.
 
     `given` holds the options that are set, `location` says where the problem is, and `message` what
-    it is: the problem of a whole table names its options only there.
+    it is: the problem of a whole table names its options only there. A validator may compare a
+    default with what is set, or derive it from that: a default is wrong only if it fails alone.
     """
     for name in location:
         if name in model.model_fields and name not in given:
-            return f"the default of {_named(model)}.{name}"
+            wrong = _fails(model, {}, (name,))
+            return f"the default of {_named(model)}.{name}" if wrong else ""
         table, inside = table_of(model, name), given.get(name)
         if table is None or not isinstance(inside, Mapping):
             return ""
         model, given = table, inside
     words = set(re.findall(r"\w+", message)) & model.model_fields.keys()
-    if any(name in given for name in words or given):
+    fields = model.model_fields
+    required = {
+        name: given[name] for name in given if name in fields and fields[name].is_required()
+    }
+    if any(name in given for name in words or given.keys() - required.keys()):
+        return ""
+    if not _fails(model, required, ()):
         return ""
     return f"a combination of the defaults of {_named(model)}"
+
+
+def _fails(model: type[BaseModel], given: Mapping[str, Any], place: tuple[str, ...]) -> bool:
+    """Return True if `model` reports a problem at `place` with the options of `given` only."""
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        return any(detail["loc"][: len(place) or None] == place for detail in error.errors())
+    except Exception:  # a bulkhead: a validator of the author that needs what is not given
+        return False
+    return False
 
 
 def failing_factory(model: type[BaseModel], error: ValidationError) -> str:

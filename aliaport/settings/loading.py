@@ -276,6 +276,8 @@ def _problem(
         used = [name for name in (variable, f"{variable}_FILE") if name in variables]
         if used:
             where = f"{sources.name_of(prefix + used[0])}: "
+            if used[0] != variable:  # the value is in a file
+                where += f"{shown_path(sources.variables[prefix + used[0]])}: "
             break
     key = ".".join((*path, *location))
     if error["type"] == "extra_forbidden":

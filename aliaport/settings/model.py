@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from aliaport import SERVICE, __version__
 from aliaport.addresses import unmapped
-from aliaport.settings.database_url import check_database_url
+from aliaport.settings.database_url import DatabaseUrl
 from aliaport.settings.http import HttpSettings
 from aliaport.settings.log import LogSettings
 from aliaport.settings.metrics import MetricsSettings
@@ -157,9 +157,11 @@ class Settings(Table):
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
-            check_database_url(url.get_secret_value())
-        return url
+        if url is None:
+            return None
+        text = url.get_secret_value().strip()
+        DatabaseUrl.parse(text).resolved()
+        return SecretStr(text)
 
     @field_validator("sentry_dsn")
     @classmethod

@@ -4,13 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from aliaport.redaction import MASK, is_secret, redact
-from aliaport.settings.database_url import shown_url
+from aliaport.redaction import MASK, is_secret, is_secret_name, redact
+from aliaport.settings.database_url import is_database_url, shown_url
 from aliaport.settings.model import Settings
 from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.sources import PREFIX, USUAL_NAMES
@@ -44,7 +45,7 @@ def _shown(value: Any, name: str = "") -> Any:
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
         # Show where a URL points; without its password, it is not a secret.
-        return shown_url(text) if text.startswith(("postgres://", "postgresql://")) else MASK
+        return shown_url(text) if is_database_url(text) else MASK
     if isinstance(value, BaseModel):
         return masked(value)
     if isinstance(value, dict):
@@ -57,7 +58,29 @@ def _shown(value: Any, name: str = "") -> Any:
     text = str(value)
     if is_secret(name, text):
         return MASK
-    return redact(shown_url(text) if _OTHER_URL.match(text) else text)
+    if is_database_url(text):
+        return shown_url(text)
+    return redact(_shown_other(text) if _OTHER_URL.match(text) else text)
+
+
+def _shown_other(url: str) -> str:
+    """Return `url`, not one of PostgreSQL, with its password and secret options as `***`.
+
+    Whatever is between the first colon and the last @ is the password, so that no character in it
+    needs to be encoded.
+    """
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    password = MASK if colon else ""
+    address, mark, options = f"{user}{colon}{password}{at}{place}".partition("?")
+    shown = "&".join(map(_shown_option, options.split("&")))
+    return f"{scheme}{separator}{address}{mark}{shown}"
+
+
+def _shown_option(option: str) -> str:
+    name, sign, _ = option.partition("=")
+    return f"{name}={MASK}" if sign and is_secret_name(unquote(name)) else option
 
 
 def _rows(model: type[BaseModel], path: tuple[str, ...]) -> list[SettingRow]:

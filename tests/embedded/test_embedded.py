@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from aliaport.embedded import EmbeddedPostgres, borrowed_database, default_folder
+from aliaport.embedded import server as server_module
 from aliaport.embedded.owner import server_owner
 from aliaport.embedded.roles import DATABASE, ROLE, SUPERUSER
 from aliaport.errors import StartupError
@@ -100,7 +101,10 @@ async def test_a_command_stops_a_server_that_started_but_cannot_be_used(
     assert not (folder / "data/postmaster.pid").exists()
 
 
-async def test_a_frozen_server_is_replaced_and_its_data_are_kept(folder: Path) -> None:
+async def test_a_frozen_server_is_replaced_and_its_data_are_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "RESPONSE_TIMEOUT", 2)
     before = EmbeddedPostgres(folder)
     await query(before.start(), "CREATE TABLE kept AS SELECT 7 AS value")
     old = leader(folder)

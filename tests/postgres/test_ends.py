@@ -36,7 +36,7 @@ async def test_a_pool_can_start_and_stop_repeatedly(server: TcpPostgres) -> None
 async def test_a_pool_does_not_wait_for_a_frozen_server(
     server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aliaport.postgres.pool.CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr("aliaport.postgres.opening.CONNECT_TIMEOUT", 0.3)
     pool = Pool(make_context("x", database_url=server.dsn()), component="frozen", size=2)
     server.freeze()
     try:
@@ -56,7 +56,7 @@ async def test_a_pool_does_not_wait_for_a_frozen_server(
 async def test_what_opens_although_its_caller_was_cancelled_is_closed(
     server: TcpPostgres, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr("aliaport.postgres.pool.CONNECT_TIMEOUT", 60.0)
+    monkeypatch.setattr("aliaport.postgres.opening.CONNECT_TIMEOUT", 60.0)
     context = make_context("x", database_url=server.dsn())
     pool = Pool(context, component="cancelled", size=2)
     connection = postgres.connect(context, component="cancelled", timeout=60)
@@ -149,7 +149,7 @@ async def test_a_server_that_freezes_before_the_release_delays_nobody(server: Tc
 async def test_a_cancelled_statement_of_a_healthy_server_keeps_its_connection(
     server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aliaport.postgres.pool.CANCEL_TIMEOUT", 60.0)
+    monkeypatch.setattr("aliaport.postgres.session.CANCEL_TIMEOUT", 60.0)
     context = make_context("x", database_url=server.dsn())
     pool = Pool(context, component="kept", size=1, statement_timeout=100)
     await pool.start()

@@ -2,7 +2,12 @@
 
 import pytest
 
-from aliaport.postgres.tls import unverified_server
+from aliaport.postgres import tls
+from aliaport.settings.database_url import DatabaseUrl
+
+
+def unverified_server(url: str) -> str:
+    return tls.unverified_server(DatabaseUrl.parse(url).resolved())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from typing import Any, Self
 
 import pytest
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from aliaport.errors import ConfigError, InvalidDefaultsError, MissingOptionsError
 from aliaport.plugin import PluginConfig
@@ -70,6 +70,67 @@ class Needing(PluginConfig):
     count: int = Field(20, le=10)
 
 
+class Compared(PluginConfig):
+    """The validator of one option reads another."""
+
+    low: int = 1
+    high: int = 3
+
+    @field_validator("high")
+    @classmethod
+    def _is_above(cls, high: int, info: ValidationInfo) -> int:
+        if high < info.data["low"]:
+            raise ValueError("must be at least low")
+        return high
+
+
+class ComparedWithRequired(Compared):
+    low: int
+
+
+class NamingAnother(PluginConfig):
+    mode: str = "fast"
+    cache: bool = True
+
+    @model_validator(mode="after")
+    def _needs_the_cache(self) -> Self:
+        if self.mode == "small" and self.cache:
+            raise ValueError("cache must be false")
+        return self
+
+
+class Deriving(PluginConfig):
+    total: int = 10
+    share: int = Field(5, le=10)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {"share": int(values.get("total", 10)) // 2, **values}
+
+
+class DerivingFromRequired(Deriving):
+    total: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {"share": int(values["total"]) // 2, **values}
+
+
+class WronglyCompared(Compared):
+    low: int = 5
+
+
+class WithRequired(Bounds):
+    name: str
+
+
+class Tables(PluginConfig):
+    compared: Compared = Compared()
+    naming: NamingAnother = NamingAnother()
+
+
 def options(model: type[PluginConfig], **given: Any) -> PluginConfig:
     return plugin_config(Sources({}, {"plugins": {"x": given}}, None, {}), "plugins", "x", model)
 
@@ -91,6 +152,12 @@ DEFAULTS: dict[str, tuple[type[PluginConfig], dict[str, Any], str]] = {
     ),
     "that contradicts another, in a table": (
         Nested, {"bounds": {}}, "plugins.x.bounds: low must be at most high; this is a combination",
+    ),
+    "that contradicts another, compared": (
+        WronglyCompared, {}, f"must be at least low; this is the default of {__name__}.Wrongly",
+    ),
+    "that contradicts another, beside a required option": (
+        WithRequired, {"name": "y"}, "low must be at most high; this is a combination of the",
     ),
     "of an unnamed combination": (Silent, {}, "plugins.x: this does not fit together; this is a comb"),
 }  # fmt: skip
@@ -114,6 +181,41 @@ OPERATOR: dict[str, tuple[type[PluginConfig], dict[str, Any], str]] = {
     "an unknown option": (OfRange, {"size": 1, "naem": "y"}, "did you mean 'name'?"),
     "a value of no table": (Nested, {"inner": 7}, "plugins.x.inner: must be a table"),
     "an unnamed combination": (Silent, {"low": 1}, "plugins.x: this does not fit together"),
+    "a default that is compared with a value": (
+        Compared,
+        {"low": 9},
+        "plugins.x.high: must be at least low",
+    ),
+    "a default that is compared with a required value": (
+        ComparedWithRequired,
+        {"low": 9},
+        "plugins.x.high: must be at least low",
+    ),
+    "a combination that names only another option": (
+        NamingAnother,
+        {"mode": "small"},
+        "plugins.x: cache must be false",
+    ),
+    "an option that is derived from a value": (
+        Deriving,
+        {"total": 90},
+        "plugins.x.share: must be less than or equal to 10",
+    ),
+    "an option that is derived from a required value": (
+        DerivingFromRequired,
+        {"total": 90},
+        "plugins.x.share: must be less than or equal to 10",
+    ),
+    "a comparison in a table": (
+        Tables,
+        {"compared": {"low": 9}},
+        "plugins.x.compared.high: must be at least low",
+    ),
+    "a combination in a table": (
+        Tables,
+        {"naming": {"mode": "small"}},
+        "plugins.x.naming: cache must be false",
+    ),
 }
 
 

@@ -318,8 +318,8 @@ def test_a_variable_with_the_prefix_wins_over_the_usual_name() -> None:
         ("db.example/name", "does not start with postgresql://"),
         ("x" * 30 + "://db/name", "does not start with postgresql://"),
         ("mysql://db/name", "starts with 'mysql'"),
-        ("postgresql://user:geheim@db:port/name", "is not a valid URL"),
-        ("postgresql://user:geheim@[db/name", "is not a valid URL"),
+        ("postgresql://user:geheim@db:port/name", "has a wrong port"),
+        ("postgresql://user:geheim@[db/name", "has a [ without a ]"),
     ],
 )
 def test_invalid_database_urls(url: str, said: str) -> None:
@@ -359,13 +359,13 @@ def test_every_option_is_described() -> None:
 def test_shown_settings_contain_no_secret() -> None:
     found = settings(
         {
-            "DATABASE_URL": "postgres://user:geheim@host:1/name?password=geheim2",
+            "DATABASE_URL": "postgres://user:geheim@host:1/name?sslpassword=geheim2",
             "ALIAPORT_STATUS_TOKEN": "geheimgeheimgeheim",
         }
     )
     shown = str(masked(found))
     assert "geheim" not in shown
-    assert "user:***@host:1/name" in shown
+    assert "user:***@host:1/name?sslpassword=***" in shown
 
 
 class Linked(PluginConfig):
@@ -406,30 +406,30 @@ def test_only_secrets_are_masked_and_those_of_text_too() -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("postgresql://u:it's-geheim@db/x", "postgresql://u:***@db/x"),
-        ('postgresql://u:"geheim, "@db/x', "postgresql://u:***@db/x"),
-        ("postgresql://u:my geheim @ pass@db:5432/x", "postgresql://u:***@db:5432/x"),
-        ("postgresql://o'neil:geheim@db/x", "postgresql://o'neil:***@db/x"),
-        ("postgresql://my user:geheim@db/x", "postgresql://my user:***@db/x"),
-        ("postgresql://u:12/geheim@h", "postgresql://u:***@h"),
-        ("postgresql://u:12?geheim=://@h", "postgresql://u:***@h"),
-        ("postgresql://u@h/x?password=it's geheim&sslmode=require",
-         "postgresql://u@h/x?password=***&sslmode=require"),
-        ("postgresql://h/x?pass%77ord=geheim&user=a@b", "postgresql://h/x?pass%77ord=***&user=a@b"),
-        ("postgresql://u@h1,h2/x?sslpassword=geheim", "postgresql://u@h1,h2/x?sslpassword=***"),
+        ("amqp://u:it's-geheim@db/x", "amqp://u:***@db/x"),
+        ('amqp://u:"geheim, "@db/x', "amqp://u:***@db/x"),
+        ("amqp://u:my geheim @ pass@db:5432/x", "amqp://u:***@db:5432/x"),
+        ("amqp://o'neil:geheim@db/x", "amqp://o'neil:***@db/x"),
+        ("amqp://my user:geheim@db/x", "amqp://my user:***@db/x"),
+        ("amqp://u:12/geheim@h", "amqp://u:***@h"),
+        ("amqp://u:12?geheim=://@h", "amqp://u:***@h"),
+        ("amqp://u@h/x?password=it's geheim&sslmode=require",
+         "amqp://u@h/x?password=***&sslmode=require"),
+        ("amqp://h/x?pass%77ord=geheim&user=a@b", "amqp://h/x?pass%77ord=***&user=a@b"),
+        ("amqp://u@h1,h2/x?sslpassword=geheim", "amqp://u@h1,h2/x?sslpassword=***"),
     ],
 )  # fmt: skip
-def test_the_url_of_the_database_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert masked(settings({"DATABASE_URL": url}))["database_url"] == shown
+def test_the_url_of_another_database_is_shown_without_its_password(url: str, shown: str) -> None:
     assert masked(Linked(source=url))["source"] == shown
-    other = url.replace("postgresql", "amqp")
-    assert masked(Linked(source=other))["source"] == shown.replace("postgresql", "amqp")
+    # One of PostgreSQL is shown from its parts, and not at all if it cannot be parsed.
+    source = masked(Linked(source=url.replace("amqp", "postgresql")))["source"]
+    assert source in ("***", shown.replace("amqp", "postgresql"))
 
 
 @given(st.text())
 def test_no_password_of_the_database_is_shown(password: str) -> None:
     url = SecretStr(f"postgresql://user:Zq{password}Zq@host/x")
-    assert masked(Linked(url=url))["url"] == "postgresql://user:***@host/x"
+    assert masked(Linked(url=url))["url"] in ("***", "postgresql://user:***@host/x")
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters=" /:@'\"\n\t,;&)]}")))
@@ -454,7 +454,7 @@ def test_a_bad_secret_from_a_file_names_the_variable_of_the_file(tmp_path: Path)
     file = tmp_path / "url"
     file.write_text("mysql://user:geheim123@db/x")
     (problem,) = problems({"DATABASE_URL_FILE": str(file)}).splitlines()[1:]
-    assert problem.strip().startswith("- DATABASE_URL_FILE: database_url: ")
+    assert problem.strip().startswith(f"- DATABASE_URL_FILE: {file}: database_url: starts with")
     assert "geheim123" not in problem
 
 

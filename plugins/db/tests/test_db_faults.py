@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aliaport_db.faults import REASONS
 from aliaport_db.plugin import DbPlugin
 
 from aliaport.plugin import Status
+from aliaport.postgres import FAULT_CODES
 from aliaport.testing import RunningPlugin, run_plugin
 from tests.support.postgres import TcpPostgres
 from tests.support.waiting import wait_until
@@ -196,7 +196,7 @@ def test_recovering_and_a_replica() -> None:
         server.remove()
 
 
-@pytest.mark.parametrize("name", sorted(REASONS))
+@pytest.mark.parametrize("name", sorted(FAULT_CODES))
 def test_every_code_is_explained_in_the_readme(name: str) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     assert f"| `{name}` |" in readme

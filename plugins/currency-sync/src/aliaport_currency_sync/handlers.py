@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import ETag, web
 
 from aliaport.apps import Context, Refusal, data_response
-from aliaport.postgres import FAULTS
+from aliaport.postgres import FAULTS, explain
 from aliaport_currency_sync.business_days import CALENDAR, today
 from aliaport_currency_sync.conversion import LIRA, PLACES, converted, lira_for_one
 from aliaport_currency_sync.parameters import (
@@ -148,7 +148,13 @@ class Handlers:
         try:
             return await reading
         except FAULTS as error:
-            self._context.log.error("rates.unavailable", reason=type(error).__name__)
+            fault = explain(error, self._context)
+            self._context.log.error(
+                "rates.unavailable",
+                reason=type(error).__name__,
+                code=fault.code,
+                problem=fault.text,
+            )
             raise Refusal(
                 503, "database_unavailable", "the database is unavailable; try again later"
             ) from None

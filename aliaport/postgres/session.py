@@ -1,0 +1,57 @@
+"""A connection that is dropped rather than awaited, and that keeps the settings of its session."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+CANCEL_TIMEOUT = 0.1
+"""Seconds. Cancelling a statement takes a millisecond; a server that does not confirm it is stuck,
+and whoever waits for the response must not wait for it too."""
+
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection[asyncpg.Record]
+else:  # not generic at run time
+    _Connection = asyncpg.Connection
+
+
+class Session(_Connection):
+    """A connection to a server, or to a pooler in front of it.
+
+    It is dropped if the server does not confirm that a statement is cancelled: asyncpg cancels a
+    statement that timed out, or whose caller gave up, and until the server confirms it, everything
+    that follows on the connection waits, such as the end of a transaction.
+    """
+
+    __slots__ = ("_after_reset", "_is_shared", "own_pid")
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._after_reset = ""
+        self._is_shared = False
+        self.own_pid: int | None = None
+        """The process of the server, if the session was opened as one of its own."""
+
+    def keep(self, settings: str) -> None:
+        """Repeat this statement after each reset, which would otherwise undo it."""
+        self._after_reset = settings
+
+    def mark_shared(self) -> None:
+        """Leave the server session alone: a pooler gives each transaction another one."""
+        self._is_shared = True
+
+    def get_reset_query(self) -> str:
+        """Return the statements with which a pool resets the connection for its next user."""
+        if self._is_shared:
+            return ""
+        return "\n".join(filter(None, (super().get_reset_query(), self._after_reset)))
+
+    def _cancel_current_command(self, *waiters: "asyncio.Future[None]") -> None:
+        super()._cancel_current_command(*waiters)  # type: ignore[misc]  # the stubs lack it
+        asyncio.get_running_loop().call_later(
+            CANCEL_TIMEOUT, self._drop_unless_confirmed, waiters[-1]
+        )
+
+    def _drop_unless_confirmed(self, confirmed: "asyncio.Future[None]") -> None:
+        if not confirmed.done():
+            self.terminate()

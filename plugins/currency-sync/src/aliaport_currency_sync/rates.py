@@ -16,19 +16,22 @@ from aliaport_currency_sync.families import CACHE_HITS, CACHE_MISSES
 CACHE = "currency"
 """The cache's name in `aliaport_cache_hit_rate{cache}`."""
 
-_COLUMNS = ", ".join(f"r.{name}" for name in ("code", "unit", "name", "name_en", *VALUES))
-_RATES = f"""
-SELECT b.day, b.revision, b.number, {_COLUMNS}, r.jump_percent
-FROM (SELECT * FROM aliaport_currency_bulletins WHERE day <= $1
+_RATES = """
+SELECT b.day, b.revision, b.number, r.code, r.unit, r.name, r.name_en,
+       r.forex_buying, r.forex_selling, r.banknote_buying, r.banknote_selling,
+       r.cross_rate_usd, r.cross_rate_other, r.jump_percent
+FROM (SELECT day, revision, number FROM aliaport_currency_bulletins WHERE day <= $1
       ORDER BY day DESC, revision DESC LIMIT 1) b
 JOIN aliaport_currency_rates r ON r.day = b.day AND r.revision = b.revision
-ORDER BY r.code"""  # noqa: S608
-_SERIES = f"""
-SELECT b.day, b.revision, b.number, {_COLUMNS}, r.jump_percent
+ORDER BY r.code"""
+_SERIES = """
+SELECT b.day, b.revision, b.number, r.code, r.unit, r.name, r.name_en,
+       r.forex_buying, r.forex_selling, r.banknote_buying, r.banknote_selling,
+       r.cross_rate_usd, r.cross_rate_other, r.jump_percent
 FROM (SELECT DISTINCT ON (day) day, revision, number FROM aliaport_currency_bulletins
       WHERE day BETWEEN $2 AND $3 ORDER BY day, revision DESC) b
 JOIN aliaport_currency_rates r ON r.day = b.day AND r.revision = b.revision AND r.code = $1
-ORDER BY b.day LIMIT $4"""  # noqa: S608
+ORDER BY b.day LIMIT $4"""
 _NEAREST = """
 SELECT day FROM (SELECT max(day) AS day FROM aliaport_currency_bulletins WHERE day <= $1
                  UNION ALL SELECT min(day) FROM aliaport_currency_bulletins WHERE day > $1) found

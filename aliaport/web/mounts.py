@@ -22,6 +22,7 @@ from aliaport.host.loading import check_api, load
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.containment import is_ending, outcome
 from aliaport.isolation.failures import Failure, describe
+from aliaport.isolation.source_lines import keep_lines
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
 from aliaport.settings import PluginLimits, Sources, renamed_options
@@ -125,6 +126,7 @@ class MountedApp(Component):
                 "set the entry point to an aliaport.apps.App",
             )
         check_api(self.candidate, declared.api)
+        keep_lines(self.candidate.package)
         description = description_of(declared)
         return declared, description, *self._validate(sources, "apps", declared.config)
 

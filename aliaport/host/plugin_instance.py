@@ -20,6 +20,7 @@ from aliaport.isolation.run import Run
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
+from aliaport.postgres.forgotten import terminate_forgotten
 from aliaport.settings import (
     PluginLimits,
     ProbeSettings,
@@ -30,6 +31,9 @@ from aliaport.settings import (
 
 NOTIFY_EVERY = 60.0
 """Minimum seconds between log lines about the same fault that no run can report."""
+
+TERMINATE_TIMEOUT = 1.0
+"""Seconds until the plugin's loop has terminated the connections that are left; it takes none."""
 
 MAX_NOTIFIED = 200
 """Maximum number of different faults that are remembered."""
@@ -67,6 +71,7 @@ class PluginInstance(Component):
         self._model: type[PluginConfig] = PluginConfig
         self._config = PluginConfig()
         self._plugin: Plugin[Any] | None = None
+        self._context: Context | None = None
         self._stopping: Run | None = None
         self._stop_problem = ("", "")
         self._task_left = ""
@@ -129,7 +134,7 @@ class PluginInstance(Component):
         if declared is None:
             return
         bulkhead = self._require_bulkhead()
-        self._plugin = declared.plugin
+        self._plugin, self._context = declared.plugin, context
         for probe in declared.probes:
             policy = policies.get(probe.name, ProbeSettings())
             self.probes.append(
@@ -177,6 +182,7 @@ class PluginInstance(Component):
         run = self._release(self._plugin)
         await run.done
         self._report_stop(run)
+        await self._terminate_connections()
         self._require_bulkhead().close()
 
     async def _run(self) -> None:
@@ -208,13 +214,14 @@ class PluginInstance(Component):
         return False
 
     async def _clean_up(self, plugin: Plugin[Any], leftovers: Leftovers) -> None:
-        """Let the plugin release what a failed start acquired, and end the tasks it created."""
+        """Let the plugin release what a failed start acquired, and end what is left of it."""
         run = self._release(plugin)
         await run.done
         self._report_stop(run)
         await run.wait_finished()
         self._stopping = None
         alive = await leftovers.remove()
+        await self._terminate_connections()
         if alive and alive[0] != self._task_left:
             self.log.warning(
                 "plugin.tasks_left",
@@ -223,6 +230,15 @@ class PluginInstance(Component):
                 hint="let CancelledError pass; the next start runs beside them",
             )
         self._task_left = alive[0] if alive else ""
+
+    async def _terminate_connections(self) -> None:
+        """Terminate the connections to PostgreSQL that stop() has left open."""
+        context = self._context
+        assert context is not None
+        run = self._require_bulkhead().submit(
+            lambda: terminate_forgotten(context), timeout=TERMINATE_TIMEOUT, freeze=lambda _: None
+        )
+        await run.done
 
     def _release(self, plugin: Plugin[Any]) -> Run:
         """Call the plugin's stop(), unless a call is in flight; return its run."""

@@ -11,6 +11,7 @@ from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
 from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
 from aliaport.postgres.faults import FAULTS
+from aliaport.postgres.forgotten import remember
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
@@ -38,6 +39,7 @@ class Pool:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._context = context
+        self._context = context
         self._component = component
         self._size = size
         self._opener = Opener(
@@ -62,6 +64,7 @@ class Pool:
         )
         # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
         self._pool = await opened(_open(pool), timeout, self._context)
+        remember(self, self._context)
         self._export()
 
     async def stop(self) -> None:
@@ -76,6 +79,13 @@ class Pool:
             if not work.done():
                 pool.terminate()
                 work.cancel()
+            self._export()
+
+    def terminate(self) -> None:
+        """Drop all connections at once."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()
             self._export()
 
     @asynccontextmanager

@@ -24,6 +24,7 @@ from aliaport.isolation.containment import is_ending, outcome
 from aliaport.isolation.failures import Failure, describe
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
+from aliaport.postgres.forgotten import terminate_forgotten
 from aliaport.settings import PluginLimits, Sources, renamed_options
 from aliaport.web.headers import protect
 
@@ -55,6 +56,7 @@ class MountedApp(Component):
         self.declared: App | None = None
         self.running: PrefixedSubAppResource | None = None
         self._config = PluginConfig()
+        self._context: Context | None = None
         self._application: web.Application | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -84,6 +86,7 @@ class MountedApp(Component):
         `expect` is then called for each of its routes.
         """
         if self.declared is not None:
+            self._context = context
             self._task = asyncio.create_task(self._run(self.declared, context, expect))
 
     async def stop(self) -> None:
@@ -93,6 +96,8 @@ class MountedApp(Component):
             await asyncio.wait({self._task}, timeout=self.limits.stop_timeout)
         if self._application is not None:
             await self._release(_end(self._application))
+        if self._context is not None:
+            terminate_forgotten(self._context)
 
     async def _release(self, ending: Awaitable[None]) -> None:
         """Await the end of the application for at most `limits.stop_timeout`; log what fails."""
@@ -157,8 +162,10 @@ class MountedApp(Component):
                 raise
             self._report_raised(error)
         finally:
-            if application is not None and not started:
-                await self._release(application.cleanup())
+            if not started:
+                if application is not None:
+                    await self._release(application.cleanup())
+                terminate_forgotten(context)
         return started
 
     def _create(self, declared: App, context: Context) -> web.Application:

@@ -13,7 +13,9 @@ from aliaport.host.context import HostContext
 from aliaport.host.discovery import Candidate
 from aliaport.host.lifecycle import State
 from aliaport.host.plugin_instance import PluginInstance
-from aliaport.plugin import Plugin, PluginConfig
+from aliaport.plugin import Context, Plugin, PluginConfig
+from aliaport.postgres import Leader, Pool, ReconnectingConnection, connect
+from aliaport.postgres.forgotten import terminate_forgotten
 from aliaport.settings import PluginLimits, Sources
 from aliaport.testing import make_context
 from aliaport.testing.runner import _logger
@@ -25,6 +27,7 @@ from tests.support.waiting import wait_until
 LIMITS = PluginLimits(
     first_retry=0.05, max_retry=0.05, start_timeout=60, stop_timeout=20, stop_all_timeout=20
 )
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aliaport-{}'"
 SOURCES = Sources({}, {}, None, {})
 
 
@@ -33,8 +36,12 @@ def candidate(group: Any, name: str, loaded: object) -> Candidate:
     return Candidate(group, name, entry, name, "0", loaded=loaded)
 
 
-async def begun(plugin: type[Plugin[Any]], context: HostContext) -> PluginInstance:
-    instance = PluginInstance(candidate("plugins", context.plugin, plugin), context.log, LIMITS)
+async def begun(plugin: type[Plugin[Any]], context: HostContext, **limits: float) -> PluginInstance:
+    instance = PluginInstance(
+        candidate("plugins", context.plugin, plugin),
+        context.log,
+        LIMITS.model_copy(update=limits),
+    )
     await instance.load()
     await instance.configure(SOURCES)
     await instance.construct(context, context.registry, {})
@@ -58,9 +65,122 @@ async def test_each_attempt_begins_without_the_connections_and_tasks_of_the_last
     await until(lambda: instance.state is State.RUNNING, "the fourth start succeeds")
     assert bad_lives.Litters.attempts == 4
     assert [task.done() for task in bad_lives.Litters.tasks] == [True, True, True, False]
-    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aliaport-litters'"
+    count = SESSIONS.format("litters")
     await until(lambda: server.sql(count) == "1", "only the last attempt's session is left")
     await instance.stop()
+    await until(lambda: server.sql(count) == "0", "no session is left")
+
+
+class Opens(Plugin[PluginConfig]):
+    """Opens connections in every way, fails to start three times, and never closes one."""
+
+    api = (1, 0)
+    attempts = 0
+    sessions: list[Any] = []
+
+    def __init__(self, config: PluginConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self.kept = Pool(context, component="opens", size=2)
+        self.connection = ReconnectingConnection(
+            context, component="opens", connect_timeout=60, query_timeout=60
+        )
+
+    async def start(self) -> None:
+        type(self).attempts += 1
+        self.pool = Pool(self.context, component="opens", size=2)
+        self.leader = Leader(self.context, name="opens", component="opens")
+        await asyncio.gather(self.kept.start(), self.pool.start())
+        async with self.kept.acquire(60) as connection:
+            await connection.execute("SELECT 1")
+        await self.connection.fetch("SELECT 1")
+        self.sessions.append(await connect(self.context, component="opens", timeout=60))
+        await self.leader.holds(60)
+        if self.attempts < 4:
+            raise ConnectionRefusedError("not yet")
+
+
+class OpensAndHangs(Opens):
+    attempts = 0
+
+    async def stop(self) -> None:
+        await asyncio.sleep(3600)
+
+
+class OpensAndRaises(Opens):
+    attempts = 0
+
+    async def stop(self) -> None:
+        raise LookupError("nothing to stop")
+
+
+@pytest.mark.parametrize("plugin", [Opens, OpensAndHangs, OpensAndRaises])
+async def test_connections_that_a_failed_start_leaves_open_are_terminated(
+    server: TcpPostgres, plugin: type[Opens]
+) -> None:
+    context = make_context("opens", database_url=server.dsn())
+    instance = await begun(plugin, context, stop_timeout=0.2)
+    await until(lambda: instance.state is State.RUNNING, "a start succeeds")
+    count = SESSIONS.format("opens")
+    await until(lambda: server.sql(count) == "5", "only the last attempt's sessions are left")
+    await instance.stop()
+    await until(lambda: server.sql(count) == "0", "no session is left")
+
+
+async def test_connections_of_one_context_are_terminated_without_those_of_another(
+    server: TcpPostgres,
+) -> None:
+    mine = make_context("mine", database_url=server.dsn())
+    other = make_context("other", database_url=server.dsn())
+    pools = [Pool(context, component=context.plugin) for context in (mine, other)]
+    for pool in pools:
+        await pool.start()
+    terminate_forgotten(mine)
+    terminate_forgotten(mine)
+    await until(lambda: server.sql(SESSIONS.format("mine")) == "0", "the session is closed")
+    async with pools[1].acquire(60) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    with pytest.raises(RuntimeError, match="not started"):
+        async with pools[0].acquire():
+            pass
+    await pools[0].start()
+    async with pools[0].acquire(60) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    for pool in pools:
+        await pool.stop()
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_an_application_s_connections_are_terminated(
+    server: TcpPostgres, hangs: bool
+) -> None:
+    context = make_context("spills", database_url=server.dsn())
+    attempts: list[Pool] = []
+
+    async def spill(_app: web.Application) -> AsyncIterator[None]:
+        attempts.append(Pool(context, component="spills"))
+        await attempts[-1].start()
+        if len(attempts) < 4 and hangs:
+            await asyncio.sleep(3600)
+        if len(attempts) < 4:
+            raise ConnectionRefusedError("not yet")
+        yield
+
+    def create(_context: Context, _options: PluginConfig) -> web.Application:
+        app = web.Application()
+        app.cleanup_ctx.append(spill)
+        return app
+
+    app = MountedApp(
+        candidate("apps", "spills", App(prefix="/spills", create=create)),
+        context.log,
+        LIMITS.model_copy(update={"start_timeout": 1.0}) if hangs else LIMITS,
+    )
+    assert await app.load(SOURCES) == ()
+    app.begin(context, lambda *_: None)
+    await until(lambda: app.state is State.RUNNING, "the fourth start succeeds")
+    count = SESSIONS.format("spills")
+    await until(lambda: server.sql(count) == "1", "only the last attempt's session is left")
+    await app.stop()
     await until(lambda: server.sql(count) == "0", "no session is left")
 
 

@@ -9,7 +9,7 @@ from aliaport.plugin import Context
 
 
 class Resource(Protocol):
-    """What `remember` accepts: a pool or a connection."""
+    """A pool or a connection."""
 
     def terminate(self) -> None:
         """Close it at once; do nothing if it is closed."""

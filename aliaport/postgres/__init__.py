@@ -12,10 +12,11 @@ from aliaport.postgres.migrations import Migration, MigrationError, migrate
 from aliaport.postgres.opening import server_settings
 from aliaport.postgres.pool import Pool
 from aliaport.postgres.poolers import PoolerError
-from aliaport.postgres.reconnecting import QueryTimeout, ReconnectingConnection
+from aliaport.postgres.reconnecting import ConnectPending, QueryTimeout, ReconnectingConnection
 
 __all__ = [
     "FAULTS",
+    "ConnectPending",
     "Connection",
     "Leader",
     "Migration",

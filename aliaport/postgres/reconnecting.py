@@ -63,6 +63,7 @@ class ReconnectingConnection:
         self._reads_only = reads_only
         self._connection: Session | None = None
         self._opened = 0.0
+        self._served = False
         self._opening: asyncio.Future[Session] | None = None
         self._attempted = float("-inf")
         self._failure: BaseException | None = None
@@ -80,14 +81,15 @@ class ReconnectingConnection:
         Raises ConnectPending, a TimeoutError, while connecting takes longer than `connect_timeout`.
         """
         async with self._turn:
-            reused = await self._reusable()
-            if reused is not None:
+            began = time.monotonic()
+            if await self._is_usable():
                 try:
-                    return await self._run(reused, statement, arguments)
+                    return await self._run(began, statement, arguments)
                 except _LOST:
                     if not self._reads_only:
                         raise
-            return await self._run(await self._open(), statement, arguments)
+            await self._open()
+            return await self._run(began, statement, arguments)
 
     async def close(self) -> None:
         """Close the connection within 0.1 s, and give up an attempt to open one."""
@@ -99,8 +101,8 @@ class ReconnectingConnection:
         if connection is not None:
             await close(connection, timeout=0.1)
 
-    async def _reusable(self) -> Session | None:
-        """Return the open connection, or its replacement; None if there is none."""
+    async def _is_usable(self) -> bool:
+        """Return whether there is a connection; begin to replace it if it is old."""
         if self._opening is not None and self._opening.done():
             self._finish(self._opening)
         if self._connection is not None and await self._connection.is_lost():
@@ -110,20 +112,22 @@ class ReconnectingConnection:
             now = time.monotonic()
             if now - self._opened > REPLACE_AFTER and now - self._attempted > RETRY_AFTER:
                 self._begin()
-        return self._connection
+        return self._connection is not None
 
-    async def _open(self) -> Session:
+    async def _open(self) -> None:
         opening = self._opening or self._begin()
         await asyncio.wait({opening}, timeout=self._connect_timeout)
         if not opening.done():
             if isinstance(self._failure, TimeoutError):  # of the attempt before
                 raise TimeoutError(str(self._failure))
-            raise ConnectPending(f"no connection after {self._connect_timeout:g} s; still trying")
+            raise ConnectPending(
+                f"no connection after {self._connect_timeout:g} s; the attempt goes on: the "
+                "network is slow, or packets are dropped"
+            )
         self._finish(opening)
         if self._connection is None:
             assert self._failure is not None
             raise self._failure
-        return self._connection
 
     def _begin(self) -> "asyncio.Future[Session]":
         self._attempted = time.monotonic()
@@ -138,21 +142,24 @@ class ReconnectingConnection:
         self._failure = opening.exception()
         if self._failure is None:
             previous, self._connection = self._connection, opening.result()
-            self._opened = time.monotonic()
+            self._opened, self._served = time.monotonic(), False
             if previous is not None:
                 closing = asyncio.ensure_future(close(previous))
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    async def _run(
-        self, connection: Session, statement: str, arguments: tuple[Any, ...]
-    ) -> list[Any]:
+    async def _run(self, began: float, statement: str, arguments: tuple[Any, ...]) -> list[Any]:
+        timeout = self._query_timeout
+        if not self._served:
+            # The first statement takes two round trips, and may have the time of connecting too.
+            timeout = max(timeout, began + self._connect_timeout + timeout - time.monotonic())
+        assert self._connection is not None
         # Not asyncpg's own timeout: it cancels the statement over another connection, which would
         # hang on a frozen server.
-        work = asyncio.ensure_future(connection.fetch(statement, *arguments, timeout=60))
+        work = asyncio.ensure_future(self._connection.fetch(statement, *arguments, timeout=60))
         rows = None
         try:
-            done, _ = await asyncio.wait({work}, timeout=self._query_timeout)
+            done, _ = await asyncio.wait({work}, timeout=timeout)
             if not done:
                 raise QueryTimeout
             rows = list(work.result())
@@ -161,6 +168,7 @@ class ReconnectingConnection:
         finally:
             if rows is None:
                 self._drop(work)
+        self._served = True
         return rows
 
     def _drop(self, work: "asyncio.Future[Any]") -> None:

@@ -17,7 +17,7 @@ from aliaport.plugin import (
     Sample,
     Scalar,
 )
-from aliaport.postgres import FAULTS, QueryTimeout, ReconnectingConnection
+from aliaport.postgres import FAULTS, ConnectPending, QueryTimeout, ReconnectingConnection
 from aliaport_db.config import DbConfig
 from aliaport_db.faults import REASONS, code_of
 
@@ -58,6 +58,7 @@ class DbPlugin(Plugin[DbConfig]):
             component="db",
             connect_timeout=config.connect_timeout,
             query_timeout=config.query_timeout,
+            reads_only=True,
         )
         self._statistics, self._size = (
             ReconnectingConnection(
@@ -65,6 +66,7 @@ class DbPlugin(Plugin[DbConfig]):
                 component="db",
                 connect_timeout=statistics_timeout,
                 query_timeout=statistics_timeout,
+                reads_only=True,
             )
             for _ in range(2)
         )
@@ -83,7 +85,7 @@ class DbPlugin(Plugin[DbConfig]):
                 title="PostgreSQL",
                 run=self._check,
                 critical=True,
-                timeout=self.config.connect_timeout + self.config.query_timeout + 0.15,
+                timeout=self.config.connect_timeout + self.config.query_timeout + 0.05,
                 section="database",
                 section_defaults={"engine": "postgresql"},
                 words=("connected", "disconnected"),
@@ -106,6 +108,8 @@ class DbPlugin(Plugin[DbConfig]):
             (row,) = await self._probe.fetch(_PROBE)
         except (QueryTimeout, *FAULTS) as error:
             code = code_of(error)
+            if isinstance(error, ConnectPending):
+                return Check.unhealthy(str(error), code=code)
             detail = f": {error}" if isinstance(error, asyncpg.PostgresError) else ""
             return Check.unhealthy(f"{REASONS[code]}{detail}", code=code)
         self._latency = time.perf_counter() - began
@@ -118,6 +122,11 @@ class DbPlugin(Plugin[DbConfig]):
         if self.config.require_writable and row["read_only"]:
             return Check.unhealthy(REASONS["read_only"], code="read_only", **data)
         text = f"PostgreSQL {row['version']}, {data['role']}, {data['latency_ms']} ms"
+        error = self._probe.replacement_error
+        if error is not None:
+            code = code_of(error)
+            text = f"{text}; but it accepts no new connection: {REASONS[code]}"
+            return Check.degraded(text, code=code, **data)
         return Check.healthy(text, code="ok", **data)
 
     async def _collect_statistics(self) -> Iterable[Sample]:

@@ -17,8 +17,10 @@ CACHE = "currency"
 """The cache's name in `aliaport_cache_hit_rate{cache}`."""
 
 _RATES = """
-SELECT b.number, r.*
-FROM (SELECT * FROM aliaport_currency_bulletins WHERE day <= $1
+SELECT b.number, r.day, r.revision, r.code, r.unit, r.name, r.name_en,
+       r.forex_buying, r.forex_selling, r.banknote_buying, r.banknote_selling,
+       r.cross_rate_usd, r.cross_rate_other, r.jump_percent
+FROM (SELECT day, revision, number FROM aliaport_currency_bulletins WHERE day <= $1
       ORDER BY day DESC, revision DESC LIMIT 1) b
 JOIN aliaport_currency_rates r ON r.day = b.day AND r.revision = b.revision
 ORDER BY r.code"""

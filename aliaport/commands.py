@@ -70,7 +70,11 @@ def plugin_context(
             database_url=url,
             registry=registry,
         )
-        yield options, context
+        try:
+            yield options, context
+        except _faults() as error:
+            _note_cause(error, context)
+            raise
 
 
 def run_command(command: Callable[[], object] | click.Command) -> None:
@@ -138,14 +142,27 @@ def _exit(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def fault_text(error: Exception) -> str:
-    """Return what failed and where to look, for an exception of `aliaport.postgres.FAULTS`."""
+def _note_cause(error: Exception, context: Context) -> None:
+    from aliaport.postgres import note_fault
+
+    if _is_of_database(error):
+        note_fault(error, context)
+
+
+def fault_text(error: Exception, context: Context | None = None) -> str:
+    """Return what failed and what to change, for an exception of `aliaport.postgres.FAULTS`.
+
+    With the context that was used, also a failed statement names its database.
+    """
+    if context is not None:
+        _note_cause(error, context)
     kind, text = type(error).__name__, redact(str(error))
     reason = f"{kind}: {text}" if text else kind
+    if _is_of_database(error):
+        causes = [redact(note) for note in getattr(error, "__notes__", ())]
+        return f"cannot use the database: {causes[0] if causes else reason}"
     if not isinstance(error, OSError):
         return f"the database failed: {reason}"
-    if _is_of_database(error):
-        return f"cannot reach the database: {reason}; is it running, and is DATABASE_URL right?"
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     if error.errno in _WRITE_ERRORS:

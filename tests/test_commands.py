@@ -146,10 +146,10 @@ async def halls() -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (connect, "tool: cannot reach the database: ConnectionRefusedError: "),
-        (functools.partial(connect), "Connect call failed ('127.0.0.1', 1)"),
-        (connect_by_name, "tool: cannot reach the database: gaierror: "),
-        (halls, "halls: cannot reach the database: ConnectionRefusedError: "),
+        (connect, "tool: cannot use the database: nothing is listening at the address: database "),
+        (functools.partial(connect), 'database "none" at 127.0.0.1:1 as user '),
+        (connect_by_name, "tool: cannot use the database: the host name cannot be resolved: "),
+        (halls, "halls: cannot use the database: nothing is listening at the address: database "),
         (read, "tool: absent.csv: No such file or directory\n"),
         (read_upstream, "tool: ConnectionRefusedError: [Errno 111] Connection refused\n"),
         (write_to_full_disk, "tool: cannot write the output: No space left on device\n"),

@@ -38,9 +38,13 @@ class Failure:
 
 
 def describe(error: BaseException, package: str) -> Failure:
-    """Return `error` as text; call it in the thread that raised it. `package` is the plugin's."""
+    """Return `error` and its notes as text; call it in the thread that raised it.
+
+    `package` is the plugin's.
+    """
     try:
-        message = plain_text(redact(shorten(str(error), MESSAGE_LIMIT)))
+        text = ": ".join([str(error), *getattr(error, "__notes__", ())])
+        message = plain_text(redact(shorten(text, MESSAGE_LIMIT)))
     except BaseException:  # a hostile __str__ must not prevent the report
         message = "<its message cannot be read>"
     frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]

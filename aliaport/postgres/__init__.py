@@ -6,18 +6,31 @@ Use each object only on the loop where it is created: the plugin's own.
 from typing import TYPE_CHECKING
 
 from aliaport.deprecation import renamed
-from aliaport.postgres.connection import FAULTS, Connection, close, connect
+from aliaport.postgres.connection import Connection, close, connect
+from aliaport.postgres.faults import (
+    FAULT_CODES,
+    FAULTS,
+    ConnectPending,
+    ConnectTimeout,
+    Fault,
+    QueryTimeout,
+    explain,
+    note_fault,
+)
 from aliaport.postgres.leader import Leader
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
 from aliaport.postgres.opening import server_settings
 from aliaport.postgres.pool import Pool
 from aliaport.postgres.poolers import PoolerError
-from aliaport.postgres.reconnecting import ConnectPending, QueryTimeout, ReconnectingConnection
+from aliaport.postgres.reconnecting import ReconnectingConnection
 
 __all__ = [
     "FAULTS",
+    "FAULT_CODES",
     "ConnectPending",
+    "ConnectTimeout",
     "Connection",
+    "Fault",
     "Leader",
     "Migration",
     "MigrationError",
@@ -27,7 +40,9 @@ __all__ = [
     "ReconnectingConnection",
     "close",
     "connect",
+    "explain",
     "migrate",
+    "note_fault",
     "server_settings",
 ]
 

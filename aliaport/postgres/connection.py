@@ -7,17 +7,12 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 
 from aliaport.plugin import Context
+from aliaport.postgres.faults import FAULTS, ConnectTimeout, note_fault
 from aliaport.postgres.opening import Opener
 
 STATEMENT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
 """Defaults, in seconds."""
-
-FAULTS = (
-    *(OSError, TimeoutError),
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-)
-"""Exceptions of connecting and of statements if the database fails or refuses."""
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 OpenedT = TypeVar("OpenedT")
@@ -50,27 +45,40 @@ async def connect(
         own_session=own_session,
     )
     timeout = opener.timeout if timeout is None else timeout
-    return await opened(opener.open(), timeout)
+    return await opened(opener.open(), timeout, context)
 
 
-async def opened(opening: Awaitable[OpenedT], timeout: float) -> OpenedT:
+async def opened(opening: Awaitable[OpenedT], timeout: float, context: Context) -> OpenedT:
     """Return the connection or pool that opens within `timeout` seconds.
 
     If its caller is cancelled or the time is over, it is given up, and terminated should it open
-    all the same. Raises TimeoutError and the errors of opening.
+    all the same. Raises ConnectTimeout and the errors of opening, with the cause as a note.
     """
     work = asyncio.ensure_future(opening)
+    try:
+        return await _within(work, timeout)
+    except FAULTS as error:
+        note_fault(error, context)
+        raise
+
+
+async def _within(work: "asyncio.Future[OpenedT]", timeout: float) -> OpenedT:
     try:
         # A DNS lookup that gets no response outlives asyncpg's own timeout: its thread cannot be
         # cancelled, so we do not wait for it.
         done, _ = await asyncio.wait({work}, timeout=timeout)
         if not done:
-            raise TimeoutError(f"no connection within {timeout:g} s")
-    except (TimeoutError, asyncio.CancelledError):
+            raise ConnectTimeout(f"no connection within {timeout:g} s")
+    except (ConnectTimeout, asyncio.CancelledError):
         work.cancel()
         work.add_done_callback(_discard)
         raise
-    return work.result()
+    try:
+        return work.result()
+    except TimeoutError as error:
+        if error.errno is not None or isinstance(error, ConnectTimeout):
+            raise
+        raise ConnectTimeout(f"no connection within {timeout:g} s") from None  # asyncpg's own limit
 
 
 async def close(connection: Connection, timeout: float = CLOSE_TIMEOUT) -> None:

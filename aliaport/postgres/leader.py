@@ -5,7 +5,8 @@ import hashlib
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
 from aliaport.postgres.arguments import database_url
-from aliaport.postgres.connection import FAULTS, STATEMENT_TIMEOUT, Connection, close, opened
+from aliaport.postgres.connection import STATEMENT_TIMEOUT, Connection, close, opened
+from aliaport.postgres.faults import FAULTS
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.poolers import PoolerError, shared_session
 from aliaport.postgres.session import Session
@@ -69,7 +70,7 @@ class Leader:
                 return await self._confirm(self._connection, timeout)
             except FAULTS:
                 await self.release()
-        self._connection = await opened(self._opener.open(), timeout)
+        self._connection = await opened(self._opener.open(), timeout, self._context)
         return await self._confirm(self._connection, timeout)
 
     async def release(self) -> None:

@@ -10,7 +10,8 @@ import asyncpg
 
 from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
-from aliaport.postgres.connection import FAULTS, STATEMENT_TIMEOUT, opened
+from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
+from aliaport.postgres.faults import FAULTS
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
@@ -38,6 +39,7 @@ class Pool:
         statement_timeout: float = STATEMENT_TIMEOUT,
         settings: Mapping[str, str] | None = None,
     ) -> None:
+        self._context = context
         self._component = component
         self._size = size
         self._opener = Opener(
@@ -63,7 +65,7 @@ class Pool:
         )
         try:
             # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-            self._pool = await opened(_open(pool), timeout)
+            self._pool = await opened(_open(pool), timeout, self._context)
         finally:
             if self._pool is None:
                 self._give_up()
@@ -134,7 +136,7 @@ class Pool:
         opening = await self._unclaimed()
         if opening is None:
             timeout = self._opener.timeout
-            opening = asyncio.ensure_future(opened(self._opener.open(), timeout))
+            opening = asyncio.ensure_future(opened(self._opener.open(), timeout, self._context))
         try:
             session = await asyncio.shield(opening)
         except asyncio.CancelledError:

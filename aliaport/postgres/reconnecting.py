@@ -8,6 +8,7 @@ import asyncpg
 
 from aliaport.plugin import Context
 from aliaport.postgres.connection import close, opened
+from aliaport.postgres.faults import ConnectPending, ConnectTimeout, QueryTimeout
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
@@ -26,14 +27,6 @@ _LOST = (
     *(asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError),
 )
 """Errors of statements whose connection was lost before or while they ran."""
-
-
-class QueryTimeout(Exception):
-    """The statement took too long, as opposed to connecting."""
-
-
-class ConnectPending(TimeoutError):
-    """There is no connection yet; the attempt goes on."""
 
 
 class ReconnectingConnection:
@@ -57,6 +50,7 @@ class ReconnectingConnection:
         query_timeout: float,
         reads_only: bool = False,
     ) -> None:
+        self._context = context
         self._opener = Opener(context, component=component, statement_timeout=query_timeout)
         self._connect_timeout = connect_timeout
         self._query_timeout = query_timeout
@@ -118,12 +112,9 @@ class ReconnectingConnection:
         opening = self._opening or self._begin()
         await asyncio.wait({opening}, timeout=self._connect_timeout)
         if not opening.done():
-            if isinstance(self._failure, TimeoutError):  # of the attempt before
-                raise TimeoutError(str(self._failure))
-            raise ConnectPending(
-                f"no connection after {self._connect_timeout:g} s; the attempt goes on: the "
-                "network is slow, or packets are dropped"
-            )
+            if isinstance(self._failure, ConnectTimeout):  # of the whole attempt before
+                raise ConnectTimeout(str(self._failure))
+            raise ConnectPending(f"no connection after {self._connect_timeout:g} s")
         self._finish(opening)
         if self._connection is None:
             assert self._failure is not None
@@ -132,7 +123,7 @@ class ReconnectingConnection:
     def _begin(self) -> "asyncio.Future[Session]":
         self._attempted = time.monotonic()
         timeout = max(ATTEMPT_TIMEOUT, self._connect_timeout)
-        self._opening = asyncio.ensure_future(opened(self._opener.open(), timeout))
+        self._opening = asyncio.ensure_future(opened(self._opener.open(), timeout, self._context))
         self._opening.add_done_callback(_retrieve)
         return self._opening
 

@@ -1,5 +1,6 @@
 """How the server is verified: the certificates of a database URL, and servers without them."""
 
+import errno
 import os
 import ssl
 from collections.abc import Callable
@@ -115,6 +116,8 @@ def _read(option: str, file: Path, load: Callable[[], object]) -> None:
     except ssl.SSLError as error:
         raise CertificateFileError(option, file, _unusable(option, error)) from None
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise  # not a fault of the file
         raise CertificateFileError(option, file, error.strerror or str(error)) from None
 
 

@@ -111,7 +111,7 @@ def check_host(host: str) -> str:
     try:
         ipaddress.ip_address(bare)
     except ValueError:
-        if _HOST_NAME.fullmatch(host):
+        if _HOST_NAME.fullmatch(host) and _is_resolvable(host):
             return host
     else:
         return bare
@@ -119,6 +119,14 @@ def check_host(host: str) -> str:
         "has a wrong host; write a name or an address, an IPv6 address in [ ], the folder of a "
         "socket as ?host=/folder, and a port after a colon"
     )
+
+
+def _is_resolvable(name: str) -> bool:
+    """Return True unless a part of the name is empty or longer than 63 characters."""
+    try:
+        return bool(name.removesuffix(".").encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def check_port(text: str) -> int:

@@ -172,7 +172,7 @@ def test_a_wrong_option_and_an_unreachable_database_fail_clearly(
     unreachable = environ(tcmb, "postgresql://aliaport:geheim@127.0.0.1:1/service")
     done = backfill(tmp_path, unreachable, "--from", "2026-06-01", "--to", "2026-06-02")
     assert done.returncode == 1
-    assert "cannot reach the database" in done.stderr
+    assert "cannot use the database" in done.stderr
     assert "geheim" not in done.stderr
     wrong = backfill(
         tmp_path,

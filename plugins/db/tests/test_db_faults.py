@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aliaport_db.faults import REASONS
 from aliaport_db.plugin import DbPlugin
 
 from aliaport.plugin import Status
+from aliaport.postgres import FAULT_CODES
 from aliaport.testing import RunningPlugin, run_plugin
 from tests.support.postgres import TcpPostgres
 from tests.support.waiting import wait_until
@@ -193,7 +193,7 @@ def test_a_changed_password_degrades_while_the_connection_works(
         wait_until(lambda: code(plugin) == "wrong_password", "the replacement is refused")
         result = plugin.probe("database")
         assert result.status is Status.DEGRADED
-        assert "it accepts no new connection: the server rejected the password" in result.summary
+        assert "no new connection can be opened: the server rejected the password" in result.summary
         server.sql("ALTER ROLE changing PASSWORD 'a right password'")
         wait_until_ok(plugin)
         server.sql("ALTER ROLE changing PASSWORD 'another'")
@@ -225,7 +225,7 @@ def test_recovering_and_a_replica() -> None:
         server.remove()
 
 
-@pytest.mark.parametrize("name", sorted(REASONS))
+@pytest.mark.parametrize("name", sorted(FAULT_CODES))
 def test_every_code_is_explained_in_the_readme(name: str) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     assert f"| `{name}` |" in readme

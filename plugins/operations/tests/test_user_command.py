@@ -258,11 +258,11 @@ def test_a_password_that_is_not_utf8_is_refused_in_one_line(api: Operations, nam
     [
         (
             "postgresql://aliaport:geheim42@127.0.0.1:{closed}/service",
-            "cannot reach the database: ConnectionRefusedError: ",
+            'cannot use the database: nothing is listening at the address: database "service" at ',
         ),
         (
             "postgresql://aliaport:geheim42@127.0.0.1:{port}/service",
-            "the database failed: InvalidPasswordError: ",
+            "cannot use the database: the server rejected the password: ",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ETag, web
 
 from aliaport.apps import App, Context, Refusal, data_response
-from aliaport.postgres import FAULTS, Pool
+from aliaport.postgres import FAULTS, Pool, explain
 from aliaport_currency_sync.business_days import today
 from aliaport_currency_sync.config import RatesConfig
 from aliaport_currency_sync.conversion import LIRA, PLACES, converted, lira_for_one
@@ -61,7 +61,13 @@ class Handlers:
         try:
             found = await self._rates.on_or_before(wanted)
         except FAULTS as error:
-            self._context.log.error("rates.unavailable", reason=type(error).__name__)
+            fault = explain(error, self._context)
+            self._context.log.error(
+                "rates.unavailable",
+                reason=type(error).__name__,
+                code=fault.code,
+                problem=fault.text,
+            )
             raise Refusal(
                 503, "database_unavailable", "the database is unavailable; try again later"
             ) from None

@@ -83,8 +83,8 @@ def backfill(
                 )
             except FAULTS as error:
                 raise AliaportError(
-                    f"{fault_text(error)}; bulletins stored so far are kept; run the same command "
-                    "again"
+                    f"{fault_text(error, context)}; bulletins stored so far are kept; run the same "
+                    "command again"
                 ) from None
     for line in progress.refused:
         click.echo(f"refused: {line}", err=True)

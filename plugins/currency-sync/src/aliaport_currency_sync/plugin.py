@@ -13,7 +13,7 @@ from aliaport.plugin import (
     Sample,
     Schedule,
 )
-from aliaport.postgres import FAULTS, Leader, QueryTimeout, ReconnectingConnection
+from aliaport.postgres import FAULTS, Leader, QueryTimeout, ReconnectingConnection, explain
 from aliaport_currency_sync import families
 from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.config import CurrencySyncConfig
@@ -100,7 +100,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         try:
             coverage = await self._reader.read(self._probe_connection.fetch)
         except (QueryTimeout, *FAULTS) as error:
-            text = f"the database is unavailable: {type(error).__name__}"
+            text = f"the database is unavailable: {explain(error, self.context).text}"
             return Check.unhealthy(text, code="database")
         return assess(coverage, self._days, self.context.clock.now(), self._sync.problem)
 

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Iterable, Sequence
 
-import asyncpg
-
 from aliaport.plugin import (
     CACHE_HIT_RATE,
     DB_CONNECTIONS,
@@ -17,9 +15,14 @@ from aliaport.plugin import (
     Sample,
     Scalar,
 )
-from aliaport.postgres import FAULTS, ConnectPending, QueryTimeout, ReconnectingConnection
+from aliaport.postgres import (
+    FAULT_CODES,
+    FAULTS,
+    QueryTimeout,
+    ReconnectingConnection,
+    explain,
+)
 from aliaport_db.config import DbConfig
-from aliaport_db.faults import REASONS, code_of
 
 MAX_CONNECTIONS = Metric.gauge(
     "aliaport_db_max_connections", "Connections that the server allows (max_connections)."
@@ -107,11 +110,8 @@ class DbPlugin(Plugin[DbConfig]):
         try:
             (row,) = await self._probe.fetch(_PROBE)
         except (QueryTimeout, *FAULTS) as error:
-            code = code_of(error)
-            if isinstance(error, ConnectPending):
-                return Check.unhealthy(str(error), code=code)
-            detail = f": {error}" if isinstance(error, asyncpg.PostgresError) else ""
-            return Check.unhealthy(f"{REASONS[code]}{detail}", code=code)
+            fault = explain(error, self.context)
+            return Check.unhealthy(fault.text, code=fault.code)
         self._latency = time.perf_counter() - began
         data: dict[str, Scalar] = {
             "engine": "postgresql",
@@ -120,13 +120,13 @@ class DbPlugin(Plugin[DbConfig]):
             "latency_ms": round(self._latency * 1000, 2),
         }
         if self.config.require_writable and row["read_only"]:
-            return Check.unhealthy(REASONS["read_only"], code="read_only", **data)
+            return Check.unhealthy(FAULT_CODES["read_only"], code="read_only", **data)
         text = f"PostgreSQL {row['version']}, {data['role']}, {data['latency_ms']} ms"
-        error = self._probe.replacement_error
-        if error is not None:
-            code = code_of(error)
-            text = f"{text}; but it accepts no new connection: {REASONS[code]}"
-            return Check.degraded(text, code=code, **data)
+        refusal = self._probe.replacement_error
+        if refusal is not None:
+            fault = explain(refusal, self.context)
+            text = f"{text}; but no new connection can be opened: {fault.text}"
+            return Check.degraded(text, code=fault.code, **data)
         return Check.healthy(text, code="ok", **data)
 
     async def _collect_statistics(self) -> Iterable[Sample]:

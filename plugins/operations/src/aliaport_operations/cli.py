@@ -251,7 +251,7 @@ def _with_database(
         try:
             return asyncio.run(run(context))
         except FAULTS as error:
-            raise AliaportError(f"{fault_text(error)}; nothing was changed") from None
+            raise AliaportError(f"{fault_text(error, context)}; nothing was changed") from None
 
 
 def _new_password(name: str, from_stdin: bool) -> str:

@@ -7,7 +7,7 @@ import asyncpg
 
 from aliaport.apps import Context, Refusal
 from aliaport.errors import AliaportError
-from aliaport.postgres import Connection, Pool
+from aliaport.postgres import Connection, Pool, explain
 from aliaport_operations.config import ApiConfig
 from aliaport_operations.families import SHED
 from aliaport_operations.saturation import SATURATION
@@ -26,6 +26,7 @@ class Database:
     """A pool of connections, each used by one request at a time. Use it on the HTTP loop only."""
 
     def __init__(self, context: Context, options: ApiConfig) -> None:
+        self._context = context
         self._log = context.log
         self._options = options
         self._shed = context.counter(SHED)
@@ -99,6 +100,12 @@ class Database:
                 SATURATION.waiting -= 1
 
     def _unavailable(self, error: Exception) -> Refusal:
-        self._log.error("operations.database_failed", reason=type(error).__name__)
+        fault = explain(error, self._context)
+        self._log.error(
+            "operations.database_failed",
+            reason=type(error).__name__,
+            code=fault.code,
+            problem=fault.text,
+        )
         text = "the database is not available; try again"
         return Refusal(503, "database_unavailable", text, headers=_RETRY_AFTER)

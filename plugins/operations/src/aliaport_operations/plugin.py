@@ -11,7 +11,7 @@ from aliaport.plugin import (
     Plugin,
     Probe,
 )
-from aliaport.postgres import FAULTS, QueryTimeout, ReconnectingConnection
+from aliaport.postgres import FAULTS, QueryTimeout, ReconnectingConnection, explain
 from aliaport_operations.config import OperationsConfig
 from aliaport_operations.families import TOTALS
 from aliaport_operations.purge import Purge
@@ -87,7 +87,7 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         try:
             (row,) = await self._probe_connection.fetch(_SCHEMA, COMPONENT)
         except (QueryTimeout, *FAULTS) as error:
-            text = f"the database cannot be queried: {type(error).__name__}"
+            text = f"the database cannot be queried: {explain(error, self.context).text}"
             return Check.unhealthy(text, code="database")
         data = {
             "schema_version": row["n"],

@@ -56,7 +56,7 @@ async def test_a_slow_connection_is_opened_in_the_background_and_replaced_unnoti
     await link.close()
 
 
-async def test_dropped_packets_are_told_from_latency(
+async def test_dropped_packets_differ_from_latency(
     server: TcpPostgres, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aliaport.postgres.reconnecting.ATTEMPT_TIMEOUT", 0.5)

@@ -49,10 +49,18 @@ def own_cgroup(controller: str, root: Path = Path("/")) -> Cgroup | None:
 
 def read_text(path: Path) -> str:
     """Return the content of a kernel file, or "" if it is missing, unreadable or just vanished."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return _content(path).decode("utf-8", errors="replace")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a kernel file; none if it is unreadable.
+
+    They end at LF only: the kernel writes all other characters of a name as they are, also those
+    that Python takes for the end of a line. Paths that are not UTF-8 are decoded as `os.fsdecode`
+    does, so that they can be opened.
+    """
+    lines = _content(path).decode("utf-8", errors="surrogateescape").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def read_number(path: Path) -> int | None:
@@ -66,16 +74,23 @@ def read_number(path: Path) -> int | None:
 def read_table(path: Path) -> dict[str, int]:
     """Return the `key number` lines of a file such as `memory.stat`; empty if unreadable."""
     table: dict[str, int] = {}
-    for line in read_text(path).splitlines():
+    for line in read_lines(path):
         key, _, value = line.partition(" ")
         if value.strip().isdecimal():
             table[key] = int(value)
     return table
 
 
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def _membership(controller: str, root: Path) -> tuple[int, str]:
     version, path = 0, ""
-    for line in read_text(root / "proc/self/cgroup").splitlines():
+    for line in read_lines(root / "proc/self/cgroup"):
         _, _, rest = line.partition(":")
         controllers, _, where = rest.partition(":")
         if controller in controllers.split(","):
@@ -88,9 +103,9 @@ def _membership(controller: str, root: Path) -> tuple[int, str]:
 def _mounts(controller: str | None, root: Path) -> list[tuple[str, Path]]:
     """Return (root, mount point) of each mount of a version 1 controller; None means version 2."""
     mounts = []
-    for line in read_text(root / "proc/self/mountinfo").splitlines():
+    for line in read_lines(root / "proc/self/mountinfo"):
         left, _, right = line.partition(" - ")
-        fields, words = left.split(), right.split()
+        fields, words = left.split(" "), right.split(" ")
         if len(fields) < 5 or len(words) < 2:
             continue
         kind, options = words[0], words[-1].split(",")

@@ -1,10 +1,11 @@
 """The cgroup of the process, found in recorded trees of every kind and on this machine."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from aliaport.cgroup import Cgroup, own_cgroup, read_number, read_table, read_text
+from aliaport.cgroup import Cgroup, own_cgroup, read_lines, read_number, read_table, read_text
 
 V2 = "29 23 0:26 {top} /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n"
 V1 = "35 31 0:32 {top} /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -134,3 +135,28 @@ def test_the_cgroup_of_this_process_exists_if_it_is_in_one() -> None:
     if found is not None:
         assert found.levels[-1] == found.mount
         assert found.mount.is_dir(), f"{found.mount} should be a mounted hierarchy"
+
+
+@pytest.mark.parametrize("character", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\udcff"])
+def test_only_lf_ends_a_line(tmp_path: Path, character: str) -> None:
+    """The kernel allows every character but LF in the name of a cgroup."""
+    name = f"/app{character}x"
+    mountinfo = V2.format(top="/").replace("/sys/fs/cgroup ", f"/sys{character}/cgroup ")
+    recorded(tmp_path, "", "")
+    (tmp_path / "proc/self/cgroup").write_bytes(os.fsencode(f"0::{name}\n"))
+    (tmp_path / "proc/self/mountinfo").write_bytes(os.fsencode(OTHER + mountinfo))
+    expected = [f"sys{character}/cgroup{name}", f"sys{character}/cgroup"]
+    assert levels(own_cgroup("memory", tmp_path), tmp_path) == expected
+
+
+def test_lines_of_a_file_without_a_last_lf_or_without_any(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for content, lines in (
+        ("", []),
+        ("a", ["a"]),
+        ("a\n", ["a"]),
+        ("a\r\n\nb\n", ["a\r", "", "b"]),
+    ):
+        file.write_text(content, newline="")
+        assert read_lines(file) == lines
+    assert read_lines(tmp_path / "missing") == []

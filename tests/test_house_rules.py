@@ -17,7 +17,7 @@ LEVELS = [
     {"addresses"},
     {
         *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
-        *("regular_files", "upstream"),
+        *("regular_files", "upstream", "printable"),
     },
     {"cgroup", "contract", "writable"},
     {"process"},

@@ -111,6 +111,7 @@ def test_a_failed_collector_is_an_error_that_names_it(outcome: Any, said: str) -
         for scrape in (plugin.collect, plugin.exposition, plugin.collect):
             with pytest.raises(AliaportError, match=rf"collectors failed:\n  - second: .*{said}"):
                 scrape()
+        assert [sample.metric for sample in plugin.collect(may_fail=["second"])] == [FREE.name]
         collecting.outcome = []
         assert [sample.metric for sample in plugin.collect()] == [FREE.name]
 

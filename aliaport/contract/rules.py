@@ -85,7 +85,9 @@ def require_function(run: object, where: str, *, generator: bool = False) -> Non
 def _not_callable(run: object, where: str) -> DeclarationError:
     problem, hint = f"{where}: run must be a function or an async function", "pass a method"
     if inspect.iscoroutine(run):
-        hint = f"pass the function itself, without parentheses: run={run.__qualname__}"
+        owner, _, name = run.__qualname__.rpartition(".")
+        method = owner and not owner.endswith("<locals>")
+        hint = f"pass the function itself, without parentheses: run={'self.' * bool(method)}{name}"
         run.close()  # or Python would warn that it was never awaited
     elif not isinstance(run, str | int | float):
         hint = "pass the function itself, without parentheses, such as run=self.check"

@@ -46,7 +46,7 @@ async def page(run: Run) -> Finding:
     kind = reply.headers.get("Content-Type", "")
     if not re.match(r"text/plain; *version=0\.0\.4(;|$)", kind):
         raise endpoint.failure(f"Content-Type is {kind!r} instead of text/plain; version=0.0.4")
-    samples = [line for line in reply.text.splitlines() if line and not line.startswith("#")]
+    samples = [line for line in reply.text.split("\n") if line and not line.startswith("#")]
     for line in samples:
         if not (found := _SAMPLE.fullmatch(line)) or not _is_number(found[2]):
             raise endpoint.failure(f"not a sample of the text format: {shorten(line, MAX_EXCERPT)}")

@@ -10,7 +10,7 @@ from aliaport.errors import ConfigError, InvalidDefaultsError, MissingOptionsErr
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.report import PluginRow
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import at_position
+from aliaport.isolation.positions import at_position
 from aliaport.plugin import Logger, PluginConfig
 from aliaport.settings import Group, PluginLimits, Sources, plugin_config
 

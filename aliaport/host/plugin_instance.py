@@ -14,9 +14,11 @@ from aliaport.host.lifecycle import Component, State
 from aliaport.host.loading import load, plugin_class
 from aliaport.host.probes import ProbeResult, ProbeRunner
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import Failure, at_position
+from aliaport.isolation.failures import Failure
 from aliaport.isolation.leftovers import Leftovers
+from aliaport.isolation.positions import at_position
 from aliaport.isolation.run import Run
+from aliaport.isolation.source_lines import keep_lines
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
@@ -112,6 +114,7 @@ class PluginInstance(Component):
 
     def _import(self) -> tuple[type[Plugin[PluginConfig]], type[PluginConfig], bool]:
         found, model = plugin_class(self.candidate, load(self.candidate))
+        keep_lines(self.candidate.package)
         return found, model, bool(getattr(found, "needs_database", False))
 
     async def construct(

@@ -25,6 +25,10 @@ from aliaport.redaction import shorten
 MAX_TASKS = 1_000
 """Maximum number of live tasks per plugin; `create_task` raises RuntimeError beyond it."""
 
+_INTERRUPTED: Failure | None = Failure(
+    "RuntimeError", "an exception interrupted the report of another one", "", ""
+)
+
 Freeze = Callable[[Any], Any]
 Notify = Callable[[str, Failure], None]
 
@@ -142,23 +146,35 @@ class Bulkhead:
             run.finish(None, None)
             return
         run.began = time.monotonic()
-        value, failure = None, None
+        value, failure = None, _INTERRUPTED
         try:
             result = function()
             value = freeze(await result if inspect.isawaitable(result) else result)
+            failure = None
         except BaseException as error:  # the bulkhead: SystemExit and its kind end here too
             failure = describe(error, self.package)
-        run.finish(value, failure)
+        finally:
+            run.finish(value, failure)
 
     def _slot(self, name: str) -> "queue.SimpleQueue[Callable[[], None] | None]":
         slot = self._slots.get(name)
         if slot is None:
             slot = queue.SimpleQueue()
             threading.Thread(
-                target=_serve_slot, args=(slot,), name=f"plugin-{self.name}-{name}", daemon=True
+                target=self._serve_slot,
+                args=(slot,),
+                name=f"plugin-{self.name}-{name}",
+                daemon=True,
             ).start()
             self._slots[name] = slot
         return slot
+
+    def _serve_slot(self, slot: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+        while (call := slot.get()) is not None:
+            try:
+                call()
+            except BaseException as error:  # the bulkhead: some libraries inject one into a thread
+                self._notify("plugin.escaped", describe(error, self.package))
 
     def _run_blocking(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
         if run.expired:
@@ -166,16 +182,18 @@ class Bulkhead:
             return
         run.thread = threading.get_ident()
         run.began = time.monotonic()
-        value, failure = None, None
+        value, failure = None, _INTERRUPTED
         try:
             result = function()
             if inspect.iscoroutine(result):
                 result.close()
                 raise TypeError("a plain function returned a coroutine; declare it `async def`")
             value = freeze(result)
+            failure = None
         except BaseException as error:  # the bulkhead
             failure = describe(error, self.package)
-        run.finish(value, failure)
+        finally:
+            run.finish(value, failure)
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         self._selector = selectors.DefaultSelector()
@@ -261,11 +279,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _serve_slot(slot: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
-    while (call := slot.get()) is not None:
-        call()
 
 
 async def finish_within(awaitable: Awaitable[Any], seconds: float) -> bool:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aliaport.isolation.failures import Failure, task_position, thread_position
+from aliaport.isolation.failures import Failure
+from aliaport.isolation.positions import task_position, thread_position
 
 if TYPE_CHECKING:
     from aliaport.isolation.bulkhead import Bulkhead

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aliaport.cgroup import own_cgroup, read_number, read_text
+from aliaport.cgroup import own_cgroup, read_lines, read_number
 from aliaport.errors import StartupError
 from aliaport.process.descriptors import raise_limit
 
@@ -159,8 +159,8 @@ def _own_status(key: str) -> int:
 
 
 def _status(process: Path) -> dict[str, str]:
-    lines = read_text(process / "status").splitlines()
-    return {key: value for key, _, value in (line.partition(":") for line in lines)}
+    lines = (line.partition(":") for line in read_lines(process / "status"))
+    return {key: value for key, _, value in lines}
 
 
 def _soft(limit: int) -> int:

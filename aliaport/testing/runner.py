@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from aliaport.host.scrape import merge
 from aliaport.metrics.collectors import CollectorRunner, collect
 from aliaport.metrics.exposition import render_family
 from aliaport.metrics.registry import MetricRegistry, Samples
-from aliaport.metrics.samples import Collection
+from aliaport.metrics.samples import Collection as CollectedSamples
 from aliaport.plugin import Audit, Clock, Logger, Plugin
 from aliaport.settings import MetricsSettings, PluginLimits, Sources
 
@@ -85,15 +85,15 @@ class RunningPlugin:
 
         return self._call(check())
 
-    def collect(self) -> list[Sample]:
+    def collect(self, *, may_fail: Collection[str] = ()) -> list[Sample]:
         """Run all collectors, as one scrape would; return their samples.
 
         Raises AliaportError, which describes the problem, if a collector raised or did not finish
         in time, or if samples were refused: here, or by a counter, gauge or histogram since the
-        start.
+        start. The collectors named in `may_fail` are then only left out, as in a scrape.
         """
         samples = []
-        collected, _ = self._gather()
+        collected, _ = self._gather(may_fail)
         for _, collection in collected:
             for series in collection.series:
                 names = self._registry.families[series.family].labels
@@ -117,14 +117,16 @@ class RunningPlugin:
             f"{render_family(families[name], values)}\n" for name, values in sorted(samples.items())
         )
 
-    def _gather(self) -> tuple[list[tuple[CollectorRunner, Collection]], dict[str, Samples]]:
+    def _gather(
+        self, may_fail: Collection[str] = ()
+    ) -> tuple[list[tuple[CollectorRunner, CollectedSamples]], dict[str, Samples]]:
         """Return the collections of one scrape, and what it would show of them."""
         collected = self._call(collect(self._instance.collectors, CALL_TIMEOUT / 2))
         gathered = merge(self._registry, collected, MetricsSettings())
         failed = [
             f"{runner.collector.name}: {runner.problem}"
             for runner, _ in collected
-            if runner.problem
+            if runner.problem and runner.collector.name not in may_fail
         ]
         if failed:
             raise AliaportError("\n  - ".join(["collectors failed:", *failed]))

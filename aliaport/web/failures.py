@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import StreamWriter
 
-from aliaport.isolation.failures import describe, function_position
+from aliaport.isolation.failures import describe
+from aliaport.isolation.positions import function_position
 from aliaport.plugin import Logger
 from aliaport.process.limits import limit_error
 from aliaport.redaction import shorten
@@ -21,6 +22,9 @@ from aliaport.web.state import AppState
 
 CALLER_LEFT = 499
 """The status, known from nginx, of a request whose caller closed the connection too early."""
+
+MAX_CAUSES = 10
+"""How far the causes of an exception are followed; authors can chain them in a circle."""
 
 _BARE_HINT = "define the handler with `async def` and without `yield`, and return a response"
 """For what aiohttp accepts as a handler, but fails to call."""
@@ -40,13 +44,19 @@ def raised_response(
     gone = request.transport is None or request.transport.is_closing()
     _discard_begun(request)
     log, package = _owner(state, request)
-    if isinstance(error, RequestRejectedError):
-        record_malformed(state, request, error.message, lambda: _fields(request))
-        return malformed_response(request, error.code)
-    unwritable = gone and isinstance(error, ConnectionError)
-    if unwritable or error is request.content.exception():
-        log.info("request.aborted", reason=type(error).__name__, **_fields(request))
-        return error_response(CALLER_LEFT, "aborted", "the connection closed too early")
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, RequestRejectedError):
+            record_malformed(state, request, cause.message, lambda: _fields(request))
+            return malformed_response(request, cause.code)
+    unread = request.content.exception()
+    for cause in causes:
+        if cause is unread or (gone and isinstance(cause, ConnectionError)):
+            reason = type(cause).__name__
+            if cause is not error:
+                reason = f"{type(error).__name__} from {reason}"
+            log.info("request.aborted", reason=reason, **_fields(request))
+            return error_response(CALLER_LEFT, "aborted", "the connection closed too early")
     # Other types cannot be the cause, and their text is the author's code.
     limit = limit_error(error) if isinstance(error, _OF_LIMITS) else None
     handler = inspect.unwrap(_handler(request))
@@ -96,6 +106,16 @@ def unsendable_response(
         **_fields(request),
     )
     return _internal_error()
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the exception and those that it was raised from, up to MAX_CAUSES."""
+    causes: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and len(causes) < MAX_CAUSES:
+        causes.append(following)
+        following = following.__cause__ or following.__context__
+    return causes
 
 
 def _find_fault(response: web.StreamResponse) -> str:

@@ -35,6 +35,10 @@ class Base(Plugin[PluginConfig]):
         yield Check.healthy()
 
 
+async def check_alone() -> Check:
+    return Check.healthy()
+
+
 def plugin(declared: Callable[[Any], Any]) -> type[Plugin[Any]]:
     return type("Made", (Base,), {"declared": declared, "__module__": __name__})
 
@@ -111,7 +115,15 @@ MISTAKES: dict[str, tuple[type[Plugin[Any]], str, str, str]] = {
     ),
     "a called method": (
         plugin(lambda self: [Probe(name="x", run=self.check())]),
-        "declare", "run must be a function", "without parentheses: run=Base.check",
+        "declare", "run must be a function", "without parentheses: run=self.check",
+    ),
+    "a called method of a job": (
+        plugin(lambda self: [Job(name="x", run=self.check(), every=60, timeout=3)]),
+        "declare", "run must be a function", "without parentheses: run=self.check",
+    ),
+    "a called function": (
+        plugin(lambda _: [Probe(name="x", run=check_alone())]),  # type: ignore[arg-type]
+        "declare", "run must be a function", "without parentheses: run=check_alone",
     ),
     "a result as method": (
         plugin(lambda self: [Probe(name="x", run=Check.healthy())]),  # type: ignore[arg-type]

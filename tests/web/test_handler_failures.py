@@ -226,21 +226,36 @@ def assert_aborted(service: Service, path: str, times: int) -> None:
     assert [e for e in service.events("request.failed") if e["url.path"] == path] == []
 
 
-def test_an_upload_that_is_broken_off_is_the_caller_s_doing(service: Service) -> None:
+@pytest.mark.parametrize(
+    ("name", "raised"),
+    [("upload", ""), ("wrapped", "RuntimeError from "), ("wrapped-twice", "LookupError from ")],
+)
+def test_an_upload_that_is_broken_off_is_the_caller_s_doing(
+    service: Service, name: str, raised: str
+) -> None:
+    path = f"/failing/{name}"
     with socket.create_connection(("127.0.0.1", service.port)) as caller:
-        head = b"POST /failing/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-        caller.sendall(head + b"x" * 500)
-    counted = 'endpoint="/failing/upload",method="POST",status="499"} 1.0'
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        caller.sendall(head.encode() + b"x" * 500)
+    counted = f'endpoint="{path}",method="POST",status="499"}} 1.0'
     service.wait_for(lambda: counted in service.get("/metrics").text, "the request is counted")
-    assert_aborted(service, "/failing/upload", 1)
+    assert_aborted(service, path, 1)
+    (event,) = (e for e in service.events("request.aborted") if e["url.path"] == path)
+    assert event["reason"] == f"{raised}ConnectionResetError"
+
+
+def test_causes_in_a_circle_are_a_failure_of_the_handler(service: Service) -> None:
+    assert service.get("/failing/circle").status == 500
+    assert "in wrap_in_circle: raise first" in failed(service, "/failing/circle")["where"]
 
 
 @pytest.mark.parametrize("body", [b"zz\r\nx\r\n0\r\n\r\n", b"1\r\nx\r\n-1\r\n", b"1\r\nxyz\r\n"])
 @pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("name", ["upload", "wrapped"])
 def test_a_malformed_chunk_gets_a_response_at_once(
-    service: Service, body: bytes, together: bool
+    service: Service, body: bytes, together: bool, name: str
 ) -> None:
-    head = request("/failing/upload", "Transfer-Encoding: chunked", method="POST")
+    head = request(f"/failing/{name}", "Transfer-Encoding: chunked", method="POST")
     with connect(service.port) as caller:
         caller.sendall(head + body if together else head)
         if not together:
@@ -251,12 +266,13 @@ def test_a_malformed_chunk_gets_a_response_at_once(
     assert b'"code":"malformed_request"' in received
 
 
-def test_a_reader_that_leaves_is_the_caller_s_doing(service: Service) -> None:
+@pytest.mark.parametrize("name", ["stream", "wrapped-stream"])
+def test_a_reader_that_leaves_is_the_caller_s_doing(service: Service, name: str) -> None:
     # A small write finds the connection closed, a large one is waiting for the reader.
     for size in (4_096, 400_000):
         with connect(service.port) as caller:
-            caller.sendall(request(f"/failing/stream?size={size}"))
+            caller.sendall(request(f"/failing/{name}?size={size}"))
             assert b"200 OK" in caller.recv(4096)
-    counted = 'endpoint="/failing/stream",method="GET",status="499"} 2.0'
+    counted = f'endpoint="/failing/{name}",method="GET",status="499"}} 2.0'
     service.wait_for(lambda: counted in service.get("/metrics").text, "both are counted")
-    assert_aborted(service, "/failing/stream", 2)
+    assert_aborted(service, f"/failing/{name}", 2)

@@ -12,7 +12,15 @@ from typing import Any, ClassVar
 import pytest
 from aliaport_cpu.config import CpuConfig
 from aliaport_cpu.plugin import FAMILIES, CpuPlugin, judge
-from aliaport_cpu.snapshot import Quota, Snapshot, take, throttled_percent, used_percent
+from aliaport_cpu.snapshot import (
+    TICKS_PER_SECOND,
+    Quota,
+    Snapshot,
+    Ticks,
+    take,
+    throttled_percent,
+    used_percent,
+)
 from pydantic import ValidationError
 
 from aliaport.plugin import Status
@@ -25,7 +33,10 @@ Recorded = Callable[..., AbstractContextManager[RunningPlugin]]
 
 
 def snapshot(at: float, *, busy: int = 0, total: int = 0, **quota: Any) -> Snapshot:
-    """Return the counters of a machine with 4 CPUs, with `quota` those of a limited process."""
+    """Return the counters of a machine with 4 CPUs that share `busy` and `total` equally.
+
+    `quota` has those of a limited process.
+    """
     quotas = {}
     if quota:
         values: dict[str, Any] = {
@@ -36,7 +47,15 @@ def snapshot(at: float, *, busy: int = 0, total: int = 0, **quota: Any) -> Snaps
             "throttled_seconds": 0.0,
         }
         quotas[LEVEL] = Quota(**(values | quota))
-    return Snapshot(at, 4, 4, busy, total, (1.0, 2.0, 3.0), quotas)
+    cpus = {number: Ticks(busy, total) for number in range(4)}
+    return Snapshot(at, cpus, frozenset(cpus), 4, (1.0, 2.0, 3.0), quotas)
+
+
+def counted(at: float, allowed: set[int] | None = None, **cpus: tuple[int, int]) -> Snapshot:
+    """Return the counters of CPUs: `cpu3=(busy, total)`."""
+    ticks = {int(name[3:]): Ticks(*values) for name, values in cpus.items()}
+    numbers = frozenset(ticks if allowed is None else allowed)
+    return Snapshot(at, ticks, numbers, len(numbers), None, {})
 
 
 class Machine:
@@ -125,15 +144,68 @@ class TestUsedPercent:
 
     def test_a_quota_with_unreadable_usage_falls_back_to_the_cpus(self) -> None:
         old = snapshot(0, used_seconds=None)
-        assert used_percent(old, replace(old, at=10, busy=30, total=100)) == 30
+        assert used_percent(old, snapshot(10, used_seconds=None, busy=30, total=100)) == 30
 
-    def test_bursts_and_decreasing_counters_stay_between_0_and_100(self) -> None:
+    def test_bursts_and_decreasing_idle_times_stay_between_0_and_100(self) -> None:
         assert used_percent(snapshot(0, cores=1), snapshot(1, cores=1, used_seconds=1.2)) == 100
-        assert used_percent(snapshot(0, busy=5), snapshot(1, busy=4, total=10)) == 0
+        assert used_percent(snapshot(0, total=5), snapshot(1, busy=100, total=104)) == 100
+
+    def test_a_cgroup_that_replaced_one_of_the_same_name_is_not_compared_with_it(self) -> None:
+        old = snapshot(0, used_seconds=50)
+        assert used_percent(old, snapshot(10, used_seconds=1, busy=30, total=100)) == 30
 
     def test_it_is_none_without_elapsed_time_or_counters(self) -> None:
         assert used_percent(snapshot(5), snapshot(5, busy=1, total=2)) is None
         assert used_percent(snapshot(0), snapshot(5)) is None
+
+
+class TestChangingCpus:
+    """CPUs that come and go: only those in both snapshots count, each by itself."""
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            pytest.param(
+                counted(0, cpu0=(100, 1000)),
+                counted(10, cpu0=(350, 2000), cpu1=(9000, 9000)),
+                id="one was added",
+            ),
+            pytest.param(
+                counted(0, cpu0=(100, 1000), cpu1=(9000, 9000)),
+                counted(10, cpu0=(350, 2000)),
+                id="one went away",
+            ),
+            pytest.param(
+                counted(0, cpu0=(100, 1000), cpu1=(500, 9000)),
+                counted(10, cpu0=(350, 2000), cpu1=(9, 90)),
+                id="one came back with small counters",
+            ),
+            pytest.param(
+                counted(0, cpu0=(100, 1000), cpu1=(500, 600)),
+                counted(10, cpu0=(350, 2000), cpu1=(499, 1600)),
+                id="the busy time of one went back",
+            ),
+            pytest.param(
+                counted(0, cpu0=(100, 1000), cpu1=(500, 600)),
+                counted(10, cpu0=(350, 2000), cpu1=(2**64, 2**64)),
+                id="one counted more than the time that passed",
+            ),
+            pytest.param(
+                counted(0, {1}, cpu0=(100, 1000), cpu1=(500, 600)),
+                counted(10, {0}, cpu0=(350, 2000), cpu1=(1500, 1600)),
+                id="the affinity changed",
+            ),
+        ],
+    )
+    def test_the_others_are_measured(self, old: Snapshot, new: Snapshot) -> None:
+        assert used_percent(old, new) == 25
+
+    def test_each_counts_for_as_long_as_it_was_there(self) -> None:
+        old = counted(0, cpu0=(0, 0), cpu1=(0, 0))
+        assert used_percent(old, counted(10, cpu0=(0, 1000), cpu1=(250, 250))) == 20
+
+    def test_without_a_common_one_it_is_none(self) -> None:
+        assert used_percent(counted(0, cpu0=(0, 0)), counted(10, cpu1=(9, 10))) is None
 
 
 class TestTake:
@@ -142,7 +214,7 @@ class TestTake:
         machine.ticks(busy=30, idle=70)
         new = take(1, machine.root)
         assert used_percent(old, new) == 30, "guest time counts once"
-        assert (new.machine_cpus, new.load) == (machine.cpus, (0.5, 1.25, 2.0))
+        assert (len(new.cpus), new.load) == (machine.cpus, (0.5, 1.25, 2.0))
         assert new.limit_cores == len(os.sched_getaffinity(0))
 
     def test_version_2_with_a_quota_on_an_ancestor(self, machine: Machine) -> None:
@@ -188,16 +260,34 @@ class TestTake:
 
     def test_an_empty_machine_raises_nothing(self, tmp_path: Path) -> None:
         found = take(0, tmp_path)
-        assert (found.total, found.load, found.quotas) == (0, None, {})
+        assert (found.cpus, found.load, found.quotas) == ({}, None, {})
+        assert found.limit_cores == len(os.sched_getaffinity(0))
 
     def test_affinity_and_cpusets_reduce_the_cpus(self, machine: Machine) -> None:
         allowed = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(allowed)})
         try:
             assert take(0).limit_cores == 1
-            assert take(0, machine.root).machine_cpus == machine.cpus
+            assert len(take(0, machine.root).cpus) == machine.cpus
         finally:
             os.sched_setaffinity(0, allowed)
+
+    @pytest.mark.parametrize("listed", [1, 3])
+    def test_a_container_that_numbers_its_own_cpus_is_measured(
+        self, machine: Machine, listed: int
+    ) -> None:
+        """LXCFS does so: the process may run on the machine's last CPU, and sees CPUs from 0."""
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(allowed)})
+        machine.cpus = listed if listed <= max(allowed) else 1
+        try:
+            machine.ticks(busy=0, idle=0)
+            old = take(0, machine.root)
+            machine.ticks(busy=30, idle=70)
+            new = take(1, machine.root)
+        finally:
+            os.sched_setaffinity(0, allowed)
+        assert (used_percent(old, new), new.limit_cores) == (30, 1)
 
 
 class TestJudge:
@@ -283,6 +373,24 @@ class TestPlugin:
             assert result.code == "ok", "thresholds apply after the averaging time"
             assert result.data["cpu_average_percent"] == 50
 
+    def test_counters_that_step_back_start_a_new_window(
+        self, machine: Machine, recorded: Recorded
+    ) -> None:
+        clock = FakeClock(NOW)
+        machine.ticks(busy=5000, idle=5000)
+        with recorded(clock, average_seconds=2) as plugin:
+            clock.advance(1)
+            machine.ticks(busy=10, idle=10)
+            result = plugin.probe("cpu")
+            assert (result.code, result.data["cpu_percent"]) == ("unreadable", None)
+            for idle in (10 + TICKS_PER_SECOND, 10 + 2 * TICKS_PER_SECOND):
+                clock.advance(1)
+                machine.ticks(busy=10, idle=idle)
+                result = plugin.probe("cpu")
+                assert result.data["cpu_percent"] == 0
+                assert result.data["cpu_average_percent"] == 0
+            assert result.code == "ok"
+
     def test_a_machine_without_counters_is_degraded_and_exports_what_it_can(
         self, machine: Machine, recorded: Recorded
     ) -> None:
@@ -296,7 +404,7 @@ class TestPlugin:
 
 @pytest.fixture(scope="module")
 def under_quota(cannot_run: Any) -> dict[str, Any]:
-    story = play("plugins.cpu.tests.support.scenarios")
+    story = play("plugins.cpu.tests.support.scenarios", "quota")
     if "impossible" in story:
         cannot_run("under_quota", f"cgroups cannot be created here: {story['impossible']}")
     return story
@@ -311,3 +419,12 @@ def test_usage_is_relative_to_the_quota_of_a_real_cgroup(under_quota: dict[str, 
     assert data["cpu_percent"] > 80
     assert data["throttled_percent"] > 25
     assert samples["aliaport_cpu_throttled_seconds_total"] > 0
+
+
+@pytest.mark.service
+def test_the_usage_follows_the_affinity_of_the_real_process(cannot_run: Any) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        cannot_run("affinity", "this machine has one CPU")
+    story = play("plugins.cpu.tests.support.scenarios", "affinity")
+    assert story["limit_cores"] == [1, 1]
+    assert story["after"]["cpu_percent"] > 90, "the values of the CPU that it may use now"

@@ -166,10 +166,10 @@ class TestMeasure:
 
     def test_the_root_of_a_chroot_need_not_be_a_mount_point(self) -> None:
         self.mounts.write_text("")
-        assert measure("/", self.mounts).size_bytes > 0
+        assert measure("/", self.mounts).size_bytes
 
     def test_the_usage_is_read_without_a_table_of_mounts(self) -> None:
-        assert measure(str(self.path), self.mounts).size_bytes > 0
+        assert measure(str(self.path), self.mounts).size_bytes
 
     def test_a_link_to_a_mount_point_is_followed(self) -> None:
         self.mounted()
@@ -236,4 +236,5 @@ class TestSubstituteForAHungMount:
             codes = [plugin.probe("disk_proc").code for _ in range(2)]
             assert codes == ["timeout", "stuck"]
             assert plugin.probe("disk_root").code not in {"timeout", "stuck"}
-            assert {sample.labels["mount"] for sample in plugin.collect()} == {"/"}
+            samples = plugin.collect(may_fail=["disk_proc"])
+            assert {sample.labels["mount"] for sample in samples} == {"/"}

@@ -1,4 +1,4 @@
-"""Tests the disk plugin on mounts that really fill up, turn read-only, fail and hang (root)."""
+"""Tests the disk plugin on mounts that really fill up, turn read-only, fail, hang and lie (root)."""
 
 import errno
 from pathlib import Path
@@ -62,3 +62,58 @@ def test_a_hung_mount_affects_only_its_own_probe_and_metrics(tmp_path: Path) -> 
     assert (steps["good"]["code"], steps["good_again"]["code"]) == ("ok", "ok")
     assert steps["mounts"] == [str(tmp_path / "good")]
     assert steps["recovered"]["code"] in {"unreadable", "not_mounted"}, "after the mount is gone"
+
+
+BLOCK = 4096
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return play_scenario("reports", tmp_path_factory.mktemp("reports"))
+
+
+@pytest.mark.needs("root", "unshare")
+class TestImpossibleValues:
+    def test_possible_ones_are_all_exported(self, reported: dict[str, Any]) -> None:
+        usual = reported["usual"]
+        assert (usual["code"], usual["data"]["disk_percent"]) == ("ok", 66.7)
+        assert usual["samples"] == {
+            "used_percent": pytest.approx(100 * 600 / 900),
+            "free_bytes": 300 * BLOCK,
+            "size_bytes": 1000 * BLOCK,
+            "inodes": 100,
+            "inodes_free": 75,
+            "read_only": 0,
+        }
+
+    @pytest.mark.parametrize(
+        ("case", "absent", "named"),
+        [
+            ("available_beyond_the_size", {"used_percent", "free_bytes"}, "f_bavail=2000"),
+            ("available_negative", {"used_percent", "free_bytes"}, "f_bavail=-20"),
+            ("free_beyond_the_size", {"used_percent"}, "f_bfree=1001"),
+            ("size_negative", {"used_percent", "free_bytes", "size_bytes"}, "f_blocks=-1"),
+            ("inodes_free_beyond_the_total", {"inodes_free"}, "f_ffree=101"),
+            ("inodes_free_negative", {"inodes_free"}, "f_ffree=-1"),
+            ("inodes_negative", {"inodes", "inodes_free"}, "f_files=-1"),
+        ],
+    )
+    def test_impossible_ones_are_absent_and_named(
+        self, reported: dict[str, Any], case: str, absent: set[str], named: str
+    ) -> None:
+        found, usual = reported[case], reported["usual"]["samples"]
+        assert (found["status"], found["code"]) == ("healthy", "ok")
+        assert found["samples"] == {key: value for key, value in usual.items() if key not in absent}
+        assert named in found["summary"]
+        assert (found["data"]["disk_percent"] is None) == ("used_percent" in absent)
+
+    def test_the_others_are_judged(self, reported: dict[str, Any]) -> None:
+        assert reported["space_impossible_and_no_inodes"]["code"] == "inodes_critical"
+        assert reported["inodes_impossible_and_no_space"]["code"] == "space_critical"
+
+
+@pytest.mark.needs("root", "unshare")
+def test_names_with_any_character_are_found_in_the_table_of_mounts(tmp_path: Path) -> None:
+    found = play_scenario("names", tmp_path)
+    assert set(found["codes"]) == {"ok"}
+    assert found["samples"] == 6 * len(found["codes"])

@@ -51,6 +51,26 @@ async def upload(request: web.Request) -> web.Response:
     return data_response(len(await request.read()))
 
 
+async def wrap(request: web.Request) -> web.Response:
+    try:
+        return await upload(request)
+    except Exception as error:
+        raise RuntimeError("its upload failed") from error
+
+
+async def wrap_twice(request: web.Request) -> web.Response:
+    try:
+        return await wrap(request)
+    except RuntimeError as error:
+        raise LookupError("it cannot go on") from error
+
+
+async def wrap_in_circle(request: web.Request) -> web.Response:
+    first, second = LookupError("the first"), LookupError("the second")
+    first.__cause__, second.__cause__ = second, first
+    raise first
+
+
 async def stream(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
@@ -58,6 +78,13 @@ async def stream(request: web.Request) -> web.StreamResponse:
     while True:
         await response.write(b"x" * size)
         await asyncio.sleep(0.01)
+
+
+async def wrap_stream(request: web.Request) -> web.StreamResponse:
+    try:
+        return await stream(request)
+    except OSError:
+        raise RuntimeError("its stream failed") from None
 
 
 async def break_off(request: web.Request) -> web.StreamResponse:
@@ -186,7 +213,11 @@ def create(_context: Context, _config: PluginConfig) -> web.Application:
     app.router.add_get("/cancel", cancel_itself)
     app.router.add_get("/upstream", lose_upstream)
     app.router.add_post("/upload", upload)
+    app.router.add_post("/wrapped", wrap)
+    app.router.add_post("/wrapped-twice", wrap_twice)
+    app.router.add_get("/circle", wrap_in_circle)
     app.router.add_get("/stream", stream)
+    app.router.add_get("/wrapped-stream", wrap_stream)
     app.router.add_get("/break", break_off)
     app.router.add_get("/forget", forget)
     app.router.add_get("/late/refusal", refuse_late)

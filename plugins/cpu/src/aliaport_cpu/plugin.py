@@ -94,7 +94,7 @@ class CpuPlugin(Plugin[CpuConfig]):
 
     async def _check(self) -> Check:
         now = self._snapshot()
-        return judge(self._recent_snapshot(now), self._past[0], now, self.config)
+        return judge(self._recent_snapshot(now), self._oldest_snapshot(now), now, self.config)
 
     async def _collect(self) -> Iterable[Sample]:
         now = self._snapshot()
@@ -107,7 +107,7 @@ class CpuPlugin(Plugin[CpuConfig]):
         ]
         for metric, old in (
             (PERCENT, self._recent_snapshot(now)),
-            (AVERAGE_PERCENT, self._past[0]),
+            (AVERAGE_PERCENT, self._oldest_snapshot(now)),
         ):
             percent = used_percent(old, now)
             if percent is not None:
@@ -127,10 +127,17 @@ class CpuPlugin(Plugin[CpuConfig]):
         return now
 
     def _recent_snapshot(self, now: Snapshot) -> Snapshot:
-        for old in reversed(self._past):
-            if now.at - old.at >= MIN_WINDOW:
-                return old
-        return self._past[0]
+        """Return the newest snapshot that is old enough to compare with."""
+        old_enough = [old for old in self._past if now.at - old.at >= MIN_WINDOW]
+        return _first_comparable(reversed(old_enough), now) or self._past[0]
+
+    def _oldest_snapshot(self, now: Snapshot) -> Snapshot:
+        """Return the oldest snapshot whose CPUs still count from where they did then."""
+        return _first_comparable(self._past, now) or self._past[0]
+
+
+def _first_comparable(past: Iterable[Snapshot], now: Snapshot) -> Snapshot | None:
+    return next((old for old in past if used_percent(old, now) is not None), None)
 
 
 def judge(recent: Snapshot, oldest: Snapshot, now: Snapshot, config: CpuConfig) -> Check:
@@ -145,7 +152,7 @@ def judge(recent: Snapshot, oldest: Snapshot, now: Snapshot, config: CpuConfig) 
     }
     if now.load is not None:
         data |= zip(("load1", "load5", "load15"), now.load, strict=True)
-        data["load1_per_cpu"] = round(now.load[0] / max(1, now.machine_cpus), 2)
+        data["load1_per_cpu"] = round(now.load[0] / max(1, len(now.cpus)), 2)
     if percent is None or average is None:
         return Check.degraded("the kernel's CPU counters cannot be read", code="unreadable", **data)
     seconds = now.at - oldest.at

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aliaport.cgroup import Cgroup, own_cgroup, read_number, read_table, read_text
+from aliaport.cgroup import Cgroup, own_cgroup, read_lines, read_number, read_table, read_text
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+MAX_RATE = 2
+"""Times the elapsed time that a CPU may have counted; more is a counter that jumped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +32,26 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All counters at `at` (monotonic seconds); `busy` and `total` in ticks of the allowed CPUs.
+class Ticks:
+    """Time that one CPU has counted since it started, in ticks of the kernel."""
 
-    `machine_cpus` is the number of CPUs online, `allowed_cpus` the number on which the process may
-    run (affinity and cpuset).
+    busy: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All counters at `at` (monotonic seconds).
+
+    `cpus` has the CPUs that are online, by the number that /proc/stat gives them. `allowed` has the
+    numbers of those on which the process may run, and `allowed_cpus` is how many it may use
+    (affinity and cpuset).
     """
 
     at: float
-    machine_cpus: int
+    cpus: Mapping[int, Ticks]
+    allowed: frozenset[int]
     allowed_cpus: int
-    busy: int
-    total: int
     load: tuple[float, float, float] | None
     quotas: Mapping[Path, Quota]
 
@@ -49,23 +62,20 @@ class Snapshot:
 
 
 def take(at: float, root: Path = Path("/")) -> Snapshot:
-    """Read all counters; those that cannot be read are 0 or left out."""
-    allowed = os.sched_getaffinity(0)
-    busy = total = machine = seen = 0
-    for line in read_text(root / "proc/stat").splitlines():
+    """Read all counters; those that cannot be read are left out."""
+    usable = os.sched_getaffinity(0)
+    cpus = {}
+    for line in read_lines(root / "proc/stat"):
         name, *values = line.split()
         number = name.removeprefix("cpu")
         if number == name or not number.isdecimal():
             continue
-        machine += 1
-        if int(number) in allowed:
-            # These eight kinds add up to all time; user time already includes guest time.
-            ticks = [int(value) for value in values[:8] if value.isdecimal()]
-            seen += 1
-            total += sum(ticks)
-            busy += sum(ticks) - sum(ticks[3:5])  # without idle and iowait
-    quotas = _quotas(root)
-    return Snapshot(at, machine, seen or len(allowed), busy, total, _load(root), quotas)
+        # These eight kinds add up to all time; user time already includes guest time.
+        ticks = [int(value) for value in values[:8] if value.isdecimal()]
+        total = sum(ticks)
+        cpus[int(number)] = Ticks(total - sum(ticks[3:5]), total)  # without idle and iowait
+    allowed = _allowed(usable, cpus)
+    return Snapshot(at, cpus, allowed, min(len(allowed), len(usable)), _load(root), _quotas(root))
 
 
 def used_percent(old: Snapshot, new: Snapshot) -> float | None:
@@ -82,11 +92,30 @@ def used_percent(old: Snapshot, new: Snapshot) -> float | None:
         before = old.quotas.get(level)
         if before and before.used_seconds is not None and quota.used_seconds is not None:
             used = quota.used_seconds - before.used_seconds
-            shares.append(used / (seconds * quota.cores))
-    if new.total > old.total and (not shares or new.limit_cores >= new.allowed_cpus):
-        shares.append((new.busy - old.busy) / (new.total - old.total))
-    # Idle counters may decrease slightly, and a burst may exceed its quota.
-    return min(100.0, max(0.0, 100 * max(shares))) if shares else None
+            if used >= 0:  # else another group of that name has replaced it
+                shares.append(used / (seconds * quota.cores))
+    share = _share_of_cpus(old, new)
+    if share is not None and (not shares or new.limit_cores >= new.allowed_cpus):
+        shares.append(share)
+    # A burst may exceed its quota.
+    return min(100.0, 100 * max(shares)) if shares else None
+
+
+def _share_of_cpus(old: Snapshot, new: Snapshot) -> float | None:
+    """Return the usage of the CPUs allowed now that both snapshots have and that counted rightly.
+
+    A CPU may have been added in between, or have come back with other counters.
+    """
+    most = MAX_RATE * TICKS_PER_SECOND * (new.at - old.at) + TICKS_PER_SECOND
+    busy = total = 0
+    for number in new.allowed & old.cpus.keys():
+        before, now = old.cpus[number], new.cpus[number]
+        worked, passed = now.busy - before.busy, now.total - before.total
+        if worked >= 0 and 0 < passed <= most:
+            # Idle time may decrease slightly.
+            busy += min(worked, passed)
+            total += passed
+    return busy / total if total else None
 
 
 def throttled_percent(old: Snapshot, new: Snapshot) -> float:
@@ -96,8 +125,25 @@ def throttled_percent(old: Snapshot, new: Snapshot) -> float:
         before = old.quotas.get(level)
         if before and quota.periods > before.periods:
             throttled = quota.throttled_periods - before.throttled_periods
-            shares.append(100 * throttled / (quota.periods - before.periods))
+            periods = quota.periods - before.periods
+            if 0 <= throttled <= periods:
+                shares.append(100 * throttled / periods)
     return max(shares)
+
+
+def _allowed(usable: set[int], cpus: Mapping[int, Ticks]) -> frozenset[int]:
+    """Return the CPUs of /proc/stat on which the process may run.
+
+    If it cannot be read, they are those of the affinity.
+    """
+    listed = frozenset(cpus)
+    if not listed or usable <= listed:
+        return frozenset(usable)
+    # LXCFS and sandboxes list only the container's CPUs and number them from 0, but affinity has
+    # the machine's numbers.
+    if len(listed) == len(usable) or not usable & listed:
+        return listed
+    return frozenset(usable & listed)  # one went offline in between
 
 
 def _quotas(root: Path) -> dict[Path, Quota]:

@@ -1,6 +1,6 @@
-"""Runs the cpu plugin in a real cgroup with a quota and prints JSON; as root, separate process.
+"""Runs the cpu plugin in a real cgroup with a quota, or on changing CPUs, and prints JSON.
 
-python -m plugins.cpu.tests.support.scenarios
+python -m plugins.cpu.tests.support.scenarios quota|affinity, in a separate process; quota as root
 """
 
 import json
@@ -74,8 +74,32 @@ def _throttled(plugin: RunningPlugin) -> dict[str, Any]:
     return {"status": str(result.status), "code": result.code, "data": dict(result.data)}
 
 
+def changed_affinity() -> dict[str, Any]:
+    """Move this process from an idle CPU, or a less busy one, to one that is always busy."""
+    first, last = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+    pinned = f"import os; os.sched_setaffinity(0, {{{last}}})\nwhile True: pass"
+    spinner = subprocess.Popen(["nice", "-n", "10", sys.executable, "-c", pinned])
+    try:
+        os.sched_setaffinity(0, {first})
+        with run_plugin(CpuPlugin, {"average_seconds": 2}) as plugin:
+            before = wait_until(lambda: _averaged(plugin), "the averaging time has passed")
+            os.sched_setaffinity(0, {last})
+            after = dict(plugin.probe("cpu").data)
+    finally:
+        spinner.kill()
+        spinner.wait()
+    return {"limit_cores": [before["limit_cores"], after["limit_cores"]], "after": after}
+
+
+def _averaged(plugin: RunningPlugin) -> dict[str, Any]:
+    result = plugin.probe("cpu")
+    return {} if result.code == "measuring" else dict(result.data)
+
+
+STORIES = {"quota": busy_under_quota, "affinity": changed_affinity}
+
 if __name__ == "__main__":
     try:
-        print(json.dumps(busy_under_quota()))
+        print(json.dumps(STORIES[sys.argv[1]]()))
     except OSError as error:
         print(json.dumps({"impossible": str(error)}))

@@ -64,6 +64,13 @@ class RatesConfig(PluginConfig):
 
     pool_size: int = Field(default=4, ge=1, le=50, description="Maximum database connections.")
     cache_entries: int = Field(default=512, ge=1, description="Maximum days in the cache.")
+    max_age_days: int = Field(
+        default=10,
+        ge=1,
+        le=366,
+        description="Maximum days from a bulletin to the date that it is served for; the longest "
+        "holidays take nine.",
+    )
     cache_seconds: float = Field(
         default=15.0, gt=0, le=3600, description="Seconds before a cached day is read again."
     )

@@ -62,17 +62,19 @@ class DiskPlugin(Plugin[DiskConfig]):
             usage = measure(mount, self._mounts_file)
         except Unusable:
             return []
-        samples = [
-            FREE_BYTES.sample(usage.free_bytes, mount=mount),
-            SIZE_BYTES.sample(usage.size_bytes, mount=mount),
-            READ_ONLY.sample(float(usage.read_only), mount=mount),
+        values = {
+            USED_PERCENT: usage.used_percent,
+            FREE_BYTES: usage.free_bytes,
+            SIZE_BYTES: usage.size_bytes,
+            READ_ONLY: float(usage.read_only),
+        }
+        if usage.inodes:
+            values |= {INODES: usage.inodes, INODES_FREE: usage.inodes_free}
+        return [
+            metric.sample(value, mount=mount)
+            for metric, value in values.items()
+            if value is not None
         ]
-        if usage.used_percent is not None:
-            samples.append(USED_PERCENT.sample(usage.used_percent, mount=mount))
-        if usage.inodes_percent is not None:
-            samples.append(INODES.sample(usage.inodes, mount=mount))
-            samples.append(INODES_FREE.sample(usage.inodes_free, mount=mount))
-        return samples
 
 
 def judge(mount: str, usage: Usage, config: DiskConfig) -> Check:
@@ -82,12 +84,12 @@ def judge(mount: str, usage: Usage, config: DiskConfig) -> Check:
         "mount": mount,
         "filesystem": usage.filesystem,
         "disk_percent": _rounded(usage.used_percent),
-        "disk_free_gb": round(usage.free_bytes / 2**30, 1),
-        "disk_size_gb": round(usage.size_bytes / 2**30, 1),
+        "disk_free_gb": _gib(usage.free_bytes),
+        "disk_size_gb": _gib(usage.size_bytes),
         "inodes_percent": _rounded(usage.inodes_percent),
         "read_only": usage.read_only,
     }
-    space_summary = f"{mount}: {space:.1f} % used, {data['disk_free_gb']} GiB free"
+    space_summary = _space_summary(mount, usage)
     if mount in config.read_only_mounts:
         return Check.healthy(space_summary, code="ok", **data)
     if usage.read_only:
@@ -102,6 +104,23 @@ def judge(mount: str, usage: Usage, config: DiskConfig) -> Check:
     if inodes >= config.warn_inodes_percent:
         return Check.degraded(inode_summary, code="inodes_low", **data)
     return Check.healthy(space_summary, code="ok", **data)
+
+
+def _space_summary(mount: str, usage: Usage) -> str:
+    parts = [
+        "no percentage of space"
+        if usage.used_percent is None
+        else f"{usage.used_percent:.1f} % used"
+    ]
+    if usage.free_bytes is not None:
+        parts.append(f"{_gib(usage.free_bytes)} GiB free")
+    if usage.impossible:
+        parts.append(f"its file system reports impossible values: {', '.join(usage.impossible)}")
+    return f"{mount}: {', '.join(parts)}"
+
+
+def _gib(size: int | None) -> float | None:
+    return None if size is None else round(size / 2**30, 1)
 
 
 def _rounded(percent: float | None) -> float | None:

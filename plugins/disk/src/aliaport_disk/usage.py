@@ -7,23 +7,38 @@ from pathlib import Path
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
+_TOTALS = {
+    "f_blocks": "f_blocks",
+    "f_bfree": "f_blocks",
+    "f_bavail": "f_blocks",
+    "f_files": "f_files",
+    "f_ffree": "f_files",
+}
+"""Fields of statvfs, and the total that each must not exceed.
+
+Network and FUSE file systems do report more, or negative numbers, which are unsigned to the kernel.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """The usage of one mount; sizes in bytes.
 
     `free_bytes` is available to users other than root. The percentages are None for file systems
-    without a size (such as proc) or without inodes (such as btrfs).
+    without a size (such as proc) or without inodes (such as btrfs). A value is also None if the
+    file system reports an impossible one, or one that it depends on; `impossible` has those, as
+    reported.
     """
 
-    size_bytes: int
-    free_bytes: int
+    size_bytes: int | None
+    free_bytes: int | None
     used_percent: float | None
-    inodes: int
-    inodes_free: int
+    inodes: int | None
+    inodes_free: int | None
     inodes_percent: float | None
     read_only: bool
     filesystem: str
+    impossible: tuple[str, ...] = ()
 
 
 class Unusable(Exception):
@@ -51,19 +66,28 @@ def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
     if entry is None and path != "/":
         raise Unusable("not_mounted", f"nothing is mounted on {mount}")
     filesystem, options = entry or ("", frozenset())
-    used = stats.f_blocks - stats.f_bfree
+    reported = {field: getattr(stats, field) for field in _TOTALS}
+    possible = {
+        field: value for field, value in reported.items() if 0 <= value <= reported[_TOTALS[field]]
+    }
+    blocks, unused, available, inodes, inodes_free = map(possible.get, _TOTALS)
+    used = None if blocks is None or unused is None else blocks - unused
+    inodes_used = None if inodes is None or inodes_free is None else inodes - inodes_free
     return Usage(
-        size_bytes=stats.f_blocks * stats.f_frsize,
-        free_bytes=stats.f_bavail * stats.f_frsize,
+        size_bytes=_bytes(blocks, stats.f_frsize),
+        free_bytes=_bytes(available, stats.f_frsize),
         # Like df: blocks reserved for root count as neither used nor free.
-        used_percent=_percent(used, used + stats.f_bavail),
-        inodes=stats.f_files,
-        inodes_free=stats.f_ffree,
-        inodes_percent=_percent(stats.f_files - stats.f_ffree, stats.f_files),
+        used_percent=_percent(used, available),
+        inodes=inodes,
+        inodes_free=inodes_free,
+        inodes_percent=_percent(inodes_used, inodes_free),
         # Since Linux 6.15, an ext4 that shut down after an error shows this only in its mount
         # options: statvfs still reports it as writable.
         read_only=bool(stats.f_flag & os.ST_RDONLY) or "emergency_ro" in options,
         filesystem=filesystem,
+        impossible=tuple(
+            f"{field}={value}" for field, value in reported.items() if field not in possible
+        ),
     )
 
 
@@ -74,11 +98,12 @@ def _entry(path: str, mounts_file: Path) -> tuple[str, frozenset[str]] | None:
     its own tables, so a hung mount does not block reading it.
     """
     try:
-        lines = mounts_file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        table = mounts_file.read_bytes().decode("utf-8", errors="surrogateescape")
     except OSError:
         return "", frozenset()
     found = None
-    for line in lines:
+    # Only LF ends a line. The kernel writes other line breaks of Unicode in a name as they are.
+    for line in table.split("\n"):
         fields = line.split(" ")
         if len(fields) >= 4 and _unescaped(fields[1]) == path:
             # A later mount on the same point hides the earlier one.
@@ -86,8 +111,14 @@ def _entry(path: str, mounts_file: Path) -> tuple[str, frozenset[str]] | None:
     return found
 
 
-def _percent(part: int, whole: int) -> float | None:
-    return 100 * part / whole if whole > 0 else None
+def _bytes(blocks: int | None, block_size: int) -> int | None:
+    return None if blocks is None or (blocks and block_size <= 0) else blocks * block_size
+
+
+def _percent(used: int | None, free: int | None) -> float | None:
+    if used is None or free is None or used + free == 0:
+        return None
+    return 100 * used / (used + free)
 
 
 def _unescaped(field: str) -> str:

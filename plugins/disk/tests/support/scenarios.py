@@ -14,7 +14,7 @@ from aliaport_disk.config import probe_names
 from aliaport_disk.plugin import DiskPlugin
 
 from aliaport.testing import run_plugin
-from plugins.disk.tests.support.hung_mount import hung_mount
+from plugins.disk.tests.support.fuse import hung_mount, reporting_mount
 from tests.support.waiting import wait_until
 
 Story = dict[str, Any]
@@ -125,7 +125,8 @@ def hung(folder: Path) -> Story:
             story["first"] = as_story(plugin.probe(names[str(bad)]))
             story["good"] = as_story(plugin.probe(names[str(good)]))
             story["second"] = as_story(plugin.probe(names[str(bad)]))
-            story["mounts"] = sorted({sample.labels["mount"] for sample in plugin.collect()})
+            samples = plugin.collect(may_fail=[names[str(bad)]])
+            story["mounts"] = sorted({sample.labels["mount"] for sample in samples})
             story["good_again"] = as_story(plugin.probe(names[str(good)]))
 
         def recovered() -> Story:
@@ -136,7 +137,58 @@ def hung(folder: Path) -> Story:
     return story
 
 
-STORIES: tuple[Callable[[Path], Story], ...] = (full, read_only, failing_ext4, hung)
+BLOCKS = 1000
+
+REPORTS: dict[str, tuple[int, ...]] = {
+    "usual": (BLOCKS, 400, 300, 100, 75),
+    "available_beyond_the_size": (BLOCKS, 400, 2 * BLOCKS, 100, 75),
+    "available_negative": (BLOCKS, 10, -20, 100, 75),
+    "free_beyond_the_size": (BLOCKS, BLOCKS + 1, 300, 100, 75),
+    "size_negative": (-1, 400, 300, 100, 75),
+    "inodes_free_beyond_the_total": (BLOCKS, 400, 300, 100, 101),
+    "inodes_free_negative": (BLOCKS, 400, 300, 100, -1),
+    "inodes_negative": (BLOCKS, 400, 300, -1, 75),
+    "space_impossible_and_no_inodes": (BLOCKS, 400, -1, 100, 1),
+    "inodes_impossible_and_no_space": (BLOCKS, 10, 10, 100, 101),
+}
+"""Values that file systems report: f_blocks, f_bfree, f_bavail, f_files and f_ffree."""
+
+
+def reports(folder: Path) -> Story:
+    """Mount a file system for each of REPORTS."""
+    name = probe_names((str(folder),))[str(folder)]
+    story: Story = {}
+    with run_plugin(DiskPlugin, {"mounts": [str(folder)]}) as plugin:
+        for case, values in REPORTS.items():
+            with reporting_mount(folder, *values):
+                story[case] = as_story(plugin.probe(name))
+                story[case]["samples"] = {
+                    sample.metric.removeprefix("aliaport_disk_"): sample.value
+                    for sample in plugin.collect()
+                }
+    return story
+
+
+NAMES = ("a b", "a\rb", "a\vb", "a\fb", "a\x1cb", "a\x85b", "a\u2028b", "a\nb", "a\\b")
+"""Names of folders with characters that end a line somewhere."""
+
+
+def names(folder: Path) -> Story:
+    """Mount a tmpfs on folders with each of NAMES."""
+    mounts = [str(folder / name) for name in NAMES]
+    for mount in mounts:
+        Path(mount).mkdir()
+        command("mount", "-t", "tmpfs", "-o", "size=1M", "none", mount)
+    with run_plugin(DiskPlugin, {"mounts": mounts}) as plugin:
+        return {
+            "codes": [plugin.probe(name).code for name in probe_names(tuple(mounts)).values()],
+            "samples": len(plugin.collect()),
+        }
+
+
+STORIES: tuple[Callable[[Path], Story], ...] = (
+    *(full, read_only, failing_ext4, hung, reports, names),
+)
 
 if __name__ == "__main__":
     stories = {story.__name__: story for story in STORIES}

@@ -18,6 +18,11 @@ class MemoryConfig(PluginConfig):
     critical_percent: Percent = Field(
         default=85, description="Unhealthy at this percentage of memory used."
     )
+    warn_pressure_percent: Percent = Field(
+        default=10,
+        description="Degraded if all tasks waited for memory in this percentage of the last "
+        "minute.",
+    )
     oom_kill_seconds: float = Field(
         default=300,
         ge=0,

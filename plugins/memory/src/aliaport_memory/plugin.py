@@ -23,7 +23,21 @@ SWAP_USED = Metric.gauge("aliaport_memory_swap_used_bytes", "Swap space used.")
 OOM_KILLS = Metric.counter(
     "aliaport_memory_oom_kills_total", "Processes that the kernel killed because memory ran out."
 )
-FAMILIES = (PERCENT, AVAILABLE, LIMIT, SWAP_USED, OOM_KILLS)
+WORKING_SET = Metric.gauge(
+    "aliaport_memory_working_set_bytes",
+    "Memory usage as the kubelet computes it: it includes the active file cache.",
+)
+WAITING = Metric.counter(
+    "aliaport_memory_pressure_waiting_seconds_total",
+    "Time in which at least one task waited for memory.",
+)
+STALLED = Metric.counter(
+    "aliaport_memory_pressure_stalled_seconds_total", "Time in which all tasks waited for memory."
+)
+FAMILIES = (
+    *(PERCENT, AVAILABLE, LIMIT, SWAP_USED, OOM_KILLS),
+    *(WORKING_SET, WAITING, STALLED),
+)
 
 
 class MemoryPlugin(Plugin[MemoryConfig]):
@@ -72,16 +86,18 @@ class MemoryPlugin(Plugin[MemoryConfig]):
         reading = self._read()
         if reading is None:
             return []
-        samples = [
-            PERCENT.sample(reading.percent),
-            AVAILABLE.sample(reading.available),
-            LIMIT.sample(reading.limit),
-        ]
-        if reading.swap_used is not None:
-            samples.append(SWAP_USED.sample(reading.swap_used))
-        if reading.oom_kills is not None:
-            samples.append(OOM_KILLS.sample(reading.oom_kills))
-        return samples
+        pressure = reading.pressure
+        values = {
+            PERCENT: reading.percent,
+            AVAILABLE: reading.available,
+            LIMIT: reading.limit,
+            SWAP_USED: reading.swap_used,
+            OOM_KILLS: reading.oom_kills,
+            WORKING_SET: reading.working_set,
+            WAITING: None if pressure is None else pressure.waiting_seconds,
+            STALLED: None if pressure is None else pressure.stalled_seconds,
+        }
+        return [metric.sample(value) for metric, value in values.items() if value is not None]
 
     def _read(self) -> Reading | None:
         """Read all values; record the time if there was an OOM kill since the last reading."""
@@ -107,6 +123,8 @@ def judge(reading: Reading, killed_ago: float | None, config: MemoryConfig) -> C
         "limited_by": "cgroup" if len(reading.limits) > 1 else "machine",
         "swap_used_mb": None if reading.swap_used is None else reading.swap_used // 2**20,
         "oom_kills": reading.oom_kills,
+        "working_set_mb": None if reading.working_set is None else reading.working_set // 2**20,
+        "pressure_percent": None if reading.pressure is None else reading.pressure.stalled_percent,
     }
     usage = f"{percent:.1f} % used, {available} MiB left"
     if percent >= config.critical_percent:
@@ -114,6 +132,10 @@ def judge(reading: Reading, killed_ago: float | None, config: MemoryConfig) -> C
     if killed_ago is not None and killed_ago < config.oom_kill_seconds:
         summary = f"the kernel killed a process because memory ran out, {killed_ago:.0f} s ago"
         return Check.degraded(summary, code="oom_kill", **data)
+    stalled = 0.0 if reading.pressure is None else reading.pressure.stalled_percent
+    if stalled >= config.warn_pressure_percent:
+        summary = f"all tasks waited for memory in {stalled:.1f} % of the last minute; {usage}"
+        return Check.degraded(summary, code="memory_pressure", **data)
     if percent >= config.warn_percent:
         return Check.degraded(usage, code="memory_high", **data)
     return Check.healthy(usage, code="ok", **data)

@@ -104,8 +104,13 @@ class Run:
         self._resolve()
 
     def finish(self, value: Any, failure: Failure | None) -> None:
-        """Store the outcome and wake the HTTP loop; called in the plugin's thread."""
+        """Store the outcome and wake the HTTP loop; called in the plugin's thread.
+
+        Only the first call counts: the task of a run whose loop was replaced ends again, later.
+        """
         self.bulkhead.leave_forked_child()
+        if self.finished:
+            return
         self.bulkhead.unfinished.discard(self)
         self.value, self.failure = value, failure
         self.ended = time.monotonic()

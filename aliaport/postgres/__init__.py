@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aliaport.deprecation import renamed
 from aliaport.postgres.connection import Connection, close, connect
+from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.faults import (
     FAULT_CODES,
     FAULTS,
@@ -38,6 +39,7 @@ __all__ = [
     "PoolerError",
     "QueryTimeout",
     "ReconnectingConnection",
+    "UnsupportedDatabaseError",
     "close",
     "connect",
     "explain",

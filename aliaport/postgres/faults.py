@@ -13,6 +13,7 @@ import asyncpg
 from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
+from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
 from aliaport.settings.database_url import DatabaseUrl
@@ -20,6 +21,7 @@ from aliaport.settings.database_url import DatabaseUrl
 FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    UnsupportedDatabaseError,
 )
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
@@ -41,6 +43,7 @@ FAULT_CODES = {
     "connect_timeout": "connecting timed out: a firewall drops packets, or the server is frozen",
     "unreachable": "there is no network route to the address",
     "dns_failure": "the host name cannot be resolved",
+    "unsupported": "the database is not supported",
     "misconfigured": "the settings of the connection cannot be used",
     "failed": "the server returned an error",
 }
@@ -102,6 +105,7 @@ _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.ClientConfigurationError, "misconfigured"),
     (asyncpg.UnsupportedClientFeatureError, "misconfigured"),
     (asyncpg.PostgresError, "failed"),
+    (UnsupportedDatabaseError, "unsupported"),
     (StartupError, "misconfigured"),
 )
 

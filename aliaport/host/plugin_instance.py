@@ -20,10 +20,12 @@ from aliaport.isolation.leftovers import Leftovers
 from aliaport.isolation.positions import at_position
 from aliaport.isolation.run import Run
 from aliaport.isolation.source_lines import keep_lines
+from aliaport.isolation.threads_left import ThreadsLeft
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
 from aliaport.postgres.forgotten import terminate_forgotten
+from aliaport.redaction import shorten
 from aliaport.settings import (
     PluginLimits,
     ProbeSettings,
@@ -40,6 +42,13 @@ TERMINATE_TIMEOUT = 1.0
 
 MAX_NOTIFIED = 200
 """Maximum number of different faults that are remembered."""
+
+MIN_ATTEMPTS_REPORTED = 3
+"""Failed attempts that left threads until they are reported: a single thread may be another's."""
+
+MAX_THREADS_LEFT = 20
+"""Threads left by failed attempts at which no further attempt is made: enough for a library that
+ends its own late, and few for a process."""
 
 ObserveJob = Callable[[str, Job], JobObserver | None]
 """Returns the observer, if any, of a job of the named plugin."""
@@ -78,6 +87,8 @@ class PluginInstance(Component):
         self._stopping: Run | None = None
         self._stop_problem = ("", "")
         self._task_left = ""
+        self._threads_left = ThreadsLeft()
+        self._threads_reported = False
         self._tasks: list[asyncio.Task[None]] = []
         self._notified: dict[tuple[str, str, str], float] = {}
 
@@ -198,7 +209,44 @@ class PluginInstance(Component):
                 self._tasks.append(asyncio.create_task(job.watch_schedule()))
 
     async def _start(self) -> bool:
-        """Start the plugin once; return whether it started, however late."""
+        """Start the plugin once; return whether it started, however late.
+
+        It is not started while too many threads of its failed attempts still run.
+        """
+        if not self._check_threads():
+            return False
+        self._threads_left.begin()
+        failed = False
+        try:
+            started = await self._attempt()
+            failed = not started
+        finally:
+            self._threads_left.end(failed=failed)
+        return started
+
+    def _check_threads(self) -> bool:
+        """Report the threads of failed attempts; return False if there are too many."""
+        attempts = self._threads_left.alive()
+        names = sorted(thread.name for threads in attempts for thread in threads)
+        reason = f"{len(names)} threads of failed starts still run"
+        if len(attempts) >= MIN_ATTEMPTS_REPORTED and not self._threads_reported:
+            self._threads_reported = True
+            self.log.warning(
+                "plugin.threads_left",
+                reason=reason,
+                threads=[shorten(name, 100) for name in names[:5]],
+                hint="end them in stop(); a thread cannot be ended by the host. At "
+                f"{MAX_THREADS_LEFT} of them the plugin is not started again",
+            )
+        if len(names) < MAX_THREADS_LEFT:
+            return True
+        self._report_failed_start(
+            f"{reason}; the next start waits until fewer than {MAX_THREADS_LEFT} are left",
+            hint="end the threads in stop(), then restart the service",
+        )
+        return False
+
+    async def _attempt(self) -> bool:
         assert self._plugin is not None
         plugin, bulkhead = self._plugin, self._require_bulkhead()
         leftovers, progress = Leftovers(bulkhead), self._new_progress()
@@ -215,10 +263,12 @@ class PluginInstance(Component):
         )
         await run.done
         if run.completed and run.failure is None:
+            leftovers.keep()
             return True
         self._report_start(run)
         await run.wait_finished()
         if run.completed and run.failure is None:  # late, but started
+            leftovers.keep()
             return True
         await self._clean_up(plugin, leftovers)
         return False

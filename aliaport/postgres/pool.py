@@ -161,7 +161,7 @@ class Pool:
             opening = self._openings.pop()
             if not opening.done():
                 return opening
-            if opening.exception() is None:
+            if not opening.cancelled() and opening.exception() is None:
                 if not await opening.result().is_lost():
                     return opening
                 opening.result().terminate()

@@ -1,9 +1,13 @@
 """Nothing of a failed start survives until the next attempt."""
 
 import asyncio
+import functools
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import web
@@ -13,6 +17,7 @@ from aliaport.host.context import HostContext
 from aliaport.host.discovery import Candidate
 from aliaport.host.lifecycle import State
 from aliaport.host.plugin_instance import PluginInstance
+from aliaport.isolation.threads_left import ThreadsLeft
 from aliaport.plugin import Context, Plugin, PluginConfig
 from aliaport.postgres import Leader, Pool, ReconnectingConnection, connect
 from aliaport.postgres.forgotten import terminate_forgotten
@@ -119,11 +124,42 @@ async def test_connections_that_a_failed_start_leaves_open_are_terminated(
 ) -> None:
     context = make_context("opens", database_url=server.dsn())
     instance = await begun(plugin, context, stop_timeout=0.2)
-    await until(lambda: instance.state is State.RUNNING, "a start succeeds")
+    await until(lambda: instance.state is State.RUNNING, "the fourth start succeeds")
+    assert plugin.attempts == 4
     count = SESSIONS.format("opens")
     await until(lambda: server.sql(count) == "5", "only the last attempt's sessions are left")
     await instance.stop()
     await until(lambda: server.sql(count) == "0", "no session is left")
+
+
+class Connects(Plugin[PluginConfig]):
+    """Connects at its start, without patience."""
+
+    api = (1, 0)
+    attempts = 0
+
+    def __init__(self, config: PluginConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self.connection = ReconnectingConnection(
+            context, component="connects", connect_timeout=0.001, query_timeout=60
+        )
+
+    async def start(self) -> None:
+        type(self).attempts += 1
+        await self.connection.fetch("SELECT 1")
+
+
+async def test_connecting_that_a_failed_start_left_does_not_fail_the_next() -> None:
+    logged: list[dict[str, Any]] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://somebody@127.0.0.1:{silent.getsockname()[1]}/somewhere"
+        context = make_context("connects", database_url=url, log=_logger(logged))
+        instance = await begun(Connects, context, first_retry=0.001, max_retry=0.001)
+        await until(lambda: Connects.attempts >= 4, "it is started again and again")
+        await instance.stop()
+    reasons = [event["reason"] for event in events(logged, "plugin.start_failed")]
+    assert reasons
+    assert all(reason.startswith("ConnectPending: ") for reason in reasons), reasons
 
 
 async def test_connections_of_one_context_are_terminated_without_those_of_another(
@@ -182,6 +218,127 @@ async def test_an_application_s_connections_are_terminated(
     await until(lambda: server.sql(count) == "1", "only the last attempt's session is left")
     await app.stop()
     await until(lambda: server.sql(count) == "0", "no session is left")
+
+
+class Ticks(Plugin[PluginConfig]):
+    """Sets timers that set themselves again, and fails to start three times."""
+
+    api = (1, 0)
+    made: ClassVar[list["Ticks"]] = []
+
+    def __init__(self, config: PluginConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self.made.append(self)
+        self.attempts = 0
+        self.ticks: list[object] = []
+        self.woken = False
+        asyncio.get_running_loop().call_later(0, self.tick, "constructor")
+
+    async def start(self) -> None:
+        self.attempts += 1
+        loop = asyncio.get_running_loop()
+        loop.call_later(0, self.tick, self.attempts)
+        loop.call_at(loop.time(), functools.partial(self.tick, self.attempts))
+        loop.call_soon(self.tick_late, self.attempts)
+        self.task = asyncio.create_task(self.tick_in_task(self.attempts))
+        await asyncio.sleep(0.02)
+        if self.attempts < 4:
+            raise ConnectionRefusedError("not yet")
+
+    def tick(self, attempt: object) -> None:
+        self.ticks.append(attempt)
+        asyncio.get_running_loop().call_later(0.001, self.tick, attempt)
+
+    def tick_late(self, attempt: object) -> None:
+        asyncio.get_running_loop().call_later(0.001, self.tick_late, attempt)
+        self.ticks.append(attempt)
+
+    async def tick_in_task(self, attempt: int) -> None:
+        asyncio.get_running_loop().call_later(0.001, self.tick, attempt)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.01)  # cleaning up may take its time
+            self.woken = True
+
+
+async def test_timers_of_a_failed_start_are_cancelled() -> None:
+    instance = await begun(Ticks, make_context("ticks"))
+    await until(lambda: instance.state is State.RUNNING, "the fourth start succeeds")
+    (plugin,) = Ticks.made
+    plugin.ticks.clear()
+    await until(lambda: len(plugin.ticks) > 100, "the timers of the last start go on")
+    assert set(plugin.ticks) == {"constructor", 4}
+    assert plugin.woken, "the timers that wake cancelled tasks are not cancelled"
+    await instance.stop()
+
+
+class Threads(Plugin[PluginConfig]):
+    """Starts a thread that does not end, and fails to start."""
+
+    api = (1, 0)
+    made: ClassVar[list["Threads"]] = []
+
+    def __init__(self, config: PluginConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self.made.append(self)
+        self.attempts = 0
+        self.end = threading.Event()
+
+    async def start(self) -> None:
+        self.attempts += 1
+        if self.end.is_set():
+            return
+        # The loop's own thread for names is reused: it is not a thread that is left.
+        await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 1)
+        self.wait()
+        raise ConnectionRefusedError("not yet")
+
+    def wait(self) -> None:
+        ThreadPoolExecutor(1, thread_name_prefix="waits").submit(self.end.wait)
+
+
+class FewThreads(Threads):
+    """Starts no thread of its own."""
+
+    made: ClassVar[list[Threads]] = []
+
+    def wait(self) -> None:
+        if self.attempts > 30:
+            self.end.set()
+
+
+async def test_a_plugin_whose_starts_leave_threads_is_not_started_without_limit() -> None:
+    logged: list[dict[str, Any]] = []
+    context = make_context("threads", log=_logger(logged))
+    instance = await begun(Threads, context, first_retry=0.001, max_retry=0.001)
+    await until(lambda: "next start waits" in instance.problem, "there are too many threads")
+    (plugin,) = Threads.made
+    assert plugin.attempts == 20
+    (left,) = events(logged, "plugin.threads_left")
+    assert left["reason"] == "3 threads of failed starts still run"
+    assert left["threads"] == ["waits_0"] * 3
+    plugin.end.set()
+    await until(lambda: instance.state is State.RUNNING, "it is started once they have ended")
+    await instance.stop()
+
+
+async def test_threads_of_the_event_loop_and_of_another_plugin_are_not_counted() -> None:
+    logged: list[dict[str, Any]] = []
+    context = make_context("few", log=_logger(logged))
+    few = await begun(FewThreads, context, first_retry=0.001, max_retry=0.001)
+    await until(lambda: few.state is State.RUNNING, "it starts in the end")
+    assert events(logged, "plugin.threads_left") == []
+    await few.stop()
+    first, second = ThreadsLeft(), ThreadsLeft()
+    end = threading.Event()
+    first.begin()
+    second.begin()
+    threading.Thread(target=end.wait).start()
+    second.end(failed=True)
+    first.end(failed=True)
+    assert (first.alive(), second.alive()) == ([], [])
+    end.set()
 
 
 async def test_a_task_that_cannot_be_cancelled_is_reported_and_the_start_is_retried() -> None:

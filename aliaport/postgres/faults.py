@@ -4,8 +4,8 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -73,6 +73,14 @@ class QueryTimeout(Exception):
 
 class ConnectTimeout(TimeoutError):
     """Connecting took too long, as opposed to a statement."""
+
+
+class NoHostError(OSError):
+    """None of several hosts can be used; `failures` has the error of each host and port."""
+
+    def __init__(self, failures: Mapping[tuple[str, int | None], Exception]) -> None:
+        super().__init__("no host can be used")
+        self.failures = failures
 
 
 _TYPES: tuple[tuple[type[BaseException], str], ...] = (
@@ -160,20 +168,41 @@ def note_fault(error: BaseException, context: Context) -> None:
 
 def fault_at(error: BaseException, url: DatabaseUrl | None) -> Fault:
     """Return the cause of an exception at a resolved URL; without one, the text has no target."""
-    parts = [(_code(part, url or DatabaseUrl()), part) for part in _parts(error)]
-    code, cause = min(parts, key=lambda pair: list(FAULT_CODES).index(pair[0]))
-    reason, advice = _words(code, cause, url or DatabaseUrl())
-    others = {_reason_of(part) for other, part in parts if other != code}
-    if others:
-        reason += f" (and: {', '.join(sorted(others))})"
+    if url is not None and isinstance(error, NoHostError):
+        found = {}
+        for (host, port), failure in error.failures.items():
+            single = replace(url, hosts=(host,), ports=(port,))
+            found[single.places[0]] = _cause(failure, single)
+        code, reason, advice = min(found.values(), key=_rank)
+        if len({other for other, _, _ in found.values()}) > 1:
+            listed = (f"{place}: {words}" for place, (_, words, _) in found.items())
+            reason = f"no host can be used ({'; '.join(listed)})"
+    else:
+        code, reason, advice = _cause(error, url or DatabaseUrl())
     target = f": {url.target}" if url is not None else ""
     return Fault(code, f"{reason}{target}{'; ' if advice else ''}{advice}")
 
 
+def _cause(error: BaseException, url: DatabaseUrl) -> tuple[str, str, str]:
+    """Return code, reason and advice of an error at one host."""
+    parts = [(_code(part, url), part) for part in _parts(error)]
+    code, cause = min(parts, key=lambda pair: list(FAULT_CODES).index(pair[0]))
+    reason, advice = _words(code, cause, url)
+    others = {_reason_of(part) for other, part in parts if other != code}
+    if others:
+        reason += f" (and: {', '.join(sorted(others))})"
+    return code, reason, advice
+
+
+def _rank(cause: tuple[str, str, str]) -> int:
+    return list(FAULT_CODES).index(cause[0])
+
+
 def _parts(error: BaseException) -> Iterator[BaseException]:
     """Yield the error, or those of the single addresses that it sums up."""
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
+    if isinstance(error, BaseExceptionGroup | NoHostError):
+        summed_up = error.failures.values() if isinstance(error, NoHostError) else error.exceptions
+        for part in summed_up:
             yield from _parts(part)
         return
     text = str(error)

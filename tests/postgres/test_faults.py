@@ -272,7 +272,7 @@ UNREACHABLE = "[Errno 101] Network is unreachable"
          "not_authorised", "add sslmode=verify-full"),
         (asyncpg.InvalidAuthorizationSpecificationError("requires a valid client certificate"),
          "not_authorised", "set sslcert and sslkey in DATABASE_URL"),
-        (closed_by(alert("TLSV1_ALERT_UNKNOWN_CA")), "tls_failed", "refused this client's certific"),
+        (closed_by(alert("TLSV1_ALERT_UNKNOWN_CA")), "tls_failed", "refused this client"),
         (closed_by(ConnectionResetError(errno.ECONNRESET, "x")), "connection_lost", "closed the"),
         (alert("TLSV1_ALERT_PROTOCOL_VERSION"), "tls_failed", "no version of TLS in common"),
         (ssl.SSLEOFError(8, "EOF occurred"), "tls_failed", "the TLS handshake failed"),

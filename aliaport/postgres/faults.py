@@ -13,6 +13,7 @@ import asyncpg
 from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
+from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
 from aliaport.settings.database_url import DatabaseUrl
@@ -20,6 +21,7 @@ from aliaport.settings.database_url import DatabaseUrl
 FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    UnsupportedDatabaseError,
 )
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
@@ -41,6 +43,7 @@ FAULT_CODES = {
     "connect_timeout": "connecting timed out: a firewall drops packets, or the server is frozen",
     "unreachable": "there is no network route to the address",
     "dns_failure": "the host name cannot be resolved",
+    "unsupported": "the database is not supported",
     "misconfigured": "the settings of the connection cannot be used",
     "failed": "the server returned an error",
 }
@@ -75,6 +78,10 @@ class ConnectTimeout(TimeoutError):
     """Connecting took too long, as opposed to a statement."""
 
 
+class ConnectPending(ConnectTimeout):
+    """There is no connection yet, but the attempt goes on."""
+
+
 class NoHostError(OSError):
     """None of several hosts can be used; `failures` has the error of each host and port."""
 
@@ -98,6 +105,7 @@ _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.ClientConfigurationError, "misconfigured"),
     (asyncpg.UnsupportedClientFeatureError, "misconfigured"),
     (asyncpg.PostgresError, "failed"),
+    (UnsupportedDatabaseError, "unsupported"),
     (StartupError, "misconfigured"),
 )
 
@@ -256,6 +264,9 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
         return f"{FAULT_CODES[code]}: {tls[0]}", tls[1]
     if code == "local_limit" and isinstance(error, socket.gaierror):
         return _LIMITS[errno.EMFILE]
+    if isinstance(error, ConnectPending):
+        reason = f"{error}: the network is slow, or packets are dropped"
+        return reason, "the attempt goes on, and the next run shows whether it succeeded"
     if is_refusal(error):
         return "what responds there is not PostgreSQL", "correct host and port in DATABASE_URL"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):

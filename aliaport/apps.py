@@ -68,11 +68,11 @@ class App:
     """Declares an aiohttp application for the group `aliaport.apps`.
 
     `create(context, options)` returns a fresh `web.Application`; it is called again after a failed
-    start. Acquire resources in its `cleanup_ctx`, which has 10 s to start and 3 s to stop by
-    default. `prefix` is the path under which it responds, `config` the model of its options
-    `[apps.<name>]`. To respond under several paths, set `paths` instead of `prefix` and give the
-    routes their full paths. `describe` returns its part of the OpenAPI document; it is called once,
-    after the import.
+    start. Acquire resources in its `cleanup_ctx`, which has 10 s to start, apart from migrations,
+    and 3 s to stop by default. `prefix` is the path under which it responds, `config` the model of
+    its options `[apps.<name>]`. To respond under several paths, set `paths` instead of `prefix` and
+    give the routes their full paths. `describe` returns its part of the OpenAPI
+    document; it is called once, after the import.
     """
 
     create: Callable[[Context, Any], web.Application]

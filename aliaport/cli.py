@@ -1,4 +1,4 @@
-"""The command line: serve · config · plugins · doctor."""
+"""The command line: serve · migrate · config · plugins · doctor."""
 
 import asyncio
 import json
@@ -95,6 +95,25 @@ async def _serve(settings: Settings, sources: Sources, ending: Ending) -> None:
     code = await Service(settings, sources, logs, listeners, ending, sentry).run()
     # Closing the loop would wait for tasks and threads that a plugin may block forever.
     ending.leave(code)
+
+
+@cli.command()
+@_sources_options
+def migrate(config: Path | None, env_file: Path | None) -> None:
+    """Bring the tables of all selected plugins and applications up to date.
+
+    The service does so itself when it starts, if its role may create tables. Run this command with
+    the URL of the tables' owner if the service's own role may not.
+    """
+    settings = core_settings(read_sources(os.environ, config, env_file))
+    from aliaport.migration import migrate_selected
+
+    results = asyncio.run(migrate_selected(settings))
+    for result in results:
+        applied = f"{result.applied} applied" if result.applied else "nothing to do"
+        click.echo(f"{result.component}: version {result.version}, {applied}")
+    if not results:
+        click.echo("no selected plugin or application declares migrations")
 
 
 @cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

@@ -29,7 +29,7 @@ LEVELS = [
     {"host"},
     {"web", "testing", "commands"},
     {"preflight"},
-    {"inspection"},
+    {"inspection", "migration"},
     {"doctor", "service"},
     {"cli"},
     {"__main__"},

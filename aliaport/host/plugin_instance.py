@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aliaport.contract.declarations import Collector, Job, Status
+from aliaport.contract.start_progress import START_PROGRESS
 from aliaport.host.declaring import construct
 from aliaport.host.discovery import Candidate
 from aliaport.host.hints import declare_hint, rejecting
@@ -194,11 +195,17 @@ class PluginInstance(Component):
         """Start the plugin once; return whether it started, however late."""
         assert self._plugin is not None
         plugin, bulkhead = self._plugin, self._require_bulkhead()
-        leftovers = Leftovers(bulkhead)
+        leftovers, progress = Leftovers(bulkhead), self._new_progress()
+
+        def start() -> Any:
+            START_PROGRESS.set(progress)
+            return leftovers.begin(plugin.start)
+
         run = bulkhead.submit(
-            lambda: leftovers.begin(plugin.start),
+            start,
             timeout=self.limits.start_timeout,
             freeze=lambda _: None,
+            postpone=self._postpone,
         )
         await run.done
         if run.completed and run.failure is None:
@@ -266,7 +273,7 @@ class PluginInstance(Component):
         if self.state is State.REJECTED and self.rejection is not None:
             return ProbeResult(Status.UNHEALTHY, "rejected", self.rejection.reason)
         code = "draining" if self.state is State.STOPPED else "starting"
-        return ProbeResult(Status.UNHEALTHY, code, self.problem)
+        return ProbeResult(Status.UNHEALTHY, code, self.trouble)
 
     def _notify(self, event: str, failure: Failure) -> None:
         """Log a fault; called in the plugin's thread, perhaps thousands of times a second."""

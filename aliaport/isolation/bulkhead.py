@@ -84,14 +84,17 @@ class Bulkhead:
         timeout: float,
         freeze: Freeze,
         slot: str | None = None,
+        postpone: Callable[[], bool] | None = None,
     ) -> Run:
         """Start `function` in the plugin and return its run, which expires after `timeout` seconds.
+
+        `postpone` may grant that time again; see `Run.expire_after`.
 
         It runs on the plugin's loop, or in the thread that `prepare` named for it. `freeze` turns
         the result into plain values, in the plugin's thread; if it raises, the run fails.
         """
         run = Run(self, self._host_loop)
-        run.expire_after(timeout)
+        run.expire_after(timeout, postpone)
         self.unfinished.add(run)
         if slot is None:
             self.call_soon(self._begin, run, function, freeze)

@@ -25,6 +25,7 @@ class Run:
         "_expiry",
         "_finish_hooks",
         "_loop",
+        "_postpone",
         "began",
         "bulkhead",
         "done",
@@ -59,6 +60,7 @@ class Run:
         self.thread: int | None = None
         self._finish_hooks: list[Callable[[], None]] = []
         self._expiry: asyncio.TimerHandle | None = None
+        self._postpone: Callable[[], bool] | None = None
 
     @property
     def completed(self) -> bool:
@@ -67,9 +69,13 @@ class Run:
             return self.finished and not self.expired
         return self.finished and self.began is not None
 
-    def expire_after(self, seconds: float) -> None:
-        """Stop waiting after `seconds`, and cancel the call if it is a task."""
-        self._expiry = self._loop.call_later(seconds, self._expire)
+    def expire_after(self, seconds: float, postpone: Callable[[], bool] | None = None) -> None:
+        """Stop waiting after `seconds`, and cancel the call if it is a task.
+
+        `postpone` is then called on the HTTP loop; True grants the same time again.
+        """
+        self._postpone = postpone
+        self._expiry = self._loop.call_later(seconds, self._expire, seconds)
 
     def on_finish(self, hook: Callable[[], None]) -> None:
         """Call `hook` on the HTTP loop when the call has really ended, however late."""
@@ -93,8 +99,11 @@ class Run:
             return task_position(self.task, self.thread, package)
         return thread_position(self.thread or self.bulkhead.thread_id, package)
 
-    def _expire(self) -> None:
+    def _expire(self, seconds: float) -> None:
         if self.finished:
+            return
+        if self._postpone is not None and self._postpone():
+            self._expiry = self._loop.call_later(seconds, self._expire, seconds)
             return
         self.expired = True
         # Capture the position before cancelling: a cooperative call moves on a moment later.

@@ -13,6 +13,7 @@ import asyncpg
 from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
+from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
 from aliaport.settings.database_url import DatabaseUrl
@@ -20,6 +21,7 @@ from aliaport.settings.database_url import DatabaseUrl
 FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    UnsupportedDatabaseError,
 )
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
@@ -41,6 +43,7 @@ FAULT_CODES = {
     "connect_timeout": "connecting timed out: a firewall drops packets, or the server is frozen",
     "unreachable": "there is no network route to the address",
     "dns_failure": "the host name cannot be resolved",
+    "unsupported": "the database is not supported",
     "misconfigured": "the settings of the connection cannot be used",
     "failed": "the server returned an error",
 }
@@ -75,6 +78,10 @@ class ConnectTimeout(TimeoutError):
     """Connecting took too long, as opposed to a statement."""
 
 
+class ConnectPending(ConnectTimeout):
+    """There is no connection yet, but the attempt goes on."""
+
+
 class NoHostError(OSError):
     """None of several hosts can be used; `failures` has the error of each host and port."""
 
@@ -98,6 +105,7 @@ _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.ClientConfigurationError, "misconfigured"),
     (asyncpg.UnsupportedClientFeatureError, "misconfigured"),
     (asyncpg.PostgresError, "failed"),
+    (UnsupportedDatabaseError, "unsupported"),
     (StartupError, "misconfigured"),
 )
 
@@ -205,6 +213,10 @@ def _parts(error: BaseException) -> Iterator[BaseException]:
         for part in summed_up:
             yield from _parts(part)
         return
+    # A connection that asyncpg reports as closed may have an error of TLS or of the server.
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError) and error.__cause__ is not None:
+        yield from _parts(error.__cause__)
+        return
     text = str(error)
     if type(error) is OSError and error.errno is None and text.startswith("Multiple exceptions: "):
         numbers = dict.fromkeys(map(int, re.findall(r"\[Errno ([0-9]+)\]", text)))
@@ -252,6 +264,9 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
         return f"{FAULT_CODES[code]}: {tls[0]}", tls[1]
     if code == "local_limit" and isinstance(error, socket.gaierror):
         return _LIMITS[errno.EMFILE]
+    if isinstance(error, ConnectPending):
+        reason = f"{error}: the network is slow, or packets are dropped"
+        return reason, "the attempt goes on, and the next run shows whether it succeeded"
     if is_refusal(error):
         return "what responds there is not PostgreSQL", "correct host and port in DATABASE_URL"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
@@ -260,6 +275,8 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
     detail = _reason_of(error)
     if code == "wrong_password" and url.password is None and "passfile" not in url.options:
         advice = "DATABASE_URL has no password: add it"
+    if code == "not_authorised" and "client certificate" in detail:
+        advice = "set sslcert and sslkey in DATABASE_URL"
     if code == "not_authorised" and "no encryption" in detail:
         advice = "the server may require TLS: add sslmode=verify-full to DATABASE_URL, or see its "
         advice += "pg_hba.conf"

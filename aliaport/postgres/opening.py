@@ -15,6 +15,7 @@ from aliaport.postgres.arguments import (
     database_url,
     session_settings,
 )
+from aliaport.postgres.encoding import check_encoding
 from aliaport.postgres.hosts import dial
 from aliaport.postgres.session import Session
 from aliaport.settings.database_url import DatabaseUrl
@@ -82,14 +83,15 @@ class Opener:
     async def open(self) -> Session:
         """Open one session; the caller limits the time.
 
-        Raises PoolerError, OSError, TimeoutError and asyncpg's errors, none of which names the
-        password.
+        Raises PoolerError, UnsupportedDatabaseError, OSError, TimeoutError and asyncpg's errors,
+        none of which names the password.
         """
         url = database_url(self._context)
         server = poolers.known(url)
         with ExitStack() as undo:
             session, accepted = await self._dial(url, server or poolers.Server())
             undo.callback(session.terminate)
+            check_encoding(session)
             if server is None or (self._own_session and server.pooled):  # its mode may have changed
                 server = await self._examine(url, session)
                 poolers.remember(url, server)

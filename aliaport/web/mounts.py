@@ -16,6 +16,7 @@ from aiohttp.web_urldispatcher import (
 from yarl import URL
 
 from aliaport.apps import ApiDescription, App
+from aliaport.contract.start_progress import START_PROGRESS
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.lifecycle import Component
 from aliaport.host.loading import check_api, load
@@ -180,10 +181,17 @@ class MountedApp(Component):
 
     async def _start_up(self, application: web.Application) -> bool:
         """Start the application within `limits.start_timeout`; return whether it started."""
-        limit = self.limits.start_timeout
-        task = asyncio.ensure_future(outcome(application.startup()))
+        limit, progress = self.limits.start_timeout, self._new_progress()
+
+        async def start() -> None:
+            START_PROGRESS.set(progress)
+            await application.startup()
+
+        task = asyncio.ensure_future(outcome(start()))
         try:
             done, _ = await asyncio.wait({task}, timeout=limit)
+            while not done and self._postpone():
+                done, _ = await asyncio.wait({task}, timeout=limit)
         finally:
             if not task.done():
                 task.cancel()
@@ -233,7 +241,7 @@ class Mounts(PrefixResource):
                 continue
             if app.running is not None:
                 return await app.running.resolve(request)
-            return AppNotRunning(f"the application {app.name} is {app.state}", root), set()
+            return AppNotRunning(f"the application {app.name} is {app.status}", root), set()
         loading = [app.name for app in self._apps if app.declared is None and app.alive]
         if loading:
             text = f"the path may belong to an application that is loading: {', '.join(loading)}"

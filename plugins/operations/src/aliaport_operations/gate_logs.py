@@ -25,9 +25,9 @@ from aliaport_operations.users import Role
 
 PATH = "/api/gate-log"
 
-# Columns are named everywhere: a new one must not change the rows of prepared statements.
 _SELECT = """
-SELECT g.id, g.direction, g.plate, g.driver, g.passed_at, g.work_order_id, g.corrects, g.created_at,
+SELECT g.id, g.direction, g.plate, g.driver, g.passed_at, g.work_order_id, g.corrects,
+       g.created_by, g.created_at, g.purged_at,
        f.id AS corrected_by, u.name AS created_by_name
 FROM aliaport_operations_gate_logs g
 LEFT JOIN aliaport_operations_gate_logs f ON f.corrects = g.id

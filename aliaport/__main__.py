@@ -4,12 +4,14 @@ import contextlib
 import sys
 
 from aliaport.errors import AliaportError
-from aliaport.process.early_signals import exit_on_stop_signals
+from aliaport.process.early_signals import exit_on_stop_signals, ignore_reopening
 from aliaport.process.standard_streams import discard_unwritable, open_missing
 
 
 def main() -> None:
     """Run the command line."""
+    if sys.argv[1:2] == ["serve"]:
+        ignore_reopening()
     open_missing()
     if sys.argv[1:2] == ["healthcheck"]:  # it must not take a second
         from aliaport.healthcheck import main as check_health

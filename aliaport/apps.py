@@ -5,8 +5,8 @@ An application is trusted: it runs on the HTTP loop, and blocking there blocks /
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,13 +21,16 @@ from aliaport.plugin import API_VERSION, Context, PluginConfig
 
 __all__ = [
     "API_VERSION",
+    "ERROR_SCHEMA",
     "TRUSTED_PROXIES",
+    "ApiDescription",
     "App",
     "Context",
     "PluginConfig",
     "Refusal",
     "client_address",
     "data_response",
+    "invalid_fields",
 ]
 
 MAX_PATH = 200
@@ -36,22 +39,47 @@ MAX_PATH = 200
 PREFIX = re.compile(r"(/[a-z0-9][a-z0-9_.-]*)+")
 RESERVED_PATHS = ("/health", "/ready", "/status", "/metrics")
 
+ERROR_SCHEMA: Mapping[str, str] = {"$ref": "#/components/schemas/Error"}
+"""The schema of every error response, which the service adds to the OpenAPI document."""
+
+MAX_FAULTS = 20
+"""Faults that one error response lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiDescription:
+    """An application's part of the OpenAPI 3.1 document at `/api/openapi.json`.
+
+    `paths` has the path items by full path; they refer to the names in `schemas` and
+    `security_schemes`, and to `ERROR_SCHEMA`. `error_codes` are the codes of the application's
+    errors by status, `error_details` the schemas of the keys beside code and message.
+    """
+
+    summary: str
+    paths: Mapping[str, Any]
+    schemas: Mapping[str, Any] = field(default_factory=dict)
+    security_schemes: Mapping[str, Any] = field(default_factory=dict)
+    error_codes: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    error_details: Mapping[str, Any] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """Declares an aiohttp application for the group `aliaport.apps`.
 
     `create(context, options)` returns a fresh `web.Application`; it is called again after a failed
-    start. Acquire resources in its `cleanup_ctx`, which has 10 s to start and 3 s to stop by
-    default. `prefix` is the path under which it responds, `config` the model of its options
-    `[apps.<name>]`. To respond under several paths, set `paths` instead of `prefix` and give the
-    routes their full paths.
+    start. Acquire resources in its `cleanup_ctx`, which has 10 s to start, apart from migrations,
+    and 3 s to stop by default. `prefix` is the path under which it responds, `config` the model of
+    its options `[apps.<name>]`. To respond under several paths, set `paths` instead of `prefix` and
+    give the routes their full paths. `describe` returns its part of the OpenAPI
+    document; it is called once, after the import.
     """
 
     create: Callable[[Context, Any], web.Application]
     prefix: str = ""
     paths: tuple[str, ...] = ()
     config: type[PluginConfig] = PluginConfig
+    describe: Callable[[], ApiDescription] | None = None
     api: tuple[int, int] = API_VERSION
 
     def __post_init__(self) -> None:
@@ -136,6 +164,18 @@ class Refusal(AliaportError):
         self.message = message
         self.headers = dict(headers or {})
         self.details = details
+
+
+def invalid_fields(faults: Sequence[Mapping[str, str]], **details: Any) -> Refusal:
+    """Return the error (422) for fields or parameters.
+
+    Each fault has a `path`, such as `body.title` or `query.date`, and a `message` that says what is
+    wrong with it. `details` are further keys of the error.
+    """
+    first = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    text = f"{first['path']}: {first['message']}{more}"
+    return Refusal(422, "invalid", text, fields=list(faults[:MAX_FAULTS]), **details)
 
 
 TRUSTED_PROXIES: web.AppKey[Networks] = web.AppKey("trusted_proxies", tuple)

@@ -195,7 +195,7 @@ async def _report_run(host: Host, plugin: str, probe: str) -> RunReport:
     budget = max((runner.timeout for runner in runners), default=0.0) + 0.5
     rows = await run_probes(runners, budget)
     problems = [
-        f"it did not start: {instance.problem}" for instance in host.instances if instance.problem
+        f"it did not start: {instance.trouble}" for instance in host.instances if instance.trouble
     ]
     gathered = {}
     if not probe:

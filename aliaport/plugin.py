@@ -100,7 +100,10 @@ class Plugin(Generic[ConfigT]):
         self.context = context
 
     async def start(self) -> None:
-        """Acquire resources, by default within 10 s; if it raises, it is called again later."""
+        """Acquire resources, by default within 10 s; if it raises, it is called again later.
+
+        Migrations have a limit of their own.
+        """
 
     async def stop(self) -> None:
         """Release what `start` acquired, by default within 3 s."""

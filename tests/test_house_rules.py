@@ -17,7 +17,7 @@ LEVELS = [
     {"addresses"},
     {
         *("__init__", "errors", "redaction", "correlation", "forwarded", "deprecation"),
-        *("regular_files", "upstream"),
+        *("regular_files", "upstream", "printable"),
     },
     {"cgroup", "contract", "writable"},
     {"process"},
@@ -29,7 +29,7 @@ LEVELS = [
     {"host"},
     {"web", "testing", "commands"},
     {"preflight"},
-    {"inspection"},
+    {"inspection", "migration"},
     {"doctor", "service"},
     {"cli"},
     {"__main__"},

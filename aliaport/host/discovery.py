@@ -10,6 +10,7 @@ from typing import Literal
 from aliaport import __version__
 from aliaport.contract.declarations import PLUGIN_NAME
 from aliaport.errors import AliaportError
+from aliaport.settings import EVERY
 
 Group = Literal["plugins", "apps"]
 _GROUPS: dict[str, Group] = {"aliaport.plugins": "plugins", "aliaport.apps": "apps"}
@@ -49,8 +50,8 @@ class Candidate:
     """One entry point that names a plugin or an application.
 
     `rejection` is set if the metadata alone rules it out. `selected` is False if the operator's
-    settings exclude it; `required` and `allowed` are set if they name it. `loaded` is the object
-    that it names if no import is needed, as in tests.
+    settings exclude it; `required` is set if they require it, `allowed` if they name it. `loaded`
+    is the object that it names if no import is needed, as in tests.
     """
 
     group: Group
@@ -97,7 +98,7 @@ def scan(
             name,
             version,
             selected=(allow is None or entry.name in allow) and entry.name not in disable,
-            required=entry.name in required,
+            required=EVERY in required or entry.name in required,
             allowed=entry.name in (allow or ()),
         )
         for group, entry, name, version in entries

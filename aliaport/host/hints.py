@@ -9,7 +9,8 @@ from types import ModuleType
 from aliaport.contract import declarations
 from aliaport.errors import DeclarationError
 from aliaport.host.discovery import Candidate, RejectedError
-from aliaport.isolation.failures import at_position, describe
+from aliaport.isolation.failures import describe
+from aliaport.isolation.positions import at_position
 from aliaport.plugin import Plugin
 
 _CALL = r"([A-Z]\w+(?:\.[a-z]\w*)?)(?:\.__init__)?\(\)"

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
+from aliaport.contract.start_progress import StartProgress
 from aliaport.errors import ConfigError, InvalidDefaultsError, MissingOptionsError
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.report import PluginRow
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import at_position
+from aliaport.isolation.positions import at_position
 from aliaport.plugin import Logger, PluginConfig
 from aliaport.settings import Group, PluginLimits, Sources, plugin_config
 
@@ -46,6 +47,8 @@ class Component:
         self.deprecations: list[str] = []
         self.attempted = asyncio.Event()
         self._bulkhead: Bulkhead | None = None
+        self._progress = StartProgress(limits.migration_timeout)
+        self._postponements = 0
         if self.rejection is not None:
             self.reject(self.rejection)
 
@@ -58,6 +61,20 @@ class Component:
     def alive(self) -> bool:
         """True unless it has been rejected."""
         return self.state is not State.REJECTED
+
+    @property
+    def status(self) -> str:
+        """Its state in a word: that of `state`, or `migrating`."""
+        return "migrating" if self._migrates else self.state.value
+
+    @property
+    def trouble(self) -> str:
+        """The reason why it does not run yet: the migration in progress, or the last failure."""
+        return self._progress.activity if self._migrates else self.problem
+
+    @property
+    def _migrates(self) -> bool:
+        return self.state is State.STARTING and bool(self._progress.activity)
 
     @property
     def outranked(self) -> bool:
@@ -73,7 +90,7 @@ class Component:
             self.candidate.version,
             self.kind,
             self.rejection,
-            self.problem,
+            self.trouble,
             self.tasks,
         )
 
@@ -157,6 +174,31 @@ class Component:
         while not await attempt():
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311
             pause = min(self.limits.max_retry, pause * 2)
+
+    def _new_progress(self) -> StartProgress:
+        """Return the object in which the next attempt to start shows its migrations."""
+        self._progress, self._postponements = StartProgress(self.limits.migration_timeout), 0
+        return self._progress
+
+    def _postpone(self) -> bool:
+        """Return whether an attempt to start that has taken `start_timeout` may go on: it migrates.
+
+        The service does not wait for it any longer. A migration ends itself in time; one whose
+        thread is blocked does not go on for ever.
+        """
+        limits = self.limits
+        granted = limits.start_timeout * (self._postponements - 1)
+        if not self._migrates or granted > limits.migration_timeout:
+            return False
+        if not self._postponements:
+            self.log.warning(
+                f"{self.kind}.migrating",
+                reason=self._progress.activity,
+                hint=f"plugin_limits.migration_timeout bounds it: {limits.migration_timeout:g} s",
+            )
+        self._postponements += 1
+        self.attempted.set()
+        return True
 
     def _report_failed_start(self, problem: str, **fields: Any) -> None:
         """Record why an attempt to start failed; log it unless the last one failed the same way."""

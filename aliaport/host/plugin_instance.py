@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aliaport.contract.declarations import Collector, Job, Status
+from aliaport.contract.start_progress import START_PROGRESS
 from aliaport.host.declaring import construct
 from aliaport.host.discovery import Candidate
 from aliaport.host.hints import declare_hint, rejecting
@@ -14,9 +15,11 @@ from aliaport.host.lifecycle import Component, State
 from aliaport.host.loading import load, plugin_class
 from aliaport.host.probes import ProbeResult, ProbeRunner
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import Failure, at_position
+from aliaport.isolation.failures import Failure
 from aliaport.isolation.leftovers import Leftovers
+from aliaport.isolation.positions import at_position
 from aliaport.isolation.run import Run
+from aliaport.isolation.source_lines import keep_lines
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
@@ -112,6 +115,7 @@ class PluginInstance(Component):
 
     def _import(self) -> tuple[type[Plugin[PluginConfig]], type[PluginConfig], bool]:
         found, model = plugin_class(self.candidate, load(self.candidate))
+        keep_lines(self.candidate.package)
         return found, model, bool(getattr(found, "needs_database", False))
 
     async def construct(
@@ -191,11 +195,17 @@ class PluginInstance(Component):
         """Start the plugin once; return whether it started, however late."""
         assert self._plugin is not None
         plugin, bulkhead = self._plugin, self._require_bulkhead()
-        leftovers = Leftovers(bulkhead)
+        leftovers, progress = Leftovers(bulkhead), self._new_progress()
+
+        def start() -> Any:
+            START_PROGRESS.set(progress)
+            return leftovers.begin(plugin.start)
+
         run = bulkhead.submit(
-            lambda: leftovers.begin(plugin.start),
+            start,
             timeout=self.limits.start_timeout,
             freeze=lambda _: None,
+            postpone=self._postpone,
         )
         await run.done
         if run.completed and run.failure is None:
@@ -263,7 +273,7 @@ class PluginInstance(Component):
         if self.state is State.REJECTED and self.rejection is not None:
             return ProbeResult(Status.UNHEALTHY, "rejected", self.rejection.reason)
         code = "draining" if self.state is State.STOPPED else "starting"
-        return ProbeResult(Status.UNHEALTHY, code, self.problem)
+        return ProbeResult(Status.UNHEALTHY, code, self.trouble)
 
     def _notify(self, event: str, failure: Failure) -> None:
         """Log a fault; called in the plugin's thread, perhaps thousands of times a second."""

@@ -10,10 +10,11 @@ from itertools import islice
 
 from aliaport.contract.declarations import CODE, HOST_CODES, Check, Probe, Scalar, Status
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import Failure, plain_text
+from aliaport.isolation.failures import Failure
 from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
 from aliaport.plugin import Logger
+from aliaport.printable import plain_text
 from aliaport.redaction import redact, shorten
 from aliaport.settings import ProbeSettings
 

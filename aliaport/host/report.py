@@ -14,6 +14,7 @@ from aliaport.contract.declarations import Scalar, Status
 from aliaport.host.discovery import Rejection
 from aliaport.host.limits import LimitCount
 from aliaport.host.probes import ProbeRow
+from aliaport.printable import escape_unprintable
 
 READY_LIMIT = 4_000
 """Bytes of a /ready response; Docker keeps 4,096 of a health check's output."""
@@ -47,13 +48,18 @@ class PluginRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The input of every response. `missing` holds the required plugins that are not running."""
+    """The input of every response.
+
+    `missing` holds the required plugins that are not running, `late` those whose first start has
+    not ended.
+    """
 
     now: float
     probes: Sequence[ProbeRow] = ()
     plugins: Sequence[PluginRow] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     starting: bool = False
+    late: Mapping[str, str] = field(default_factory=dict)
     draining: bool = False
 
 
@@ -64,7 +70,7 @@ def overall(view: View) -> Status:
         return Status.UNHEALTHY
     if any(row.result.status is not Status.HEALTHY for row in view.probes):
         return Status.DEGRADED
-    if any(row.state == "rejected" for row in view.plugins):
+    if any(row.state in ("rejected", "starting") for row in view.plugins):
         return Status.DEGRADED
     return Status.HEALTHY
 
@@ -74,10 +80,10 @@ def _ready_error(view: View) -> tuple[str, str] | None:
     if view.draining:
         return "draining", "the service is stopping; it only finishes the requests in flight"
     if view.starting:
-        return "starting", "the plugins are starting"
+        late = _reasons(view.late)
+        return "starting", "the plugins are starting" + (f": {late}" if late else "")
     if view.missing:
-        reasons = [f"{name}: {reason}" for name, reason in sorted(view.missing.items())]
-        return "plugin_missing", _join(reasons)
+        return "plugin_missing", _reasons(view.missing)
     failing = [f"{row.probe.name}: {row.result.code}" for row in view.probes if not row.works]
     return ("probe_failed", _join(failing)) if failing else None
 
@@ -143,7 +149,7 @@ def status(
     if operator and reached:
         body["limits"] = reached
     if view.missing:
-        body["reason"] = _join(f"{name}: {why}" for name, why in sorted(view.missing.items()))
+        body["reason"] = _reasons(view.missing)
     return body
 
 
@@ -174,7 +180,8 @@ def verbose(rows: Sequence[ProbeRow], passed: bool, name: str, *, operator: bool
     """Return the text form, as `kubectl get --raw='/readyz?verbose'` prints it."""
     lines = []
     for row in rows:
-        detail = f" ({row.result.summary})" if operator and row.result.summary else ""
+        summary = escape_unprintable(row.result.summary)  # curl writes the text to a terminal
+        detail = f" ({summary})" if operator and summary else ""
         if row.works:
             code = "" if row.result.code == "ok" else f": {row.result.code}"
             lines.append(f"[+]{row.probe.name} ok{code}{detail}")
@@ -232,6 +239,10 @@ def _plugin_item(row: PluginRow, *, operator: bool) -> dict[str, Any]:
         elif row.problem:
             item["reason"] = row.problem
     return item
+
+
+def _reasons(found: Mapping[str, str]) -> str:
+    return _join(f"{name}: {why}" for name, why in sorted(found.items()))
 
 
 def _join(reasons: Iterable[str], limit: int = 300) -> str:

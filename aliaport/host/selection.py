@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aliaport.host.discovery import Candidate, unknown_name
-from aliaport.settings import SelectionSettings, Sources, place_of
+from aliaport.settings import EVERY, SelectionSettings, Sources, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def absences(
     selected = {candidate.name for candidate in candidates if candidate.selected}
     found = []
     for name in selection.required:
-        if name in selected:
+        if name == EVERY or name in selected:
             continue
         if name not in installed:
             reason, problem = "not installed", unknown_name(name, candidates)

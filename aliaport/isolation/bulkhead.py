@@ -11,6 +11,7 @@ import inspect
 import os
 import queue
 import selectors
+import socket
 import threading
 import time
 import weakref
@@ -24,6 +25,12 @@ from aliaport.redaction import shorten
 
 MAX_TASKS = 1_000
 """Maximum number of live tasks per plugin; `create_task` raises RuntimeError beyond it."""
+
+_INTERRUPTED: Failure | None = Failure(
+    "RuntimeError", "an exception interrupted the report of another one", "", ""
+)
+
+_FROM_CALLBACKS = (SystemExit, KeyboardInterrupt, MemoryError)
 
 Freeze = Callable[[Any], Any]
 Notify = Callable[[str, Failure], None]
@@ -47,6 +54,7 @@ class Bulkhead:
         self._host_loop = asyncio.get_running_loop()
         self._closing = False
         self._slots: dict[str, queue.SimpleQueue[Callable[[], None] | None]] = {}
+        self._breaker: socket.socket | None = None
         self._loop = self._new_loop()
         _alive.add(self)
         self._thread = threading.Thread(target=self._main, name=f"plugin-{name}", daemon=True)
@@ -76,14 +84,17 @@ class Bulkhead:
         timeout: float,
         freeze: Freeze,
         slot: str | None = None,
+        postpone: Callable[[], bool] | None = None,
     ) -> Run:
         """Start `function` in the plugin and return its run, which expires after `timeout` seconds.
+
+        `postpone` may grant that time again; see `Run.expire_after`.
 
         It runs on the plugin's loop, or in the thread that `prepare` named for it. `freeze` turns
         the result into plain values, in the plugin's thread; if it raises, the run fails.
         """
         run = Run(self, self._host_loop)
-        run.expire_after(timeout)
+        run.expire_after(timeout, postpone)
         self.unfinished.add(run)
         if slot is None:
             self.call_soon(self._begin, run, function, freeze)
@@ -99,11 +110,15 @@ class Bulkhead:
         return run
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
-        """Run `callback` on the plugin's loop, if the loop still exists."""
+        """Run `callback`, which must not raise, on the plugin's loop; never raises.
+
+        If the plugin has closed or damaged the loop, it is replaced, and all runs on it fail.
+        """
         try:
-            self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # closed by the plugin, and soon replaced, or closed by `close`
-            return
+            # Called on the class, since a plugin may overwrite methods of its loop.
+            ResolvingLoop.call_soon_threadsafe(self._loop, self._call, callback, *args)
+        except BaseException:  # the bulkhead
+            self._break_loop()
 
     def leave_forked_child(self) -> None:
         """Exit if this process is a child that a plugin forked and that runs on into the host."""
@@ -121,11 +136,30 @@ class Bulkhead:
     def close(self) -> None:
         """Stop the threads as soon as their calls have ended; never waits."""
         self._closing = True
-        self.call_soon(self._loop.stop)
+        self.call_soon(ResolvingLoop.stop, self._loop)
         for slot in self._slots.values():
             slot.put(None)
 
+    def _call(self, callback: Callable[..., Any], *args: Any) -> None:
+        try:
+            callback(*args)
+        except BaseException:  # the bulkhead: only a damaged loop lets a callback of ours fail
+            self._break_loop()
+            raise
+
+    def _break_loop(self) -> None:
+        """Make the loop fail, even while it waits for events, so that its thread replaces it."""
+        if self._breaker is not None or not self._thread.is_alive():
+            return
+        with contextlib.suppress(Exception):  # the selector may be closed, too: then it has failed
+            self._breaker, other = socket.socketpair()
+            other.close()
+            # The loop cannot handle an event without its data.
+            self._selector.register(self._breaker, selectors.EVENT_READ)
+
     def _begin(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
+        if run.finished:  # the loop was replaced when the run was submitted
+            return
         # Bypass the task factory: a plugin that has used up its tasks is still probed.
         run.thread = threading.get_ident()
         run.task = asyncio.Task(self._run_on_loop(run, function, freeze), loop=self._loop)
@@ -142,23 +176,35 @@ class Bulkhead:
             run.finish(None, None)
             return
         run.began = time.monotonic()
-        value, failure = None, None
+        value, failure = None, _INTERRUPTED
         try:
             result = function()
             value = freeze(await result if inspect.isawaitable(result) else result)
+            failure = None
         except BaseException as error:  # the bulkhead: SystemExit and its kind end here too
             failure = describe(error, self.package)
-        run.finish(value, failure)
+        finally:
+            run.finish(value, failure)
 
     def _slot(self, name: str) -> "queue.SimpleQueue[Callable[[], None] | None]":
         slot = self._slots.get(name)
         if slot is None:
             slot = queue.SimpleQueue()
             threading.Thread(
-                target=_serve_slot, args=(slot,), name=f"plugin-{self.name}-{name}", daemon=True
+                target=self._serve_slot,
+                args=(slot,),
+                name=f"plugin-{self.name}-{name}",
+                daemon=True,
             ).start()
             self._slots[name] = slot
         return slot
+
+    def _serve_slot(self, slot: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+        while (call := slot.get()) is not None:
+            try:
+                call()
+            except BaseException as error:  # the bulkhead: some libraries inject one into a thread
+                self._notify("plugin.escaped", describe(error, self.package))
 
     def _run_blocking(self, run: Run, function: Callable[[], Any], freeze: Freeze) -> None:
         if run.expired:
@@ -166,18 +212,20 @@ class Bulkhead:
             return
         run.thread = threading.get_ident()
         run.began = time.monotonic()
-        value, failure = None, None
+        value, failure = None, _INTERRUPTED
         try:
             result = function()
             if inspect.iscoroutine(result):
                 result.close()
                 raise TypeError("a plain function returned a coroutine; declare it `async def`")
             value = freeze(result)
+            failure = None
         except BaseException as error:  # the bulkhead
             failure = describe(error, self.package)
-        run.finish(value, failure)
+        finally:
+            run.finish(value, failure)
 
-    def _new_loop(self) -> asyncio.AbstractEventLoop:
+    def _new_loop(self) -> ResolvingLoop:
         self._selector = selectors.DefaultSelector()
         loop = ResolvingLoop(self._selector)
         loop.set_task_factory(self._make_task)  # type: ignore[arg-type]  # its options differ by Python
@@ -189,27 +237,32 @@ class Bulkhead:
             loop = self._loop
             asyncio.set_event_loop(loop)
             try:
-                loop.run_forever()
-            except BaseException as error:  # the bulkhead: SystemExit from a task or callback
+                ResolvingLoop.run_forever(loop)
+            except BaseException as error:  # the bulkhead
                 self.leave_forked_child()
                 self._notify("plugin.escaped", describe(error, self.package))
+                # These come from a task or callback; any other is of a closed or damaged loop.
+                if not issubclass(type(error), _FROM_CALLBACKS) and not self._closing:
+                    self._replace_loop()
             else:
                 if not self._closing:
                     message = "the plugin stopped its own event loop; it was restarted"
                     self._notify("plugin.loop_stopped", Failure("RuntimeError", message, "", ""))
-            # Without its selector a loop cannot run again, even if it was not formally closed.
-            if (loop.is_closed() or self._selector.get_map() is None) and not self._closing:
-                self._replace_closed_loop()
         self._wind_up()
 
-    def _replace_closed_loop(self) -> None:
-        message = "the plugin closed its own event loop"
-        lost = list(self.unfinished)  # before further runs are submitted to the new loop
+    def _replace_loop(self) -> None:
+        message = "the plugin closed or damaged its own event loop, which was replaced"
+        damaged, breaker = self._loop, self._breaker
         self._loop = self._new_loop()
         self.tasks = 0
-        for run in lost:
+        for run in list(self.unfinished):
             if not run.in_slot:
                 run.finish(None, Failure("RuntimeError", message, "", ""))
+        with contextlib.suppress(BaseException):
+            ResolvingLoop.close(damaged)
+        if breaker is not None:
+            breaker.close()
+            self._breaker = None
 
     def _wind_up(self) -> None:
         try:
@@ -261,11 +314,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _serve_slot(slot: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
-    while (call := slot.get()) is not None:
-        call()
 
 
 async def finish_within(awaitable: Awaitable[Any], seconds: float) -> bool:

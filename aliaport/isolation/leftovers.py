@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import task_position
+from aliaport.isolation.positions import task_position
 
 END_TIMEOUT = 1.0
 """Seconds that cancelled tasks get to end."""

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aliaport.isolation.failures import Failure, task_position, thread_position
+from aliaport.isolation.failures import Failure
+from aliaport.isolation.positions import task_position, thread_position
 
 if TYPE_CHECKING:
     from aliaport.isolation.bulkhead import Bulkhead
@@ -24,6 +25,7 @@ class Run:
         "_expiry",
         "_finish_hooks",
         "_loop",
+        "_postpone",
         "began",
         "bulkhead",
         "done",
@@ -58,6 +60,7 @@ class Run:
         self.thread: int | None = None
         self._finish_hooks: list[Callable[[], None]] = []
         self._expiry: asyncio.TimerHandle | None = None
+        self._postpone: Callable[[], bool] | None = None
 
     @property
     def completed(self) -> bool:
@@ -66,9 +69,13 @@ class Run:
             return self.finished and not self.expired
         return self.finished and self.began is not None
 
-    def expire_after(self, seconds: float) -> None:
-        """Stop waiting after `seconds`, and cancel the call if it is a task."""
-        self._expiry = self._loop.call_later(seconds, self._expire)
+    def expire_after(self, seconds: float, postpone: Callable[[], bool] | None = None) -> None:
+        """Stop waiting after `seconds`, and cancel the call if it is a task.
+
+        `postpone` is then called on the HTTP loop; True grants the same time again.
+        """
+        self._postpone = postpone
+        self._expiry = self._loop.call_later(seconds, self._expire, seconds)
 
     def on_finish(self, hook: Callable[[], None]) -> None:
         """Call `hook` on the HTTP loop when the call has really ended, however late."""
@@ -92,8 +99,11 @@ class Run:
             return task_position(self.task, self.thread, package)
         return thread_position(self.thread or self.bulkhead.thread_id, package)
 
-    def _expire(self) -> None:
+    def _expire(self, seconds: float) -> None:
         if self.finished:
+            return
+        if self._postpone is not None and self._postpone():
+            self._expiry = self._loop.call_later(seconds, self._expire, seconds)
             return
         self.expired = True
         # Capture the position before cancelling: a cooperative call moves on a moment later.
@@ -103,8 +113,13 @@ class Run:
         self._resolve()
 
     def finish(self, value: Any, failure: Failure | None) -> None:
-        """Store the outcome and wake the HTTP loop; called in the plugin's thread."""
+        """Store the outcome and wake the HTTP loop; called in the plugin's thread.
+
+        Only the first call counts: the task of a run whose loop was replaced ends again, later.
+        """
         self.bulkhead.leave_forked_child()
+        if self.finished:
+            return
         self.bulkhead.unfinished.discard(self)
         self.value, self.failure = value, failure
         self.ended = time.monotonic()

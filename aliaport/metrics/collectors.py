@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aliaport.contract.declarations import Collector
 from aliaport.isolation.bulkhead import Bulkhead
-from aliaport.isolation.failures import at_position
+from aliaport.isolation.positions import at_position
 from aliaport.isolation.run import Run
 from aliaport.isolation.single_flight import SingleFlight
 from aliaport.metrics.refusals import Refusals, RefusedSample

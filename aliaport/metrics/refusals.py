@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aliaport.isolation.failures import plain_text
 from aliaport.plugin import Logger
+from aliaport.printable import plain_text
 from aliaport.redaction import shorten
 
 MAX_REPORTED = 200

@@ -10,8 +10,8 @@ from itertools import islice
 from aliaport.contract.declarations import Metric, MetricKind, Sample
 from aliaport.contract.rules import plain
 from aliaport.isolation.bulkhead import Freeze
-from aliaport.isolation.failures import plain_text
 from aliaport.metrics.refusals import RefusedSample, name_text, names_text, value_text
+from aliaport.printable import plain_text
 from aliaport.redaction import redact, shorten
 
 LABEL_VALUE_LIMIT = 128

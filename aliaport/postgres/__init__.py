@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from aliaport.deprecation import renamed
 from aliaport.postgres.connection import Connection, close, connect
+from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.faults import (
     FAULT_CODES,
     FAULTS,
+    ConnectPending,
     ConnectTimeout,
     Fault,
     QueryTimeout,
@@ -26,6 +28,7 @@ from aliaport.postgres.reconnecting import ReconnectingConnection
 __all__ = [
     "FAULTS",
     "FAULT_CODES",
+    "ConnectPending",
     "ConnectTimeout",
     "Connection",
     "Fault",
@@ -36,6 +39,7 @@ __all__ = [
     "PoolerError",
     "QueryTimeout",
     "ReconnectingConnection",
+    "UnsupportedDatabaseError",
     "close",
     "connect",
     "explain",

@@ -1,6 +1,5 @@
 """The arguments of asyncpg for a database URL: its parsed parts, never its text."""
 
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,13 +46,10 @@ def connect_arguments(url: DatabaseUrl) -> dict[str, Any]:
 
     Raises CertificateFileError.
     """
-    addresses = list(url.addresses)
-    if url.options.get("load_balance_hosts") == "random":
-        random.shuffle(addresses)
     options = url.options
     arguments: dict[str, Any] = {
-        "host": [host for host, _ in addresses],
-        "port": [port for _, port in addresses],
+        "host": [host for host, _ in url.addresses],
+        "port": [port for _, port in url.addresses],
         "user": url.user,
         "password": url.password.get_secret_value() if url.password else None,
         "database": url.database,

@@ -35,7 +35,8 @@ async def connect(
     locks do not hold.
 
     Each statement is counted in `aliaport_db_query_duration_seconds{component}`. Raises
-    TimeoutError, OSError and asyncpg's errors, none of which names the password.
+    TimeoutError, OSError and asyncpg's errors, none of which names the password, and
+    UnsupportedDatabaseError for a database that cannot store every character.
     """
     opener = Opener(
         context,

@@ -4,8 +4,8 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +13,7 @@ import asyncpg
 from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
+from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
 from aliaport.settings.database_url import DatabaseUrl
@@ -20,6 +21,7 @@ from aliaport.settings.database_url import DatabaseUrl
 FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    UnsupportedDatabaseError,
 )
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
@@ -41,6 +43,7 @@ FAULT_CODES = {
     "connect_timeout": "connecting timed out: a firewall drops packets, or the server is frozen",
     "unreachable": "there is no network route to the address",
     "dns_failure": "the host name cannot be resolved",
+    "unsupported": "the database is not supported",
     "misconfigured": "the settings of the connection cannot be used",
     "failed": "the server returned an error",
 }
@@ -75,6 +78,18 @@ class ConnectTimeout(TimeoutError):
     """Connecting took too long, as opposed to a statement."""
 
 
+class ConnectPending(ConnectTimeout):
+    """There is no connection yet, but the attempt goes on."""
+
+
+class NoHostError(OSError):
+    """None of several hosts can be used; `failures` has the error of each host and port."""
+
+    def __init__(self, failures: Mapping[tuple[str, int | None], Exception]) -> None:
+        super().__init__("no host can be used")
+        self.failures = failures
+
+
 _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (QueryTimeout, "query_timeout"),
     (ConnectTimeout, "connect_timeout"),
@@ -90,6 +105,7 @@ _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.ClientConfigurationError, "misconfigured"),
     (asyncpg.UnsupportedClientFeatureError, "misconfigured"),
     (asyncpg.PostgresError, "failed"),
+    (UnsupportedDatabaseError, "unsupported"),
     (StartupError, "misconfigured"),
 )
 
@@ -160,21 +176,46 @@ def note_fault(error: BaseException, context: Context) -> None:
 
 def fault_at(error: BaseException, url: DatabaseUrl | None) -> Fault:
     """Return the cause of an exception at a resolved URL; without one, the text has no target."""
-    parts = [(_code(part, url or DatabaseUrl()), part) for part in _parts(error)]
-    code, cause = min(parts, key=lambda pair: list(FAULT_CODES).index(pair[0]))
-    reason, advice = _words(code, cause, url or DatabaseUrl())
-    others = {_reason_of(part) for other, part in parts if other != code}
-    if others:
-        reason += f" (and: {', '.join(sorted(others))})"
+    if url is not None and isinstance(error, NoHostError):
+        found = {}
+        for (host, port), failure in error.failures.items():
+            single = replace(url, hosts=(host,), ports=(port,))
+            found[single.places[0]] = _cause(failure, single)
+        code, reason, advice = min(found.values(), key=_rank)
+        if len({other for other, _, _ in found.values()}) > 1:
+            listed = (f"{place}: {words}" for place, (_, words, _) in found.items())
+            reason = f"no host can be used ({'; '.join(listed)})"
+    else:
+        code, reason, advice = _cause(error, url or DatabaseUrl())
     target = f": {url.target}" if url is not None else ""
     return Fault(code, f"{reason}{target}{'; ' if advice else ''}{advice}")
 
 
+def _cause(error: BaseException, url: DatabaseUrl) -> tuple[str, str, str]:
+    """Return code, reason and advice of an error at one host."""
+    parts = [(_code(part, url), part) for part in _parts(error)]
+    code, cause = min(parts, key=lambda pair: list(FAULT_CODES).index(pair[0]))
+    reason, advice = _words(code, cause, url)
+    others = {_reason_of(part) for other, part in parts if other != code}
+    if others:
+        reason += f" (and: {', '.join(sorted(others))})"
+    return code, reason, advice
+
+
+def _rank(cause: tuple[str, str, str]) -> int:
+    return list(FAULT_CODES).index(cause[0])
+
+
 def _parts(error: BaseException) -> Iterator[BaseException]:
     """Yield the error, or those of the single addresses that it sums up."""
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
+    if isinstance(error, BaseExceptionGroup | NoHostError):
+        summed_up = error.failures.values() if isinstance(error, NoHostError) else error.exceptions
+        for part in summed_up:
             yield from _parts(part)
+        return
+    # A connection that asyncpg reports as closed may have an error of TLS or of the server.
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError) and error.__cause__ is not None:
+        yield from _parts(error.__cause__)
         return
     text = str(error)
     if type(error) is OSError and error.errno is None and text.startswith("Multiple exceptions: "):
@@ -223,6 +264,9 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
         return f"{FAULT_CODES[code]}: {tls[0]}", tls[1]
     if code == "local_limit" and isinstance(error, socket.gaierror):
         return _LIMITS[errno.EMFILE]
+    if isinstance(error, ConnectPending):
+        reason = f"{error}: the network is slow, or packets are dropped"
+        return reason, "the attempt goes on, and the next run shows whether it succeeded"
     if is_refusal(error):
         return "what responds there is not PostgreSQL", "correct host and port in DATABASE_URL"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
@@ -231,6 +275,8 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
     detail = _reason_of(error)
     if code == "wrong_password" and url.password is None and "passfile" not in url.options:
         advice = "DATABASE_URL has no password: add it"
+    if code == "not_authorised" and "client certificate" in detail:
+        advice = "set sslcert and sslkey in DATABASE_URL"
     if code == "not_authorised" and "no encryption" in detail:
         advice = "the server may require TLS: add sslmode=verify-full to DATABASE_URL, or see its "
         advice += "pg_hba.conf"

@@ -11,19 +11,17 @@ from aliaport.contract.families import DB_QUERY_DURATION
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
 from aliaport.postgres.arguments import (
-    connect_arguments,
     connect_timeout,
     database_url,
     session_settings,
 )
+from aliaport.postgres.encoding import check_encoding
+from aliaport.postgres.hosts import dial
 from aliaport.postgres.session import Session
 from aliaport.settings.database_url import DatabaseUrl
 
 CONNECT_TIMEOUT = 3.0
 """Seconds, unless the URL has connect_timeout."""
-
-ATTEMPT_TIMEOUT = 60.0
-"""Seconds; a stop for what nobody waits for. All callers give up much earlier."""
 
 PREPARED_STATEMENTS = 100
 """Kept for each session; asyncpg's default."""
@@ -85,14 +83,15 @@ class Opener:
     async def open(self) -> Session:
         """Open one session; the caller limits the time.
 
-        Raises PoolerError, OSError, TimeoutError and asyncpg's errors, none of which names the
-        password.
+        Raises PoolerError, UnsupportedDatabaseError, OSError, TimeoutError and asyncpg's errors,
+        none of which names the password.
         """
         url = database_url(self._context)
         server = poolers.known(url)
         with ExitStack() as undo:
             session, accepted = await self._dial(url, server or poolers.Server())
             undo.callback(session.terminate)
+            check_encoding(session)
             if server is None or (self._own_session and server.pooled):  # its mode may have changed
                 server = await self._examine(url, session)
                 poolers.remember(url, server)
@@ -157,15 +156,13 @@ class Opener:
     async def _dial_with(
         self, url: DatabaseUrl, settings: Mapping[str, str], prepared_statements: int
     ) -> Session:
-        session: Session = await asyncpg.connect(
-            **connect_arguments(url),
-            timeout=ATTEMPT_TIMEOUT,
+        return await dial(
+            url,
+            connect_timeout(url, CONNECT_TIMEOUT),
             command_timeout=self._statement_timeout,
             statement_cache_size=prepared_statements,
             server_settings=dict(settings),
-            connection_class=Session,
         )
-        return session
 
     async def _dial_named(self, url: DatabaseUrl) -> Session:
         """Return a session with the only setting that every pooler accepts."""

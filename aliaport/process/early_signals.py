@@ -1,4 +1,4 @@
-"""Stop signals while the process still imports its modules."""
+"""Signals while the process still imports its modules."""
 
 import os
 import signal
@@ -21,6 +21,12 @@ def exit_on_stop_signals() -> Iterator[None]:
         signal.signal(signal.SIGINT, _exit)
     yield
     signal.signal(signal.SIGINT, interrupt)
+
+
+def ignore_reopening() -> None:
+    """Ignore SIGHUP until the service reopens its log files on it; by default it ends a process."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # programs that are started do not inherit it
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

@@ -18,10 +18,11 @@ from aliaport.settings.plugin_limits import PluginLimits
 from aliaport.settings.probes import ProbeSettings
 from aliaport.settings.reference import SettingRow, describe, masked
 from aliaport.settings.renamed import renamed_options
-from aliaport.settings.selection import SelectionSettings
+from aliaport.settings.selection import EVERY, SelectionSettings
 from aliaport.settings.sources import Sources, read_sources
 
 __all__ = [
+    "EVERY",
     "Group",
     "HttpSettings",
     "LogSettings",

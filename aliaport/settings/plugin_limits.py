@@ -23,7 +23,15 @@ class PluginLimits(Table):
         10.0,
         gt=0,
         le=600,
-        description="Timeout in seconds for one attempt to start a plugin or app.",
+        description="Timeout in seconds for one attempt to start a plugin or app, apart from its "
+        "migrations.",
+    )
+    migration_timeout: float = Field(
+        300.0,
+        gt=0,
+        le=86400,
+        description="Timeout in seconds for the migrations of a plugin or app, and for waiting "
+        "until another replica has migrated.",
     )
     first_retry: float = Field(
         1.0,

@@ -4,6 +4,9 @@ from pydantic import Field
 
 from aliaport.settings.table import Table
 
+EVERY = "*"
+"""The name in `required` that means every selected plugin and app."""
+
 
 class SelectionSettings(Table):
     """`[selection]`: which of the installed plugins and apps run."""
@@ -14,6 +17,6 @@ class SelectionSettings(Table):
     disable: tuple[str, ...] = Field((), description="Do not load these plugins and apps.")
     required: tuple[str, ...] = Field(
         (),
-        description="Plugins and apps that must run; otherwise /ready responds 503 "
-        "`plugin_missing`.",
+        description="Plugins and apps that must run, `*` for all selected ones; otherwise /ready "
+        "responds 503 `plugin_missing`.",
     )

@@ -252,7 +252,7 @@ async def _start(
         instance.begin()
         await instance.attempted.wait()
         if instance.state is not State.RUNNING:
-            raise AliaportError(f"start() failed: {instance.problem}")
+            raise AliaportError(f"start() failed: {instance.trouble}")
     except AliaportError:
         await instance.stop()
         raise

@@ -1,7 +1,7 @@
 """Checks that aiohttp has the internals that the connections use."""
 
 import aiohttp
-from aiohttp import web
+from aiohttp import web, web_protocol
 
 from aliaport.errors import StartupError
 
@@ -13,12 +13,15 @@ _NAMES = (
     *("_resume_reading_if_drained", "_upgraded", "_waiter"),
 )
 
+_MODULE_NAMES = ("_ErrInfo",)
+
 
 def check_aiohttp() -> None:
     """Raise StartupError if requests would hang: another version of aiohttp is installed."""
     missing = [name for name in _NAMES if not hasattr(web.RequestHandler, name)]
+    missing += [name for name in _MODULE_NAMES if not hasattr(web_protocol, name)]
     if missing:
         raise StartupError(
             f"aiohttp {aiohttp.__version__} does not work with this version of aliaport: its "
-            f"RequestHandler has no {', '.join(missing)}; install {REQUIREMENT}"
+            f"RequestHandler lacks {', '.join(missing)}; install {REQUIREMENT}"
         )

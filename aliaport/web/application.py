@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from aliaport.apps import TRUSTED_PROXIES
-from aliaport.web import handlers
+from aliaport.web import handlers, openapi
 from aliaport.web.exact import ExactPath, ExactPattern
 from aliaport.web.middleware import shape_errors
 from aliaport.web.mounts import Mounts
@@ -39,9 +39,27 @@ def make_app(state: AppState, *, detailed: bool) -> web.Application:
             options = handler if path == "/ready" else handlers.options
             resource.add_route("OPTIONS", options)
             app.router.register_resource(resource)
-    _expect(state, routes)
-    app.router.register_resource(Mounts(state.apps))
+    _expect(state, (*routes, openapi.PATH))
+    app.router.register_resource(Mounts(state.apps, _document(state)))
     return app
+
+
+def _document(state: AppState) -> ExactPath:
+    """Return the resource of the OpenAPI document, for all paths that no application has."""
+    document = openapi.OpenApi(state.log)
+
+    async def respond(_: web.Request) -> web.Response:
+        described = [
+            (app.name, app.description)
+            for app in state.apps
+            if app.declared is not None and app.description is not None
+        ]
+        return openapi.respond_with(document.document(described))
+
+    resource = ExactPath(openapi.PATH)
+    resource.add_route("GET", respond)
+    resource.add_route("HEAD", respond)
+    return resource
 
 
 def _expect(state: AppState, paths: Iterable[str]) -> None:

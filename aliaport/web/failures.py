@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import StreamWriter
 
-from aliaport.isolation.failures import describe, function_position
+from aliaport.isolation.failures import describe
+from aliaport.isolation.positions import function_position
 from aliaport.plugin import Logger
 from aliaport.process.limits import limit_error
 from aliaport.redaction import shorten

@@ -15,17 +15,21 @@ from aiohttp.web_urldispatcher import (
 )
 from yarl import URL
 
-from aliaport.apps import App
+from aliaport.apps import ApiDescription, App
+from aliaport.contract.start_progress import START_PROGRESS
 from aliaport.host.discovery import Candidate, RejectedError, Rejection
 from aliaport.host.lifecycle import Component
 from aliaport.host.loading import check_api, load
 from aliaport.isolation.bulkhead import Bulkhead
 from aliaport.isolation.containment import is_ending, outcome
 from aliaport.isolation.failures import Failure, describe
+from aliaport.isolation.source_lines import keep_lines
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
 from aliaport.settings import PluginLimits, Sources, renamed_options
+from aliaport.web.exact import ExactPath
 from aliaport.web.headers import protect
+from aliaport.web.openapi import description_of
 
 Expect = Callable[[str, str, int], None]
 """Creates the /metrics series of a method, route and status, at 0."""
@@ -53,6 +57,7 @@ class MountedApp(Component):
     def __init__(self, candidate: Candidate, log: Logger, limits: PluginLimits) -> None:
         super().__init__(candidate, log, limits)
         self.declared: App | None = None
+        self.description: ApiDescription | None = None
         self.running: PrefixedSubAppResource | None = None
         self._config = PluginConfig()
         self._application: web.Application | None = None
@@ -72,7 +77,7 @@ class MountedApp(Component):
         bulkhead.close()
         if imported is None:
             return ()
-        self.declared, self._config, self.problems = imported
+        self.declared, self.description, self._config, self.problems = imported
         self.deprecations = renamed_options(
             sources, ("apps", self.name), self.declared.config.renamed_options
         )
@@ -111,7 +116,9 @@ class MountedApp(Component):
                 traceback=failure.traceback,
             )
 
-    def _import(self, sources: Sources) -> tuple[App, PluginConfig, tuple[str, ...]]:
+    def _import(
+        self, sources: Sources
+    ) -> tuple[App, ApiDescription | None, PluginConfig, tuple[str, ...]]:
         declared = load(self.candidate)
         if not isinstance(declared, App):
             raise RejectedError(
@@ -120,7 +127,9 @@ class MountedApp(Component):
                 "set the entry point to an aliaport.apps.App",
             )
         check_api(self.candidate, declared.api)
-        return declared, *self._validate(sources, "apps", declared.config)
+        keep_lines(self.candidate.package)
+        description = description_of(declared)
+        return declared, description, *self._validate(sources, "apps", declared.config)
 
     async def _run(self, declared: App, context: Context, expect: Expect) -> None:
         await self._start_until_running(lambda: self._start(declared, context))
@@ -172,10 +181,17 @@ class MountedApp(Component):
 
     async def _start_up(self, application: web.Application) -> bool:
         """Start the application within `limits.start_timeout`; return whether it started."""
-        limit = self.limits.start_timeout
-        task = asyncio.ensure_future(outcome(application.startup()))
+        limit, progress = self.limits.start_timeout, self._new_progress()
+
+        async def start() -> None:
+            START_PROGRESS.set(progress)
+            await application.startup()
+
+        task = asyncio.ensure_future(outcome(start()))
         try:
             done, _ = await asyncio.wait({task}, timeout=limit)
+            while not done and self._postpone():
+                done, _ = await asyncio.wait({task}, timeout=limit)
         finally:
             if not task.done():
                 task.cancel()
@@ -207,12 +223,14 @@ class AppNotRunning(MatchInfoError):
 class Mounts(PrefixResource):
     """Routes the paths below the applications' prefixes to them; 503 for those not running.
 
-    A single resource, since the routes are fixed before the applications are imported.
+    A single resource, since the routes are fixed before the applications are imported. Of the
+    other paths, it has the one of `document`.
     """
 
-    def __init__(self, apps: Sequence[MountedApp]) -> None:
+    def __init__(self, apps: Sequence[MountedApp], document: ExactPath) -> None:
         super().__init__("/")
         self._apps = apps
+        self._document = document
 
     async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
         """Resolve the request with the router of the application that has this prefix."""
@@ -223,12 +241,12 @@ class Mounts(PrefixResource):
                 continue
             if app.running is not None:
                 return await app.running.resolve(request)
-            return AppNotRunning(f"the application {app.name} is {app.state}", root), set()
+            return AppNotRunning(f"the application {app.name} is {app.status}", root), set()
         loading = [app.name for app in self._apps if app.declared is None and app.alive]
         if loading:
             text = f"the path may belong to an application that is loading: {', '.join(loading)}"
             return AppNotRunning(text, UNMATCHED), set()
-        return None, set()
+        return await self._document.resolve(request)
 
     def url_for(self, *_args: str, **_kwargs: str) -> URL:
         """Raise RuntimeError: only the applications know their URLs."""

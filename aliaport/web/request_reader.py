@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Sequence, Sized
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
+from aiohttp import web_protocol
 from aiohttp.hdrs import CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
@@ -214,17 +215,20 @@ class RequestReader:
                 end = self._next_end(data, start)
                 parsed = self._parser.feed_data(data[start:end])
                 _, upgraded, tail = self._admit_all(parsed, found)
-            except HttpProcessingError:
+            except HttpProcessingError as error:
                 if self.in_body:
                     # aiohttp would let its handler wait for the rest.
                     self._body.set_exception(RequestRejectedError(_BAD, "malformed body"))
                     self._body.feed_eof()
+                    if found:
+                        self._end_with(found)
+                        return found, False, b""
+                self._line += data[start:]
                 if not found:
-                    self._line += data[start:]
                     raise
-                # The requests before the bad one get their responses.
-                self._end_with(found)
-                return found, False, b""
+                # The requests before the bad one get their responses first.
+                self._ended = self.is_discarding = True
+                return [*found, _refused(self._with_status(error, self._line))], False, b""
             if self.head_size and b"\n" not in self._line.lstrip(b"\r\n"):
                 self._line = (self._line + data[start:end])[: self._max_line_bytes]
             start = end
@@ -346,6 +350,12 @@ class RequestReader:
         if error.code in (_URL_TOO_LONG, _TOO_LARGE):
             self._log.record(HEAD_TOO_LARGE)
         return error
+
+
+def _refused(error: HttpProcessingError) -> Message:
+    """Return what aiohttp queues if its parser raises `error`."""
+    refusal = web_protocol._ErrInfo(status=_BAD, exc=error, message=error.message)  # noqa: SLF001
+    return cast("RawRequestMessage", refusal), EMPTY_PAYLOAD
 
 
 def _with_host(head: bytes) -> bytes:

@@ -57,6 +57,14 @@ class AppState:
         """True while plugins or apps are in their first start."""
         return not self.host.serving or not all(app.attempted.is_set() for app in self.apps)
 
+    def late(self) -> dict[str, str]:
+        """Return the plugins and apps whose first start has not ended, each with its state."""
+        return {
+            component.name: component.status
+            for component in self.components
+            if not component.attempted.is_set()
+        }
+
     @property
     def components(self) -> list[Component]:
         """The selected plugins, then the selected apps."""
@@ -70,21 +78,17 @@ class AppState:
             plugins=plugins,
             missing=self.missing(),
             starting=self.starting,
+            late=self.late() if self.starting else {},
             draining=self.drain.active,
         )
 
     def missing(self) -> dict[str, str]:
         """Return the required plugins and apps that are not running, each with the reason."""
         missing = {absence.name: absence.reason for absence in self.host.absent}
-        for name in self.settings.selection.required:
-            found = [
-                component
-                for component in self.components
-                if component.name == name and not component.outranked
-            ]
-            for component in found:
-                if component.state is not State.RUNNING:
-                    missing[name] = component.state.value
+        for component in self.components:
+            needed = component.candidate.required and not component.outranked
+            if needed and component.state is not State.RUNNING:
+                missing[component.name] = component.status
         return missing
 
 

@@ -29,6 +29,7 @@ def respond(view: View) -> tuple[int, str]:
     return code, report.overall(view).value
 
 
+STARTING = PluginRow("x", "starting", "d", "1", "app")
 REJECTED = PluginRow("x", "rejected", "d", "1", rejection=Rejection("import", "r", "h"))
 
 
@@ -45,6 +46,7 @@ REJECTED = PluginRow("x", "rejected", "d", "1", rejection=Rejection("import", "r
         (View(0, [row(H, True)], missing={"db": "rejected"}), (503, "unhealthy")),
         (View(0, [row(H, True)], draining=True), (503, "healthy")),
         (View(0, [row(H, True)], starting=True), (503, "healthy")),
+        (View(0, [row(H, True)], [STARTING]), (200, "degraded")),
     ],
 )
 def test_the_decision_table(view: View, expected: tuple[int, str]) -> None:
@@ -73,6 +75,11 @@ def test_the_body_of_a_failure_follows_the_specification() -> None:
     [
         (View(0, draining=True, starting=True), "draining", "the service is stopping"),
         (View(0, starting=True, missing={"db": "rejected"}), "starting", "plugins are starting"),
+        (
+            View(0, starting=True, late={"b": "migrating", "a": "starting"}),
+            "starting",
+            "the plugins are starting: a: starting; b: migrating",
+        ),
         (
             View(0, missing={"b": "rejected", "a": "not installed"}),
             "plugin_missing",
@@ -218,6 +225,16 @@ def test_the_verbose_text_shows_summaries_only_to_operators() -> None:
     )
     assert report.verbose(found[:2], passed=True, name="status", operator=False) == (
         "[+]database ok: slow\n[+]queue ok\nstatus check passed\n"
+    )
+
+
+def test_the_verbose_text_escapes_what_a_terminal_obeys() -> None:
+    hostile = "\x1b[2J\x9b1m\r\n[+]queue ok\v\f\x85\u2028\u202e\u200b\ud800é"
+    failing = ProbeRow(QUEUE.probe, "orders", critical=True, result=ProbeResult(U, "full", hostile))
+    text = report.verbose([failing], passed=False, name="ready", operator=True)
+    assert text == (
+        r"[-]queue failed: full (\x1b[2J\x9b1m\r\n[+]queue ok\x0b\x0c\x85\u2028\u202e\u200b\ud800é)"
+        "\nready check failed\n"
     )
 
 

@@ -197,9 +197,12 @@ class Held:
     first: dict[str, dict[str, Any]]
 
 
+DAMAGING = ("Damaging", "DamagingTasks", "DamagingWaits", "DamagingState", "DamagingTurns")
+
+
 @pytest.fixture(scope="module")
 def held(serve: Serve) -> Iterator[Held]:
-    with serve(of_probes("Closing", "Siblings")) as service:
+    with serve(of_probes("Closing", "Siblings", *DAMAGING)) as service:
         rows = service.get("/status").json["data"]["probes"]
         yield Held(service, {row["name"]: row for row in rows})
 
@@ -211,6 +214,22 @@ def test_a_plugin_that_closes_its_loop_gets_a_new_one(held: Held) -> None:
         lambda: held.service.get("/status/rogue_closing").json["data"]["code"] == "ok",
         "a new loop runs",
     )
+    assert_unharmed(held.service)
+
+
+@pytest.mark.parametrize("kind", DAMAGING)
+def test_a_plugin_that_damages_its_loop_gets_a_new_one(held: Held, kind: str) -> None:
+    page = f"/status/rogue_{kind.lower()}"
+
+    def is_well() -> bool:
+        row = held.service.get(page).json["data"]
+        assert row["code"] in ("ok", "error", "timeout", "stuck", "blocked"), row
+        return bool(row["code"] == "ok")
+
+    assert held.first[f"rogue_{kind.lower()}"]["code"] in ("ok", "error", "timeout")
+    assert_unharmed(held.service)
+    for _ in range(3):
+        held.service.wait_for(is_well, "a new loop runs")
     assert_unharmed(held.service)
 
 

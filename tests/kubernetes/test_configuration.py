@@ -54,6 +54,7 @@ def test_the_plugins_match_the_image() -> None:
     image = tomllib.loads((KUBERNETES.parent / "aliaport.toml").read_text())
     pods = tomllib.loads((KUBERNETES / "base/aliaport.toml").read_text())
     assert pods["selection"] == image["selection"]
+    assert pods["selection"]["required"] == ["*"]
 
 
 def test_the_monitored_disk_is_writable() -> None:

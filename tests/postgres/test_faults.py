@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+import gc
 import os
 import resource
+import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
@@ -137,11 +139,33 @@ def test_several_hosts_are_tried_in_order_and_all_are_named(
     closed, other = free_port(), free_port()
     url = server.dsn().replace("@", f"@127.0.0.1:{closed},")
     assert fault_of(f"{url}?target_session_attrs=read-write").code == "ok"
-    fault = fault_of(f"{server.dsn()}?target_session_attrs=standby")
-    assert "no host has target_session_attrs=standby" in fault.text
+    assert fault_of(f"{url}?target_session_attrs=prefer-standby").code == "ok"
+    fault = fault_of(f"{url}?target_session_attrs=standby")
+    assert (fault.code, fault.text.startswith("no host can be used (127.0.0.1:")) == (
+        "connection_refused",
+        True,
+    )
+    assert f"127.0.0.1:{closed}: nothing is listening at the address; " in fault.text
+    assert f"127.0.0.1:{server.port}: no host has target_session_attrs=standby" in fault.text
     fault = fault_of(f"postgresql://bob@127.0.0.1:{closed},127.0.0.1:{other}/app")
     assert fault.code == "connection_refused"
     assert f'"app" at 127.0.0.1:{closed}, 127.0.0.1:{other} as user "bob"' in fault.text
+
+
+def test_a_host_that_does_not_respond_leaves_time_for_the_next(server: TcpPostgres) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = server.dsn().replace("@", f"@127.0.0.1:{port},") + "?connect_timeout=20"
+        assert url.count("127.0.0.1") == 2
+
+        async def connect_to_the_second() -> int:
+            context = make_context("x", database_url=url)
+            connection = await postgres.connect(context, component="x", timeout=60)
+            pid = await connection.fetchval("SELECT 1")
+            await postgres.close(connection)
+            return int(pid)
+
+        assert asyncio.run(connect_to_the_second()) == 1
 
 
 def test_sockets_are_named(
@@ -174,6 +198,7 @@ def test_other_targets(server: TcpPostgres, fault_of: Callable[[str], postgres.F
 @contextmanager
 def no_descriptors() -> Iterator[None]:
     """Open files up to the limit."""
+    gc.collect()  # what other tests left would free descriptors at any moment
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 400), hard))
@@ -207,6 +232,19 @@ def test_a_process_without_descriptors_is_named(
     assert fault.text.startswith("this process has too many open files: database")
 
 
+def closed_by(cause: Exception) -> Exception:
+    """Return what asyncpg raises if an error of the connection closes it."""
+    error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    error.__cause__ = cause
+    return error
+
+
+def alert(name: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, name)
+    error.reason = name
+    return error
+
+
 REFUSED = "[Errno 111] Connect call failed ('::1', 1, 0, 0)"
 UNREACHABLE = "[Errno 101] Network is unreachable"
 
@@ -232,6 +270,11 @@ UNREACHABLE = "[Errno 101] Network is unreachable"
         (asyncpg.ClientConfigurationError("x"), "misconfigured", "correct DATABASE_URL"),
         (asyncpg.InvalidAuthorizationSpecificationError("no entry, no encryption"),
          "not_authorised", "add sslmode=verify-full"),
+        (asyncpg.InvalidAuthorizationSpecificationError("requires a valid client certificate"),
+         "not_authorised", "set sslcert and sslkey in DATABASE_URL"),
+        (closed_by(alert("TLSV1_ALERT_UNKNOWN_CA")), "tls_failed", "refused this client"),
+        (closed_by(ConnectionResetError(errno.ECONNRESET, "x")), "connection_lost", "closed the"),
+        (alert("TLSV1_ALERT_PROTOCOL_VERSION"), "tls_failed", "no version of TLS in common"),
         (ssl.SSLEOFError(8, "EOF occurred"), "tls_failed", "the TLS handshake failed"),
     ],
     ids=str,

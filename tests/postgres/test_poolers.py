@@ -110,6 +110,18 @@ async def test_a_pool_of_sessions_carries_leaders_and_migrations(pgbouncer: Star
     await second.release()
 
 
+@pytest.mark.parametrize(
+    "settings", [given for given in SHARING if given["pool_mode"] == "transaction"]
+)
+async def test_migrations_leave_no_lock_behind_where_sessions_are_shared(
+    pgbouncer: Start, rows: Callable[[str], list[str]], settings: dict[str, str]
+) -> None:
+    context = make_context("x", database_url=pgbouncer(**settings).dsn())
+    done = await asyncio.gather(*(migrate(context, "x", [STEP]) for _ in range(3)))
+    assert sorted(done) == [0, 0, 1]
+    assert rows(LOCKS) == ["0"]
+
+
 @pytest.mark.parametrize("settings", SHARING)
 async def test_a_pooler_that_shares_its_sessions_is_recognized(
     pgbouncer: Start, rows: Callable[[str], list[str]], settings: dict[str, str]

@@ -44,6 +44,25 @@ def test_a_signal_during_the_imports_ends_the_first_process_of_a_container(
     assert (process.returncode, err) == (128 + number, "")
 
 
+@pytest.mark.parametrize(
+    ("command", "code"), [("serve", -signal.SIGTERM), ("plugins", -signal.SIGHUP)]
+)
+def test_a_request_to_reopen_the_logs_does_not_end_a_service_that_starts(
+    tmp_path: Path, command: str, code: int
+) -> None:
+    (tmp_path / "click.py").write_text(SLOW_IMPORT)
+    process = subprocess.Popen(
+        # Not ignored, as it is if the tests run under nohup.
+        ["env", "--default-signal=HUP", *commands.installed("aliaport"), command],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
+    )
+    wait_until((tmp_path / "importing").exists, "the imports have begun")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == code
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_descriptors_do_not_harm_the_service(launch: Launch, closed: str) -> None:
     service = launch(GOOD, prefix=("sh", "-c", f'exec "$@" {closed}', "sh"))

@@ -39,8 +39,15 @@ class Transaction:
 @contextmanager
 def held(api: Operations, statements: str) -> Iterator[Transaction]:
     """Hold the locks of these statements within the block."""
+    with holding(api.server.dsn(database=api.database), statements) as transaction:
+        yield transaction
+
+
+@contextmanager
+def holding(dsn: str, statements: str) -> Iterator[Transaction]:
+    """Hold the locks of these statements in any database within the block."""
     with asyncio.Runner() as runner:
-        transaction = Transaction(runner, api.server.dsn(database=api.database))
+        transaction = Transaction(runner, dsn)
         try:
             transaction.begin(statements)
             yield transaction

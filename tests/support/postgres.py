@@ -136,15 +136,15 @@ class TcpPostgres:
         """Run statements as the superuser; see `run_sql`."""
         return run_sql(self.dsn(database=database), statement)
 
-    def new_database(self, purpose: str) -> str:
+    def new_database(self, purpose: str, encoding: str = "") -> str:
         """Create an empty database, and return its name, which begins with its purpose."""
         name = f"{purpose}_{uuid.uuid4().hex[:12]}"
-        self._create_database(name)
+        self._create_database(name, f"ENCODING {encoding} TEMPLATE template0" if encoding else "")
         return name
 
-    def _create_database(self, name: str) -> None:
+    def _create_database(self, name: str, options: str = "") -> None:
         # Faster than the default strategy, which writes everything to the write-ahead log.
-        self.sql(f"CREATE DATABASE {name} STRATEGY file_copy", "postgres")
+        self.sql(f"CREATE DATABASE {name} STRATEGY file_copy {options}", "postgres")
 
     def dsn(
         self,

@@ -89,6 +89,27 @@ def test_pipelined_requests_get_responses_in_order(service: Service, cut: int) -
         assert statuses(read_to_end(connection)) == [status for _, status in expected] + [200]
 
 
+@pytest.mark.parametrize(
+    ("malformed", "status"),
+    [
+        (b"BAD\r\n\r\n", 400),
+        (b"GET /health\r\n\r\n", 400),
+        (b"GET /health HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+        (b"GET /health HTTP/1.1\r\n\r\n", 400),
+        (request("/" + "a" * 9_000), 414),
+        (request("/health", "X-A: " + "a" * 40_000), 431),
+        (request("/nothing", "Transfer-Encoding: gzip, chunked", method="POST"), 501),
+    ],
+    ids=["no request", "no version", "other version", "no host", "URL", "head", "encoding"],
+)
+def test_a_malformed_request_behind_others_gets_its_response(
+    service: Service, malformed: bytes, status: int
+) -> None:
+    for before in range(6):
+        received = exchange(service.port, request() * before + malformed + request())
+        assert statuses(received) == [200] * before + [status], before
+
+
 @pytest.mark.parametrize("chunks", [4_096, 4_097, 5_000, 20_000])
 def test_a_request_behind_many_small_chunks_gets_its_response(
     service: Service, chunks: int

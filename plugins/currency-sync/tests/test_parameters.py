@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 from aliaport_currency_sync.parameters import day_of
+from multidict import MultiDict
 
 from aliaport.apps import Refusal
 
@@ -11,11 +12,11 @@ TODAY = date(2026, 11, 24)
 
 
 def test_the_day_is_today_or_earlier() -> None:
-    assert day_of({}, TODAY) == TODAY
-    assert day_of({"date": "2026-11-24"}, TODAY) == TODAY
-    assert day_of({"date": "2005-01-03"}, TODAY) == date(2005, 1, 3)
+    assert day_of(MultiDict(), TODAY) == TODAY
+    assert day_of(MultiDict(date="2026-11-24"), TODAY) == TODAY
+    assert day_of(MultiDict(date="2005-01-03"), TODAY) == date(2005, 1, 3)
 
 
 def test_tomorrow_is_rejected() -> None:
     with pytest.raises(Refusal, match="must not be in the future; today is 2026-11-24"):
-        day_of({"date": "2026-11-25"}, TODAY)
+        day_of(MultiDict(date="2026-11-25"), TODAY)

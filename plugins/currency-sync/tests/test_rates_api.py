@@ -1,10 +1,12 @@
 """Tests the API as callers see it: the real service over HTTP."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
+import schemathesis
 from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
 from tests.support.fixtures import Launch, Rows
@@ -20,8 +22,11 @@ _BUSINESS = [
     for day in BusinessDays().open_days(NOW - timedelta(days=45), NOW - timedelta(days=1))
     if BusinessDays().kind(day) is DayKind.BUSINESS
 ]
-OLD, OLDER_GAP, NEWEST = _BUSINESS[0], _BUSINESS[1], _BUSINESS[-1]
+OLD, OLDER_GAP, EXTRA_HOLIDAY, NEWEST = *_BUSINESS[:3], _BUSINESS[-1]
 """Only the first and the last of these days have a bulletin."""
+
+TOO_LATE = OLD + timedelta(days=11)
+"""The first day for which the bulletin of OLD is too old."""
 
 
 STORED = "SELECT count(*) FROM aliaport_currency_bulletins"
@@ -47,6 +52,7 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(OLD),
             "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0",
+            "ALIAPORT_PLUGINS__CURRENCY_SYNC__EXTRA_HOLIDAYS": f'["{EXTRA_HOLIDAY}"]',
             "ALIAPORT_APPS__CURRENCY_SYNC__CACHE_SECONDS": "2",
         },
     )
@@ -66,12 +72,12 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         tcmb.stop()
 
 
-def error(response: Response) -> dict[str, str]:
+def error(response: Response) -> dict[str, Any]:
     body = response.json
     assert body["success"] is False
     assert response.headers["X-Request-ID"]
     assert response.headers["Cache-Control"] == "no-store"
-    found: dict[str, str] = body["error"]
+    found: dict[str, Any] = body["error"]
     return found
 
 
@@ -104,6 +110,81 @@ def test_a_date_selects_the_latest_bulletin_on_or_before_it(api: Service) -> Non
         data = api.get(f"{RATES}?date={wanted}&code=USD").json["data"]
         assert data["date"] == str(found)
         assert [rate["code"] for rate in data["rates"]] == ["USD"]
+
+
+def test_a_day_s_rates_in_force_are_those_of_the_business_day_before(api: Service) -> None:
+    after = {"determined": NEWEST, "published": None}
+    for basis, found in after.items():
+        response = api.get(f"{RATES}?date={NEWEST}&basis={basis}")
+        shown = response.json["data"]["date"] if response.status == 200 else None
+        assert shown == (found and str(found))
+    data = api.get(f"{RATES}?date={OLDER_GAP}&basis=published").json["data"]
+    assert (data["date"], data["basis"]) == (str(OLD), "published")
+    assert (data["age_business_days"], data["stale"]) == (0, False)
+    converted = convert(api, f"amount=1&from=USD&to=TRY&date={OLDER_GAP}&basis=published")
+    assert (converted["date"], converted["basis"]) == (str(OLD), "published")
+
+
+def test_rates_have_an_age_and_are_stale_if_newer_ones_are_overdue(api: Service) -> None:
+    for wanted, age, stale in (
+        (OLD, 0, False),
+        (OLDER_GAP, 1, True),
+        (EXTRA_HOLIDAY, 1, True),
+        (NEWEST, 0, False),
+    ):
+        data = api.get(f"{RATES}?date={wanted}").json["data"]
+        assert (data["age_business_days"], data["stale"]) == (age, stale), wanted
+    data = api.get(RATES).json["data"]
+    assert data["age_business_days"] == BusinessDays().business_days_after(NEWEST, NOW)
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        (f"{RATES}?date={TOO_LATE}", OLD),
+        (f"{CONVERT}?amount=1&from=USD&to=TRY&date={TOO_LATE}", OLD),
+        (f"{CONVERT}?amount=1&from=TRY&to=TRY&date={TOO_LATE}&basis=published", OLD),
+        (f"{RATES}?date={NEWEST - timedelta(days=1)}", NEWEST),
+        (f"{RATES}?date=2020-01-02", OLD),
+    ],
+)
+def test_old_rates_do_not_pass_for_those_of_a_day(api: Service, path: str, nearest: date) -> None:
+    response = api.get(path)
+    assert response.status == 404
+    found = error(response)
+    assert (found["code"], found["nearest"]) == ("no_data", str(nearest))
+    assert str(nearest) in found["message"]
+
+
+def test_the_oldest_rates_that_are_served_have_ten_days(api: Service) -> None:
+    data = api.get(f"{RATES}?date={TOO_LATE - timedelta(days=1)}").json["data"]
+    assert data["date"] == str(OLD)
+
+
+def test_several_currencies_at_once(api: Service) -> None:
+    data = api.get(f"{RATES}?code=USD&code=EUR&code=USD").json["data"]
+    assert [rate["code"] for rate in data["rates"]] == ["USD", "EUR"]
+    response = api.get(f"{RATES}?code=USD&code=CHF")
+    assert response.status == 404
+    assert "no rate for CHF" in error(response)["message"]
+
+
+def test_the_series_of_one_currency_in_pages(api: Service) -> None:
+    path = f"{RATES}?code=JPY&from={OLD}&to={NEWEST}"
+    whole = api.get(path).json["data"]
+    assert (whole["code"], whole["from"], whole["to"]) == ("JPY", str(OLD), str(NEWEST))
+    assert whole["next"] is None
+    first, second = whole["items"]
+    assert (first["date"], second["date"]) == (str(OLD), str(NEWEST))
+    assert (second["bulletin"], second["unit"]) == ("2026/221", 100)
+    assert second["forex_buying"] == "27.7421"
+    page = api.get(f"{path}&limit=1").json["data"]
+    assert (page["items"], page["next"]) == ([first], str(OLD))
+    last = api.get(f"{path}&limit=1&after={page['next']}").json["data"]
+    assert (last["items"], last["next"]) == ([second], None)
+    assert api.get(f"{path}&after={NEWEST}").json["data"]["items"] == []
+    assert api.get(f"{RATES}?code=JPY&from={OLDER_GAP}").json["data"]["items"] == [second]
+    assert api.get(f"{RATES}?code=CHF&from={OLD}").status == 404
 
 
 @pytest.mark.parametrize(
@@ -140,6 +221,17 @@ def test_missing_data_is_404(api: Service, path: str) -> None:
         ("rates?code=%00%00%00", "code"),
         ("rates?code='%20OR%201=1--", "code"),
         ("rates?dat=2026-01-01", "dat"),
+        ("rates?basis=today", "basis"),
+        ("rates?" + "&".join(["code=USD"] * 101), "code"),
+        ("rates?from=2026-01-01", "code"),
+        ("rates?from=2026-01-01&code=USD&code=EUR", "code"),
+        ("rates?to=2026-01-01&code=USD", "from"),
+        ("rates?from=2026-01-02&to=2026-01-01&code=USD", "from"),
+        ("rates?from=2026-01-01&code=USD&date=2026-01-01", "date"),
+        ("rates?from=2026-01-01&code=USD&basis=published", "basis"),
+        ("rates?from=2026-01-01&code=USD&limit=367", "limit"),
+        ("rates?from=2026-01-01&code=USD&limit=0", "limit"),
+        ("rates?from=2026-01-01&code=USD&after=1", "after"),
         ("convert?from=USD&to=TRY", "amount"),
         ("convert?amount=-1&from=USD&to=TRY", "amount"),
         ("convert?amount=1,5&from=USD&to=TRY", "amount"),
@@ -153,14 +245,16 @@ def test_missing_data_is_404(api: Service, path: str) -> None:
         ("convert?amount=1&from=USD&to=TRY&code=USD", "code"),
     ],
 )
-def test_invalid_input_is_400_and_names_the_parameter(
+def test_invalid_input_is_422_and_names_the_parameter(
     api: Service, query: str, parameter: str
 ) -> None:
     response = api.get(f"/api/currency/{query}")
-    assert response.status == 400
+    assert response.status == 422
     found = error(response)
-    assert (found["code"], found["parameter"]) == ("invalid_parameter", parameter)
-    assert found["message"].startswith(f"{parameter}: ")
+    assert (found["code"], found["parameter"]) == ("invalid", parameter)
+    ((path, message),) = [(fault["path"], fault["message"]) for fault in found["fields"]]
+    assert path == f"query.{parameter}"
+    assert found["message"] == f"{path}: {message}"
 
 
 def convert(api: Service, query: str) -> dict[str, Any]:
@@ -172,10 +266,13 @@ def convert(api: Service, query: str) -> dict[str, Any]:
 
 def test_an_amount_is_converted(api: Service) -> None:
     data = convert(api, "amount=1250.50&from=USD&to=TRY")
+    assert data.pop("age_business_days") >= 0
+    assert data.pop("stale") in (True, False)
     assert data == {
         "date": str(NEWEST),
         "bulletin": "2026/221",
         "revision": 1,
+        "basis": "determined",
         "amount": "1250.50",
         "from": {"code": "USD", "unit": 1, "value": "41.8931"},
         "to": {"code": "TRY", "unit": 1, "value": "1"},
@@ -191,6 +288,28 @@ def test_an_amount_is_converted(api: Service) -> None:
     assert convert(api, f"amount=1&from=USD&to=TRY&date={OLD}")["result"] == "39.7984"
     big = convert(api, "amount=999999999999999999.99999999&from=KWD&to=IRR")
     assert big["result"] == "136151859296482412060301.5062"
+
+
+def test_each_response_is_as_the_openapi_document_describes_it(api: Service) -> None:
+    url = f"http://127.0.0.1:{api.port}"
+    described = schemathesis.openapi.from_url(f"{url}/api/openapi.json")
+    described.validate()
+    statuses = set()
+    sent: list[tuple[str, dict[str, str | list[str]]]] = [
+        (RATES, {}),
+        (RATES, {"code": ["USD", "XDR"], "date": str(OLDER_GAP), "basis": "published"}),
+        (RATES, {"code": "IRR", "from": str(OLD), "limit": "1"}),
+        (RATES, {"date": str(TOO_LATE)}),
+        (RATES, {"date": "today"}),
+        (CONVERT, {"amount": "0.0000001", "from": "USD", "to": "TRY"}),
+        (CONVERT, {"amount": "1", "from": "USD", "to": "CHF"}),
+        (CONVERT, {}),
+    ]
+    for path, query in sent:
+        response = requests.get(url + path, params=query, timeout=60)
+        described[path]["get"].validate_response(response)
+        statuses.add(response.status_code)
+    assert statuses == {200, 404, 422}
 
 
 def test_etags_and_caching_headers(api: Service) -> None:
@@ -260,7 +379,7 @@ def test_a_new_revision_is_served_after_the_cache_expires(
 def test_a_stopped_database_is_503_until_it_is_back(api: Service, server: TcpPostgres) -> None:
     server.stop("immediate")
     try:
-        response = api.get(f"{RATES}?date={NEWEST - timedelta(days=1)}")
+        response = api.get(f"{RATES}?date={OLD + timedelta(days=3)}")
         assert response.status == 503
         assert error(response)["code"] == "database_unavailable"
         assert int(response.headers["Retry-After"]) >= 1

@@ -326,7 +326,8 @@ def test_a_program_older_than_its_database_reports_it_and_serves_nothing(
     api: Operations, tmp_path: Path
 ) -> None:
     api.sql(NEWER)
-    service = begin(api.server, api.database, tmp_path / "old")
+    required = {"ALIAPORT_SELECTION__REQUIRED": '["*"]'}
+    service = begin(api.server, api.database, tmp_path / "old", **required)
     try:
         service.wait_listening()
         reasons = service.wait_for(
@@ -337,11 +338,19 @@ def test_a_program_older_than_its_database_reports_it_and_serves_nothing(
             ],
             "the start has failed",
         )
-        assert any("install the newer version" in reason for reason in reasons), reasons
+        both = (
+            f"version {NEEDED + 1} (later), this program knows version {NEEDED}; install the newer"
+        )
+        assert any(both in reason for reason in reasons), reasons
+        service.wait_started()
         assert service.get("/auth/me").status == 503
+        refused = service.get("/ready")
+        assert refused.status == 503, "it gets no requests, although the database is well"
+        assert "operations: starting" in refused.json["error"]["message"]
         # The service retries, and now finds the expected version.
         api.sql(BACK)
         service.wait_for(lambda: responds(service), "the application responds")
+        service.wait_for(lambda: service.get("/ready").status == 200, "it is ready")
     finally:
         api.sql(BACK)
         service.process.kill()

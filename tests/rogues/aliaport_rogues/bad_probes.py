@@ -192,6 +192,34 @@ class Closing(Healing):
         return Check.healthy()
 
 
+class Damaging(Healing):
+    """Overwrites attributes of its loop, once."""
+
+    damage: dict[str, Any] = {"call_soon_threadsafe": None, "_ready": None}
+
+    async def check(self) -> Check:
+        if not hasattr(self, "damaged"):
+            self.damaged = True
+            vars(asyncio.get_running_loop()).update(self.damage)
+        return Check.healthy()
+
+
+class DamagingTasks(Damaging):
+    damage = {"call_soon": None}
+
+
+class DamagingWaits(Damaging):
+    damage = {"_selector": None, "stop": None, "is_closed": None, "close": None}
+
+
+class DamagingState(Damaging):
+    damage = {"_closed": True}
+
+
+class DamagingTurns(Damaging):
+    damage = {"_run_once": None, "run_forever": None}
+
+
 class Siblings(Rogue):
     """One probe blocks the loop that the other needs."""
 

@@ -68,6 +68,14 @@ class BusinessDays:
         later_days = (day + timedelta(days=number) for number in range(1, (last - day).days + 1))
         return sum(self.kind(later) is DayKind.BUSINESS for later in later_days)
 
+    def next_publication(self, now: datetime) -> datetime:
+        """Return when the next bulletin may be out, half holidays included."""
+        local = now.astimezone(ISTANBUL)
+        day = local.date() if local.time() < PUBLISHED_AT else local.date() + timedelta(days=1)
+        while self.kind(day) is DayKind.CLOSED:
+            day += timedelta(days=1)
+        return datetime.combine(day, PUBLISHED_AT, ISTANBUL)
+
     def _newest(self, now: datetime, at: time, kinds: Collection[DayKind]) -> date:
         local = now.astimezone(ISTANBUL)
         day = local.date() if local.time() >= at else local.date() - timedelta(days=1)
@@ -77,6 +85,20 @@ class BusinessDays:
         while self.kind(day) not in kinds:
             day -= timedelta(days=1)
         return day
+
+
+class SharedCalendar:
+    """The calendar of the plugin, for the application in the same process.
+
+    The plugin sets it, since the holidays are its option. Without the plugin, it has the public
+    holidays only.
+    """
+
+    def __init__(self) -> None:
+        self.days = BusinessDays()
+
+
+CALENDAR = SharedCalendar()
 
 
 def today(now: datetime) -> date:

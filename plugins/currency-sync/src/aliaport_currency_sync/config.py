@@ -44,6 +44,12 @@ class CurrencySyncConfig(PluginConfig):
         le=20,
         description="Seconds after which a replica checks again whether it must take over.",
     )
+    probe_timeout: float = Field(
+        default=0.4,
+        gt=0,
+        le=30,
+        description="Timeout in seconds of the probe's query, and of its wait for a connection.",
+    )
 
     @field_validator("first_day")
     @classmethod
@@ -58,6 +64,13 @@ class RatesConfig(PluginConfig):
 
     pool_size: int = Field(default=4, ge=1, le=50, description="Maximum database connections.")
     cache_entries: int = Field(default=512, ge=1, description="Maximum days in the cache.")
+    max_age_days: int = Field(
+        default=10,
+        ge=1,
+        le=366,
+        description="Maximum days from a bulletin to the date that it is served for; the longest "
+        "holidays take nine.",
+    )
     cache_seconds: float = Field(
         default=15.0, gt=0, le=3600, description="Seconds before a cached day is read again."
     )

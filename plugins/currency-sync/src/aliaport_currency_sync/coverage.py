@@ -56,6 +56,12 @@ class MissingDay:
             and now - self.first_asked > GIVE_UP_AFTER
         )
 
+    def due_at(self, now: datetime) -> datetime | None:
+        """Return when to request it from the archive, or None if it is given up."""
+        if self.given_up(now):
+            return None
+        return now if self.last_asked is None else self.last_asked + RETRY_AFTER
+
     def due(self, now: datetime) -> bool:
         """Return whether to request it from the archive at `now`."""
         if self.last_asked is None:

@@ -1,9 +1,9 @@
 """Turns the coverage into the probe's result: a pure function, without clock or database."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aliaport.plugin import Check, Scalar
-from aliaport_currency_sync.business_days import BusinessDays, table_ends, today
+from aliaport_currency_sync.business_days import ISTANBUL, BusinessDays, table_ends, today
 from aliaport_currency_sync.coverage import Coverage
 
 MAX_BEHIND = 1
@@ -15,13 +15,27 @@ MAX_MISSED = 4
 CALENDAR_NOTICE = timedelta(days=60)
 
 
-def assess(coverage: Coverage, days: BusinessDays, now: datetime, problem: str) -> Check:
-    """Return the state of the rates at `now`; `problem` is the last attempt's failure, or ''."""
+def assess(
+    coverage: Coverage,
+    days: BusinessDays,
+    now: datetime,
+    *,
+    problem: str,
+    next_attempt: datetime | None,
+) -> Check:
+    """Return the state of the rates at `now`.
+
+    `problem` is the last attempt's failure, or ''; `next_attempt` is None if this replica does not
+    lead.
+    """
+    attempts = _attempts(problem, next_attempt)
+    shown_attempt = None if next_attempt is None else _utc(next_attempt)
     if coverage.newest is None:
         return Check.unhealthy(
-            f"no bulletin is stored yet{_last_attempt(problem)}",
+            f"no bulletin is stored yet{attempts}",
             code="no_bulletin",
             expected_bulletin=days.newest_published(now).isoformat(),
+            next_attempt_at=shown_attempt,
         )
     newest, overdue = coverage.newest.day, days.newest_overdue(now)
     behind = days.business_days_after(newest, overdue)
@@ -32,9 +46,10 @@ def assess(coverage: Coverage, days: BusinessDays, now: datetime, problem: str) 
         "expected_bulletin": overdue.isoformat(),
         "missed_bulletins": behind + len(holes),
         "last_stored_at": coverage.newest.last_stored_at.isoformat(timespec="seconds"),
+        "next_attempt_at": shown_attempt,
     }
     if behind:
-        text = f"the newest bulletin is from {newest}, expected {overdue}{_last_attempt(problem)}"
+        text = f"the newest bulletin is from {newest}, expected {overdue}{attempts}"
         if behind > MAX_BEHIND:
             return Check.unhealthy(text, code="outdated", **data)
         return Check.degraded(text, code="late", **data)
@@ -42,7 +57,7 @@ def assess(coverage: Coverage, days: BusinessDays, now: datetime, problem: str) 
         shown = ", ".join(
             f"{hole.day} ({hole.reason or 'not requested yet'})" for hole in reversed(holes[-3:])
         )
-        text = f"older bulletins are missing ({len(holes)}): {shown}{_last_attempt(problem)}"
+        text = f"older bulletins are missing ({len(holes)}): {shown}{attempts}"
         if len(holes) > MAX_MISSED:
             return Check.unhealthy(text, code="missed", **data)
         return Check.degraded(text, code="missed", **data)
@@ -57,5 +72,12 @@ def assess(coverage: Coverage, days: BusinessDays, now: datetime, problem: str) 
     return Check.healthy(f"the newest bulletin is from {newest}", code="ok", **data)
 
 
-def _last_attempt(problem: str) -> str:
-    return f"; last attempt: {problem}" if problem else ""
+def _attempts(problem: str, next_attempt: datetime | None) -> str:
+    last = f"; last attempt: {problem}" if problem else ""
+    if next_attempt is None:
+        return f"{last}; this replica does not download"
+    return f"{last}; next attempt: {next_attempt.astimezone(ISTANBUL):%Y-%m-%d %H:%M} in Istanbul"
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")

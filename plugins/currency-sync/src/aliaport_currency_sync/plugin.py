@@ -15,7 +15,7 @@ from aliaport.plugin import (
 )
 from aliaport.postgres import FAULTS, Leader, QueryTimeout, ReconnectingConnection, explain
 from aliaport_currency_sync import families
-from aliaport_currency_sync.business_days import BusinessDays
+from aliaport_currency_sync.business_days import CALENDAR, BusinessDays
 from aliaport_currency_sync.config import CurrencySyncConfig
 from aliaport_currency_sync.coverage import CoverageReader
 from aliaport_currency_sync.freshness import assess
@@ -35,14 +35,18 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     def __init__(self, config: CurrencySyncConfig, context: Context) -> None:
         super().__init__(config, context)
-        self._days = BusinessDays(config.extra_holidays)
+        self._days = CALENDAR.days = BusinessDays(config.extra_holidays)
         self._leader = Leader(context, name=COMPONENT, component=COMPONENT)
         self._reader = CoverageReader(self._days, config.first_day, context.clock)
         self._connection = ReconnectingConnection(
-            context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0
+            context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0, reads_only=True
         )
         self._probe_connection = ReconnectingConnection(
-            context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
+            context,
+            component=COMPONENT,
+            connect_timeout=config.probe_timeout,
+            query_timeout=config.probe_timeout,
+            reads_only=True,
         )
         self._source = Source(config, context.clock)
         self._sync = Sync(
@@ -68,7 +72,10 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     def probes(self) -> Sequence[Probe]:
         """Return the probe `currency_rates`."""
-        return [Probe(name="currency_rates", title="Exchange rates", run=self._check, timeout=1.0)]
+        timeout = 2 * self.config.probe_timeout + 0.2
+        return [
+            Probe(name="currency_rates", title="Exchange rates", run=self._check, timeout=timeout)
+        ]
 
     def metrics(self) -> Sequence[Collector]:
         """Return one collector for the coverage and one for the lead."""
@@ -95,7 +102,13 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         except (QueryTimeout, *FAULTS) as error:
             text = f"the database is unavailable: {explain(error, self.context).text}"
             return Check.unhealthy(text, code="database")
-        return assess(coverage, self._days, self.context.clock.now(), self._sync.problem)
+        return assess(
+            coverage,
+            self._days,
+            self.context.clock.now(),
+            problem=self._sync.problem,
+            next_attempt=self._sync.next_attempt(coverage),
+        )
 
     async def _collect_coverage(self) -> Iterable[Sample]:
         now = self.context.clock.now()

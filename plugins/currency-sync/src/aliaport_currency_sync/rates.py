@@ -17,11 +17,25 @@ CACHE = "currency"
 """The cache's name in `aliaport_cache_hit_rate{cache}`."""
 
 _RATES = """
-SELECT b.number, r.*
-FROM (SELECT * FROM aliaport_currency_bulletins WHERE day <= $1
+SELECT b.day, b.revision, b.number, r.code, r.unit, r.name, r.name_en,
+       r.forex_buying, r.forex_selling, r.banknote_buying, r.banknote_selling,
+       r.cross_rate_usd, r.cross_rate_other, r.jump_percent
+FROM (SELECT day, revision, number FROM aliaport_currency_bulletins WHERE day <= $1
       ORDER BY day DESC, revision DESC LIMIT 1) b
 JOIN aliaport_currency_rates r ON r.day = b.day AND r.revision = b.revision
 ORDER BY r.code"""
+_SERIES = """
+SELECT b.day, b.revision, b.number, r.code, r.unit, r.name, r.name_en,
+       r.forex_buying, r.forex_selling, r.banknote_buying, r.banknote_selling,
+       r.cross_rate_usd, r.cross_rate_other, r.jump_percent
+FROM (SELECT DISTINCT ON (day) day, revision, number FROM aliaport_currency_bulletins
+      WHERE day BETWEEN $2 AND $3 ORDER BY day, revision DESC) b
+JOIN aliaport_currency_rates r ON r.day = b.day AND r.revision = b.revision AND r.code = $1
+ORDER BY b.day LIMIT $4"""
+_NEAREST = """
+SELECT day FROM (SELECT max(day) AS day FROM aliaport_currency_bulletins WHERE day <= $1
+                 UNION ALL SELECT min(day) FROM aliaport_currency_bulletins WHERE day > $1) found
+WHERE day IS NOT NULL ORDER BY abs(day - $1), day LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,16 @@ class DayRates:
     revision: int
     number: str
     rates: Mapping[str, StoredRate]
+
+
+@dataclass(frozen=True, slots=True)
+class DatedRate:
+    """One currency's rate in the newest revision of one bulletin."""
+
+    day: date
+    revision: int
+    number: str
+    rate: StoredRate
 
 
 class Rates:
@@ -70,6 +94,21 @@ class Rates:
         else:
             self._count(hit=True)
         return found
+
+    async def nearest(self, day: date) -> date | None:
+        """Return the day of the bulletin that is nearest to `day`, or None. Raises as above."""
+        async with self._pool.acquire() as connection:
+            found: date | None = await connection.fetchval(_NEAREST, day)
+        return found
+
+    async def series(self, code: str, first: date, last: date, limit: int) -> list[DatedRate]:
+        """Return the first `limit` rates of one currency from `first` to `last`, oldest first.
+
+        Bulletins without this currency are left out. Raises as `on_or_before` does.
+        """
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_SERIES, code, first, last, limit)
+        return [DatedRate(row["day"], row["revision"], row["number"], _rate(row)) for row in rows]
 
     async def _read(self, day: date) -> DayRates | None:
         async with self._pool.acquire() as connection:

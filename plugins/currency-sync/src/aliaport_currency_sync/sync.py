@@ -1,6 +1,6 @@
 """The job: the leading replica downloads today's bulletin first, then the missing days."""
 
-from datetime import date
+from datetime import date, datetime
 
 from aliaport.plugin import CURRENCY_SYNC_FAILURE, CURRENCY_SYNC_SUCCESS, Context, JobResult
 from aliaport.postgres import FAULTS, Connection, Leader, ReconnectingConnection
@@ -83,6 +83,24 @@ class Sync:
                 coverage = await self._reader.read(self._connection.fetch)
         due = self._days.newest_published(clock.now())
         return JobResult.DONE if coverage.has(due) else JobResult.PENDING
+
+    def next_attempt(self, coverage: Coverage) -> datetime | None:
+        """Return when this replica next requests something; None if it does not lead."""
+        if not self._was_leader:
+            return None
+        now = self._context.clock.now()
+        attempts = [self._days.next_publication(now)]
+        newest = self._days.newest_open(now)
+        if newest == today(now):
+            pending = self._today.next_at if newest == self._awaited_day else None
+            # After midnight, the day's file is in the archive.
+            if pending is None or today(pending) == newest:
+                attempts.append(pending or now)
+        for hole in coverage.missing:
+            due_at = hole.due_at(now)
+            if hole.day != today(now) and due_at is not None:
+                attempts.append(max(due_at, self._archive.next_at or due_at))
+        return max(now, min(attempts))
 
     async def _download_due(self, coverage: Coverage, deadline: float) -> bool:
         requested = await self._download_today(coverage)

@@ -11,10 +11,9 @@ from aliaport_operations.database import Database
 from aliaport_operations.dispatch import Dispatcher
 from aliaport_operations.families import REPLAYED
 from aliaport_operations.gate_logs import GateLogs
-from aliaport_operations.openapi import PATH as OPENAPI
 from aliaport_operations.openapi import describe
 from aliaport_operations.passwords import Hashing
-from aliaport_operations.routing import routes_of
+from aliaport_operations.routing import routes_in, routes_of
 from aliaport_operations.schema import prepare
 from aliaport_operations.sessions import Sessions
 from aliaport_operations.sign_in import SignIn
@@ -42,16 +41,6 @@ def create(context: Context, options: ApiConfig) -> web.Application:
             application.router.add_get(route.path, web_handler)  # and HEAD
         else:
             application.router.add_route(route.method, route.path, web_handler)
-    document = describe([route for route, _ in routes])
-
-    async def openapi(_: web.Request) -> web.Response:
-        return web.Response(
-            body=document,
-            content_type="application/json",
-            headers={"Cache-Control": "public, max-age=60"},
-        )
-
-    application.router.add_get(OPENAPI, openapi)
 
     async def resources(_: web.Application) -> AsyncIterator[None]:
         await prepare(context)
@@ -65,7 +54,8 @@ def create(context: Context, options: ApiConfig) -> web.Application:
 
 
 APP = App(
-    paths=("/auth", "/api/cari", "/api/work-order", "/api/gate-log", OPENAPI),
+    paths=("/auth", "/api/cari", "/api/work-order", "/api/gate-log"),
     create=create,
     config=ApiConfig,
+    describe=lambda: describe(routes_in((SignIn, Accounts, WorkOrders, GateLogs))),
 )

@@ -1,20 +1,17 @@
-"""The OpenAPI 3.1 document, generated from the routes and the models that validate them."""
+"""The description for OpenAPI, generated from the routes and the models that validate them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from aliaport import __version__
+from aliaport.apps import ERROR_SCHEMA, ApiDescription
 from aliaport_operations.idempotency import HEADER, REPLAYED
 from aliaport_operations.parsing import MAX_BODY_BYTES
 from aliaport_operations.routing import Route
 from aliaport_operations.users import Role
-
-PATH = "/api/openapi.json"
 
 _ROLE_TEXTS = {
     None: "Requires no sign-in.",
@@ -43,96 +40,41 @@ _HEADERS: dict[int, dict[str, Any]] = {
     429: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
     503: {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
 }
-_CODES = (
-    "400: `malformed`. 401: `not_signed_in`, `wrong_credentials`. "
-    "403: `forbidden`, `wrong_password`. 404: `not_found`. 408: `timeout`. "
-    "409: `version_conflict`, `code_taken`, `already`, `account_deactivated`, `work_order_ended`, "
-    "`transition_not_allowed`, `already_corrected`, `conflict`. 413: `too_large`. "
-    "415: `unsupported_media_type`. 422: `invalid`. 429: `too_many_attempts`. "
-    "503: `overloaded`, `database_unavailable`, `audit_unavailable`."
-)
-_ERROR = {
-    "description": "The body of every error response.",
-    "type": "object",
-    "required": ["success", "error"],
-    "properties": {
-        "success": {"const": False},
-        "error": {
-            "type": "object",
-            "required": ["code", "message"],
-            "properties": {
-                "code": {
-                    "type": "string",
-                    "description": f"Stable code for programs. {_CODES}",
-                },
-                "message": {
-                    "type": "string",
-                    "description": "Explanation for people. Its wording can change.",
-                },
-                "request_id": {
-                    "type": "string",
-                    "description": "ID of this request in the service's logs.",
-                },
-                "trace_id": {
-                    "type": "string",
-                    "description": "ID of the trace that this request belongs to.",
-                },
-                "version": {
-                    "type": "integer",
-                    "description": "The current version (`version_conflict`).",
-                },
-                "changed_by": {
-                    "type": "string",
-                    "description": "The user who saved the current version (`version_conflict`).",
-                },
-                "changed_at": {
-                    "type": "string",
-                    "format": "date-time",
-                    "description": "When the current version was saved (`version_conflict`).",
-                },
-                "next_statuses": {
-                    "type": "array",
-                    "items": {"$ref": _REF.format(model="OrderStatus")},
-                    "description": "The allowed statuses (`transition_not_allowed`).",
-                },
-                "fields": {
-                    "type": "array",
-                    "description": "Up to 20 invalid fields (`invalid`).",
-                    "items": {
-                        "type": "object",
-                        "required": ["path", "message"],
-                        "properties": {
-                            "path": {
-                                "type": "string",
-                                "description": "Path of the field.",
-                                "examples": ["body.contact.email"],
-                            },
-                            "message": {
-                                "type": "string",
-                                "description": "What is wrong with the field.",
-                            },
-                        },
-                    },
-                },
-            },
-        },
+_ERROR_CODES = {
+    400: ("malformed",),
+    401: ("not_signed_in", "wrong_credentials"),
+    403: ("forbidden", "wrong_password"),
+    404: ("not_found",),
+    408: ("timeout",),
+    409: (
+        *("version_conflict", "code_taken", "already", "account_deactivated", "work_order_ended"),
+        *("transition_not_allowed", "already_corrected", "conflict"),
+    ),
+    413: ("too_large",),
+    415: ("unsupported_media_type",),
+    429: ("too_many_attempts",),
+    503: ("overloaded", "database_unavailable", "audit_unavailable"),
+}
+_ERROR_DETAILS = {
+    "version": {
+        "type": "integer",
+        "description": "The current version (`version_conflict`).",
+    },
+    "changed_by": {
+        "type": "string",
+        "description": "The user who saved the current version (`version_conflict`).",
+    },
+    "changed_at": {
+        "type": "string",
+        "format": "date-time",
+        "description": "When the current version was saved (`version_conflict`).",
+    },
+    "next_statuses": {
+        "type": "array",
+        "items": {"$ref": _REF.format(model="OrderStatus")},
+        "description": "The allowed statuses (`transition_not_allowed`).",
     },
 }
-_DOCUMENT_OPERATION = {
-    "operationId": "get_api_openapi_json",
-    "summary": "Read this OpenAPI document",
-    "description": _ROLE_TEXTS[None],
-    "responses": {
-        "200": {
-            "description": _STATUS_TEXTS[200],
-            "content": {
-                "application/json": {"schema": {"type": "object", "required": ["openapi"]}}
-            },
-        }
-    },
-}
-
-
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
@@ -140,8 +82,8 @@ _TOKEN = {
 }
 
 
-def describe(routes: Sequence[Route]) -> bytes:
-    """Return the document as JSON."""
+def describe(routes: Sequence[Route]) -> ApiDescription:
+    """Return the description of the routes."""
     inputs: set[type[BaseModel]] = {route.body for route in routes if route.body is not None}
     outputs = {route.response for route in routes}
     _, generated = models_json_schema(
@@ -151,26 +93,19 @@ def describe(routes: Sequence[Route]) -> bytes:
         ],
         ref_template=_REF,
     )
-    schemas: dict[str, Any] = {"Error": _ERROR, **generated["$defs"]}
+    schemas: dict[str, Any] = dict(generated["$defs"])
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
-    paths[PATH] = {"get": _DOCUMENT_OPERATION}
-    document = {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Aliaport operations",
-            "version": __version__,
-            "description": "Accounts, work orders and gate logs of a port operator. Sign in with "
-            "`POST /auth/login`, then send `Authorization: Bearer <token>` with each request.",
-        },
-        "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"token": _TOKEN},
-        },
-    }
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return ApiDescription(
+        summary="Accounts, work orders and gate logs of a port operator: sign in with "
+        "`POST /auth/login`, then send `Authorization: Bearer <token>` with each request.",
+        paths=paths,
+        schemas=schemas,
+        security_schemes={"token": _TOKEN},
+        error_codes=_ERROR_CODES,
+        error_details=_ERROR_DETAILS,
+    )
 
 
 def _name(model: type[BaseModel]) -> str:
@@ -226,7 +161,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     }
     responses = {str(route.status): _response(route.status, success)}
     for status in sorted(errors):
-        responses[str(status)] = _response(status, {"$ref": _REF.format(model="Error")})
+        responses[str(status)] = _response(status, ERROR_SCHEMA)
     if route.status == 201:
         responses["201"]["headers"] = {
             "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference"}},
@@ -243,7 +178,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=_name(model))}
 
 
-def _response(status: int, schema: dict[str, Any]) -> dict[str, Any]:
+def _response(status: int, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "description": _STATUS_TEXTS[status],
         "headers": _HEADERS.get(status, {}),

@@ -10,8 +10,7 @@ from multidict import MultiMapping
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from aliaport.apps import Refusal
-from aliaport_operations.responses import invalid_fields
+from aliaport.apps import Refusal, invalid_fields
 from aliaport_operations.text import HINTS
 
 MAX_BODY_BYTES = 65_536

@@ -3,9 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from aliaport.apps import Refusal
-
-_MAX_FAULTS = 20
+from aliaport.apps import Refusal, invalid_fields
 
 
 class Versioned(Protocol):
@@ -36,11 +34,3 @@ def version_conflict(noun: str, current: Versioned) -> Refusal:
 def invalid_field(path: str, message: str) -> Refusal:
     """Return the error for one field, such as `body.account_id`."""
     return invalid_fields([{"path": path, "message": message}])
-
-
-def invalid_fields(faults: list[dict[str, str]]) -> Refusal:
-    """Return the error for several fields, each with a `path` and a `message`."""
-    first = faults[0]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    text = f"{first['path']}: {first['message']}{more}"
-    return Refusal(422, "invalid", text, fields=faults[:_MAX_FAULTS])

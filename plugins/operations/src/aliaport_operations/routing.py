@@ -1,6 +1,6 @@
 """Requests and responses as handlers see them, and the decorator that declares a route."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
@@ -86,8 +86,17 @@ route = Route
 
 def routes_of(owner: object) -> list[tuple[Route, Handler]]:
     """Return the routes that the methods of `owner` declare, in source order."""
+    return [(declared, getattr(owner, name)) for name, declared in _declared_by(type(owner))]
+
+
+def routes_in(owners: Iterable[type]) -> list[Route]:
+    """Return the routes that the methods of these classes declare, in source order."""
+    return [declared for owner in owners for _, declared in _declared_by(owner)]
+
+
+def _declared_by(owner: type) -> list[tuple[str, Route]]:
     return [
-        (declared, getattr(owner, name))
-        for name, method in vars(type(owner)).items()
+        (name, declared)
+        for name, method in vars(owner).items()
         if (declared := getattr(method, _DECLARED, None)) is not None
     ]

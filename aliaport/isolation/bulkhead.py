@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aliaport.isolation.failures import MESSAGE_LIMIT, Failure, describe
+from aliaport.isolation.plugin_loop import PluginLoop
 from aliaport.isolation.run import Run
-from aliaport.process.resolver import ResolvingLoop
 from aliaport.redaction import shorten
 
 MAX_TASKS = 1_000
@@ -28,6 +28,10 @@ MAX_TASKS = 1_000
 
 _INTERRUPTED: Failure | None = Failure(
     "RuntimeError", "an exception interrupted the report of another one", "", ""
+)
+
+_DAMAGED = Failure(
+    "RuntimeError", "the plugin closed or damaged its own event loop, which was replaced", "", ""
 )
 
 _FROM_CALLBACKS = (SystemExit, KeyboardInterrupt, MemoryError)
@@ -116,7 +120,7 @@ class Bulkhead:
         """
         try:
             # Called on the class, since a plugin may overwrite methods of its loop.
-            ResolvingLoop.call_soon_threadsafe(self._loop, self._call, callback, *args)
+            PluginLoop.call_soon_threadsafe(self._loop, self._call, callback, *args)
         except BaseException:  # the bulkhead
             self._break_loop()
 
@@ -136,7 +140,7 @@ class Bulkhead:
     def close(self) -> None:
         """Stop the threads as soon as their calls have ended; never waits."""
         self._closing = True
-        self.call_soon(ResolvingLoop.stop, self._loop)
+        self.call_soon(PluginLoop.stop, self._loop)
         for slot in self._slots.values():
             slot.put(None)
 
@@ -225,9 +229,9 @@ class Bulkhead:
         finally:
             run.finish(value, failure)
 
-    def _new_loop(self) -> ResolvingLoop:
+    def _new_loop(self) -> PluginLoop:
         self._selector = selectors.DefaultSelector()
-        loop = ResolvingLoop(self._selector)
+        loop = PluginLoop(self._selector)
         loop.set_task_factory(self._make_task)  # type: ignore[arg-type]  # its options differ by Python
         loop.set_exception_handler(self._report_unhandled)
         return loop
@@ -237,10 +241,11 @@ class Bulkhead:
             loop = self._loop
             asyncio.set_event_loop(loop)
             try:
-                ResolvingLoop.run_forever(loop)
+                PluginLoop.run_forever(loop)
             except BaseException as error:  # the bulkhead
                 self.leave_forked_child()
-                self._notify("plugin.escaped", describe(error, self.package))
+                failure = describe(error, self.package) if self._breaker is None else _DAMAGED
+                self._notify("plugin.escaped", failure)
                 # These come from a task or callback; any other is of a closed or damaged loop.
                 if not issubclass(type(error), _FROM_CALLBACKS) and not self._closing:
                     self._replace_loop()
@@ -251,15 +256,14 @@ class Bulkhead:
         self._wind_up()
 
     def _replace_loop(self) -> None:
-        message = "the plugin closed or damaged its own event loop, which was replaced"
         damaged, breaker = self._loop, self._breaker
         self._loop = self._new_loop()
         self.tasks = 0
         for run in list(self.unfinished):
             if not run.in_slot:
-                run.finish(None, Failure("RuntimeError", message, "", ""))
+                run.finish(None, _DAMAGED)
         with contextlib.suppress(BaseException):
-            ResolvingLoop.close(damaged)
+            PluginLoop.close(damaged)
         if breaker is not None:
             breaker.close()
             self._breaker = None

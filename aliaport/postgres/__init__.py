@@ -11,6 +11,7 @@ from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.faults import (
     FAULT_CODES,
     FAULTS,
+    ConnectPending,
     ConnectTimeout,
     Fault,
     QueryTimeout,
@@ -27,6 +28,7 @@ from aliaport.postgres.reconnecting import ReconnectingConnection
 __all__ = [
     "FAULTS",
     "FAULT_CODES",
+    "ConnectPending",
     "ConnectTimeout",
     "Connection",
     "Fault",

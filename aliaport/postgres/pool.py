@@ -1,6 +1,7 @@
 """A pool with timeouts: asyncpg's waits forever for a free connection, and when closing."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,11 +12,13 @@ from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.plugin import Context
 from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
 from aliaport.postgres.faults import FAULTS
+from aliaport.postgres.forgotten import remember
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
 ACQUIRE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
+RETRY_PAUSE = 0.05
 RELEASE_TIMEOUT = 0.5
 """Seconds. Resetting a connection takes a millisecond; a server that does not respond is stuck."""
 
@@ -43,6 +46,7 @@ class Pool:
         self._opener = Opener(
             context, component=component, statement_timeout=statement_timeout, settings=settings
         )
+        self._openings: list[asyncio.Future[Session]] = []
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._used = context.gauge(DB_POOL_USED)
         self._idle = context.gauge(DB_POOL_IDLE)
@@ -60,13 +64,19 @@ class Pool:
             connection_class=Session,
             connect=self._connect,  # takes all that asyncpg passes
         )
-        # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
-        self._pool = await opened(_open(pool), timeout, self._context)
+        try:
+            # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
+            self._pool = await opened(_open(pool), timeout, self._context)
+        finally:
+            if self._pool is None:
+                self._give_up()
+        remember(self, self._context)
         self._export()
 
     async def stop(self) -> None:
         """Close all connections within CLOSE_TIMEOUT; drop those that do not respond."""
         pool, self._pool = self._pool, None
+        self._give_up()
         if pool is None:
             return
         work = asyncio.ensure_future(pool.close())
@@ -78,19 +88,28 @@ class Pool:
                 work.cancel()
             self._export()
 
+    def terminate(self) -> None:
+        """Drop all connections at once."""
+        pool, self._pool = self._pool, None
+        self._give_up()
+        if pool is not None:
+            pool.terminate()
+            self._export()
+
     @asynccontextmanager
     async def acquire(
         self, timeout: float = ACQUIRE_TIMEOUT
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
         """Acquire a connection for a block.
 
-        Raises TimeoutError if none is free within `timeout` seconds, and RuntimeError before
-        `start`. A connection that is stuck at the end of the block is dropped.
+        Raises TimeoutError if none is free within `timeout` seconds, RuntimeError before `start`,
+        and the errors of `connect` if there is none and none can be opened. A connection that the
+        server has closed is replaced first. One that is stuck at the end of the block is dropped.
         """
         if self._pool is None:
             raise RuntimeError(f"the pool of {self._component} is not started")
         pool = self._pool
-        connection = await pool.acquire(timeout=timeout)
+        connection = await self._acquire(pool, timeout)
         self._export()
         try:
             yield connection
@@ -102,11 +121,57 @@ class Pool:
             finally:
                 self._export()
 
+    async def _acquire(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", timeout: float
+    ) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                connection = await pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise
+            except FAULTS:
+                # The server accepts no further connection, but those that are open work.
+                if pool.get_size() == 0 or time.monotonic() + RETRY_PAUSE > deadline:
+                    raise
+                await asyncio.sleep(RETRY_PAUSE)
+                continue
+            if not await connection.is_lost():  # type: ignore[attr-defined]  # of Session
+                return connection
+            with suppress(*FAULTS):
+                await pool.release(connection, timeout=RELEASE_TIMEOUT)
+
     async def _connect(self, *_: Any, **__: Any) -> Session:
-        timeout = self._opener.timeout
-        session = await opened(self._opener.open(), timeout, self._context)
+        """Open a session. If its caller gives up, the next caller gets it."""
+        opening = await self._unclaimed()
+        if opening is None:
+            timeout = self._opener.timeout
+            opening = asyncio.ensure_future(opened(self._opener.open(), timeout, self._context))
+        try:
+            session = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_retrieve)
+            self._openings.append(opening)
+            raise
         session.add_termination_listener(lambda _: self._export())
         return session
+
+    async def _unclaimed(self) -> "asyncio.Future[Session] | None":
+        while self._openings:
+            opening = self._openings.pop()
+            if not opening.done():
+                return opening
+            if not opening.cancelled() and opening.exception() is None:
+                if not await opening.result().is_lost():
+                    return opening
+                opening.result().terminate()
+        return None
+
+    def _give_up(self) -> None:
+        while self._openings:
+            opening = self._openings.pop()
+            opening.cancel()
+            opening.add_done_callback(_terminate)
 
     def _export(self) -> None:
         size = self._pool.get_size() if self._pool else 0
@@ -118,3 +183,14 @@ class Pool:
 async def _open(pool: "asyncpg.Pool[asyncpg.Record]") -> "asyncpg.Pool[asyncpg.Record]":
     await pool
     return pool
+
+
+def _retrieve(done: "asyncio.Future[Session]") -> None:
+    """Take the exception of what nobody waits for, so that asyncio does not report it."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _terminate(done: "asyncio.Future[Session]") -> None:
+    if not done.cancelled() and done.exception() is None:
+        done.result().terminate()

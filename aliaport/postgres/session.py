@@ -1,6 +1,7 @@
 """A connection that is dropped rather than awaited, and that keeps the settings of its session."""
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -8,6 +9,9 @@ import asyncpg
 CANCEL_TIMEOUT = 0.1
 """Seconds. Cancelling a statement takes a millisecond; a server that does not confirm it is stuck,
 and whoever waits for the response must not wait for it too."""
+
+READ_PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
+"""Seconds to wait for the end of a connection on which the server has sent something unasked."""
 
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
@@ -39,6 +43,25 @@ class Session(_Connection):
     def mark_shared(self) -> None:
         """Leave the server session alone: a pooler gives each transaction another one."""
         self._is_shared = True
+
+    async def is_lost(self) -> bool:
+        """Return whether the connection is closed, after reading what the server has sent.
+
+        A server that ends says so and closes the connection. Until that is read, an idle connection
+        looks open, and the next statement would fail.
+        """
+        transport: asyncio.Transport = self._transport  # type: ignore[attr-defined]  # not in stubs
+        socket = transport.get_extra_info("socket")
+        if self.is_closed() or socket is None:
+            return True
+        readable = select.poll()
+        readable.register(socket.fileno(), select.POLLIN)
+        pauses = READ_PAUSES if readable.poll(0) else ()
+        for pause in pauses:
+            await asyncio.sleep(pause)
+            if self.is_closed():
+                return True
+        return False
 
     def get_reset_query(self) -> str:
         """Return the statements with which a pool resets the connection for its next user."""

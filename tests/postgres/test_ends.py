@@ -12,7 +12,7 @@ from aliaport import postgres
 from aliaport.postgres import Leader, Pool, QueryTimeout, ReconnectingConnection
 from aliaport.testing import make_context
 from tests.support.postgres import TcpPostgres
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 
 def sessions(server: TcpPostgres, component: str) -> int:
@@ -206,9 +206,15 @@ async def test_an_old_connection_is_replaced(
     pid = "SELECT pg_backend_pid() AS pid"
     first = (await link.fetch(pid))[0]["pid"]
     assert (await link.fetch(pid))[0]["pid"] == first
-    monkeypatch.setattr("aliaport.postgres.reconnecting.REPLACE_AFTER", -1.0)
-    assert (await link.fetch(pid))[0]["pid"] != first
+    for name in ("REPLACE_AFTER", "RETRY_AFTER"):
+        monkeypatch.setattr(f"aliaport.postgres.reconnecting.{name}", -1.0)
+
+    async def replaced() -> bool:
+        return bool((await link.fetch(pid))[0]["pid"] != first)
+
+    await eventually(replaced, "another connection is used")
     await link.close()
+    await asyncio.to_thread(wait_until, lambda: sessions(server, "old") == 0, "no session is left")
 
 
 async def test_a_connection_closed_during_a_query_can_be_used_again(server: TcpPostgres) -> None:

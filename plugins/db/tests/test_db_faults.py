@@ -169,8 +169,37 @@ def test_a_killed_backend_is_replaced(server: TcpPostgres) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE application_name = 'aliaport-db'"
             )
-            assert code(plugin) in ("shutting_down", "connection_lost")
-            wait_until_ok(plugin)
+            assert code(plugin) == "ok"
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_restart_between_two_runs_goes_unnoticed(server: TcpPostgres, mode: str) -> None:
+    with run_db_plugin(server.dsn()) as plugin:
+        assert code(plugin) == "ok"
+        server.stop(mode)
+        server.start()
+        assert code(plugin) == "ok"
+
+
+def test_a_changed_password_degrades_while_the_connection_works(
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REPLACE_AFTER", "RETRY_AFTER"):
+        monkeypatch.setattr(f"aliaport.postgres.reconnecting.{name}", -1.0)
+    server.sql("CREATE ROLE changing LOGIN PASSWORD 'a right password'")
+    with run_db_plugin(server.dsn(user="changing")) as plugin:
+        assert code(plugin) == "ok"
+        server.sql("ALTER ROLE changing PASSWORD 'another'")
+        wait_until(lambda: code(plugin) == "wrong_password", "the replacement is refused")
+        result = plugin.probe("database")
+        assert result.status is Status.DEGRADED
+        assert "no new connection can be opened: the server rejected the password" in result.summary
+        server.sql("ALTER ROLE changing PASSWORD 'a right password'")
+        wait_until_ok(plugin)
+        server.sql("ALTER ROLE changing PASSWORD 'another'")
+        server.stop()
+        server.start()
+        assert plugin.probe("database").status is Status.UNHEALTHY
 
 
 @pytest.mark.service

@@ -44,6 +44,12 @@ class CurrencySyncConfig(PluginConfig):
         le=20,
         description="Seconds after which a replica checks again whether it must take over.",
     )
+    probe_timeout: float = Field(
+        default=0.4,
+        gt=0,
+        le=30,
+        description="Timeout in seconds of the probe's query, and of its wait for a connection.",
+    )
 
     @field_validator("first_day")
     @classmethod

@@ -39,10 +39,14 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         self._leader = Leader(context, name=COMPONENT, component=COMPONENT)
         self._reader = CoverageReader(self._days, config.first_day, context.clock)
         self._connection = ReconnectingConnection(
-            context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0
+            context, component=COMPONENT, connect_timeout=2.0, query_timeout=5.0, reads_only=True
         )
         self._probe_connection = ReconnectingConnection(
-            context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
+            context,
+            component=COMPONENT,
+            connect_timeout=config.probe_timeout,
+            query_timeout=config.probe_timeout,
+            reads_only=True,
         )
         self._source = Source(config, context.clock)
         self._sync = Sync(
@@ -68,7 +72,10 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     def probes(self) -> Sequence[Probe]:
         """Return the probe `currency_rates`."""
-        return [Probe(name="currency_rates", title="Exchange rates", run=self._check, timeout=1.0)]
+        timeout = 2 * self.config.probe_timeout + 0.2
+        return [
+            Probe(name="currency_rates", title="Exchange rates", run=self._check, timeout=timeout)
+        ]
 
     def metrics(self) -> Sequence[Collector]:
         """Return one collector for the coverage and one for the lead."""

@@ -9,10 +9,13 @@ class DbConfig(PluginConfig):
     """`[plugins.db]`: timeouts, and whether the database must be writable."""
 
     connect_timeout: float = Field(
-        default=0.25, gt=0, le=30, description="Timeout in seconds for the probe's connection."
+        default=0.4,
+        gt=0,
+        le=30,
+        description="Seconds for which the probe waits for a connection; the attempt goes on.",
     )
     query_timeout: float = Field(
-        default=0.2, gt=0, le=30, description="Timeout in seconds for the probe's query."
+        default=0.3, gt=0, le=30, description="Timeout in seconds for the probe's query."
     )
     require_writable: bool = Field(
         default=True, description="Report a read-only server as unhealthy (`read_only`)."

@@ -61,6 +61,7 @@ class DbPlugin(Plugin[DbConfig]):
             component="db",
             connect_timeout=config.connect_timeout,
             query_timeout=config.query_timeout,
+            reads_only=True,
         )
         self._statistics, self._size = (
             ReconnectingConnection(
@@ -68,6 +69,7 @@ class DbPlugin(Plugin[DbConfig]):
                 component="db",
                 connect_timeout=statistics_timeout,
                 query_timeout=statistics_timeout,
+                reads_only=True,
             )
             for _ in range(2)
         )
@@ -86,7 +88,7 @@ class DbPlugin(Plugin[DbConfig]):
                 title="PostgreSQL",
                 run=self._check,
                 critical=True,
-                timeout=self.config.connect_timeout + self.config.query_timeout + 0.15,
+                timeout=self.config.connect_timeout + self.config.query_timeout + 0.05,
                 section="database",
                 section_defaults={"engine": "postgresql"},
                 words=("connected", "disconnected"),
@@ -120,6 +122,11 @@ class DbPlugin(Plugin[DbConfig]):
         if self.config.require_writable and row["read_only"]:
             return Check.unhealthy(FAULT_CODES["read_only"], code="read_only", **data)
         text = f"PostgreSQL {row['version']}, {data['role']}, {data['latency_ms']} ms"
+        refusal = self._probe.replacement_error
+        if refusal is not None:
+            fault = explain(refusal, self.context)
+            text = f"{text}; but no new connection can be opened: {fault.text}"
+            return Check.degraded(text, code=fault.code, **data)
         return Check.healthy(text, code="ok", **data)
 
     async def _collect_statistics(self) -> Iterable[Sample]:

@@ -26,7 +26,10 @@ PATH = "/api/cari"
 _ITEM = f"{PATH}/{{id}}"
 
 _SELECT = """
-SELECT a.*, c.name AS created_by_name, m.name AS changed_by_name
+SELECT a.id, a.code, a.title, a.title_key, a.kind, a.tax_number, a.currency,
+       a.contact_person, a.contact_phone, a.contact_email, a.deactivated_at, a.version,
+       a.created_by, a.created_at, a.changed_by, a.changed_at,
+       c.name AS created_by_name, m.name AS changed_by_name
 FROM aliaport_operations_accounts a
 JOIN aliaport_operations_users c ON c.id = a.created_by
 JOIN aliaport_operations_users m ON m.id = a.changed_by"""

@@ -31,6 +31,12 @@ class OperationsConfig(PluginConfig):
         le=86400,
         description="Seconds between two runs of the job that removes expired data.",
     )
+    probe_timeout: float = Field(
+        default=0.4,
+        gt=0,
+        le=30,
+        description="Timeout in seconds of the probe's query, and of its wait for a connection.",
+    )
     totals_interval: float = Field(
         default=30.0,
         ge=0,

@@ -85,6 +85,9 @@ class Database:
             raise self._unavailable(error) from None
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             raise self._unavailable(error) from None
+        except asyncpg.InvalidCachedStatementError as error:
+            # A column has changed since the statement was prepared, and the transaction is lost.
+            raise self._unavailable(error) from None
         except asyncpg.PostgresError as error:
             if not inside or (error.sqlstate or "").startswith(_TRANSIENT):
                 raise self._unavailable(error) from None

@@ -26,7 +26,9 @@ from aliaport_operations.users import Role
 PATH = "/api/gate-log"
 
 _SELECT = """
-SELECT g.*, f.id AS corrected_by, u.name AS created_by_name
+SELECT g.id, g.direction, g.plate, g.driver, g.passed_at, g.work_order_id, g.corrects,
+       g.created_by, g.created_at, g.purged_at,
+       f.id AS corrected_by, u.name AS created_by_name
 FROM aliaport_operations_gate_logs g
 LEFT JOIN aliaport_operations_gate_logs f ON f.corrects = g.id
 JOIN aliaport_operations_users u ON u.id = g.created_by"""

@@ -32,10 +32,14 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         super().__init__(config, context)
         self._purge = Purge(context, config)
         self._probe_connection = ReconnectingConnection(
-            context, component=COMPONENT, connect_timeout=0.4, query_timeout=0.4
+            context,
+            component=COMPONENT,
+            connect_timeout=config.probe_timeout,
+            query_timeout=config.probe_timeout,
+            reads_only=True,
         )
         self._connection = ReconnectingConnection(
-            context, component=COMPONENT, connect_timeout=2.0, query_timeout=4.0
+            context, component=COMPONENT, connect_timeout=2.0, query_timeout=4.0, reads_only=True
         )
         self._totals = Totals(self._connection, context.clock, config.totals_interval)
 
@@ -55,7 +59,7 @@ class OperationsPlugin(Plugin[OperationsConfig]):
                 name="operations",
                 title="Operations API",
                 run=self._check,
-                timeout=1.0,
+                timeout=2 * self.config.probe_timeout + 0.2,
                 section="operations",
                 section_defaults={
                     "schema_version": None,

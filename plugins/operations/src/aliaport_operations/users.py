@@ -14,7 +14,9 @@ NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
 NOBODY = "unknown"
 """Name used in the audit log for unknown users; no user can have it."""
 
-_BY_NAME = "SELECT * FROM aliaport_operations_users WHERE name = $1"
+_BY_NAME = """
+SELECT id, name, role, password_hash, password_changed_at, disabled_at
+FROM aliaport_operations_users WHERE name = $1"""
 _ADD = "INSERT INTO aliaport_operations_users (name, role, password_hash) VALUES ($1, $2, $3)"
 _REPLACE_HASH = """
 UPDATE aliaport_operations_users SET password_hash = $2, password_changed_at = now()

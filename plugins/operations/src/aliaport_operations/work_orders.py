@@ -31,7 +31,9 @@ PATH = "/api/work-order"
 _ITEM = f"{PATH}/{{id}}"
 
 _SELECT = """
-SELECT o.*, a.code AS account_code, a.title AS account_title,
+SELECT o.id, o.account_id, o.title, o.description, o.planned_for, o.first_status, o.status,
+       o.version, o.created_by, o.created_at, o.changed_by, o.changed_at,
+       a.code AS account_code, a.title AS account_title,
        c.name AS created_by_name, m.name AS changed_by_name
 FROM aliaport_operations_work_orders o
 JOIN aliaport_operations_accounts a ON a.id = o.account_id
@@ -59,7 +61,9 @@ INSERT INTO aliaport_operations_work_order_changes
     (work_order_id, version, from_status, to_status, reason, changed_by)
 VALUES ($1, $2, $3, $4, $5, $6)"""
 _HISTORY = """
-SELECT h.*, u.name AS changed_by_name FROM aliaport_operations_work_order_changes h
+SELECT h.work_order_id, h.version, h.from_status, h.to_status, h.reason, h.changed_at,
+       h.changed_by, u.name AS changed_by_name
+FROM aliaport_operations_work_order_changes h
 JOIN aliaport_operations_users u ON u.id = h.changed_by
 WHERE h.work_order_id = $1 ORDER BY h.version"""
 

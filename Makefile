@@ -17,13 +17,16 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 FULLY_COVERED := aliaport/plugin.py aliaport/apps.py aliaport/commands.py aliaport/cgroup.py aliaport/errors.py aliaport/healthcheck.py \
 	aliaport/postgres/* aliaport/testing/* aliaport/settings/* */redaction.py */report.py
 OTHER_PYTHONS := 3.12 3.13
+# pg_dump of the newest version, and all that it loads.
+CURRENT_CLIENTS := postgresql-client-18 libpq5 libc6 libssl3t64 zlib1g liblz4-1 libzstd1 libgssapi-krb5-2 libkrb5-3 libk5crypto3 \
+	libcom-err2 libkrb5support0 libkeyutils1 libldap2 libsasl2-2 libgnutls30t64
 # pyenv's programs work only for selected versions, so select all that are installed.
 pythons: export PYENV_VERSION ?= $(shell command -v pyenv >/dev/null && pyenv versions --bare | grep -E '^3\.(11|12|13)\.' | paste -sd:)
 comma := ,
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
 .PHONY: help setup run check test lint typing format unit packages docs tests alone computing pythons coverage editable lock \
-	system-deps alerts-current kubernetes-current compose-current containers abuse bench image
+	system-deps alerts-current kubernetes-current compose-current matrix containers abuse bench image
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 22
@@ -134,6 +137,11 @@ kubernetes-current: setup  ## Build the Kubernetes overlays with Debian's newest
 compose-current: setup  ## Check the compose files with Debian's newest Docker Compose
 	tests/support/unpack-current .current docker-compose
 	PATH="$(CURDIR)/.current/root/usr/libexec/docker/cli-plugins:$$PATH" $(BIN)/python -m pytest -q -o python_files='check_*.py' tests/compose
+
+matrix: setup  ## Test the service on PostgreSQL 13 to 18, directly and behind PgBouncer (Debian on x86-64)
+	npm ci --prefix tests/matrix/servers --no-audit --no-fund
+	tests/support/unpack-current .current $(CURRENT_CLIENTS)
+	ALIAPORT_MATRIX=1 $(BIN)/python -m pytest -q tests/matrix
 
 containers: setup  ## Build the image and start the compose files in real containers (Debian 12, root)
 	tests/containers/run

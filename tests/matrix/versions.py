@@ -14,7 +14,7 @@ TREES: Mapping[str, Path] = {
     "16": embedded_tree(),
     **{
         version: ROOT / f"tests/matrix/servers/node_modules/postgresql-{version}/native"
-        for version in ("14", "15", "17", "18")
+        for version in ("13", "14", "15", "17", "18")
         if ALL
     },
 }

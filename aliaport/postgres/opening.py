@@ -9,7 +9,7 @@ import asyncpg
 
 from aliaport.contract.families import DB_QUERY_DURATION
 from aliaport.plugin import Context
-from aliaport.postgres import poolers
+from aliaport.postgres import credentials, poolers
 from aliaport.postgres.arguments import (
     connect_timeout,
     database_url,
@@ -83,10 +83,29 @@ class Opener:
     async def open(self) -> Session:
         """Open one session; the caller limits the time.
 
-        Raises PoolerError, UnsupportedDatabaseError, OSError, TimeoutError and asyncpg's errors,
-        none of which names the password.
+        If the server refuses the credentials of a changed file, the former ones are used as long as
+        they work: then it does not matter which of both sides is changed first. Raises PoolerError,
+        UnsupportedDatabaseError, OSError, TimeoutError and asyncpg's errors, none of which names
+        the password.
         """
         url = database_url(self._context)
+        try:
+            session = await self.open_at(url)
+        except credentials.REFUSED as error:
+            former = credentials.former(url)
+            if former is None:
+                raise
+            session = await self.open_at(former)
+            if credentials.is_first_refusal(url):
+                self._context.log.warning(
+                    "database.former_credentials", reason=type(error).__name__
+                )
+        else:
+            credentials.confirm(url)
+        return session
+
+    async def open_at(self, url: DatabaseUrl) -> Session:
+        """Open one session at this URL, as `open` does."""
         server = poolers.known(url)
         with ExitStack() as undo:
             session, accepted = await self._dial(url, server or poolers.Server())

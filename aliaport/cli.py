@@ -17,6 +17,7 @@ from aliaport.commands import config_option, env_file_option, run_command
 from aliaport.doctor.command import doctor
 from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
+from aliaport.printable import escape_unprintable
 from aliaport.process import main_loop
 from aliaport.process.ending import Ending
 from aliaport.settings import (
@@ -178,11 +179,11 @@ def config_check(config: Path | None, env_file: Path | None, as_json: bool) -> N
         click.echo(json.dumps(found, indent=2))
     else:
         for warning in warnings:
-            click.echo(f"warning: {warning}")
+            click.echo(f"warning: {_safe(warning)}")
         for problem in inspection.problems:
-            click.echo(f"problem: {problem}")
+            click.echo(f"problem: {_safe(problem)}")
         for finding in (*inspection.rejections, *inspection.findings):
-            click.echo(f"finding: {finding}")
+            click.echo(f"finding: {_safe(finding)}")
         if inspection.exit_code == 0:
             click.echo("the configuration is valid")
     sys.exit(inspection.exit_code)
@@ -212,7 +213,7 @@ def plugins_list(config: Path | None, env_file: Path | None, as_json: bool) -> N
             table.add_row(*_cells(row))
         _print(table)
     for text in (*inspection.problems, *inspection.findings):
-        click.echo(f"aliaport: {text}", err=True)
+        click.echo(f"aliaport: {_safe(text)}", err=True)
     sys.exit(inspection.exit_code)
 
 
@@ -240,7 +241,7 @@ def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: 
             click.echo(json.dumps(item, indent=2))
         click.echo(report.exposition, nl=False)
     for problem in report.problems:
-        click.echo(f"aliaport: {name}: {problem}", err=True)
+        click.echo(f"aliaport: {name}: {_safe(problem)}", err=True)
     sys.stdout.flush()
     os._exit(0 if report.healthy else 1)
 
@@ -252,7 +253,12 @@ def _cells(row: Listed) -> tuple[str, ...]:
     why = f"{row.reason}; {row.hint}" if row.reason else ""
     if row.shadowed:
         why = f"{why}\n{row.shadowed}".strip()
-    return row.name, row.kind, f"{row.distribution} {row.version}", row.state, row.stage, why
+    return row.name, row.kind, f"{row.distribution} {row.version}", row.state, row.stage, _safe(why)
+
+
+def _safe(text: str) -> str:
+    """Return text of plugins without what a terminal would obey."""
+    return escape_unprintable(text, keep="\n")
 
 
 def _value_at(values: dict[str, Any], key: str) -> Any:

@@ -22,6 +22,7 @@ from aliaport.logs.command_audit import CommandAudit
 from aliaport.logs.terminal import terminal_logger
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, PluginConfig
+from aliaport.printable import escape_unprintable
 from aliaport.process.limits import limit_error
 from aliaport.process.standard_streams import discard_unwritable, open_missing
 from aliaport.redaction import redact
@@ -135,7 +136,8 @@ async def _wait(result: Awaitable[object]) -> None:
 
 def _fail(name: str, text: str, code: int) -> NoReturn:
     with suppress(OSError):
-        click.echo(f"{name}: {text}", err=True)
+        shown = escape_unprintable(text, keep="\n")
+        click.echo(f"{name}: {shown}", err=True)
     _exit(code)
 
 

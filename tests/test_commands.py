@@ -73,6 +73,17 @@ def test_lines_on_the_terminal_have_no_empty_fields(capsys: pytest.CaptureFixtur
     assert line.endswith("count=0 plugin=shelves status=unhealthy")
 
 
+def test_lines_on_the_terminal_have_no_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = terminal_logger()
+    log.warning("a\nb\x1b[2J", reason="c\rd\u2028e", traceback="f\n  g\x9b1m")
+    shown = capsys.readouterr().err
+    assert r"a\nb\x1b[2J" in shown
+    assert "\nf\n  g\\x9b1m\n" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
 def test_lines_on_the_terminal_have_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     log = terminal_logger()
     try:

@@ -14,6 +14,7 @@ from aliaport.contract.declarations import Scalar, Status
 from aliaport.host.discovery import Rejection
 from aliaport.host.limits import LimitCount
 from aliaport.host.probes import ProbeRow
+from aliaport.printable import escape_unprintable
 
 READY_LIMIT = 4_000
 """Bytes of a /ready response; Docker keeps 4,096 of a health check's output."""
@@ -179,7 +180,8 @@ def verbose(rows: Sequence[ProbeRow], passed: bool, name: str, *, operator: bool
     """Return the text form, as `kubectl get --raw='/readyz?verbose'` prints it."""
     lines = []
     for row in rows:
-        detail = f" ({row.result.summary})" if operator and row.result.summary else ""
+        summary = escape_unprintable(row.result.summary)  # curl writes the text to a terminal
+        detail = f" ({summary})" if operator and summary else ""
         if row.works:
             code = "" if row.result.code == "ok" else f": {row.result.code}"
             lines.append(f"[+]{row.probe.name} ok{code}{detail}")

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 import structlog
 
 from aliaport.logs.requests import AnyEntry
+from aliaport.printable import escape_unprintable
 from aliaport.redaction import MASK, is_secret, redact
 
 MAX_LINES = 20_000
@@ -65,7 +66,7 @@ class Console:
         shown: dict[str, Any] = {
             "at": at.strftime("%H:%M:%S.%f")[:-3],
             "level": entry.level,
-            "event": _visible(redact(entry.name)),
+            "event": escape_unprintable(redact(entry.name)),
         }
         for name, value in entry.fields.items():
             if value in ("", None) or name.startswith("event."):
@@ -74,15 +75,6 @@ class Console:
                 value = MASK
             elif isinstance(value, str):
                 # The renderer itself escapes line feeds, except in an exception.
-                value = _visible(redact(value), keep="\n")
-            shown["exception" if name == "traceback" else _visible(name)] = value
+                value = escape_unprintable(redact(value), keep="\n")
+            shown["exception" if name == "traceback" else escape_unprintable(name)] = value
         return f"{self._render(None, '', shown)}\n"
-
-
-def _visible(text: str, keep: str = "") -> str:
-    return "".join(
-        character
-        if character.isprintable() or character in keep
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )

@@ -8,6 +8,7 @@ import structlog
 from structlog.typing import EventDict
 
 from aliaport.plugin import Logger
+from aliaport.printable import escape_unprintable
 from aliaport.redaction import MASK, is_secret, redact
 
 
@@ -19,7 +20,7 @@ def terminal_logger(level: int = logging.INFO, **fields: Any) -> Logger:
             _prepare_fields,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
-            _mask_secrets,
+            _make_safe,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -36,8 +37,14 @@ def _prepare_fields(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     return shown
 
 
-def _mask_secrets(_logger: Any, _method: str, fields: EventDict) -> EventDict:
+def _make_safe(_logger: Any, _method: str, fields: EventDict) -> EventDict:
+    """Mask secrets, and escape what a terminal would obey."""
     return {
-        name: MASK if is_secret(name, value) else redact(value) if isinstance(value, str) else value
+        escape_unprintable(name): MASK
+        if is_secret(name, value)
+        # The renderer itself escapes line feeds, except in an exception.
+        else escape_unprintable(redact(value), keep="" if name == "event" else "\n")
+        if isinstance(value, str)
+        else value
         for name, value in fields.items()
     }

@@ -213,6 +213,10 @@ def _parts(error: BaseException) -> Iterator[BaseException]:
         for part in summed_up:
             yield from _parts(part)
         return
+    # A connection that asyncpg reports as closed may have an error of TLS or of the server.
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError) and error.__cause__ is not None:
+        yield from _parts(error.__cause__)
+        return
     text = str(error)
     if type(error) is OSError and error.errno is None and text.startswith("Multiple exceptions: "):
         numbers = dict.fromkeys(map(int, re.findall(r"\[Errno ([0-9]+)\]", text)))
@@ -271,6 +275,8 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
     detail = _reason_of(error)
     if code == "wrong_password" and url.password is None and "passfile" not in url.options:
         advice = "DATABASE_URL has no password: add it"
+    if code == "not_authorised" and "client certificate" in detail:
+        advice = "set sslcert and sslkey in DATABASE_URL"
     if code == "not_authorised" and "no encryption" in detail:
         advice = "the server may require TLS: add sslmode=verify-full to DATABASE_URL, or see its "
         advice += "pg_hba.conf"

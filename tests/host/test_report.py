@@ -228,6 +228,16 @@ def test_the_verbose_text_shows_summaries_only_to_operators() -> None:
     )
 
 
+def test_the_verbose_text_escapes_what_a_terminal_obeys() -> None:
+    hostile = "\x1b[2J\x9b1m\r\n[+]queue ok\v\f\x85\u2028\u202e\u200b\ud800é"
+    failing = ProbeRow(QUEUE.probe, "orders", critical=True, result=ProbeResult(U, "full", hostile))
+    text = report.verbose([failing], passed=False, name="ready", operator=True)
+    assert text == (
+        r"[-]queue failed: full (\x1b[2J\x9b1m\r\n[+]queue ok\x0b\x0c\x85\u2028\u202e\u200b\ud800é)"
+        "\nready check failed\n"
+    )
+
+
 def test_an_error_may_have_details() -> None:
     assert report.error("taken", "somebody was faster", {"version": 3}) == {
         "success": False,

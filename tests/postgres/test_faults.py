@@ -232,6 +232,19 @@ def test_a_process_without_descriptors_is_named(
     assert fault.text.startswith("this process has too many open files: database")
 
 
+def closed_by(cause: Exception) -> Exception:
+    """Return what asyncpg raises if an error of the connection closes it."""
+    error = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    error.__cause__ = cause
+    return error
+
+
+def alert(name: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, name)
+    error.reason = name
+    return error
+
+
 REFUSED = "[Errno 111] Connect call failed ('::1', 1, 0, 0)"
 UNREACHABLE = "[Errno 101] Network is unreachable"
 
@@ -257,6 +270,11 @@ UNREACHABLE = "[Errno 101] Network is unreachable"
         (asyncpg.ClientConfigurationError("x"), "misconfigured", "correct DATABASE_URL"),
         (asyncpg.InvalidAuthorizationSpecificationError("no entry, no encryption"),
          "not_authorised", "add sslmode=verify-full"),
+        (asyncpg.InvalidAuthorizationSpecificationError("requires a valid client certificate"),
+         "not_authorised", "set sslcert and sslkey in DATABASE_URL"),
+        (closed_by(alert("TLSV1_ALERT_UNKNOWN_CA")), "tls_failed", "refused this client"),
+        (closed_by(ConnectionResetError(errno.ECONNRESET, "x")), "connection_lost", "closed the"),
+        (alert("TLSV1_ALERT_PROTOCOL_VERSION"), "tls_failed", "no version of TLS in common"),
         (ssl.SSLEOFError(8, "EOF occurred"), "tls_failed", "the TLS handshake failed"),
     ],
     ids=str,

@@ -12,7 +12,6 @@ from pydantic import SecretStr
 from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
 from aliaport.errors import AliaportError
 from aliaport.plugin import Context
-from aliaport.postgres import credentials
 from aliaport.postgres.arguments import database_url
 from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
 from aliaport.postgres.faults import FAULTS
@@ -173,7 +172,6 @@ class Pool:
         except (AliaportError, *FAULTS):
             return  # not yet: the open connections serve
         self._url = url
-        credentials.confirm(place)
         if self._pool is not pool:
             session.terminate()
             return

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -141,6 +142,26 @@ async def test_a_file_that_is_wrong_for_a_while_changes_nothing(
         await traffic.more()
         write(file, server.dsn(user=role, password="first"))
         await traffic.more()
+
+
+async def test_another_database_never_gets_or_replaces_the_former_credentials(
+    server: TcpPostgres, role: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "url"
+    write(file, server.dsn(user=role, password="first"))
+    link = ReconnectingConnection(
+        context_of(file), component="x", connect_timeout=30, query_timeout=30
+    )
+    await link.fetch("SELECT 1")
+    other = server.new_database("other")
+    write(file, server.dsn(user=role, password="wrong", database=other))
+    await link.close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await link.fetch("SELECT 1")
+    write(file, server.dsn(user=role, password="wrong"))
+    (row,) = await link.fetch("SELECT current_database() AS name")
+    assert row["name"] == "service"
+    await link.close()
 
 
 async def test_the_password_file_of_libpq_is_read_for_each_connection(

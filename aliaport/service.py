@@ -262,6 +262,7 @@ class Service:
         self._database = BackgroundPostgres(folder)
         url = await self._database.start()
         self._log.info("database.embedded", folder=str(folder))
+        self._host.data_folders.append(folder)
         return SecretStr(url)
 
     def _warn_unverified(self, database_url: SecretStr | None) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from aliaport.contract.rules import matches, names, number, plain, require, require_function, text
 
-METRIC_NAME = re.compile(r"aliaport_[a-z][a-z0-9_]{0,90}")
+METRIC_NAME = re.compile(r"(aliaport|process)_[a-z][a-z0-9_]{0,90}")
 LABEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 RESERVED_LABELS = frozenset("job instance le quantile".split())
 COMMON_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

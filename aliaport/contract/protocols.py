@@ -1,6 +1,8 @@
 """Protocols of the services that the host provides: logger, audit log, clock, metrics, context."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import SecretStr
@@ -118,6 +120,14 @@ class Context(Protocol):
     @property
     def database_url(self) -> SecretStr | None:
         """The URL of the service's PostgreSQL, if any; pass the context to `aliaport.postgres`."""
+        ...
+
+    @property
+    def data_folders(self) -> Sequence[Path]:
+        """The folders that the service writes to, without symbolic links.
+
+        They are those of the log files and of the embedded database, if it runs.
+        """
         ...
 
     def counter(self, metric: Metric) -> Counter:

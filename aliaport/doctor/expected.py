@@ -74,6 +74,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "JobFailing",
         "JobMissedRuns",
         "HttpLoopLagging",
+        "AliaportMemoryGrowing",
         "AliaportConnectionsNearLimit",
         "HighClientErrorRate",
     ),

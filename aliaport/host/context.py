@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -33,6 +34,7 @@ class HostContext:
     audit: Audit
     environment: str
     given_url: SecretStr | None
+    data_folders: tuple[Path, ...] = ()
     registry: MetricRegistry = field(repr=False)
     clock: Clock = field(default_factory=SystemClock)
     url_file: DatabaseUrlFile | None = None

@@ -1,8 +1,10 @@
 """Finds, loads, starts and stops all plugins of the process."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -43,7 +45,7 @@ class Host:
     `serving` becomes true once every plugin's first start attempt has ended and each critical probe
     has run once. `candidates` lists what is installed, `absent` required names that are not
     installed or not selected, `unchecked` unknown probes in the settings that a rejected plugin may
-    have.
+    have. `data_folders` are the folders that the service writes to.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Host:
         self.serving = False
         self.runners: dict[str, ProbeRunner] = {}
         self.unchecked: list[str] = []
+        self.data_folders = [settings.log.folder]
         self._settings = settings
         self._sources = sources
         self._logger_for = logger_for
@@ -136,6 +139,7 @@ class Host:
             audit=self._audit_for(candidate),
             environment=self._settings.environment,
             given_url=database_url,
+            data_folders=tuple(Path(os.path.realpath(folder)) for folder in self.data_folders),
             registry=self.registry,
             url_file=self._url_file,
         )

@@ -30,6 +30,10 @@ _INTERRUPTED: Failure | None = Failure(
     "RuntimeError", "an exception interrupted the report of another one", "", ""
 )
 
+_DAMAGED = Failure(
+    "RuntimeError", "the plugin closed or damaged its own event loop, which was replaced", "", ""
+)
+
 _FROM_CALLBACKS = (SystemExit, KeyboardInterrupt, MemoryError)
 
 Freeze = Callable[[Any], Any]
@@ -240,7 +244,8 @@ class Bulkhead:
                 ResolvingLoop.run_forever(loop)
             except BaseException as error:  # the bulkhead
                 self.leave_forked_child()
-                self._notify("plugin.escaped", describe(error, self.package))
+                failure = describe(error, self.package) if self._breaker is None else _DAMAGED
+                self._notify("plugin.escaped", failure)
                 # These come from a task or callback; any other is of a closed or damaged loop.
                 if not issubclass(type(error), _FROM_CALLBACKS) and not self._closing:
                     self._replace_loop()
@@ -251,13 +256,12 @@ class Bulkhead:
         self._wind_up()
 
     def _replace_loop(self) -> None:
-        message = "the plugin closed or damaged its own event loop, which was replaced"
         damaged, breaker = self._loop, self._breaker
         self._loop = self._new_loop()
         self.tasks = 0
         for run in list(self.unfinished):
             if not run.in_slot:
-                run.finish(None, Failure("RuntimeError", message, "", ""))
+                run.finish(None, _DAMAGED)
         with contextlib.suppress(BaseException):
             ResolvingLoop.close(damaged)
         if breaker is not None:

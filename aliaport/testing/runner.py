@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Collection, Coroutine, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -153,13 +154,15 @@ def run_plugin(
     database_url: str | None = None,
     environment: str = "test",
     clock: Clock | None = None,
+    data_folders: Sequence[Path] = (),
     jobs: bool = True,
 ) -> Iterator[RunningPlugin]:
     """Construct and start `plugin`, yield it, and stop it.
 
     `config` is what `[plugins.<name>]` would hold. `name` is the entry point's; otherwise the last
     part of the plugin's package without `aliaport_`. `clock` replaces the machine's for the plugin
-    and for its jobs' schedules; with `jobs=False` its jobs run only when the test calls `job`.
+    and for its jobs' schedules; `data_folders` are those of the context. With
+    `jobs=False` its jobs run only when the test calls `job`.
     Raises ConfigError if the options are wrong and AliaportError, which says why, if the plugin is
     rejected, its first start fails, or samples of its metrics are refused.
     """
@@ -173,6 +176,7 @@ def run_plugin(
         log=_logger(logged),
         audit=_RecordingAudit(audited),
         clock=clock,
+        data_folders=data_folders,
     )
     with _loop_in_thread() as loop:
         started = _start(plugin, dict(config or {}), package, context, jobs)
@@ -210,6 +214,7 @@ def make_context(
     log: Logger | None = None,
     audit: Audit | None = None,
     clock: Clock | None = None,
+    data_folders: Sequence[Path] = (),
 ) -> HostContext:
     """Return a context for a plugin that the test constructs itself."""
     return HostContext(
@@ -218,6 +223,7 @@ def make_context(
         audit=audit or _RecordingAudit([]),
         environment=environment,
         given_url=SecretStr(database_url) if database_url else None,
+        data_folders=tuple(data_folders),
         registry=MetricRegistry(MetricsSettings().max_series_per_family),
         clock=clock or SystemClock(),
     )

@@ -231,6 +231,8 @@ def test_a_plugin_that_damages_its_loop_gets_a_new_one(held: Held, kind: str) ->
     for _ in range(3):
         held.service.wait_for(is_well, "a new loop runs")
     assert_unharmed(held.service)
+    events = [event for event in held.service.events() if event.get("plugin") == kind.lower()]
+    assert "plugin.escaped" in {event["message"] for event in events}
 
 
 def test_a_probe_on_a_blocked_loop_names_the_call_that_blocks_it(held: Held) -> None:

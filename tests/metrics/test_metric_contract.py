@@ -22,6 +22,7 @@ SILENT = {
 
 UNITS = {
     "_timestamp_seconds": "seconds since the epoch",
+    "_start_time_seconds": "seconds since the epoch",
     "_seconds": "seconds",
     "_bytes": "bytes",
     "_percent": "percent",

@@ -158,6 +158,35 @@ SERVICE = Section(
             runbooks=("OutOfMemoryKills",),
         ),
         graph(
+            "Memory of the Process",
+            "Does the service leak memory? It needs about 60MB and stays flat; a slope over hours"
+            " is a leak of a plugin or an application.",
+            "bytes",
+            Query(of("process_resident_memory_bytes"), "{{instance}}"),
+            size=(8, 7),
+            runbooks=("AliaportMemoryGrowing",),
+        ),
+        graph(
+            "Memory Pressure",
+            "Does the service wait for memory? The share of time in which all its tasks waited,"
+            " because the file cache is too small. From 10% on, the probe is degraded.",
+            "percentunit",
+            Query(rate("aliaport_memory_pressure_stalled_seconds_total"), "{{instance}}"),
+            limits=above((0.1, "orange")),
+            high=1,
+            size=(8, 7),
+            no_value="Not measured",
+        ),
+        graph(
+            "File Descriptors Used",
+            "Does the service leak descriptors? At 100%, it can open no connection and no file.",
+            "percentunit",
+            Query(f"{of('process_open_fds')} / {of('process_max_fds')}", "{{instance}}"),
+            limits=above((0.8, "orange"), (0.95, "red")),
+            high=1,
+            size=(8, 7),
+        ),
+        graph(
             "Threads",
             "Does the service leak threads? A plugin that keeps hanging leaves threads behind.",
             "short",

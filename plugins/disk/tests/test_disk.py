@@ -10,11 +10,11 @@ import pytest
 from aliaport_disk import usage as usage_module
 from aliaport_disk.config import DiskConfig, probe_names
 from aliaport_disk.plugin import FAMILIES, DiskPlugin, judge
-from aliaport_disk.usage import Unusable, Usage, measure
+from aliaport_disk.usage import Unusable, Usage, measure, mount_of
 from pydantic import ValidationError
 
 from aliaport.plugin import Check, Probe, Status
-from aliaport.testing import run_plugin
+from aliaport.testing import make_context, run_plugin
 
 GIB = 2**30
 
@@ -82,7 +82,7 @@ class TestProbeNames:
 
 class TestDeclarations:
     def test_only_the_first_mount_fills_the_section(self) -> None:
-        plugin = DiskPlugin(DiskConfig(mounts=("/", "/proc")), None)  # type: ignore[arg-type]
+        plugin = DiskPlugin(DiskConfig(mounts=("/", "/proc")), make_context("disk"))
         first, second = plugin.probes()
         assert (first.name, first.title, first.section) == ("disk_root", "Disk /", "system")
         assert dict(first.section_defaults) == {"disk_percent": None, "disk_free_gb": None}
@@ -94,6 +94,39 @@ class TestDeclarations:
         assert not first.critical
         assert not second.critical
         assert [collector.name for collector in plugin.metrics()] == ["disk_root", "disk_proc"]
+
+
+class TestMountOf:
+    TABLE = "root / ext4 rw 0 0\nlogs /var/log tmpfs rw 0 0\nother /var/logs tmpfs rw 0 0\n"
+
+    @pytest.mark.parametrize(
+        ("folder", "mount"),
+        [
+            ("/var/log/aliaport", "/var/log"),
+            ("/var/log", "/var/log"),
+            ("/var/log-old", "/"),
+            ("/", "/"),
+        ],
+    )
+    def test_the_nearest_mount_point_above_counts(
+        self, tmp_path: Path, folder: str, mount: str
+    ) -> None:
+        table = tmp_path / "mounts"
+        table.write_text(self.TABLE)
+        assert mount_of(Path(folder), table) == mount
+
+    def test_without_an_entry_it_is_the_root_and_without_a_table_unknown(
+        self, tmp_path: Path
+    ) -> None:
+        table = tmp_path / "mounts"
+        assert mount_of(tmp_path, table) is None
+        table.touch()
+        assert mount_of(tmp_path, table) == "/"
+
+    def test_the_option_turns_it_off(self) -> None:
+        options = {"mounts": ["/proc"], "data_folders": False}
+        with run_plugin(DiskPlugin, options, data_folders=[Path("/")]) as plugin:
+            assert {sample.labels["mount"] for sample in plugin.collect()} == {"/proc"}
 
 
 class TestJudge:

@@ -117,3 +117,22 @@ def test_names_with_any_character_are_found_in_the_table_of_mounts(tmp_path: Pat
     found = play_scenario("names", tmp_path)
     assert set(found["codes"]) == {"ok"}
     assert found["samples"] == 6 * len(found["codes"])
+
+
+@pytest.mark.needs("root", "unshare")
+def test_mounts_that_hold_folders_of_the_service_are_checked_once(tmp_path: Path) -> None:
+    found = play_scenario("own_folders", tmp_path)
+    assert found["own mount"]["more"] == [str(tmp_path / "logs")], "once for both folders"
+    assert found["own mount"]["code"] == "space_critical"
+    assert found["configured mount"]["more"] == []
+    assert found["root"]["more"] == []
+    assert found["no UTF-8"]["more"] == [f"{tmp_path}/\\udcff"]
+
+
+@pytest.mark.needs("root", "unshare")
+def test_a_running_service_checks_the_mount_of_its_log_folder(tmp_path: Path) -> None:
+    found = play_scenario("running_service", tmp_path)
+    assert found["probes"]["disk_root"]["data"]["mount"] == "/"
+    (more,) = {name for name in found["probes"] if name.startswith("disk_")} - {"disk_root"}
+    assert found["probes"][more]["data"]["mount"] == str(tmp_path / "mount")
+    assert found["probes"][more]["code"] == "space_critical"

@@ -156,6 +156,12 @@ class TestRead:
         assert found.available == (350 - used) * MIB
         assert found.working_set == 240 * MIB, "as the kubelet computes it"
 
+    def test_the_working_set_without_a_limit_is_the_machine_s(self, machine: Machine) -> None:
+        assert reading(machine).working_set is None
+        meminfo = machine.root / "proc/meminfo"
+        meminfo.write_text(f"{meminfo.read_text()}Inactive(file):   {299 * 1024} kB\n")
+        assert reading(machine).working_set == (1000 - 1 - 299) * MIB
+
     def test_pressure_is_that_of_the_own_cgroup_or_of_the_machine(self, machine: Machine) -> None:
         assert reading(machine).pressure is None
         machine.pressure("proc/pressure/memory", 4.5, 1.25)

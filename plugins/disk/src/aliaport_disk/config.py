@@ -28,6 +28,10 @@ class DiskConfig(PluginConfig):
         min_length=1,
         description="Mount points to check; /status shows the first one.",
     )
+    data_folders: bool = Field(
+        default=True,
+        description="Also check the mounts that hold the log folder and the embedded database.",
+    )
     warn_percent: Percent = Field(
         default=80, description="Degraded at this percentage of space used, as df computes it."
     )

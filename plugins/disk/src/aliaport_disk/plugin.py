@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from aliaport.plugin import Check, Collector, Metric, Plugin, Probe, Sample, Scalar
+from aliaport.plugin import Check, Collector, Context, Metric, Plugin, Probe, Sample, Scalar
 from aliaport_disk.config import DiskConfig, probe_names
-from aliaport_disk.usage import Unusable, Usage, measure
+from aliaport_disk.usage import Unusable, Usage, measure, mount_of, shown
 
 USED_PERCENT = Metric.gauge(
     "aliaport_disk_used_percent", "Percentage of space used, as df computes it.", ("mount",)
@@ -23,39 +23,50 @@ READ_ONLY = Metric.gauge(
 )
 FAMILIES = (USED_PERCENT, FREE_BYTES, SIZE_BYTES, INODES, INODES_FREE, READ_ONLY)
 
+MAX_TITLE = 200
+"""Characters that the host accepts in the title of a probe."""
+
 
 class DiskPlugin(Plugin[DiskConfig]):
-    """Checks the configured mounts for space, inodes and read-only remounts."""
+    """Checks the configured mounts, and those that the service writes to, for space and inodes."""
 
     api = (1, 0)
     _mounts_file: ClassVar[Path] = Path("/proc/self/mounts")
+
+    def __init__(self, config: DiskConfig, context: Context) -> None:
+        super().__init__(config, context)
+        own = context.data_folders if config.data_folders else ()
+        # Reads a table of the kernel: no mount is touched, so none can hang here.
+        found = (mount_of(folder, self._mounts_file) for folder in own)
+        mounts = dict.fromkeys((*config.mounts, *(mount for mount in found if mount)))
+        self._names = probe_names(tuple(mounts))
 
     def probes(self) -> Sequence[Probe]:
         """Return one probe per mount; only the first one fills the section of /status."""
         return [
             Probe(
                 name=name,
-                title=f"Disk {mount}",
+                title=f"Disk {shown(mount)}"[:MAX_TITLE],
                 run=partial(self._check, mount),
                 section=None if position else "system",
                 section_defaults={} if position else {"disk_percent": None, "disk_free_gb": None},
             )
-            for position, (mount, name) in enumerate(probe_names(self.config.mounts).items())
+            for position, (mount, name) in enumerate(self._names.items())
         ]
 
     def metrics(self) -> Sequence[Collector]:
         """Return one collector per mount, all with the same families."""
         return [
             Collector(FAMILIES, partial(self._collect, mount), name=name, timeout=2)
-            for mount, name in probe_names(self.config.mounts).items()
+            for mount, name in self._names.items()
         ]
 
     def _check(self, mount: str) -> Check:
         try:
             usage = measure(mount, self._mounts_file)
         except Unusable as error:
-            return Check.unhealthy(str(error), code=error.code, mount=mount)
-        return judge(mount, usage, self.config)
+            return Check.unhealthy(str(error), code=error.code, mount=shown(mount))
+        return judge(shown(mount), usage, self.config)
 
     def _collect(self, mount: str) -> Iterable[Sample]:
         try:
@@ -71,7 +82,7 @@ class DiskPlugin(Plugin[DiskConfig]):
         if usage.inodes:
             values |= {INODES: usage.inodes, INODES_FREE: usage.inodes_free}
         return [
-            metric.sample(value, mount=mount)
+            metric.sample(value, mount=shown(mount))
             for metric, value in values.items()
             if value is not None
         ]

@@ -49,6 +49,11 @@ class Unusable(Exception):
         super().__init__(message)
 
 
+def shown(mount: str) -> str:
+    """Return the path as valid Unicode, with bytes that are not UTF-8 as escapes."""
+    return mount.encode("utf-8", "backslashreplace").decode()
+
+
 def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
     """Read the usage of `mount`. Blocks for as long as its file system hangs.
 
@@ -58,13 +63,13 @@ def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
         path = os.path.realpath(mount, strict=True)
         stats = os.statvfs(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise Unusable("missing", f"{mount} does not exist") from None
+        raise Unusable("missing", f"{shown(mount)} does not exist") from None
     except OSError as error:
-        raise Unusable("unreadable", f"{mount} cannot be read: {error.strerror}") from None
+        raise Unusable("unreadable", f"{shown(mount)} cannot be read: {error.strerror}") from None
     entry = _entry(path, mounts_file)
     # In a chroot, the root folder need not be a mount point.
     if entry is None and path != "/":
-        raise Unusable("not_mounted", f"nothing is mounted on {mount}")
+        raise Unusable("not_mounted", f"nothing is mounted on {shown(mount)}")
     filesystem, options = entry or ("", frozenset())
     reported = {field: getattr(stats, field) for field in _TOTALS}
     possible = {
@@ -91,6 +96,19 @@ def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
     )
 
 
+def mount_of(folder: Path, mounts_file: Path) -> str | None:
+    """Return the mount point of the file system that holds `folder`, a path without links.
+
+    Return None if the table of mounts cannot be read.
+    """
+    try:
+        points = {point for point, *_ in _table(mounts_file)}
+    except OSError:
+        return None
+    holding = (str(parent) for parent in (folder, *folder.parents) if str(parent) in points)
+    return next(holding, "/")  # in a chroot, the root folder need not be a mount point
+
+
 def _entry(path: str, mounts_file: Path) -> tuple[str, frozenset[str]] | None:
     """Return type and options of the file system mounted on `path`; None if none is mounted.
 
@@ -98,17 +116,23 @@ def _entry(path: str, mounts_file: Path) -> tuple[str, frozenset[str]] | None:
     its own tables, so a hung mount does not block reading it.
     """
     try:
-        table = mounts_file.read_bytes().decode("utf-8", errors="surrogateescape")
+        table = _table(mounts_file)
     except OSError:
         return "", frozenset()
-    found = None
+    # A later mount on the same point hides the earlier one.
+    return next(
+        ((kind, options) for point, kind, options in reversed(table) if point == path), None
+    )
+
+
+def _table(mounts_file: Path) -> list[tuple[str, str, frozenset[str]]]:
+    """Return mount point, type and options of each mount. Raises OSError."""
+    table = mounts_file.read_bytes().decode("utf-8", errors="surrogateescape")
     # Only LF ends a line. The kernel writes other line breaks of Unicode in a name as they are.
-    for line in table.split("\n"):
-        fields = line.split(" ")
-        if len(fields) >= 4 and _unescaped(fields[1]) == path:
-            # A later mount on the same point hides the earlier one.
-            found = fields[2], frozenset(fields[3].split(","))
-    return found
+    rows = (line.split(" ") for line in table.split("\n"))
+    return [
+        (_unescaped(row[1]), row[2], frozenset(row[3].split(","))) for row in rows if len(row) >= 4
+    ]
 
 
 def _bytes(blocks: int | None, block_size: int) -> int | None:

@@ -15,6 +15,7 @@ from aliaport_disk.plugin import DiskPlugin
 
 from aliaport.testing import run_plugin
 from plugins.disk.tests.support.fuse import hung_mount, reporting_mount
+from tests.support.service import running
 from tests.support.waiting import wait_until
 
 Story = dict[str, Any]
@@ -173,6 +174,29 @@ NAMES = ("a b", "a\rb", "a\vb", "a\fb", "a\x1cb", "a\x85b", "a\u2028b", "a\nb", 
 """Names of folders with characters that end a line somewhere."""
 
 
+def own_folders(folder: Path) -> Story:
+    """Keep logs on a mount of their own that is almost full, on one with a name, and on /."""
+    for name in ("logs", "data", "\udcff"):
+        (folder / name).mkdir()
+        command("mount", "-t", "tmpfs", "-o", "size=1M", "none", folder / name)
+    (folder / "logs/file").write_bytes(b"x" * 1_018_000)
+    (folder / "data/logs").mkdir()
+    mounts, story = ["/", str(folder / "data")], {}
+    for case, own in {
+        "own mount": [folder / "logs/aliaport", folder / "logs/postgresql"],
+        "configured mount": [folder / "data/logs"],
+        "root": [Path("/")],
+        "no UTF-8": [folder / "\udcff"],
+    }.items():
+        with run_plugin(DiskPlugin, {"mounts": mounts}, data_folders=own) as plugin:
+            found = sorted({sample.labels["mount"] for sample in plugin.collect()} - {*mounts})
+            story[case] = {"more": found}
+            if own[0].parent == folder / "logs":
+                name = list(probe_names((*mounts, str(folder / "logs"))).values())[-1]
+                story[case] |= as_story(plugin.probe(name))
+    return story
+
+
 def names(folder: Path) -> Story:
     """Mount a tmpfs on folders with each of NAMES."""
     mounts = [str(folder / name) for name in NAMES]
@@ -186,8 +210,21 @@ def names(folder: Path) -> Story:
         }
 
 
+def running_service(folder: Path) -> Story:
+    """Run the service with its logs on a mount of their own that is almost full."""
+    mount = folder / "mount"
+    mount.mkdir()
+    command("mount", "-t", "tmpfs", "-o", "size=2M", "none", mount)
+    (mount / "file").write_bytes(b"x" * 2_030_000)
+    (folder / "run").mkdir()
+    (folder / "run/logs").symlink_to(mount)
+    with running(folder, allow=["disk"]) as service:
+        probes = service.get("/status").json["data"]["probes"]
+    return {"probes": {probe["name"]: probe for probe in probes}}
+
+
 STORIES: tuple[Callable[[Path], Story], ...] = (
-    *(full, read_only, failing_ext4, hung, reports, names),
+    *(full, read_only, failing_ext4, hung, reports, names, own_folders, running_service),
 )
 
 if __name__ == "__main__":

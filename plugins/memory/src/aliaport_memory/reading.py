@@ -18,7 +18,7 @@ class Limit:
 
     `used` leaves out what the kernel gives back before it kills anything. `working_set` is the
     usage as the kubelet computes it, which leaves out only the file cache not used recently; None
-    for the machine.
+    if it cannot be read.
     """
 
     size: int
@@ -71,8 +71,9 @@ class Reading:
 
     @property
     def working_set(self) -> int | None:
-        """The kubelet's working set of the innermost cgroup with a limit, in bytes."""
-        return self.limits[1].working_set if len(self.limits) > 1 else None
+        """The kubelet's working set of the innermost cgroup with a limit, or of the machine."""
+        _machine, *cgroups = self.limits
+        return (cgroups or self.limits)[0].working_set
 
 
 def read(root: Path = Path("/")) -> Reading | None:
@@ -81,7 +82,12 @@ def read(root: Path = Path("/")) -> Reading | None:
         machine, swap = psutil.virtual_memory(), psutil.swap_memory()
     except OSError:
         return None
-    host = Limit(machine.total, machine.total - machine.available)
+    inactive = _inactive_file(root)
+    host = Limit(
+        machine.total,
+        machine.total - machine.available,
+        None if inactive is None else max(0, machine.total - machine.free - inactive),
+    )
     cgroup = own_cgroup("memory", root)
     pressure = _pressure(cgroup, root)
     limits = _limits(cgroup, host.size) if cgroup else []
@@ -127,6 +133,15 @@ def _limits(cgroup: Cgroup, machine: int) -> list[Limit]:
             )
         )
     return limits
+
+
+def _inactive_file(root: Path) -> int | None:
+    """Return the machine's file cache not used recently, in bytes."""
+    for line in read_lines(root / "proc/meminfo"):
+        key, _, value = line.partition(":")
+        if key == "Inactive(file)":
+            return int(value.split()[0]) * 1024
+    return None
 
 
 def _pressure(cgroup: Cgroup | None, root: Path) -> Pressure | None:

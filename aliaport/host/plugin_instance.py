@@ -20,9 +20,12 @@ from aliaport.isolation.leftovers import Leftovers
 from aliaport.isolation.positions import at_position
 from aliaport.isolation.run import Run
 from aliaport.isolation.source_lines import keep_lines
+from aliaport.isolation.threads_left import ThreadsLeft
 from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Context, Logger, Plugin, PluginConfig
+from aliaport.postgres.forgotten import terminate_forgotten
+from aliaport.redaction import shorten
 from aliaport.settings import (
     PluginLimits,
     ProbeSettings,
@@ -34,8 +37,18 @@ from aliaport.settings import (
 NOTIFY_EVERY = 60.0
 """Minimum seconds between log lines about the same fault that no run can report."""
 
+TERMINATE_TIMEOUT = 1.0
+"""Seconds until the plugin's loop has terminated the connections that are left; it takes none."""
+
 MAX_NOTIFIED = 200
 """Maximum number of different faults that are remembered."""
+
+MIN_ATTEMPTS_REPORTED = 3
+"""Failed attempts that left threads until they are reported: a single thread may be another's."""
+
+MAX_THREADS_LEFT = 20
+"""Threads left by failed attempts at which no further attempt is made: enough for a library that
+ends its own late, and few for a process."""
 
 ObserveJob = Callable[[str, Job], JobObserver | None]
 """Returns the observer, if any, of a job of the named plugin."""
@@ -70,9 +83,12 @@ class PluginInstance(Component):
         self._model: type[PluginConfig] = PluginConfig
         self._config = PluginConfig()
         self._plugin: Plugin[Any] | None = None
+        self._context: Context | None = None
         self._stopping: Run | None = None
         self._stop_problem = ("", "")
         self._task_left = ""
+        self._threads_left = ThreadsLeft()
+        self._threads_reported = False
         self._tasks: list[asyncio.Task[None]] = []
         self._notified: dict[tuple[str, str, str], float] = {}
 
@@ -133,7 +149,7 @@ class PluginInstance(Component):
         if declared is None:
             return
         bulkhead = self._require_bulkhead()
-        self._plugin = declared.plugin
+        self._plugin, self._context = declared.plugin, context
         for probe in declared.probes:
             policy = policies.get(probe.name, ProbeSettings())
             self.probes.append(
@@ -181,6 +197,7 @@ class PluginInstance(Component):
         run = self._release(self._plugin)
         await run.done
         self._report_stop(run)
+        await self._terminate_connections()
         self._require_bulkhead().close()
 
     async def _run(self) -> None:
@@ -192,7 +209,44 @@ class PluginInstance(Component):
                 self._tasks.append(asyncio.create_task(job.watch_schedule()))
 
     async def _start(self) -> bool:
-        """Start the plugin once; return whether it started, however late."""
+        """Start the plugin once; return whether it started, however late.
+
+        It is not started while too many threads of its failed attempts still run.
+        """
+        if not self._check_threads():
+            return False
+        self._threads_left.begin()
+        failed = False
+        try:
+            started = await self._attempt()
+            failed = not started
+        finally:
+            self._threads_left.end(failed=failed)
+        return started
+
+    def _check_threads(self) -> bool:
+        """Report the threads of failed attempts; return False if there are too many."""
+        attempts = self._threads_left.alive()
+        names = sorted(thread.name for threads in attempts for thread in threads)
+        reason = f"{len(names)} threads of failed starts still run"
+        if len(attempts) >= MIN_ATTEMPTS_REPORTED and not self._threads_reported:
+            self._threads_reported = True
+            self.log.warning(
+                "plugin.threads_left",
+                reason=reason,
+                threads=[shorten(name, 100) for name in names[:5]],
+                hint="end them in stop(); a thread cannot be ended by the host. At "
+                f"{MAX_THREADS_LEFT} of them the plugin is not started again",
+            )
+        if len(names) < MAX_THREADS_LEFT:
+            return True
+        self._report_failed_start(
+            f"{reason}; the next start waits until fewer than {MAX_THREADS_LEFT} are left",
+            hint="end the threads in stop(), then restart the service",
+        )
+        return False
+
+    async def _attempt(self) -> bool:
         assert self._plugin is not None
         plugin, bulkhead = self._plugin, self._require_bulkhead()
         leftovers, progress = Leftovers(bulkhead), self._new_progress()
@@ -209,22 +263,25 @@ class PluginInstance(Component):
         )
         await run.done
         if run.completed and run.failure is None:
+            leftovers.keep()
             return True
         self._report_start(run)
         await run.wait_finished()
         if run.completed and run.failure is None:  # late, but started
+            leftovers.keep()
             return True
         await self._clean_up(plugin, leftovers)
         return False
 
     async def _clean_up(self, plugin: Plugin[Any], leftovers: Leftovers) -> None:
-        """Let the plugin release what a failed start acquired, and end the tasks it created."""
+        """Let the plugin release what a failed start acquired, and end what is left of it."""
         run = self._release(plugin)
         await run.done
         self._report_stop(run)
         await run.wait_finished()
         self._stopping = None
         alive = await leftovers.remove()
+        await self._terminate_connections()
         if alive and alive[0] != self._task_left:
             self.log.warning(
                 "plugin.tasks_left",
@@ -233,6 +290,15 @@ class PluginInstance(Component):
                 hint="let CancelledError pass; the next start runs beside them",
             )
         self._task_left = alive[0] if alive else ""
+
+    async def _terminate_connections(self) -> None:
+        """Terminate the connections to PostgreSQL that stop() has left open."""
+        context = self._context
+        assert context is not None
+        run = self._require_bulkhead().submit(
+            lambda: terminate_forgotten(context), timeout=TERMINATE_TIMEOUT, freeze=lambda _: None
+        )
+        await run.done
 
     def _release(self, plugin: Plugin[Any]) -> Run:
         """Call the plugin's stop(), unless a call is in flight; return its run."""

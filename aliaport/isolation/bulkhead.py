@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aliaport.isolation.failures import MESSAGE_LIMIT, Failure, describe
+from aliaport.isolation.plugin_loop import PluginLoop
 from aliaport.isolation.run import Run
-from aliaport.process.resolver import ResolvingLoop
 from aliaport.redaction import shorten
 
 MAX_TASKS = 1_000
@@ -120,7 +120,7 @@ class Bulkhead:
         """
         try:
             # Called on the class, since a plugin may overwrite methods of its loop.
-            ResolvingLoop.call_soon_threadsafe(self._loop, self._call, callback, *args)
+            PluginLoop.call_soon_threadsafe(self._loop, self._call, callback, *args)
         except BaseException:  # the bulkhead
             self._break_loop()
 
@@ -140,7 +140,7 @@ class Bulkhead:
     def close(self) -> None:
         """Stop the threads as soon as their calls have ended; never waits."""
         self._closing = True
-        self.call_soon(ResolvingLoop.stop, self._loop)
+        self.call_soon(PluginLoop.stop, self._loop)
         for slot in self._slots.values():
             slot.put(None)
 
@@ -229,9 +229,9 @@ class Bulkhead:
         finally:
             run.finish(value, failure)
 
-    def _new_loop(self) -> ResolvingLoop:
+    def _new_loop(self) -> PluginLoop:
         self._selector = selectors.DefaultSelector()
-        loop = ResolvingLoop(self._selector)
+        loop = PluginLoop(self._selector)
         loop.set_task_factory(self._make_task)  # type: ignore[arg-type]  # its options differ by Python
         loop.set_exception_handler(self._report_unhandled)
         return loop
@@ -241,7 +241,7 @@ class Bulkhead:
             loop = self._loop
             asyncio.set_event_loop(loop)
             try:
-                ResolvingLoop.run_forever(loop)
+                PluginLoop.run_forever(loop)
             except BaseException as error:  # the bulkhead
                 self.leave_forked_child()
                 failure = describe(error, self.package) if self._breaker is None else _DAMAGED
@@ -263,7 +263,7 @@ class Bulkhead:
             if not run.in_slot:
                 run.finish(None, _DAMAGED)
         with contextlib.suppress(BaseException):
-            ResolvingLoop.close(damaged)
+            PluginLoop.close(damaged)
         if breaker is not None:
             breaker.close()
             self._breaker = None

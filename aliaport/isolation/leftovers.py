@@ -1,10 +1,11 @@
-"""Ends the tasks that a failed attempt to start left behind, so that the next one starts clean."""
+"""Ends the tasks and timers that a failed attempt to start left behind, for the next one."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from aliaport.isolation.bulkhead import Bulkhead
+from aliaport.isolation.plugin_loop import Timers
 from aliaport.isolation.positions import task_position
 
 END_TIMEOUT = 1.0
@@ -12,27 +13,39 @@ END_TIMEOUT = 1.0
 
 
 class Leftovers:
-    """The tasks that are born on a plugin's loop during one attempt to start.
+    """The tasks and timers that are born on a plugin's loop during one attempt to start.
 
-    Use `begin` for the call that starts the plugin, and `remove` after the attempt has failed.
+    Use `begin` for the call that starts the plugin, then `keep` after the attempt has succeeded, or
+    `remove` after it has failed.
     """
 
     def __init__(self, bulkhead: Bulkhead) -> None:
         self._bulkhead = bulkhead
         self._before: set[asyncio.Task[Any]] = set()
+        self._timers = Timers()
 
     def begin(self, start: Callable[[], Any]) -> Any:
         """Note the tasks that exist, then call `start`; runs on the plugin's loop."""
         self._before = asyncio.all_tasks()
+        self._timers.begin()
         return start()
 
+    def keep(self) -> None:
+        """Forget what the attempt created, since the plugin uses it."""
+        self._timers.keep()
+
     async def remove(self) -> list[str]:
-        """Cancel the tasks and wait for their end; return the line of each that does not end."""
+        """Cancel all of it and wait for the tasks; return the line of each that does not end."""
         run = self._bulkhead.submit(
-            self._cancel, timeout=END_TIMEOUT * 2, freeze=lambda positions: positions
+            self._end, timeout=END_TIMEOUT * 2, freeze=lambda positions: positions
         )
         await run.done
         return run.value if run.completed and run.failure is None else [run.where()]
+
+    async def _end(self) -> list[str]:
+        alive = await self._cancel()
+        self._timers.cancel()
+        return alive
 
     async def _cancel(self) -> list[str]:
         born = asyncio.all_tasks() - self._before

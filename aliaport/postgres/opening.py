@@ -16,6 +16,7 @@ from aliaport.postgres.arguments import (
     session_settings,
 )
 from aliaport.postgres.encoding import check_encoding
+from aliaport.postgres.forgotten import remember
 from aliaport.postgres.hosts import dial
 from aliaport.postgres.session import Session
 from aliaport.settings.database_url import DatabaseUrl
@@ -140,6 +141,7 @@ class Opener:
                     raise poolers.PoolerError(poolers.shared_session(self._component))
                 session.own_pid = await poolers.server_pid(session)
             session.add_query_logger(self._observer(url, session))
+            remember(session, self._context)
             undo.pop_all()
         return session
 

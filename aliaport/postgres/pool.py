@@ -15,6 +15,7 @@ from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
 from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
 from aliaport.postgres.faults import FAULTS
+from aliaport.postgres.forgotten import remember
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
@@ -77,6 +78,7 @@ class Pool:
         finally:
             if self._pool is None:
                 self._give_up()
+        remember(self, self._context)
         self._export()
 
     async def stop(self) -> None:
@@ -92,6 +94,14 @@ class Pool:
             if not work.done():
                 pool.terminate()
                 work.cancel()
+            self._export()
+
+    def terminate(self) -> None:
+        """Drop all connections at once."""
+        pool, self._pool = self._pool, None
+        self._give_up()
+        if pool is not None:
+            pool.terminate()
             self._export()
 
     @asynccontextmanager
@@ -183,7 +193,7 @@ class Pool:
             opening = self._openings.pop()
             if not opening.done():
                 return opening
-            if opening.exception() is None:
+            if not opening.cancelled() and opening.exception() is None:
                 if not await opening.result().is_lost():
                     return opening
                 opening.result().terminate()

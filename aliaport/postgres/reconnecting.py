@@ -130,6 +130,9 @@ class ReconnectingConnection:
     def _finish(self, opening: "asyncio.Future[Session]") -> None:
         """Use the connection of an attempt that has ended, or keep its error."""
         self._opening = None
+        if opening.cancelled():  # with the other tasks of a failed start of its plugin
+            self._failure = ConnectionAbortedError("connecting was cancelled")
+            return
         self._failure = opening.exception()
         if self._failure is None:
             previous, self._connection = self._connection, opening.result()

@@ -26,6 +26,7 @@ from aliaport.isolation.failures import Failure, describe
 from aliaport.isolation.source_lines import keep_lines
 from aliaport.metrics.http import UNMATCHED
 from aliaport.plugin import Context, Logger, PluginConfig
+from aliaport.postgres.forgotten import terminate_forgotten
 from aliaport.settings import PluginLimits, Sources, renamed_options
 from aliaport.web.exact import ExactPath
 from aliaport.web.headers import protect
@@ -60,6 +61,7 @@ class MountedApp(Component):
         self.description: ApiDescription | None = None
         self.running: PrefixedSubAppResource | None = None
         self._config = PluginConfig()
+        self._context: Context | None = None
         self._application: web.Application | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -89,6 +91,7 @@ class MountedApp(Component):
         `expect` is then called for each of its routes.
         """
         if self.declared is not None:
+            self._context = context
             self._task = asyncio.create_task(self._run(self.declared, context, expect))
 
     async def stop(self) -> None:
@@ -98,6 +101,8 @@ class MountedApp(Component):
             await asyncio.wait({self._task}, timeout=self.limits.stop_timeout)
         if self._application is not None:
             await self._release(_end(self._application))
+        if self._context is not None:
+            terminate_forgotten(self._context)
 
     async def _release(self, ending: Awaitable[None]) -> None:
         """Await the end of the application for at most `limits.stop_timeout`; log what fails."""
@@ -166,8 +171,10 @@ class MountedApp(Component):
                 raise
             self._report_raised(error)
         finally:
-            if application is not None and not started:
-                await self._release(application.cleanup())
+            if not started:
+                if application is not None:
+                    await self._release(application.cleanup())
+                terminate_forgotten(context)
         return started
 
     def _create(self, declared: App, context: Context) -> web.Application:

@@ -27,6 +27,7 @@ from aliaport.process.limits import limit_error
 from aliaport.process.standard_streams import discard_unwritable, open_missing
 from aliaport.redaction import redact
 from aliaport.settings import core_settings, plugin_config, read_sources, service_fields
+from aliaport.settings.url_file import database_url_file
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 
@@ -68,8 +69,9 @@ def plugin_context(
             log=log,
             audit=audit,
             environment=settings.environment,
-            database_url=url,
+            given_url=url,
             registry=registry,
+            url_file=database_url_file(sources, url),
         )
         try:
             yield options, context

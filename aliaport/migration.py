@@ -66,7 +66,7 @@ async def _migrated(
         log=terminal_logger(plugin=component),
         audit=CommandAudit(settings.log, service_fields(settings), {"plugin": component}),
         environment=settings.environment,
-        database_url=url,
+        given_url=url,
         registry=MetricRegistry(settings.metrics.max_series_per_family),
     )
     START_PROGRESS.set(StartProgress(settings.plugin_limits.migration_timeout))

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from aliaport.contract.declarations import Metric
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Clock, Counter, Gauge, Histogram, Logger
+from aliaport.settings.url_file import DatabaseUrlFile
 
 
 class SystemClock:
@@ -32,10 +33,16 @@ class HostContext:
     log: Logger
     audit: Audit
     environment: str
-    database_url: SecretStr | None
+    given_url: SecretStr | None
     data_folders: tuple[Path, ...] = ()
     registry: MetricRegistry = field(repr=False)
     clock: Clock = field(default_factory=SystemClock)
+    url_file: DatabaseUrlFile | None = None
+
+    @property
+    def database_url(self) -> SecretStr | None:
+        """The URL as it is now; see `aliaport.plugin.Context`."""
+        return self.given_url if self.url_file is None else self.url_file.current(self.log)
 
     def counter(self, metric: Metric) -> Counter:
         """Return a handle on a counter; see `aliaport.plugin.Context`."""

@@ -21,6 +21,7 @@ from aliaport.metrics.collectors import CollectorRunner
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.plugin import Audit, Logger
 from aliaport.settings import ProbeSettings, Settings, Sources, unknown_probes, unknown_tables
+from aliaport.settings.url_file import database_url_file
 
 NO_DATABASE = (
     "DATABASE_URL is not set and a plugin needs a database; set it to "
@@ -67,6 +68,7 @@ class Host:
         self._logger_for = logger_for
         self._audit_for = audit_for
         self._own = own
+        self._url_file = database_url_file(sources, settings.database_url)
         self._own_bulkhead: Bulkhead | None = None
         selection = settings.selection
         self.candidates = scan(selection.allow, selection.disable, required=selection.required)
@@ -136,9 +138,10 @@ class Host:
             log=self._logger_for(candidate),
             audit=self._audit_for(candidate),
             environment=self._settings.environment,
-            database_url=database_url,
+            given_url=database_url,
             data_folders=tuple(Path(os.path.realpath(folder)) for folder in self.data_folders),
             registry=self.registry,
+            url_file=self._url_file,
         )
 
     async def construct(self, database_url: SecretStr | None) -> list[str]:

@@ -30,6 +30,11 @@ PREPARED_STATEMENTS = 100
 _REFUSED_AT_START = ("08P01", "0A000", "22023", "42501", "42704", "55P02")
 """SQLSTATEs of servers and poolers that refuse a setting while connecting: PgBouncer's first."""
 
+_REFUSED_CREDENTIALS = (
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+)
+
 _LOST_STATEMENTS = (
     asyncpg.InvalidSQLStatementNameError,
     asyncpg.DuplicatePreparedStatementError,
@@ -75,6 +80,8 @@ class Opener:
         self._settings = {**server_settings(component, statement_timeout), **(settings or {})}
         self._name = {"application_name": self._settings["application_name"]}
         self._own_session = own_session
+        self._working: DatabaseUrl | None = None
+        self._refused: DatabaseUrl | None = None
 
     @property
     def timeout(self) -> float:
@@ -84,10 +91,35 @@ class Opener:
     async def open(self) -> Session:
         """Open one session; the caller limits the time.
 
-        Raises PoolerError, UnsupportedDatabaseError, OSError, TimeoutError and asyncpg's errors,
-        none of which names the password.
+        If the server refuses the credentials of a changed file, the former ones are used as long as
+        they work: then it does not matter which of both sides is changed first. Raises PoolerError,
+        UnsupportedDatabaseError, OSError, TimeoutError and asyncpg's errors, none of which names
+        the password.
         """
         url = database_url(self._context)
+        former = self._working
+        try:
+            return await self.open_at(url)
+        except _REFUSED_CREDENTIALS as error:
+            if former is None or former == url or _database(former) != _database(url):
+                raise
+            session = await self._session(former)
+            if self._refused != url:
+                self._refused = url
+                self._context.log.warning(
+                    "database.former_credentials",
+                    component=self._component,
+                    reason=type(error).__name__,
+                )
+        return session
+
+    async def open_at(self, url: DatabaseUrl) -> Session:
+        """Open one session at this URL, as `open` does, and remember that it works."""
+        session = await self._session(url)
+        self._working = url
+        return session
+
+    async def _session(self, url: DatabaseUrl) -> Session:
         server = poolers.known(url)
         with ExitStack() as undo:
             session, accepted = await self._dial(url, server or poolers.Server())
@@ -170,6 +202,10 @@ class Opener:
         """Return a session with the only setting that every pooler accepts."""
         name = session_settings(url, self._name)["application_name"]
         return await self._dial_with(url, {"application_name": name}, PREPARED_STATEMENTS)
+
+
+def _database(url: DatabaseUrl) -> tuple[tuple[str, ...], str | None]:
+    return url.places, url.database
 
 
 def _set_statement(settings: Mapping[str, str]) -> str:

@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
+from pydantic import SecretStr
 
 from aliaport.contract.families import DB_POOL_IDLE, DB_POOL_MAX, DB_POOL_USED
+from aliaport.errors import AliaportError
 from aliaport.plugin import Context
+from aliaport.postgres.arguments import database_url
 from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
 from aliaport.postgres.faults import FAULTS
 from aliaport.postgres.forgotten import remember
@@ -19,6 +22,7 @@ from aliaport.postgres.session import Session
 ACQUIRE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
 RETRY_PAUSE = 0.05
+RENEW_PAUSE = 5.0
 RELEASE_TIMEOUT = 0.5
 """Seconds. Resetting a connection takes a millisecond; a server that does not respond is stuck."""
 
@@ -46,6 +50,9 @@ class Pool:
         self._opener = Opener(
             context, component=component, statement_timeout=statement_timeout, settings=settings
         )
+        self._url: SecretStr | None = None
+        self._renewal: asyncio.Future[None] | None = None
+        self._renewed = float("-inf")
         self._openings: list[asyncio.Future[Session]] = []
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._used = context.gauge(DB_POOL_USED)
@@ -64,6 +71,7 @@ class Pool:
             connection_class=Session,
             connect=self._connect,  # takes all that asyncpg passes
         )
+        self._url = self._context.database_url
         try:
             # asyncpg cannot terminate a pool that is opening; cancelling closes its connection.
             self._pool = await opened(_open(pool), timeout, self._context)
@@ -109,6 +117,7 @@ class Pool:
         if self._pool is None:
             raise RuntimeError(f"the pool of {self._component} is not started")
         pool = self._pool
+        self._follow_url(pool)
         connection = await self._acquire(pool, timeout)
         self._export()
         try:
@@ -156,6 +165,29 @@ class Pool:
         session.add_termination_listener(lambda _: self._export())
         return session
 
+    def _follow_url(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        """If the URL has changed, replace all connections as soon as it works."""
+        url = self._context.database_url
+        if url == self._url or (self._renewal is not None and not self._renewal.done()):
+            return
+        if time.monotonic() - self._renewed > RENEW_PAUSE:
+            self._renewed = time.monotonic()
+            self._renewal = asyncio.ensure_future(self._renew(pool, url))
+
+    async def _renew(self, pool: "asyncpg.Pool[asyncpg.Record]", url: SecretStr | None) -> None:
+        try:
+            place = database_url(self._context)
+            opening = asyncio.ensure_future(self._opener.open_at(place))
+            session = await opened(opening, self._opener.timeout, self._context)
+        except (AliaportError, *FAULTS):
+            return  # not yet: the open connections serve
+        self._url = url
+        if self._pool is not pool:
+            session.terminate()
+            return
+        self._openings.append(opening)  # for the next caller
+        await pool.expire_connections()
+
     async def _unclaimed(self) -> "asyncio.Future[Session] | None":
         while self._openings:
             opening = self._openings.pop()
@@ -168,6 +200,8 @@ class Pool:
         return None
 
     def _give_up(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
         while self._openings:
             opening = self._openings.pop()
             opening.cancel()

@@ -222,7 +222,7 @@ def make_context(
         log=log or _logger([]),
         audit=audit or _RecordingAudit([]),
         environment=environment,
-        database_url=SecretStr(database_url) if database_url else None,
+        given_url=SecretStr(database_url) if database_url else None,
         data_folders=tuple(data_folders),
         registry=MetricRegistry(MetricsSettings().max_series_per_family),
         clock=clock or SystemClock(),

@@ -101,7 +101,7 @@ def test_the_shipped_watchers_pass_and_a_test_alert_arrives(
     assert len(results) == 13
     seen = {name: line["seen"] for name, line in outcome.lines.items()}
     assert seen["prometheus.scrape"].startswith("1 up, version ")
-    assert seen["prometheus.rules"] == "all 15 groups with 62 alerts are loaded"
+    assert seen["prometheus.rules"] == "all 15 groups with 63 alerts are loaded"
     assert seen["prometheus.latency"].startswith("p95 of the last hour: GET /health ")
     assert watched.alertmanager.url in seen["prometheus.alertmanager"]
     assert seen["alertmanager.slack"].endswith("slack, slack-and-mail, slack-mail-and-sms")

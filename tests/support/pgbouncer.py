@@ -102,6 +102,6 @@ class PgBouncer:
 
     def remove(self) -> None:
         """Stop it and remove its files."""
-        self._process.send_signal(signal.SIGQUIT)
+        self._process.kill()  # SIGQUIT is ignored in a background job
         self._process.wait(60)
         shutil.rmtree(self._folder, ignore_errors=True)

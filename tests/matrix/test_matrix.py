@@ -1,4 +1,4 @@
-"""What the service does with a database, on several versions of PostgreSQL and behind PgBouncer.
+"""Runs the service on several versions of PostgreSQL, and behind PgBouncer.
 
 `make test` runs the embedded version, directly and behind one pooler; `make matrix` runs all.
 """

@@ -8,7 +8,7 @@ from tests.support.postgres import embedded_tree
 
 ROOT = Path(__file__).parents[2]
 ALL = "ALIAPORT_MATRIX" in os.environ
-"""Whether to run on all versions (`make matrix`), or on the embedded one only."""
+"""True if all versions are run (`make matrix`), not only the embedded one."""
 
 TREES: Mapping[str, Path] = {
     "16": embedded_tree(),

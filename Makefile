@@ -75,8 +75,9 @@ format: setup  ## Fix and format the code with ruff
 unit: setup  ## Run the tests without child processes
 	@$(PYTEST) $(PARALLEL) -m 'not service'
 
+# One more than two: they wait half of the time.
 tests: setup  ## Run the tests with services and other programs that can run in parallel
-	@$(PYTEST) $(PARALLEL) -m 'service and not computes and not alone'
+	@$(PYTEST) $(PARALLEL) -n 3 -m 'service and not computes and not alone'
 
 alone: setup  ## Run the tests that cannot run in parallel: end to end
 	@$(PYTEST) -m alone

@@ -125,8 +125,12 @@ class TcpPostgres:
         }
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
-        self.start()
-        self._create_database("service")
+        try:
+            self.start()
+            self._create_database("service")
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def version(self) -> int:

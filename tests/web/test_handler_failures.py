@@ -220,9 +220,12 @@ def assert_aborted(service: Service, path: str, times: int) -> None:
     service.wait_for(lambda: len(found()) == times, "the aborts are logged")
     assert {(event["log.level"], event["plugin"]) for event in found()} == {("info", "failing")}
     assert f'endpoint="{path}",method="GET",status="500"}} 1' not in service.get("/metrics").text
-    logged = service.wait_events("request.answered")
-    statuses = [e["http.response.status_code"] for e in logged if e["url.path"] == path]
-    assert 499 in statuses
+
+    def logged() -> bool:
+        events = service.events("request.answered")
+        return 499 in {e["http.response.status_code"] for e in events if e["url.path"] == path}
+
+    service.wait_for(logged, "a request is logged as aborted")
     assert [e for e in service.events("request.failed") if e["url.path"] == path] == []
 
 

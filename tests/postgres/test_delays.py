@@ -136,9 +136,9 @@ async def test_a_frozen_server_is_another_fault(server: TcpPostgres, context: Co
     pool = Pool(context, component="frozen", size=1, statement_timeout=1)
     await pool.start()
     try:
-        with pytest.raises(TimeoutError) as raised:
-            async with pool.acquire() as connection:
-                server.freeze()
+        async with pool.acquire() as connection:
+            server.freeze()
+            with pytest.raises(TimeoutError) as raised:
                 await connection.fetch("SELECT FROM shelves")
     finally:
         server.thaw()

@@ -45,12 +45,14 @@ class Holder:
 class Delay:
     """A statement after `seconds`. `holders` are in its way, those that wait for nobody first.
 
+    `table` is what they have locked, or '' if it is a row of it, or another kind of lock.
     `examined` is True if the server was asked what the statement waits for, and responded.
     """
 
     statement: str
     seconds: float
     holders: tuple[Holder, ...] = ()
+    table: str = ""
     examined: bool = False
 
     @property

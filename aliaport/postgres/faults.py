@@ -176,6 +176,8 @@ class Fault:
         fields = {"code": self.code, "problem": self.text}
         if self.delay is not None:
             fields |= {"statement": self.delay.statement, "waited_for": self.delay.wait}
+            if self.delay.table:
+                fields["locked_table"] = self.delay.table
             if self.delay.holders:
                 fields["lock_holders"] = "; ".join(holder.text for holder in self.delay.holders)
         return fields
@@ -322,12 +324,13 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
 
 
 def _delay_words(code: str, error: BaseException, delay: Delay) -> tuple[str, str]:
-    reason = f"the statement {delay.statement} was given up after {delay.seconds:.1f} s"
+    reason = f"{delay.statement} was given up after {delay.seconds:.1f} s"
     if delay.holders:
         holders = "; ".join(holder.text for holder in delay.holders)
         pid = delay.holders[0].pid
         end = f", or end it with pg_terminate_backend({pid})" if pid else ", or end it"
-        return f"{reason}: it waited for a lock of {holders}", f"wait for that session{end}"
+        table = f" on {delay.table}" if delay.table else ""
+        return f"waited for a lock{table} of {holders}: {reason}", f"wait for that session{end}"
     if isinstance(error, asyncpg.LockNotAvailableError):
         return f"{reason}: it waited for a lock longer than lock_timeout", "see pg_locks"
     if delay.examined:

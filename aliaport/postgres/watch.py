@@ -39,8 +39,10 @@ WITH RECURSIVE waiting AS (
     SELECT edges.blocker, blocker.pid, depth + 1
     FROM edges CROSS JOIN unnest(pg_blocking_pids(edges.blocker)) AS blocker(pid) WHERE depth < 4
 )
-SELECT DISTINCT blocked, blocker, (SELECT application_name FROM pg_stat_activity
-                                   WHERE pid = blocked) AS blocked_name,
+SELECT DISTINCT blocked, blocker,
+       (SELECT application_name FROM pg_stat_activity WHERE pid = blocked) AS blocked_name,
+       (SELECT relation::regclass::text FROM pg_locks
+        WHERE pid = blocked AND NOT granted AND locktype = 'relation') AS relation,
        holder.application_name, holder.state,
        extract(epoch FROM clock_timestamp() - holder.xact_start)::float AS seconds
 FROM edges LEFT JOIN pg_stat_activity holder ON holder.pid = edges.blocker LIMIT 500"""
@@ -56,10 +58,14 @@ class _Snapshot:
     began: float
     edges: Mapping[int, tuple[Holder, ...]]
     names: Mapping[str, int]
+    tables: Mapping[int, str]
 
-    def holders(self, pid: int | None, name: str) -> tuple[Holder, ...]:
-        """Return who is in the way of a session: of `pid`, or behind a pooler of this name."""
-        start = self.names.get(name) if pid is None else pid
+    def session(self, pid: int | None, name: str) -> int | None:
+        """Return a waiting session: `pid`, or if that is None, behind a pooler, one of the name."""
+        return self.names.get(name) if pid is None else pid
+
+    def holders(self, start: int | None) -> tuple[Holder, ...]:
+        """Return who is in the way of a session."""
         found: dict[int, Holder] = {}
         queue = [start] if start is not None else []
         while queue:
@@ -118,6 +124,7 @@ class Watch:
     _query: str = field(init=False, default="")
     _began: float = field(init=False, default=0.0)
     _holders: tuple[Holder, ...] = field(init=False, default=())
+    _table: str = field(init=False, default="")
     _examined: bool = field(init=False, default=False)
     _looking: "asyncio.Task[None] | None" = field(init=False, default=None)
 
@@ -125,7 +132,7 @@ class Watch:
     def running(self, query: str) -> Iterator[None]:
         """Watch one statement; an error of its timeout gets the delay."""
         self._query, self._began = query, time.monotonic()
-        self._holders, self._examined = (), False
+        self._holders, self._table, self._examined = (), "", False
         first = min(LOOK_AFTER, self.statement_timeout / 3)
         timer = asyncio.get_running_loop().call_later(first, self._look_from, first)
         try:
@@ -142,7 +149,8 @@ class Watch:
     def delay(self) -> Delay:
         """Return what is known of the running or last statement."""
         seconds = time.monotonic() - self._began
-        return Delay(statement_name(self._query), seconds, self._holders, self._examined)
+        name = statement_name(self._query)
+        return Delay(name, seconds, self._holders, self._table, self._examined)
 
     def _look_from(self, pause: float) -> None:
         self._looking = asyncio.ensure_future(self._look(pause))
@@ -154,7 +162,9 @@ class Watch:
             snapshot = _LOOKUPS.latest(self.url, since) or await self._snapshot()
             if snapshot is not None:
                 since = time.monotonic()
-                self._holders = snapshot.holders(self.pid, self.application_name)
+                pid = snapshot.session(self.pid, self.application_name)
+                self._holders = snapshot.holders(pid)
+                self._table = snapshot.tables.get(pid, "") if pid is not None else ""
                 self._examined = True
             await asyncio.sleep(pause)
             pause *= 2
@@ -171,7 +181,9 @@ class Watch:
                 rows = await self._ask()
         except FAULTS:
             return None
-        snapshot = _Snapshot(self.url, began, _edges(rows), _names(rows))
+        names = {row["blocked_name"]: row["blocked"] for row in rows if row["blocked_name"]}
+        tables = {row["blocked"]: row["relation"] for row in rows if row["relation"]}
+        snapshot = _Snapshot(self.url, began, _edges(rows), names, tables)
         _LOOKUPS.keep(snapshot)
         return snapshot
 
@@ -196,7 +208,3 @@ def _edges(rows: list[Any]) -> dict[int, tuple[Holder, ...]]:
         )
         edges[row["blocked"]] = (*edges.get(row["blocked"], ()), holder)
     return edges
-
-
-def _names(rows: list[Any]) -> dict[str, int]:
-    return {row["blocked_name"]: row["blocked"] for row in rows if row["blocked_name"]}

@@ -71,7 +71,7 @@ async def test_the_holder_of_a_lock_is_named(server: TcpPostgres, context: Conte
         pid = holder.get_server_pid()
     assert fault.code == "statement_timeout"
     assert fault.fields["statement"] == "SELECT shelves"
-    assert fault.fields["waited_for"] == "lock"
+    assert (fault.fields["waited_for"], fault.fields["locked_table"]) == ("lock", "shelves")
     assert f'process {pid} ("nightly-report", idle in transaction' in fault.fields["lock_holders"]
     assert f"pg_terminate_backend({pid})" in fault.text
     assert "4711" not in str(fault)

@@ -46,7 +46,7 @@ class Delay:
     """A statement after `seconds`. `holders` are in its way, those that wait for nobody first.
 
     `table` is what they have locked, or '' if it is a row of it, or another kind of lock.
-    `examined` is True if the server was asked what the statement waits for, and responded.
+    `examined` is True if the server has shown what the statement waits for.
     """
 
     statement: str
@@ -57,7 +57,7 @@ class Delay:
 
     @property
     def wait(self) -> str:
-        """What the statement waited for: `lock`, `none` (it was slow itself), or `unknown`."""
+        """The cause of the wait: `lock`, `none` (it was slow itself), or `unknown`."""
         if self.holders:
             return "lock"
         return "none" if self.examined else "unknown"

@@ -51,7 +51,7 @@ class Session(_Connection):
         self._is_shared = True
 
     def watch(self, watch: Watch) -> None:
-        """Watch each statement: an error of its timeout tells what it waited for."""
+        """Watch each statement: an error of its timeout shows what it waited for."""
         self._watch = watch
 
     def delay(self) -> Delay | None:

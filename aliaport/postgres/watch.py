@@ -1,4 +1,4 @@
-"""Watches the statements of a component: asks in time who holds the lock that one waits for.
+"""Watches the statements of a component, to see in time who holds the lock that one waits for.
 
 When a statement has timed out it waits no longer, and the server has forgotten for whom it did. So
 the look-up is made while it still waits, over another connection.
@@ -52,7 +52,7 @@ _TIMEOUTS = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, TimeoutE
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """Who waited for whom at one time, on the server of one URL."""
+    """Sessions and those in their way at one time, on the server of one URL."""
 
     url: object
     began: float

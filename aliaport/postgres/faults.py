@@ -13,6 +13,7 @@ import asyncpg
 from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
+from aliaport.postgres.delays import Delay, delay_of
 from aliaport.postgres.encoding import UnsupportedDatabaseError
 from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
@@ -36,6 +37,8 @@ FAULT_CODES = {
     "recovering": "the server is replaying its log and does not accept connections yet",
     "shutting_down": "the server is shutting down",
     "read_only": "the server is read-only",
+    "statement_timeout": "the server cancelled the statement, which took too long",
+    "pool_exhausted": "all connections of the pool were in use",
     "query_timeout": "connected, but the statement timed out",
     "connection_lost": "the server closed the connection",
     "permission_denied": "this machine does not allow the connection",
@@ -59,6 +62,8 @@ _ADVICE = {
     "shutting_down": "find out who stopped it",
     "read_only": "point DATABASE_URL at the primary; with several hosts, add "
     "target_session_attrs=read-write",
+    "statement_timeout": "see the server's load, locks and disks",
+    "pool_exhausted": "see what the statements wait for, and the size of the pool",
     "query_timeout": "see the server's load, locks and disks",
     "connection_lost": "see the server's log",
     "permission_denied": "see the rules of the local firewall and of the sandbox",
@@ -82,6 +87,10 @@ class ConnectPending(ConnectTimeout):
     """There is no connection yet, but the attempt goes on."""
 
 
+class PoolTimeout(TimeoutError):
+    """All connections of a pool were in use for the whole time."""
+
+
 class NoHostError(OSError):
     """None of several hosts can be used; `failures` has the error of each host and port."""
 
@@ -93,12 +102,14 @@ class NoHostError(OSError):
 _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (QueryTimeout, "query_timeout"),
     (ConnectTimeout, "connect_timeout"),
+    (PoolTimeout, "pool_exhausted"),
     (asyncpg.InvalidPasswordError, "wrong_password"),
     (asyncpg.InvalidAuthorizationSpecificationError, "not_authorised"),
     (asyncpg.InvalidCatalogNameError, "unknown_database"),
     (asyncpg.TooManyConnectionsError, "too_many_connections"),
     (asyncpg.ReadOnlySQLTransactionError, "read_only"),
-    (asyncpg.QueryCanceledError, "query_timeout"),
+    (asyncpg.QueryCanceledError, "statement_timeout"),
+    (asyncpg.LockNotAvailableError, "statement_timeout"),
     (asyncpg.AdminShutdownError, "shutting_down"),
     (asyncpg.CrashShutdownError, "shutting_down"),
     (asyncpg.PostgresConnectionError, "connection_lost"),
@@ -150,10 +161,26 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why the database cannot be used: a code of FAULT_CODES, and one line for operators."""
+    """Why the database cannot be used: a code of FAULT_CODES, and one line for operators.
+
+    `delay` describes the statement that took too long, if one did.
+    """
 
     code: str
     text: str
+    delay: Delay | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of a log event: `code`, `problem`, and of a delay what it waited for."""
+        fields = {"code": self.code, "problem": self.text}
+        if self.delay is not None:
+            fields |= {"statement": self.delay.statement, "waited_for": self.delay.wait}
+            if self.delay.table:
+                fields["locked_table"] = self.delay.table
+            if self.delay.holders:
+                fields["lock_holders"] = "; ".join(holder.text for holder in self.delay.holders)
+        return fields
 
 
 def explain(error: BaseException, context: Context) -> Fault:
@@ -188,7 +215,7 @@ def fault_at(error: BaseException, url: DatabaseUrl | None) -> Fault:
     else:
         code, reason, advice = _cause(error, url or DatabaseUrl())
     target = f": {url.target}" if url is not None else ""
-    return Fault(code, f"{reason}{target}{'; ' if advice else ''}{advice}")
+    return Fault(code, f"{reason}{target}{'; ' if advice else ''}{advice}", delay_of(error))
 
 
 def _cause(error: BaseException, url: DatabaseUrl) -> tuple[str, str, str]:
@@ -227,6 +254,9 @@ def _parts(error: BaseException) -> Iterator[BaseException]:
 
 
 def _code(error: BaseException, url: DatabaseUrl) -> str:
+    delay = delay_of(error)
+    if delay is not None and delay.examined:
+        return "statement_timeout"  # the server responds: it is the statement
     if tls_reason(error, url) is not None:
         return "tls_failed"
     if isinstance(error, asyncpg.CannotConnectNowError):
@@ -259,11 +289,16 @@ def _code(error: BaseException, url: DatabaseUrl) -> str:
 
 def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]:
     """Return the reason and what to change."""
+    delay = delay_of(error)
+    if delay is not None:
+        return _delay_words(code, error, delay)
     tls = tls_reason(error, url)
     if tls is not None:
         return f"{FAULT_CODES[code]}: {tls[0]}", tls[1]
     if code == "local_limit" and isinstance(error, socket.gaierror):
         return _LIMITS[errno.EMFILE]
+    if isinstance(error, PoolTimeout):
+        return str(error), _ADVICE[code]
     if isinstance(error, ConnectPending):
         reason = f"{error}: the network is slow, or packets are dropped"
         return reason, "the attempt goes on, and the next run shows whether it succeeded"
@@ -286,6 +321,23 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
         if code != "read_only":
             advice = "see which hosts are replicas"
     return f"{reason}: {detail}" if detail else reason, advice
+
+
+def _delay_words(code: str, error: BaseException, delay: Delay) -> tuple[str, str]:
+    reason = f"{delay.statement} was given up after {delay.seconds:.1f} s"
+    if delay.holders:
+        holders = "; ".join(holder.text for holder in delay.holders)
+        pid = delay.holders[0].pid
+        end = f", or end it with pg_terminate_backend({pid})" if pid else ", or end it"
+        table = f" on {delay.table}" if delay.table else ""
+        return f"waited for a lock{table} of {holders}: {reason}", f"wait for that session{end}"
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return f"{reason}: it waited for a lock longer than lock_timeout", "see pg_locks"
+    if delay.examined:
+        return f"{reason}: it waited for no lock", "see the server's load and disks, and its plan"
+    if code == "statement_timeout":
+        return f"{reason}; whether it waited for a lock is unknown", _ADVICE[code]
+    return f"{FAULT_CODES[code]}: {reason}, and the server did not respond", _ADVICE[code]
 
 
 def _system_words(code: str, error: OSError, url: DatabaseUrl) -> tuple[str, str]:

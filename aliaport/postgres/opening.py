@@ -19,10 +19,15 @@ from aliaport.postgres.encoding import check_encoding
 from aliaport.postgres.forgotten import remember
 from aliaport.postgres.hosts import dial
 from aliaport.postgres.session import Session
+from aliaport.postgres.watch import Watch
 from aliaport.settings.database_url import DatabaseUrl
 
 CONNECT_TIMEOUT = 3.0
 """Seconds, unless the URL has connect_timeout."""
+
+CANCEL_MARGIN = 0.25
+"""Seconds after the statement timeout in which a server that works has cancelled the statement. So
+a timeout of ours means that it does not respond."""
 
 PREPARED_STATEMENTS = 100
 """Kept for each session; asyncpg's default."""
@@ -141,6 +146,7 @@ class Opener:
                     raise poolers.PoolerError(poolers.shared_session(self._component))
                 session.own_pid = await poolers.server_pid(session)
             session.add_query_logger(self._observer(url, session))
+            session.watch(self._watch(url, session, server))
             remember(session, self._context)
             undo.pop_all()
         return session
@@ -157,6 +163,16 @@ class Opener:
                 session.terminate()
 
         return observe
+
+    def _watch(self, url: DatabaseUrl, session: Session, server: poolers.Server) -> Watch:
+        pooled = server.pooled or server.shared
+        return Watch(
+            url,
+            None if pooled else session.get_server_pid(),
+            session_settings(url, self._name)["application_name"],
+            self._statement_timeout,
+            lambda: self._dial_with(url, session_settings(url, self._name), 0),
+        )
 
     async def _examine(self, url: DatabaseUrl, session: Session) -> poolers.Server:
         pooled, applied = await poolers.examine(session)
@@ -193,7 +209,7 @@ class Opener:
         return await dial(
             url,
             connect_timeout(url, CONNECT_TIMEOUT),
-            command_timeout=self._statement_timeout,
+            command_timeout=self._statement_timeout + CANCEL_MARGIN,
             statement_cache_size=prepared_statements,
             server_settings=dict(settings),
         )

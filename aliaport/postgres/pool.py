@@ -14,7 +14,7 @@ from aliaport.errors import AliaportError
 from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
 from aliaport.postgres.connection import STATEMENT_TIMEOUT, opened
-from aliaport.postgres.faults import FAULTS
+from aliaport.postgres.faults import FAULTS, ConnectPending, PoolTimeout
 from aliaport.postgres.forgotten import remember
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
@@ -110,9 +110,10 @@ class Pool:
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
         """Acquire a connection for a block.
 
-        Raises TimeoutError if none is free within `timeout` seconds, RuntimeError before `start`,
-        and the errors of `connect` if there is none and none can be opened. A connection that the
-        server has closed is replaced first. One that is stuck at the end of the block is dropped.
+        Raises PoolTimeout, a TimeoutError, if none is free within `timeout` seconds, ConnectPending
+        if a further one is still being opened then, RuntimeError before `start`, and the errors of
+        `connect` if there is none and none can be opened. A connection that the server has closed
+        is replaced first. One that is stuck at the end of the block is dropped.
         """
         if self._pool is None:
             raise RuntimeError(f"the pool of {self._component} is not started")
@@ -137,8 +138,13 @@ class Pool:
         while True:
             try:
                 connection = await pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                raise
+            except TimeoutError as error:
+                if type(error) is not TimeoutError or error.errno is not None:
+                    raise
+                if pool.get_size() < self._size:
+                    raise ConnectPending(f"no connection after {timeout:g} s") from None
+                text = f"all {self._size} connections of {self._component} were in use"
+                raise PoolTimeout(f"{text} for {timeout:g} s") from None
             except FAULTS:
                 # The server accepts no further connection, but those that are open work.
                 if pool.get_size() == 0 or time.monotonic() + RETRY_PAUSE > deadline:

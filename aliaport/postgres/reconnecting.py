@@ -8,6 +8,7 @@ import asyncpg
 
 from aliaport.plugin import Context
 from aliaport.postgres.connection import close, opened
+from aliaport.postgres.delays import delay_of, keep_delay
 from aliaport.postgres.faults import ConnectPending, ConnectTimeout, QueryTimeout
 from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
@@ -155,10 +156,14 @@ class ReconnectingConnection:
         try:
             done, _ = await asyncio.wait({work}, timeout=timeout)
             if not done:
-                raise QueryTimeout
+                timed_out = QueryTimeout()
+                keep_delay(timed_out, self._connection.delay())
+                raise timed_out
             rows = list(work.result())
-        except asyncpg.QueryCanceledError:  # the server cancelled it first
-            raise QueryTimeout from None
+        except asyncpg.QueryCanceledError as error:  # the server cancelled it first
+            timed_out = QueryTimeout()
+            keep_delay(timed_out, delay_of(error))
+            raise timed_out from None
         finally:
             if rows is None:
                 self._drop(work)

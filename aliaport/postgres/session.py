@@ -2,9 +2,14 @@
 
 import asyncio
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+
+from aliaport.postgres.delays import Delay
+from aliaport.postgres.watch import Watch
 
 CANCEL_TIMEOUT = 0.1
 """Seconds. Cancelling a statement takes a millisecond; a server that does not confirm it is stuck,
@@ -27,12 +32,13 @@ class Session(_Connection):
     that follows on the connection waits, such as the end of a transaction.
     """
 
-    __slots__ = ("_after_reset", "_is_shared", "own_pid")
+    __slots__ = ("_after_reset", "_is_shared", "_watch", "own_pid")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._after_reset = ""
         self._is_shared = False
+        self._watch: Watch | None = None
         self.own_pid: int | None = None
         """The process of the server, if the session was opened as one of its own."""
 
@@ -43,6 +49,23 @@ class Session(_Connection):
     def mark_shared(self) -> None:
         """Leave the server session alone: a pooler gives each transaction another one."""
         self._is_shared = True
+
+    def watch(self, watch: Watch) -> None:
+        """Watch each statement: an error of its timeout shows what it waited for."""
+        self._watch = watch
+
+    def delay(self) -> Delay | None:
+        """Return what is known of the running or last statement."""
+        return self._watch.delay() if self._watch is not None else None
+
+    @contextmanager
+    def _time_and_log(self, query: str, args: Any, timeout: float | None) -> Iterator[None]:
+        with super()._time_and_log(query, args, timeout):  # type: ignore[misc]  # not in the stubs
+            if self._watch is None:
+                yield
+            else:
+                with self._watch.running(query):
+                    yield
 
     async def is_lost(self) -> bool:
         """Return whether the connection is closed, after reading what the server has sent.

@@ -82,6 +82,21 @@ def assert_refused(response: Response, code: str) -> None:
     assert not [word for word in ("select", "postgres", "asyncpg", "traceback") if word in text]
 
 
+def assert_holder_is_logged(api: Operations, response: Response) -> None:
+    """Check that the log, and not the response, says which session holds the lock."""
+    (event,) = [
+        event
+        for event in api.events()
+        if event["message"] == "operations.database_failed"
+        and event.get("http.request.id") == response.headers["X-Request-ID"]
+    ]
+    assert event["labels"]["code"] == "statement_timeout"
+    assert event["labels"]["statement"] == "SELECT aliaport_operations_accounts"
+    assert event["labels"]["waited_for"] == "lock"
+    assert "idle in transaction" in event["labels"]["lock_holders"]
+    assert not [word for word in ("process", "aliaport_", "lock") if word in response.text]
+
+
 def assert_works(api: Operations) -> None:
     """Check the endpoints for load balancers, which do not depend on the load of the API."""
     assert api.service.get("/health").status == 200
@@ -114,7 +129,8 @@ def test_requests_without_a_connection_are_refused_and_the_queue_is_bounded(
             assert_refused(response, "overloaded")
         assert_works(api)
         # The statement timeout ends the hanging request, although the lock is still held.
-        assert_refused(hanging.result(), "database_unavailable")
+        assert_refused(hanging.result(), "statement_timeout")
+    assert_holder_is_logged(api, hanging.result())
     times = sorted(seconds_of(api, responses))
     waited = [seconds > ACQUIRE_TIMEOUT / 2 for seconds in times]
     assert waited == [False] * 4 + [True] * 2, (
@@ -152,7 +168,7 @@ def test_a_statement_that_times_out_leaves_nothing_behind(api: Operations) -> No
     with held(
         api, f"SELECT FROM aliaport_operations_accounts WHERE id = {account['id']} FOR UPDATE"
     ):
-        assert_refused(api.call("POST", ORDER, body, headers=key), "database_unavailable")
+        assert_refused(api.call("POST", ORDER, body, headers=key), "statement_timeout")
     count = "SELECT count(*) FROM aliaport_operations_work_orders"
     of_account = f"{count} WHERE account_id = {account['id']}"
     assert api.sql(of_account) == "0"

@@ -35,6 +35,14 @@ SERIES_PARAMETERS = ("from", "to", "limit", "after")
 
 _SHORT, _LONG = "public, max-age=60", "public, max-age=86400"
 
+_REFUSALS = {
+    "statement_timeout": ("statement_timeout", "the database took too long; try again later"),
+    "pool_exhausted": ("overloaded", "too many requests at the same time; try again later"),
+}
+"""Codes and messages for callers, by the code of the database's fault."""
+
+_UNAVAILABLE = ("database_unavailable", "the database is unavailable; try again later")
+
 T = TypeVar("T")
 
 
@@ -150,14 +158,9 @@ class Handlers:
         except FAULTS as error:
             fault = explain(error, self._context)
             self._context.log.error(
-                "rates.unavailable",
-                reason=type(error).__name__,
-                code=fault.code,
-                problem=fault.text,
+                "rates.unavailable", reason=type(error).__name__, **fault.fields
             )
-            raise Refusal(
-                503, "database_unavailable", "the database is unavailable; try again later"
-            ) from None
+            raise Refusal(503, *_REFUSALS.get(fault.code, _UNAVAILABLE)) from None
 
     def _settled(self, day: date) -> bool:
         return today(self._context.clock.now()) - day > SETTLED_AFTER

@@ -118,7 +118,7 @@ def _operation(
     errors = {
         404: "There is no such rate; see `nearest` for the nearest day with a bulletin",
         422: "A parameter is invalid; see `fields`",
-        503: "The database is not available; try again after `Retry-After` seconds",
+        503: "Overloaded, or the database is not available; try again after `Retry-After` seconds",
     }
     responses: dict[str, Any] = {
         "200": {
@@ -201,7 +201,10 @@ def describe() -> ApiDescription:
         summary="Official exchange rates of the Turkish central bank: `/api/currency`.",
         paths={f"{PREFIX}/rates": rates, f"{PREFIX}/convert": convert},
         schemas=_SCHEMAS,
-        error_codes={404: ("no_data",), 503: ("database_unavailable",)},
+        error_codes={
+            404: ("no_data",),
+            503: ("database_unavailable", "statement_timeout", "overloaded"),
+        },
         error_details={
             "parameter": {
                 "type": "string",

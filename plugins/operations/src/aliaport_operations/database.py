@@ -14,7 +14,7 @@ from aliaport_operations.saturation import SATURATION
 from aliaport_operations.schema import COMPONENT
 
 _RETRY_AFTER = {"Retry-After": "2"}
-_TRANSIENT = ("08", "25006", "40", "53", "57", "58")
+_TRANSIENT = ("08", "25006", "40", "53", "55P03", "57", "58")
 """SQLSTATEs, or their classes, that do not depend on the statement: retrying may help."""
 
 
@@ -101,11 +101,10 @@ class Database:
 
     def _unavailable(self, error: Exception) -> Refusal:
         fault = explain(error, self._context)
-        self._log.error(
-            "operations.database_failed",
-            reason=type(error).__name__,
-            code=fault.code,
-            problem=fault.text,
-        )
+        self._log.error("operations.database_failed", reason=type(error).__name__, **fault.fields)
+        if fault.code == "statement_timeout":
+            SATURATION.timed_out(fault.text)
+            text = "the database took too long; try again"
+            return Refusal(503, "statement_timeout", text, headers=_RETRY_AFTER)
         text = "the database is not available; try again"
         return Refusal(503, "database_unavailable", text, headers=_RETRY_AFTER)

@@ -53,7 +53,7 @@ _ERROR_CODES = {
     413: ("too_large",),
     415: ("unsupported_media_type",),
     429: ("too_many_attempts",),
-    503: ("overloaded", "database_unavailable", "audit_unavailable"),
+    503: ("overloaded", "database_unavailable", "statement_timeout", "audit_unavailable"),
 }
 _ERROR_DETAILS = {
     "version": {

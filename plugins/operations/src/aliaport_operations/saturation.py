@@ -8,7 +8,7 @@ RECENT = 60.0
 
 
 class Saturation:
-    """Used connections, waiting requests and refusals. Only the HTTP loop may write it."""
+    """Used connections, waiting and failed requests. Only the HTTP loop may write it."""
 
     def __init__(self) -> None:
         self.running = False
@@ -16,6 +16,8 @@ class Saturation:
         self.used = 0
         self.waiting = 0
         self._shed: deque[float] = deque(maxlen=100_000)
+        self._timed_out: deque[float] = deque(maxlen=100_000)
+        self.last_timeout = ""
 
     def begin(self, max_connections: int) -> None:
         """Record that the API starts with a pool of `max_connections`."""
@@ -31,8 +33,21 @@ class Saturation:
 
     def recently_shed(self) -> int:
         """Return how many requests were refused within the last minute."""
-        since = time.monotonic() - RECENT
-        return sum(1 for refused_at in tuple(self._shed) if refused_at > since)
+        return _recent(self._shed)
+
+    def timed_out(self, cause: str) -> None:
+        """Record a request whose statement took too long, and the cause."""
+        self.last_timeout = cause
+        self._timed_out.append(time.monotonic())
+
+    def recently_timed_out(self) -> int:
+        """Return in how many requests of the last minute a statement took too long."""
+        return _recent(self._timed_out)
+
+
+def _recent(times: deque[float]) -> int:
+    since = time.monotonic() - RECENT
+    return sum(1 for happened_at in tuple(times) if happened_at > since)
 
 
 SATURATION = Saturation()

@@ -38,7 +38,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class IndexFault:
-    """What is wrong with indexes: `index_missing` or `index_invalid`, and one line with the SQL."""
+    """A fault of indexes: `index_missing` or `index_invalid`, and one line with the SQL."""
 
     code: str
     text: str

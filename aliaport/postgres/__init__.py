@@ -19,6 +19,7 @@ from aliaport.postgres.faults import (
     explain,
     note_fault,
 )
+from aliaport.postgres.indexes import Index, IndexFault, check_indexes
 from aliaport.postgres.leader import Leader
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
 from aliaport.postgres.opening import server_settings
@@ -33,6 +34,8 @@ __all__ = [
     "ConnectTimeout",
     "Connection",
     "Fault",
+    "Index",
+    "IndexFault",
     "Leader",
     "Migration",
     "MigrationError",
@@ -42,6 +45,7 @@ __all__ = [
     "QueryTimeout",
     "ReconnectingConnection",
     "UnsupportedDatabaseError",
+    "check_indexes",
     "close",
     "connect",
     "explain",

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from aliaport_currency_sync.bulletin import parse
 from aliaport_currency_sync.business_days import BusinessDays
+from aliaport_currency_sync.indexes import INDEXES
 from aliaport_currency_sync.plugin import CurrencySyncPlugin
 from aliaport_currency_sync.schema import prepare
 from aliaport_currency_sync.store import Change, store
@@ -17,6 +18,8 @@ from aliaport import postgres
 from aliaport.errors import AliaportError
 from aliaport.testing import FakeClock, RunningPlugin, make_context, run_plugin
 from tests.support.fixtures import Rows
+from tests.support.indexes import check_listed_indexes
+from tests.support.operations_locks import holding
 from tests.support.postgres import TcpPostgres
 from tests.support.sql import run_sql
 from tests.support.tcmb import Tcmb, document, istanbul
@@ -184,6 +187,37 @@ def test_a_frozen_database_is_reported_in_time(
             server.thaw()
         wait_until(lambda: plugin.probe("currency_rates").code == "ok", "the probe recovers")
         wait_until(lambda: plugin.job("sync") == "succeeded", "the job recovers")
+
+
+async def test_the_listed_indexes_are_those_of_the_tables(database: str) -> None:
+    await prepare(make_context("currency_sync", database_url=database))
+    await check_listed_indexes(database, INDEXES, "aliaport_currency_")
+
+
+def test_a_locked_table_and_a_missing_index_are_reported(
+    tcmb: Tcmb, database: str, rows: Rows
+) -> None:
+    tcmb.publish(DAY)
+    clock = FakeClock(istanbul("2026-11-24 16:00"))
+    options = {
+        "source": tcmb.address,
+        "request_interval": 0,
+        "first_day": str(DAY),
+        "probe_timeout": 3,
+    }
+    with run_plugin(
+        CurrencySyncPlugin, options, database_url=database, clock=clock, jobs=False
+    ) as plugin:
+        assert plugin.job("sync") == "succeeded"
+        with holding(database, "LOCK TABLE aliaport_currency_rates IN ACCESS EXCLUSIVE MODE"):
+            result = plugin.probe("currency_rates")
+        assert (result.status, result.code) == ("unhealthy", "statement_timeout")
+        assert "waited for a lock on aliaport_currency_rates of process" in result.summary
+        rows("ALTER TABLE aliaport_currency_rates DROP CONSTRAINT aliaport_currency_rates_pkey")
+        result = plugin.probe("currency_rates")
+        assert (result.status, result.code) == ("degraded", "index_missing")
+        rows(result.summary.partition(": ")[2])
+        assert plugin.probe("currency_rates").code == "ok"
 
 
 def test_a_missing_table_fails_the_probe_but_not_the_service(

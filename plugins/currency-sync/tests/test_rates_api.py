@@ -10,6 +10,7 @@ import schemathesis
 from aliaport_currency_sync.business_days import BusinessDays, DayKind, today
 
 from tests.support.fixtures import Launch, Rows
+from tests.support.operations_locks import holding
 from tests.support.postgres import TcpPostgres
 from tests.support.service import Response, Service, start
 from tests.support.tcmb import Tcmb, document
@@ -389,6 +390,25 @@ def test_a_stopped_database_is_503_until_it_is_back(api: Service, server: TcpPos
     finally:
         server.start()
     wait_until(lambda: api.get(RATES).status == 200, "the rates are served again")
+
+
+def test_a_locked_table_is_503_and_the_log_names_the_holder(api: Service) -> None:
+    url = api.environ["DATABASE_URL"]
+    with holding(url, "LOCK TABLE aliaport_currency_rates IN ACCESS EXCLUSIVE MODE"):
+        response = api.get(f"{RATES}?code=USD&from={OLD}&to={OLD}")
+    assert (response.status, error(response)["code"]) == (503, "statement_timeout")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert "aliaport_" not in response.text
+    (labels,) = wait_until(
+        lambda: [
+            event["labels"]
+            for event in api.events("rates.unavailable")
+            if event["labels"]["code"] == "statement_timeout"
+        ],
+        "the timeout is logged",
+    )
+    assert labels["locked_table"] == "aliaport_currency_rates"
+    assert "idle in transaction" in labels["lock_holders"]
 
 
 def test_a_database_without_bulletins_is_404(

@@ -4,19 +4,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
-from aliaport_operations.schema import MIGRATIONS
+from aliaport_operations.indexes import INDEXES
+from aliaport_operations.schema import MIGRATIONS, prepare
 
-from tests.support.operations import Operations
+from aliaport.testing import make_context
+from tests.support.indexes import check_listed_indexes
+from tests.support.operations import PATIENT, Operations, serve
+from tests.support.operations_locks import held
 from tests.support.postgres import TcpPostgres
+from tests.support.sql import run_sql
+from tests.support.waiting import wait_until
 
-FIELDS = {"schema_version", "pool_used", "pool_max", "refused_last_minute"}
+FIELDS = {"schema_version", "pool_used", "pool_max", "refused_last_minute", "timed_out_last_minute"}
 
 
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
     """Return a server for this file alone, since its tests stop and freeze it."""
     return own_server
+
+
+@pytest.fixture(scope="module")
+def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
+    folder = tmp_path_factory.mktemp("probe") / "run"
+    settings = {
+        **PATIENT,
+        "ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "4",
+        # Long enough for a look-up on a busy machine.
+        "ALIAPORT_PLUGINS__OPERATIONS__PROBE_TIMEOUT": "2",
+        # A scrape must not wait for a table that a test has locked.
+        "ALIAPORT_PLUGINS__OPERATIONS__TOTALS_INTERVAL": "3600",
+    }
+    with serve(server, folder, **settings) as operations:
+        yield operations
 
 
 def probe(api: Operations) -> Any:
@@ -55,6 +77,7 @@ def test_it_is_healthy_and_reports_its_data(api: Operations) -> None:
         "pool_used": 0,
         "pool_max": 10,
         "refused_last_minute": 0,
+        "timed_out_last_minute": 0,
     }
 
 
@@ -97,6 +120,66 @@ def test_tables_of_another_version_are_reported(api: Operations) -> None:
             assert api.service.get("/status").json["data"]["status"] == "degraded"
             assert_still_ready(api)
         wait_for_code(api, "ok")
+
+
+async def test_the_listed_indexes_are_those_of_the_tables(server: TcpPostgres) -> None:
+    url = server.dsn(database=server.new_database("indexes"))
+    await prepare(make_context("operations", database_url=url))
+    await check_listed_indexes(url, INDEXES, "aliaport_operations_")
+
+
+@pytest.mark.parametrize("table", ["accounts", "sessions"])
+def test_a_locked_table_is_reported_with_the_holder_of_the_lock(
+    api: Operations, table: str
+) -> None:
+    wait_for_code(api, "ok")
+    holder = f"waited for a lock on aliaport_operations_{table} of process "
+    with held(api, f"LOCK TABLE aliaport_operations_{table} IN ACCESS EXCLUSIVE MODE"):
+        # A look-up that takes long on a busy machine is not there in time.
+        wait_until(lambda: probe(api)["summary"].startswith(holder), "the probe names the holder")
+        result = probe(api)
+        assert (result["status"], result["code"]) == ("unhealthy", "statement_timeout")
+        assert_still_ready(api)
+    wait_for_code(api, "ok")
+
+
+def test_a_sign_in_that_waits_for_a_lock_is_reported_as_a_timeout(api: Operations) -> None:
+    wait_for_code(api, "ok")
+    # Reads pass this lock, so the probe's own do.
+    with held(api, "LOCK TABLE aliaport_operations_sessions IN EXCLUSIVE MODE"):
+        response = api.sign_in("clerk")
+        assert (response.status, response.json["error"]["code"]) == (503, "statement_timeout")
+        assert int(response.headers["Retry-After"]) >= 1
+    result = wait_for_code(api, "statement_timeout")
+    assert result["status"] == "degraded"
+    assert "lock on aliaport_operations_sessions" in result["summary"]
+    assert result["data"]["timed_out_last_minute"] == 1
+    assert_still_ready(api)
+
+
+WORDS = "aliaport_operations_accounts_words"
+
+
+def test_a_dropped_index_is_reported_with_the_sql_that_creates_it(api: Operations) -> None:
+    api.sql(f"DROP INDEX {WORDS}")
+    result = wait_for_code(api, "index_missing")
+    assert result["status"] == "degraded"
+    assert_still_ready(api)
+    api.sql(result["summary"].partition(": ")[2])
+    api.service.wait_for(lambda: probe(api)["code"] != "index_missing", "the index is back")
+
+
+def test_an_index_that_was_not_completed_is_reported(api: Operations) -> None:
+    api.sql(f"DROP INDEX {WORDS}")
+    (index,) = [index for index in INDEXES if index.name == WORDS]
+    with held(api, "LOCK TABLE aliaport_operations_accounts IN ROW EXCLUSIVE MODE"):
+        url = f"{api.server.dsn(database=api.database)}?statement_timeout=300"
+        with pytest.raises(asyncpg.QueryCanceledError):
+            run_sql(url, index.command)
+    result = wait_for_code(api, "index_invalid")
+    assert result["status"] == "degraded"
+    api.sql(result["summary"].partition(": ")[2])
+    api.service.wait_for(lambda: probe(api)["code"] != "index_invalid", "the index is valid")
 
 
 def test_it_is_unhealthy_without_the_migrations_table(api: Operations) -> None:

@@ -48,7 +48,7 @@ class CurrencySyncConfig(PluginConfig):
         default=0.4,
         gt=0,
         le=30,
-        description="Timeout in seconds of the probe's query, and of its wait for a connection.",
+        description="Timeout in seconds of each of the probe's queries, and of its connecting.",
     )
 
     @field_validator("first_day")

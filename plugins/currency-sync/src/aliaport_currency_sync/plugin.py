@@ -12,13 +12,22 @@ from aliaport.plugin import (
     Probe,
     Sample,
     Schedule,
+    Status,
 )
-from aliaport.postgres import FAULTS, Leader, QueryTimeout, ReconnectingConnection, explain
+from aliaport.postgres import (
+    FAULTS,
+    Leader,
+    QueryTimeout,
+    ReconnectingConnection,
+    check_indexes,
+    explain,
+)
 from aliaport_currency_sync import families
 from aliaport_currency_sync.business_days import CALENDAR, BusinessDays
 from aliaport_currency_sync.config import CurrencySyncConfig
 from aliaport_currency_sync.coverage import CoverageReader
 from aliaport_currency_sync.freshness import assess
+from aliaport_currency_sync.indexes import INDEXES
 from aliaport_currency_sync.schema import COMPONENT, prepare
 from aliaport_currency_sync.source import Source
 from aliaport_currency_sync.sync import RUN_BUDGET, Sync
@@ -72,7 +81,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     def probes(self) -> Sequence[Probe]:
         """Return the probe `currency_rates`."""
-        timeout = 2 * self.config.probe_timeout + 0.2
+        timeout = 3 * self.config.probe_timeout + 0.2
         return [
             Probe(name="currency_rates", title="Exchange rates", run=self._check, timeout=timeout)
         ]
@@ -98,17 +107,23 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
 
     async def _check(self) -> Check:
         try:
+            broken = await check_indexes(self._probe_connection.fetch, INDEXES)
             coverage = await self._reader.read(self._probe_connection.fetch)
         except (QueryTimeout, *FAULTS) as error:
-            text = f"the database is unavailable: {explain(error, self.context).text}"
-            return Check.unhealthy(text, code="database")
-        return assess(
+            fault = explain(error, self.context)
+            if fault.code == "statement_timeout":
+                return Check.unhealthy(fault.text, code=fault.code)
+            return Check.unhealthy(f"the database is unavailable: {fault.text}", code="database")
+        check = assess(
             coverage,
             self._days,
             self.context.clock.now(),
             problem=self._sync.problem,
             next_attempt=self._sync.next_attempt(coverage),
         )
+        if broken is not None and check.status is not Status.UNHEALTHY:
+            return Check.degraded(broken.text, code=broken.code, **check.data)
+        return check
 
     async def _collect_coverage(self) -> Iterable[Sample]:
         now = self.context.clock.now()

@@ -35,7 +35,7 @@ class OperationsConfig(PluginConfig):
         default=0.4,
         gt=0,
         le=30,
-        description="Timeout in seconds of the probe's query, and of its wait for a connection.",
+        description="Timeout in seconds of each of the probe's queries, and of its connecting.",
     )
     totals_interval: float = Field(
         default=30.0,

@@ -11,9 +11,16 @@ from aliaport.plugin import (
     Plugin,
     Probe,
 )
-from aliaport.postgres import FAULTS, QueryTimeout, ReconnectingConnection, explain
+from aliaport.postgres import (
+    FAULTS,
+    QueryTimeout,
+    ReconnectingConnection,
+    check_indexes,
+    explain,
+)
 from aliaport_operations.config import OperationsConfig
 from aliaport_operations.families import TOTALS
+from aliaport_operations.indexes import INDEXES, READ_TABLES
 from aliaport_operations.purge import Purge
 from aliaport_operations.saturation import SATURATION
 from aliaport_operations.schema import COMPONENT, MIGRATIONS, prepare
@@ -59,13 +66,14 @@ class OperationsPlugin(Plugin[OperationsConfig]):
                 name="operations",
                 title="Operations API",
                 run=self._check,
-                timeout=2 * self.config.probe_timeout + 0.2,
+                timeout=3 * self.config.probe_timeout + 0.2,
                 section="operations",
                 section_defaults={
                     "schema_version": None,
                     "pool_used": None,
                     "pool_max": None,
                     "refused_last_minute": None,
+                    "timed_out_last_minute": None,
                 },
             )
         ]
@@ -85,22 +93,38 @@ class OperationsPlugin(Plugin[OperationsConfig]):
 
     async def _check(self) -> Check:
         try:
-            (row,) = await self._probe_connection.fetch(_SCHEMA, COMPONENT)
+            return await self._check_database()
         except (QueryTimeout, *FAULTS) as error:
-            text = f"the database cannot be queried: {explain(error, self.context).text}"
+            fault = explain(error, self.context)
+            if fault.code == "statement_timeout":
+                return Check.unhealthy(fault.text, code=fault.code)
+            text = f"the database cannot be queried: {fault.text}"
             return Check.unhealthy(text, code="database")
+
+    async def _check_database(self) -> Check:
+        fetch = self._probe_connection.fetch
+        (row,) = await fetch(_SCHEMA, COMPONENT)
         data = {
             "schema_version": row["n"],
             "pool_used": SATURATION.used if SATURATION.running else None,
             "pool_max": SATURATION.max_connections if SATURATION.running else None,
             "refused_last_minute": SATURATION.recently_shed(),
+            "timed_out_last_minute": SATURATION.recently_timed_out(),
         }
         if row["n"] != len(MIGRATIONS):
             text = f"the tables have version {row['n']}; this program needs {len(MIGRATIONS)}"
             return Check.unhealthy(text, code="schema", **data)
+        broken = await check_indexes(fetch, INDEXES)
+        await fetch(READ_TABLES)
+        if broken is not None:
+            return Check.degraded(broken.text, code=broken.code, **data)
         if data["refused_last_minute"]:
             text = f"requests refused in the last minute: {data['refused_last_minute']}"
             return Check.degraded(text, code="overloaded", **data)
+        if data["timed_out_last_minute"]:
+            text = f"requests that timed out in the last minute: {data['timed_out_last_minute']}"
+            text += f"; the last one {SATURATION.last_timeout}"
+            return Check.degraded(text, code="statement_timeout", **data)
         application = "runs" if SATURATION.running else "does not run in this process"
         text = f"the tables are up to date; the application {application}"
         return Check.healthy(text, **data)

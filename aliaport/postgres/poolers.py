@@ -10,8 +10,9 @@ from aliaport.errors import AliaportError
 from aliaport.postgres.session import Session
 from aliaport.settings.database_url import DatabaseUrl
 
-ROUNDS = 2
-"""Attempts to see two clients on one server session; the first one nearly always succeeds."""
+ROUNDS = 6
+"""Attempts to see a client change its server session; if no other client interferes, the first one
+succeeds."""
 
 WAIT = 1.0
 """Seconds to wait for a second server session of the pooler."""
@@ -103,17 +104,22 @@ async def shares_sessions(session: Session, other: Session) -> bool:
     """Return whether the pooler shares its server sessions among clients between transactions.
 
     `other` holds a server session with a transaction, while `session` is idle. If the pooler shares
-    them, one client sees two server sessions, both clients see the same one, or the first client
+    them, a client sees two server sessions, both clients see the same one, or the first client
     must wait. Leaves both connections unusable if it returns True.
     """
-    own = {await server_pid(session)}
+    own: set[int] = set()
+    held: set[int] = set()
     for _ in range(ROUNDS):
+        # The pooler gives out first what came back last: here what `other` has just given back.
+        own.add(await server_pid(session))
         holding = asyncio.ensure_future(_hold(other))
         probing: asyncio.Future[int] | None = None
         try:
             await asyncio.wait({holding}, timeout=WAIT)
-            if holding.done() and _allows_transactions(holding) and holding.result() in own:
-                return True
+            if holding.done() and _allows_transactions(holding):
+                held.add(holding.result())
+                if len(held) > 1 or held & own:
+                    return True
             probing = asyncio.ensure_future(server_pid(session))
             await asyncio.wait({probing}, timeout=WAIT)
             if not probing.done():

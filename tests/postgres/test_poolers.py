@@ -122,6 +122,28 @@ async def test_migrations_leave_no_lock_behind_where_sessions_are_shared(
     assert rows(LOCKS) == ["0"]
 
 
+async def test_a_pooler_that_shares_its_sessions_is_recognized_while_others_use_it(
+    pgbouncer: Start,
+) -> None:
+    url = pgbouncer(pool_mode="transaction").dsn()
+    context = make_context("x", database_url=url)
+
+    async def use() -> None:
+        connection = await postgres.connect(context, component="x")
+        while True:
+            await connection.execute("SELECT pg_sleep(0.002)")
+            await asyncio.sleep(0.01)
+
+    users = [asyncio.create_task(use()) for _ in range(3)]
+    for _ in range(30):
+        with pytest.raises(PoolerError):
+            await postgres.connect(context, component="x", own_session=True)
+    for user in users:
+        user.cancel()
+    outcomes = await asyncio.gather(*users, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
+
+
 @pytest.mark.parametrize("settings", SHARING)
 async def test_a_pooler_that_shares_its_sessions_is_recognized(
     pgbouncer: Start, rows: Callable[[str], list[str]], settings: dict[str, str]

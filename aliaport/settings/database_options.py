@@ -129,7 +129,7 @@ def check_option(key: str, value: str, *, nameable: bool = True) -> None:
     if key in REFUSED:
         raise ValueError(f"has the option {key}, which cannot be used: {REFUSED[key]}")
     known = key in USED or key in IGNORED or key in SERVER_SETTINGS
-    if not known and not (_NAME.fullmatch(key) and "." in key):
+    if not known and not (nameable and _NAME.fullmatch(key) and "." in key):
         raise ValueError(_unknown(key, nameable=nameable))
     choices = _CHOICES.get(key, ())
     if key == "gssencmode" and value == "require":

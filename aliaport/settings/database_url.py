@@ -138,7 +138,7 @@ class DatabaseUrl:
 
     def __str__(self) -> str:
         """Return a URL with the same meaning and `***` for each secret."""
-        options = {key: redact(value) for key, value in self.options.items()}
+        options = {key: _shown_option(key, value) for key, value in self.options.items()}
         options |= {key: MASK for key in _SECRETS if key in options}
         sockets = any(host.startswith("/") for host in self.hosts)
         if sockets:
@@ -158,6 +158,11 @@ class DatabaseUrl:
     def __repr__(self) -> str:
         """Return the text without secrets."""
         return f"DatabaseUrl({str(self)!r})"
+
+
+def _shown_option(key: str, value: str) -> str:
+    shown, pair = redact(value), f"{key}={value}"
+    return MASK if shown == value and redact(pair) != pair else shown
 
 
 def is_database_url(text: str) -> bool:
@@ -202,6 +207,8 @@ def _reject_twice(url: DatabaseUrl, options: DatabaseUrl) -> None:
 def _checked(url: DatabaseUrl) -> DatabaseUrl:
     """Return the URL. Raises ValueError if parts do not fit together."""
     check_together(url.ssl_mode, url.options)
+    if "://" in (url.database or ""):
+        raise ValueError("has a URL as the name of the database, which is not supported")
     if url.hosts and len(url.ports) > 1 and len(url.ports) != len(url.hosts):
         raise ValueError(f"has {len(url.ports)} ports for {len(url.hosts)} hosts")
     for host, place in zip(url.hosts, url.places, strict=True):

@@ -88,6 +88,11 @@ def test_what_two_programs_would_read_differently_is_refused_and_not_shown(
     assert shown_url(f"postgresql://bob:{password}@db:5432/app") == "***"
 
 
+def test_the_value_of_a_setting_that_is_a_secret_by_its_name_is_not_shown() -> None:
+    shown = shown_url("postgresql://db/app?app.password=geheim&app.place=here")
+    assert shown == "postgresql://db/app?app.password=***&app.place=here"
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
@@ -125,6 +130,8 @@ def test_what_two_programs_would_read_differently_is_refused_and_not_shown(
         ("postgresql://db/app?currentSchema=public", "option of JDBC"),
         ("postgresql://db/app?conect_timeout=5", "did you mean connect_timeout?"),
         ("postgresql://db/app?strange=1", "has an unknown option 'strange'"),
+        ("postgresql://db/app?password=ge&s3.geheim=b", "has an unknown option"),
+        ("postgresql://db?dbname=postgresql%3A%2F%2Fbob%3Ageheim%40db", "has a URL as the name"),
         ("postgresql:///app?service=absent&servicefile=/absent", "/absent: No such file"),
     ],
 )

@@ -195,6 +195,11 @@ class TestChangingCpus:
                 counted(10, {0}, cpu0=(350, 2000), cpu1=(1500, 1600)),
                 id="the affinity changed",
             ),
+            pytest.param(
+                counted(0, cpu0=(100, 1000), cpu1=(500, 600)),
+                counted(10, {0, 1}, cpu0=(350, 2000)),
+                id="the counters of one could not be read",
+            ),
         ],
     )
     def test_the_others_are_measured(self, old: Snapshot, new: Snapshot) -> None:

@@ -108,7 +108,7 @@ def _share_of_cpus(old: Snapshot, new: Snapshot) -> float | None:
     """
     most = MAX_RATE * TICKS_PER_SECOND * (new.at - old.at) + TICKS_PER_SECOND
     busy = total = 0
-    for number in new.allowed & old.cpus.keys():
+    for number in new.allowed & old.cpus.keys() & new.cpus.keys():
         before, now = old.cpus[number], new.cpus[number]
         worked, passed = now.busy - before.busy, now.total - before.total
         if worked >= 0 and 0 < passed <= most:

@@ -399,16 +399,16 @@ def test_a_locked_table_is_503_and_the_log_names_the_holder(api: Service) -> Non
     assert (response.status, error(response)["code"]) == (503, "statement_timeout")
     assert int(response.headers["Retry-After"]) >= 1
     assert "aliaport_" not in response.text
-    (labels,) = wait_until(
+    (event,) = wait_until(
         lambda: [
-            event["labels"]
+            event
             for event in api.events("rates.unavailable")
-            if event["labels"]["code"] == "statement_timeout"
+            if event["aliaport.code"] == "statement_timeout"
         ],
         "the timeout is logged",
     )
-    assert labels["locked_table"] == "aliaport_currency_rates"
-    assert "idle in transaction" in labels["lock_holders"]
+    assert event["labels.locked_table"] == "aliaport_currency_rates"
+    assert "idle in transaction" in event["labels.lock_holders"]
 
 
 def test_a_database_without_bulletins_is_404(

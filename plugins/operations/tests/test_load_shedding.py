@@ -90,10 +90,10 @@ def assert_holder_is_logged(api: Operations, response: Response) -> None:
         if event["message"] == "operations.database_failed"
         and event.get("http.request.id") == response.headers["X-Request-ID"]
     ]
-    assert event["labels"]["code"] == "statement_timeout"
-    assert event["labels"]["statement"] == "SELECT aliaport_operations_accounts"
-    assert event["labels"]["waited_for"] == "lock"
-    assert "idle in transaction" in event["labels"]["lock_holders"]
+    assert event["aliaport.code"] == "statement_timeout"
+    assert "aliaport_operations_accounts" in event["labels.statement"]
+    assert event["labels.waited_for"] == "lock"
+    assert "idle in transaction" in event["labels.lock_holders"]
     assert not [word for word in ("process", "aliaport_", "lock") if word in response.text]
 
 

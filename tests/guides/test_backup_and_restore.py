@@ -76,6 +76,7 @@ def test_the_restore_brings_back_what_was_dumped(
     options = {
         "ALIAPORT_SELECTION__ALLOW": '["operations", "currency_sync"]',
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
+        "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0",
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(today - timedelta(days=14)),
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__EXTRA_HOLIDAYS": json.dumps(closed),
     }

@@ -88,6 +88,7 @@ def test_the_service_works_on_this_database(place: Place, tcmb: Tcmb, tmp_path: 
     options = {
         "ALIAPORT_SELECTION__ALLOW": '["db", "operations", "currency_sync"]',
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__SOURCE": tcmb.address,
+        "ALIAPORT_PLUGINS__CURRENCY_SYNC__REQUEST_INTERVAL": "0",
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__FIRST_DAY": str(days[-1]),
         # Today's bulletin, or tomorrow's after midnight, would be missed.
         "ALIAPORT_PLUGINS__CURRENCY_SYNC__EXTRA_HOLIDAYS": json.dumps(

@@ -17,34 +17,30 @@ class Turnstile:
     """Counts the requests that begin in one turn of the loop. Use it on the HTTP loop only."""
 
     def __init__(self) -> None:
-        self._time = asyncio.get_running_loop().time
-        self._turn = -1.0
+        self._loop = asyncio.get_running_loop()
         self._begun = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def is_closed(self) -> bool:
         """Return True if the request must `wait`; otherwise, it counts as begun."""
-        turn = self._time()  # uvloop's does not change within a turn
-        if turn != self._turn:
-            self._turn, self._begun = turn, 0
+        if not self._begun:
+            self._loop.call_soon(self._next_turn)
         self._begun += 1
-        return self._begun > BEGUN_AT_ONCE or len(self._waiting) > 0
+        return self._begun > BEGUN_AT_ONCE
 
     async def wait(self) -> float:
         """Wait for those who came first, and for the next turn; return the seconds that it took."""
-        loop = asyncio.get_running_loop()
-        came = loop.time()
-        if not self._waiting:
-            loop.call_soon(self._open, loop)
-        waiting = loop.create_future()
+        came = self._loop.time()
+        waiting = self._loop.create_future()
         self._waiting.append(waiting)
         await waiting
-        return loop.time() - came
+        return self._loop.time() - came
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):
+    def _next_turn(self) -> None:
+        self._begun = min(BEGUN_AT_ONCE, len(self._waiting))
+        for _ in range(self._begun):
             waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_result(None)
-        if self._waiting:
-            loop.call_soon(self._open, loop)
+        if self._begun:
+            self._loop.call_soon(self._next_turn)

@@ -77,18 +77,26 @@ def _throttled(plugin: RunningPlugin) -> dict[str, Any]:
 def changed_affinity() -> dict[str, Any]:
     """Move this process from an idle CPU, or a less busy one, to one that is always busy."""
     first, last = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
-    pinned = f"import os; os.sched_setaffinity(0, {{{last}}})\nwhile True: pass"
-    spinner = subprocess.Popen(["nice", "-n", "10", sys.executable, "-c", pinned])
+    pinned = f"import os; os.sched_setaffinity(0, {{{last}}}); print(flush=True)\nwhile True: pass"
+    command = ["nice", "-n", "10", sys.executable, "-c", pinned]
+    spinner = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
-        os.sched_setaffinity(0, {first})
+        assert spinner.stdout is not None
+        spinner.stdout.readline()  # busy from here, before the plugin's first snapshot
+        _run_on(first)
         with run_plugin(CpuPlugin, {"average_seconds": 2}) as plugin:
             before = wait_until(lambda: _averaged(plugin), "the averaging time has passed")
-            os.sched_setaffinity(0, {last})
+            _run_on(last)
             after = dict(plugin.probe("cpu").data)
     finally:
         spinner.kill()
         spinner.wait()
     return {"limit_cores": [before["limit_cores"], after["limit_cores"]], "after": after}
+
+
+def _run_on(cpu: int) -> None:
+    for thread in os.listdir("/proc/self/task"):  # each has its own affinity
+        os.sched_setaffinity(int(thread), {cpu})
 
 
 def _averaged(plugin: RunningPlugin) -> dict[str, Any]:

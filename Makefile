@@ -23,6 +23,8 @@ CURRENT_CLIENTS := postgresql-client-18 libpq5 libc6 libssl3t64 zlib1g liblz4-1 
 # pyenv's programs work only for selected versions, so select all that are installed.
 pythons: export PYENV_VERSION ?= $(shell command -v pyenv >/dev/null && pyenv versions --bare | grep -E '^3\.(11|12|13)\.' | paste -sd:)
 comma := ,
+# Cache compiled modules even where an image sets this variable: the tests start Python hundreds of times.
+export PYTHONDONTWRITEBYTECODE :=
 export MYPYPATH := $(subst $() $(),:,$(wildcard plugins/*/src))
 
 .PHONY: help setup run check test lint typing format unit packages docs tests alone computing pythons coverage editable lock \
@@ -60,7 +62,7 @@ check: setup  ## Run the quick checks (a minute): lint, typing, tests without ch
 test: setup  ## Run everything: lint, typing, packages, docs, tests, end to end, other Pythons
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages docs
 	@$(MAKE) --no-print-directory tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone computing pythons
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target alone computing pythons
 
 lint: setup  ## Run the hooks of .pre-commit-config.yaml on all files, typing included
 	@$(BIN)/pre-commit run --all-files
@@ -86,11 +88,11 @@ alone: setup  ## Run the tests that cannot run in parallel: end to end
 computing: setup  ## Run the tests that only compute: those without child processes, and of the alert rules
 	@nice -n 19 $(PYTEST) $(PARALLEL) -m 'not service or computes'
 
-pythons: setup  ## Run the tests without child processes on other installed Pythons
-	@for version in $(OTHER_PYTHONS); do \
-		if ! python$$version -c '' 2>/dev/null; then echo "NOT RUN: the tests on Python $$version, which is not installed"; continue; fi; \
-		nice -n 19 $(BIN)/tox run -q -e py$$(echo $$version | tr -d .) || exit 1; \
-	done
+pythons: $(OTHER_PYTHONS:%=python-%)  ## Run the tests without child processes on other installed Pythons
+
+python-%: setup
+	@if python$* -c '' 2>/dev/null; then nice -n 19 $(BIN)/tox run -q -e py$(subst .,,$*); \
+	else echo "NOT RUN: the tests on Python $*, which is not installed"; fi
 
 packages: setup  ## Build the distributions and check them: contents, metadata, dependencies
 	@rm -rf build/dist

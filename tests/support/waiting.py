@@ -14,8 +14,8 @@ PATIENCE = 60.0
 NOT_YET: tuple[type[Exception], ...] = (OSError, http.client.HTTPException)
 """The exceptions of a server that is not up yet or is restarting."""
 
-PAUSE = 0.02
-"""Seconds between two checks."""
+MIN_PAUSE, MAX_PAUSE, GROWTH = 0.02, 0.1, 1.3
+"""Seconds between two checks: they grow, because each check takes time from the service."""
 
 
 class NeverHappenedError(AssertionError):
@@ -29,10 +29,17 @@ class _Attempts:
         self._what = what
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
+        self._pause = MIN_PAUSE
         self.last = "never checked"
 
     def left(self) -> bool:
         return time.monotonic() < self._deadline
+
+    def pause(self) -> float:
+        """Return the seconds until the next check."""
+        pause = self._pause
+        self._pause = min(MAX_PAUSE, pause * GROWTH)
+        return pause
 
     def give_up(self) -> NoReturn:
         raise NeverHappenedError(
@@ -66,7 +73,7 @@ def wait_until(
             attempts.last = repr(value)
         if not was_in_time:
             attempts.give_up()
-        time.sleep(PAUSE)
+        time.sleep(attempts.pause())
 
 
 async def eventually(
@@ -81,4 +88,4 @@ async def eventually(
         attempts.last = repr(value)
         if not was_in_time:
             attempts.give_up()
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(attempts.pause())

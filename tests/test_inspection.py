@@ -37,6 +37,13 @@ def check(site: Path, **environ: str) -> tuple[int, list[str], list[str]]:
     return done.code, found["problems"], found["findings"]
 
 
+def check_one(site: Path, **environ: str) -> tuple[int, list[str], str]:
+    """Return the same if there is exactly one finding."""
+    code, problems, findings = check(site, **environ)
+    assert len(findings) == 1, findings
+    return code, problems, findings[0]
+
+
 REJECTED = {
     "a constructor that fails": (f"{LIVES}:ConstructFails", "construct: RuntimeError: cannot be m"),
     "declarations that fail": (
@@ -55,7 +62,7 @@ REJECTED = {
 def test_a_plugin_that_serve_would_reject_is_a_finding(site: Path, kind: str) -> None:
     value, reason = REJECTED[kind]
     install(site, "bad", {"bad": value})
-    code, problems, (finding,) = check(site)
+    code, problems, finding = check_one(site)
     assert (code, problems) == (1, [])
     assert finding.startswith(f"plugin bad (bad 1.0) is rejected: {reason}")
     rows = json.loads(aliaport(site, "plugins", "list", "--json").out)
@@ -66,7 +73,7 @@ def test_a_plugin_that_serve_would_reject_is_a_finding(site: Path, kind: str) ->
 
 def test_an_application_without_its_option_is_a_finding(site: Path) -> None:
     install(site, "bad", apps={"bad": "aliaport_rogues.failing:needs_key"})
-    code, problems, (finding,) = check(site)
+    code, problems, finding = check_one(site)
     assert (code, problems) == (1, [])
     assert finding.startswith("app bad (bad 1.0) is rejected: config: apps.bad.key: is required;")
 
@@ -258,7 +265,7 @@ def test_what_does_not_work_as_configured_is_a_finding(site: Path, kind: str) ->
 def test_a_file_that_disables_a_required_plugin_is_named(site: Path) -> None:
     file = site.parent / "a.toml"
     file.write_text('[selection]\ndisable = ["operations"]\nrequired = ["operations"]\n')
-    code, problems, (finding,) = check(site, ALIAPORT_CONFIG=str(file))
+    code, problems, finding = check_one(site, ALIAPORT_CONFIG=str(file))
     assert (code, problems) == (1, [])
     where = f"the plugin 'operations' is disabled by {file}: selection.disable; remove it there"
     assert finding.startswith(f"selection.required: {where}")

@@ -82,7 +82,7 @@ class JobRunner:
             freeze=_result,
             slot=self._slot,
         )
-        await run.done
+        await run.wait()
         outcome = self._report(run, began)
         if self._observer is not None:
             self._observer.ended(outcome, began, time.monotonic() - run.submitted)

@@ -127,7 +127,7 @@ class Component:
                 return error.rejection
 
         run = self._require_bulkhead().submit(call, timeout=timeout, freeze=lambda value: value)
-        await run.done
+        await run.wait()
         if isinstance(run.value, Rejection):
             self.reject(run.value)
         elif not run.completed:

@@ -195,7 +195,7 @@ class PluginInstance(Component):
             return
         self.state = State.STOPPED
         run = self._release(self._plugin)
-        await run.done
+        await run.wait()
         self._report_stop(run)
         await self._terminate_connections()
         self._require_bulkhead().close()
@@ -261,7 +261,7 @@ class PluginInstance(Component):
             freeze=lambda _: None,
             postpone=self._postpone,
         )
-        await run.done
+        await run.wait()
         if run.completed and run.failure is None:
             leftovers.keep()
             return True
@@ -276,7 +276,7 @@ class PluginInstance(Component):
     async def _clean_up(self, plugin: Plugin[Any], leftovers: Leftovers) -> None:
         """Let the plugin release what a failed start acquired, and end what is left of it."""
         run = self._release(plugin)
-        await run.done
+        await run.wait()
         self._report_stop(run)
         await run.wait_finished()
         self._stopping = None
@@ -298,7 +298,7 @@ class PluginInstance(Component):
         run = self._require_bulkhead().submit(
             lambda: terminate_forgotten(context), timeout=TERMINATE_TIMEOUT, freeze=lambda _: None
         )
-        await run.done
+        await run.wait()
 
     def _release(self, plugin: Plugin[Any]) -> Run:
         """Call the plugin's stop(), unless a call is in flight; return its run."""

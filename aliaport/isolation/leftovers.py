@@ -39,7 +39,7 @@ class Leftovers:
         run = self._bulkhead.submit(
             self._end, timeout=END_TIMEOUT * 2, freeze=lambda positions: positions
         )
-        await run.done
+        await run.wait()
         return run.value if run.completed and run.failure is None else [run.where()]
 
     async def _end(self) -> list[str]:

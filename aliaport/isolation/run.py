@@ -84,6 +84,10 @@ class Run:
         else:
             self._finish_hooks.append(hook)
 
+    async def wait(self) -> None:
+        """Wait until `done`; unlike awaiting that, others still can if this is cancelled."""
+        await asyncio.shield(self.done)
+
     async def wait_finished(self) -> None:
         """Wait, without any deadline, until the call has really ended."""
         ended = asyncio.Event()

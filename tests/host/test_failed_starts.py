@@ -162,6 +162,25 @@ async def test_connecting_that_a_failed_start_left_does_not_fail_the_next() -> N
     assert all(reason.startswith("ConnectPending: ") for reason in reasons), reasons
 
 
+class CleansUpSlowly(Plugin[PluginConfig]):
+    api = (1, 0)
+    stopping = threading.Event()
+
+    async def start(self) -> None:
+        raise ConnectionRefusedError("not yet")
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        await asyncio.sleep(0.2)
+
+
+async def test_the_end_may_come_while_a_failed_start_is_cleaned_up() -> None:
+    instance = await begun(CleansUpSlowly, make_context("slow"))
+    await until(CleansUpSlowly.stopping.is_set, "the plugin cleans up")
+    await instance.stop()
+    assert instance.state is State.STOPPED
+
+
 async def test_connections_of_one_context_are_terminated_without_those_of_another(
     server: TcpPostgres,
 ) -> None:

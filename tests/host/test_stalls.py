@@ -46,11 +46,12 @@ def test_a_blocked_loop_is_reported_while_it_is_blocked(launch: Launch, tmp_path
     finally:
         end.touch()
         blocking.join()
-    first, second, *_ = stalled["threads"].splitlines()
     assert stalled["lag_s"] >= 0.5
-    assert first == "Thread MainThread (most recent call first):"
-    assert "mounted.py" in second
-    assert second.endswith("in block")
+    # Before it, there may be samples of threads that computed meanwhile.
+    lines = stalled["threads"].splitlines()
+    position = lines[lines.index("Thread MainThread (most recent call first):") + 1]
+    assert "mounted.py" in position
+    assert position.endswith("in block")
     (resumed,) = service.wait_for(
         lambda: service.events("http_loop.resumed"), "the end of the stall is logged"
     )

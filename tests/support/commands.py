@@ -16,8 +16,12 @@ from click.testing import CliRunner
 from aliaport.cli import main as aliaport_main
 from tests.support.service import INTERRUPTIBLE
 
-ANY_PORT = {"ALIAPORT_PORT": "0"}
-"""Set unless a test sets it: another program may have the default port, which is a problem."""
+DEFAULTS = {
+    "ALIAPORT_PORT": "0",
+    "ALIAPORT_PLUGIN_LIMITS__IMPORT_TIMEOUT": "60",
+    "ALIAPORT_PLUGIN_LIMITS__CONSTRUCT_TIMEOUT": "60",
+}
+"""Set unless a test sets them: the default port may be in use, and the tests run at low priority."""
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -74,7 +78,7 @@ def aliaport(
     *arguments: str,
     path: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None,
-    defaults: Mapping[str, str] = ANY_PORT,
+    defaults: Mapping[str, str] = DEFAULTS,
 ) -> Done:
     """Run `aliaport` in this process, in `folder`, with only `environ` in its environment.
 
@@ -112,7 +116,7 @@ def aliaport_process(
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(map(str, path)),
-            **ANY_PORT,
+            **DEFAULTS,
             **(environ or {}),
         },
         capture_output=True,

@@ -47,7 +47,7 @@ def _sources_options(command: Decorated) -> Decorated:
 
 
 class _Commands(click.Group):
-    """The commands; `doctor` is imported only if needed, because it would delay the start of all."""
+    """The commands; `doctor` is imported only if needed: it would delay the start of all."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "doctor"])

@@ -60,9 +60,13 @@ check: setup  ## Run the quick checks (a minute): lint, typing, tests without ch
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
 test: setup  ## Run everything: lint, typing, packages, docs, tests, end to end, other Pythons
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target static-then-tests pythons
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone computing
+
+# The other Pythons use what these two leave idle.
+static-then-tests: setup
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint packages docs
-	@$(MAKE) --no-print-directory tests
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target alone computing pythons
+	@$(MAKE) --no-print-directory --output-sync=none tests
 
 lint: setup  ## Run the hooks of .pre-commit-config.yaml on all files, typing included
 	@$(BIN)/pre-commit run --all-files
@@ -81,10 +85,11 @@ unit: setup  ## Run the tests without child processes
 tests: setup  ## Run the tests with services and other programs that can run in parallel
 	@$(PYTEST) $(PARALLEL) -n 3 -m 'service and not computes and not alone'
 
-alone: setup  ## Run the tests that cannot run in parallel: end to end
-	@$(PYTEST) -m alone
+alone: setup  ## Run the tests that few others may run beside: end to end, and the attack
+	@$(PYTEST) $(PARALLEL) -m alone --ignore=tests/abuse
+	@$(PYTEST) tests/abuse
 
-# `computing` and `pythons` at low priority, because the time-sensitive tests of `alone` run beside them.
+# At low priority, because the time-sensitive tests of `alone` run beside them.
 computing: setup  ## Run the tests that only compute: those without child processes, and of the alert rules
 	@nice -n 19 $(PYTEST) $(PARALLEL) -m 'not service or computes'
 

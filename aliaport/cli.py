@@ -14,7 +14,6 @@ from rich.table import Table
 
 from aliaport import __version__
 from aliaport.commands import config_option, env_file_option, run_command
-from aliaport.doctor.command import doctor
 from aliaport.healthcheck import main as check_health
 from aliaport.inspection import Listed, inspect_plugins, run_once
 from aliaport.printable import escape_unprintable
@@ -47,7 +46,23 @@ def _sources_options(command: Decorated) -> Decorated:
     return config_option(env_file_option(command))
 
 
-@click.group(name="aliaport", context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands; `doctor` is imported only if needed: it would delay the start of all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "doctor"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "doctor":
+            return super().get_command(ctx, cmd_name)
+        from aliaport.doctor.command import doctor
+
+        return doctor
+
+
+@click.group(
+    cls=_Commands, name="aliaport", context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="aliaport")
 def cli() -> None:
     """Monitor a running system: is it alive, is it ready, how is it doing?"""
@@ -244,9 +259,6 @@ def plugins_run(name: str, config: Path | None, env_file: Path | None, as_json: 
         click.echo(f"aliaport: {name}: {_safe(problem)}", err=True)
     sys.stdout.flush()
     os._exit(0 if report.healthy else 1)
-
-
-cli.add_command(doctor)
 
 
 def _cells(row: Listed) -> tuple[str, ...]:

@@ -90,8 +90,16 @@ class TestImpossibleValues:
         ("case", "absent", "named"),
         [
             ("available_beyond_the_size", {"used_percent", "free_bytes"}, "f_bavail=2000"),
+            ("available_beyond_the_free", {"used_percent", "free_bytes"}, "f_bavail=401"),
             ("available_negative", {"used_percent", "free_bytes"}, "f_bavail=-20"),
             ("free_beyond_the_size", {"used_percent"}, "f_bfree=1001"),
+            ("free_negative", {"used_percent"}, "f_bfree=-1"),
+            (
+                "free_and_available_beyond_the_size",
+                {"used_percent", "free_bytes"},
+                "f_bfree=1002, f_bavail=1001",
+            ),
+            ("blocks_without_a_size", {"free_bytes", "size_bytes"}, "f_frsize=0"),
             ("size_negative", {"used_percent", "free_bytes", "size_bytes"}, "f_blocks=-1"),
             ("inodes_free_beyond_the_total", {"inodes_free"}, "f_ffree=101"),
             ("inodes_free_negative", {"inodes_free"}, "f_ffree=-1"),
@@ -109,6 +117,7 @@ class TestImpossibleValues:
 
     def test_the_others_are_judged(self, reported: dict[str, Any]) -> None:
         assert reported["space_impossible_and_no_inodes"]["code"] == "inodes_critical"
+        assert reported["available_beyond_the_free_and_no_inodes"]["code"] == "inodes_critical"
         assert reported["inodes_impossible_and_no_space"]["code"] == "space_critical"
 
 

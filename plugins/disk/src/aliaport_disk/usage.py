@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,16 +72,15 @@ def measure(mount: str, mounts_file: Path = Path("/proc/self/mounts")) -> Usage:
     if entry is None and path != "/":
         raise Unusable("not_mounted", f"nothing is mounted on {shown(mount)}")
     filesystem, options = entry or ("", frozenset())
-    reported = {field: getattr(stats, field) for field in _TOTALS}
-    possible = {
-        field: value for field, value in reported.items() if 0 <= value <= reported[_TOTALS[field]]
-    }
+    reported = {field: getattr(stats, field) for field in (*_TOTALS, "f_frsize")}
+    possible = _possible(reported)
     blocks, unused, available, inodes, inodes_free = map(possible.get, _TOTALS)
     used = None if blocks is None or unused is None else blocks - unused
     inodes_used = None if inodes is None or inodes_free is None else inodes - inodes_free
+    block_size = possible.get("f_frsize")
     return Usage(
-        size_bytes=_bytes(blocks, stats.f_frsize),
-        free_bytes=_bytes(available, stats.f_frsize),
+        size_bytes=_bytes(blocks, block_size),
+        free_bytes=_bytes(available, block_size),
         # Like df: blocks reserved for root count as neither used nor free.
         used_percent=_percent(used, available),
         inodes=inodes,
@@ -135,8 +135,23 @@ def _table(mounts_file: Path) -> list[tuple[str, str, frozenset[str]]]:
     ]
 
 
-def _bytes(blocks: int | None, block_size: int) -> int | None:
-    return None if blocks is None or (blocks and block_size <= 0) else blocks * block_size
+def _possible(reported: Mapping[str, int]) -> dict[str, int]:
+    """Return the values that a file system can have."""
+    possible = {
+        field: reported[field]
+        for field, total in _TOTALS.items()
+        if 0 <= reported[field] <= reported[total]
+    }
+    # The difference is reserved for root, so it cannot be negative.
+    if "f_bfree" in possible and reported["f_bavail"] > possible["f_bfree"]:
+        possible.pop("f_bavail", None)
+    if reported["f_frsize"] > 0 or reported["f_blocks"] == 0:
+        possible["f_frsize"] = reported["f_frsize"]
+    return possible
+
+
+def _bytes(blocks: int | None, block_size: int | None) -> int | None:
+    return None if blocks is None or block_size is None else blocks * block_size
 
 
 def _percent(used: int | None, free: int | None) -> float | None:

@@ -38,13 +38,13 @@ def hung_mount(point: Path) -> Iterator[None]:
 
 
 @contextmanager
-def reporting_mount(point: Path, *values: int) -> Iterator[None]:
+def reporting_mount(point: Path, *values: int, block_size: int) -> Iterator[None]:
     """Mount an empty file system whose statfs returns these values.
 
     They are f_blocks, f_bfree, f_bavail, f_files and f_ffree; negative ones as a C program would
-    store them. The block size is 4096.
+    store them.
     """
-    with _mounted(point, *map(str, values)):
+    with _mounted(point, *map(str, values), str(block_size)):
         yield
 
 
@@ -94,7 +94,8 @@ def serve(fd: int, behavior: list[str]) -> None:
     folder = ATTR_OUT.pack(
         0, 0, 0, *(1, 0, 0, 0, 0, 0), *(0, 0, 0), stat.S_IFDIR | 0o755, 2, *[0] * 5
     )
-    values = STATFS_OUT.pack(*(int(value) % 2**64 for value in behavior), 4096, 255, 4096, 0)
+    *counts, block_size = map(int, behavior)
+    values = STATFS_OUT.pack(*(count % 2**64 for count in counts), block_size, 255, block_size, 0)
     while True:
         readable, _, _ = select.select([fd, sys.stdin], [], [])
         if sys.stdin in readable:

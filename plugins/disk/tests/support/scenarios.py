@@ -139,12 +139,18 @@ def hung(folder: Path) -> Story:
 
 
 BLOCKS = 1000
+BLOCK = 4096
+"""Bytes of a block."""
 
 REPORTS: dict[str, tuple[int, ...]] = {
     "usual": (BLOCKS, 400, 300, 100, 75),
     "available_beyond_the_size": (BLOCKS, 400, 2 * BLOCKS, 100, 75),
+    "available_beyond_the_free": (BLOCKS, 400, 401, 100, 75),
+    "available_beyond_the_free_and_no_inodes": (BLOCKS, 10, 900, 100, 1),
     "available_negative": (BLOCKS, 10, -20, 100, 75),
     "free_beyond_the_size": (BLOCKS, BLOCKS + 1, 300, 100, 75),
+    "free_negative": (BLOCKS, -1, 300, 100, 75),
+    "free_and_available_beyond_the_size": (BLOCKS, BLOCKS + 2, BLOCKS + 1, 100, 75),
     "size_negative": (-1, 400, 300, 100, 75),
     "inodes_free_beyond_the_total": (BLOCKS, 400, 300, 100, 101),
     "inodes_free_negative": (BLOCKS, 400, 300, 100, -1),
@@ -156,12 +162,14 @@ REPORTS: dict[str, tuple[int, ...]] = {
 
 
 def reports(folder: Path) -> Story:
-    """Mount a file system for each of REPORTS."""
+    """Mount a file system for each of REPORTS, and one whose blocks have no size."""
     name = probe_names((str(folder),))[str(folder)]
+    cases = {case: (values, BLOCK) for case, values in REPORTS.items()}
+    cases["blocks_without_a_size"] = (REPORTS["usual"], 0)
     story: Story = {}
     with run_plugin(DiskPlugin, {"mounts": [str(folder)]}) as plugin:
-        for case, values in REPORTS.items():
-            with reporting_mount(folder, *values):
+        for case, (values, block_size) in cases.items():
+            with reporting_mount(folder, *values, block_size=block_size):
                 story[case] = as_story(plugin.probe(name))
                 story[case]["samples"] = {
                     sample.metric.removeprefix("aliaport_disk_"): sample.value

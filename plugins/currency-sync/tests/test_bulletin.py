@@ -1,4 +1,4 @@
-"""Tests reading bulletins and rejecting every other document as a whole."""
+"""Tests reading bulletins, leaving out values that cannot be, and rejecting other documents."""
 
 import re
 from datetime import date
@@ -70,7 +70,7 @@ def test_bulletins_of_each_known_form_are_read(
     day: str, number: str, usd: str, currencies: int
 ) -> None:
     bulletin = parse((PUBLISHED / f"{day}.xml").read_bytes())
-    assert (str(bulletin.day), bulletin.number) == (day, number)
+    assert (str(bulletin.day), bulletin.number, bulletin.left_out) == (day, number, ())
     rates = {rate.code: rate for rate in bulletin.rates}
     assert len(rates) == currencies
     assert rates["USD"].forex_buying == Decimal(usd)
@@ -102,6 +102,73 @@ def test_missing_elements_have_no_value() -> None:
     (chf,) = [rate for rate in sample("good-missing-elements.xml").rates if rate.code == "CHF"]
     assert (chf.name, chf.forex_buying) == ("", Decimal("52.0001"))
     assert (chf.forex_selling, chf.banknote_buying, chf.cross_rate_usd) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0",
+        "0.0000",
+        "-55.1864",
+        "NaN",
+        "INF",
+        "5.5e1",
+        "55,1864",
+        "٥٥",
+        "9999999999",
+        "1.123456789",
+    ],
+)
+@pytest.mark.parametrize("tag", ["ForexBuying", "BanknoteSelling", "CrossRateOther"])
+def test_a_value_that_cannot_be_counts_as_not_quoted(tag: str, value: str) -> None:
+    not_quoted, odd = (parse(document_with("GBP", tag, text)) for text in ("", value))
+    assert odd.left_out == (f"GBP: {tag} is {value!r}, not a positive number",)
+    assert (odd.rates, not_quoted.left_out) == (not_quoted.rates, ())
+
+
+def document_with(code: str, tag: str, value: str) -> bytes:
+    """Return a bulletin with another value of one currency."""
+    plain = document(DAY).decode()
+    row = re.search(rf'<Currency [^>]*CurrencyCode="{code}">.*?</Currency>', plain, re.DOTALL)
+    assert row is not None
+    changed, replaced = re.subn(rf"<{tag}(/>|>.*</{tag}>)", f"<{tag}>{value}</{tag}>", row[0])
+    assert replaced == 1
+    return plain.replace(row[0], changed).encode()
+
+
+@pytest.mark.parametrize(
+    ("code", "tag", "value", "reason"),
+    [
+        ("JPY", "Unit", "0", "Unit is '0', not a positive integer"),
+        ("JPY", "Unit", "", "Unit is '', not a positive integer"),
+        ("XDR", "ForexBuying", "0", "ForexBuying is '0', not a positive number"),
+    ],
+)
+def test_a_currency_without_a_usable_price_is_left_out(
+    code: str, tag: str, value: str, reason: str
+) -> None:
+    read = parse(document_with(code, tag, value))
+    assert read.left_out == (f"{code}: {reason}",)
+    assert read.rates == tuple(rate for rate in parse(document(DAY)).rates if rate.code != code)
+
+
+@pytest.mark.parametrize("selling", ["50.0000", "99.0000"])
+def test_both_rates_of_an_implausible_pair_are_left_out(selling: str) -> None:
+    read = parse(document_with("GBP", "ForexSelling", selling))
+    (gbp,) = [rate for rate in read.rates if rate.code == "GBP"]
+    assert (gbp.forex_buying, gbp.forex_selling) == (None, None)
+    assert gbp.banknote_buying == Decimal("55.1864")
+    assert read.left_out == (f"GBP: implausible forex rates: buying 55.1864, selling {selling}",)
+
+
+@pytest.mark.parametrize("code", ["USD", "EUR"])
+@pytest.mark.parametrize("tag", ["ForexBuying", "ForexSelling", "Unit"])
+def test_dollar_and_euro_need_valid_forex_rates(code: str, tag: str) -> None:
+    with pytest.raises(RefusedError, match=rf"{code}: {tag} is '-1', not a positive") as refused:
+        parse(document_with(code, tag, "-1"))
+    assert refused.value.fault is Fault.INVALID_VALUE
+    if tag == "ForexBuying":
+        parse(document_with(code, "BanknoteBuying", "-1"))
 
 
 @pytest.mark.parametrize("name", REJECTED)

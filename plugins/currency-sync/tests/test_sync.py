@@ -327,12 +327,42 @@ def test_a_jump_is_stored_flagged_and_shown(tcmb: Tcmb, database: str, rows: Row
     ) == ["2026-11-23|1|", "2026-11-24|1|-12.00", "2026-11-24|2|"]
 
 
+def test_values_that_cannot_be_are_left_out_and_reported(
+    tcmb: Tcmb, database: str, rows: Rows
+) -> None:
+    day = date(2026, 11, 24)
+    tcmb.publish(day)
+    right = tcmb.bulletins[day]
+    tcmb.bulletins[day] = right.replace(b"<ForexBuying>55.1864", b"<ForexBuying>0")
+    stored = "SELECT revision, code, forex_buying, forex_selling FROM aliaport_currency_rates"
+    gbp = f"{stored} WHERE code = 'GBP' ORDER BY 1"
+    clock = FakeClock(istanbul("2026-11-24 16:45"))
+    with run_sync_plugin(tcmb, database, clock, first_day=str(day)) as plugin:
+        assert plugin.job("sync") == "succeeded"
+        assert rows(gbp) == ["1|GBP||55.2857"]
+        assert len(rows(stored)) == 9
+        problem = "GBP: ForexBuying is '0', not a positive number"
+        (event,) = [e for e in plugin.logged if e["event"] == "currency_sync.values_left_out"]
+        assert (event["day"], event["values"], event["problem"]) == (str(day), 1, problem)
+        clock.advance(3700)
+        assert plugin.job("sync") == "succeeded"
+        result = probed(plugin)
+        assert (result.status, result.code) == ("degraded", "values_left_out")
+        assert problem in result.summary
+        assert samples(plugin)["aliaport_currency_sync_values_left_out_total"] == 1
+        tcmb.bulletins[day] = right
+        clock.advance(3700)
+        assert plugin.job("sync") == "succeeded"
+        assert probed(plugin).code == "ok"
+        assert rows(gbp) == ["1|GBP||55.2857", "2|GBP|55.1864|55.2857"]
+
+
 def test_rejected_bulletins_are_reported_and_not_stored(
     tcmb: Tcmb, database: str, rows: Rows
 ) -> None:
     tcmb.publish(date(2026, 11, 24))
     tcmb.bulletins[date(2026, 11, 24)] = tcmb.bulletins[date(2026, 11, 24)].replace(
-        b"<ForexBuying>55.1864", b"<ForexBuying>-55.1864"
+        b"<ForexBuying>41.8931", b"<ForexBuying>-41.8931"
     )
     clock = FakeClock(istanbul("2026-11-24 16:45"))
     with run_sync_plugin(tcmb, database, clock, first_day="2026-11-24") as plugin:
@@ -340,7 +370,7 @@ def test_rejected_bulletins_are_reported_and_not_stored(
         assert rows("SELECT count(*) FROM aliaport_currency_rates") == ["0"]
         result = probed(plugin)
         assert result.code == "no_bulletin"
-        assert "invalid_value: GBP" in result.summary
+        assert "invalid_value: USD" in result.summary
         assert samples(plugin)["aliaport_currency_sync_failure"] == 1
         name = 'aliaport_currency_sync_failures_total{reason="invalid_value"}'
         assert samples(plugin)[name] == 1

@@ -1,4 +1,4 @@
-"""Reads a bulletin of the central bank, and rejects it as a whole if anything in it is wrong."""
+"""Reads a bulletin of the central bank: leaves out values that cannot be, or rejects it."""
 
 import hashlib
 import re
@@ -84,12 +84,14 @@ class Rate:
 class Bulletin:
     """One bulletin: its day, its number such as `2020/192` or '', and its currencies with rates.
 
-    Bulletins of 2010 have no number.
+    Bulletins of 2010 have no number. `left_out` says which values of the document are not in
+    `rates`, and why.
     """
 
     day: date
     number: str
     rates: tuple[Rate, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -99,7 +101,10 @@ class Bulletin:
 
 
 def parse(document: bytes) -> Bulletin:
-    """Return the bulletin. Raises RefusedError if anything in it is not as documented.
+    """Return the bulletin. Raises RefusedError if it is not as documented.
+
+    A value that is not a positive number, or both of a pair that cannot be, count as not quoted.
+    They are listed in `left_out`. Only without a forex rate of dollar or euro is it rejected.
 
     A currency without any rate in lira is left out: until 2010 at least, bulletins list those that
     the euro has replaced, with nothing but their name and parity.
@@ -111,19 +116,29 @@ def parse(document: bytes) -> Bulletin:
         raise RefusedError(
             Fault.NOT_A_BULLETIN, f"Bulten_No is {number[:20]!r}, not in the form 2020/192"
         )
-    found = (_rate(element) for element in root if _has_price(element))
-    rates = tuple(sorted(found, key=lambda rate: rate.code))
-    codes = [rate.code for rate in rates]
-    for code in codes:
-        if codes.count(code) > 1:
+    rates: dict[str, Rate | None] = {}
+    problems: dict[str, list[str]] = {}
+    for element in filter(_has_price, root):
+        code = _code(element)
+        if code in rates:
             raise RefusedError(Fault.INVALID_CURRENCY, f"{code} is listed twice")
-    for rate in rates:
-        if rate.code in _REQUIRED_CODES and None in (rate.forex_buying, rate.forex_selling):
-            raise RefusedError(Fault.INCOMPLETE, f"{rate.code} has no forex rate")
-    missing = [code for code in _REQUIRED_CODES if code not in codes]
+        problems[code] = []
+        rates[code] = _rate(element, code, problems[code])
+    missing = [code for code in _REQUIRED_CODES if code not in rates]
     if missing:
         raise RefusedError(Fault.INCOMPLETE, f"missing from the bulletin: {', '.join(missing)}")
-    return Bulletin(day, number, rates)
+    for code in _REQUIRED_CODES:
+        rate = rates[code]
+        if rate is None or None in (rate.forex_buying, rate.forex_selling):
+            if problems[code]:
+                raise RefusedError(Fault.INVALID_VALUE, f"{code}: {'; '.join(problems[code][:2])}")
+            raise RefusedError(Fault.INCOMPLETE, f"{code} has no forex rate")
+    return Bulletin(
+        day,
+        number,
+        tuple(rate for _, rate in sorted(rates.items()) if rate is not None),
+        tuple(f"{code}: {problem}" for code in sorted(problems) for problem in problems[code]),
+    )
 
 
 def _root(document: bytes) -> "etree._Element":
@@ -177,7 +192,7 @@ def _has_price(element: "etree._Element") -> bool:
     )
 
 
-def _rate(element: "etree._Element") -> Rate:
+def _code(element: "etree._Element") -> str:
     code = element.get("CurrencyCode", "").strip()
     if not _CODE.fullmatch(code) or element.get("Kod", code).strip() != code:
         raise RefusedError(
@@ -186,20 +201,24 @@ def _rate(element: "etree._Element") -> Rate:
         )
     if code == "TRY":
         raise RefusedError(Fault.INVALID_CURRENCY, "the bulletin has a rate for the lira itself")
+    return code
+
+
+def _rate(element: "etree._Element", code: str, problems: list[str]) -> Rate | None:
+    """Return the rate, or None if it has no usable price; add what is left out to `problems`."""
     texts = _texts(element, code)
     unit = texts.get("Unit", "")
     if not _UNIT.fullmatch(unit):
-        raise RefusedError(
-            Fault.INVALID_VALUE, f"{code}: Unit is {unit[:20]!r}, not a positive integer"
-        )
-    values = {name: _value(code, tag, texts.get(tag, "")) for name, tag in _ELEMENTS.items()}
+        problems.append(f"Unit is {unit[:20]!r}, not a positive integer")
+        return None
+    values = {name: _value(tag, texts.get(tag, ""), problems) for name, tag in _ELEMENTS.items()}
     for kind in ("forex", "banknote"):
         buying, selling = values[f"{kind}_buying"], values[f"{kind}_selling"]
         if buying and selling and not buying <= selling <= buying * _MAX_SPREAD:
-            raise RefusedError(
-                Fault.INVALID_VALUE,
-                f"{code}: implausible {kind} rates: buying {buying}, selling {selling}",
-            )
+            problems.append(f"implausible {kind} rates: buying {buying}, selling {selling}")
+            values[f"{kind}_buying"] = values[f"{kind}_selling"] = None
+    if not any(values[price] for price in PRICES):
+        return None
     return Rate(
         code=code,
         unit=int(unit),
@@ -221,12 +240,8 @@ def _texts(element: "etree._Element", code: str) -> dict[str, str]:
     return texts
 
 
-def _value(code: str, tag: str, text: str) -> Decimal | None:
-    if not text:
-        return None
-    value = Decimal(text) if _NUMBER.fullmatch(text) else None
-    if value is None or value == 0:
-        raise RefusedError(
-            Fault.INVALID_VALUE, f"{code}: {tag} is {text[:20]!r}, not a positive number"
-        )
-    return value
+def _value(tag: str, text: str, problems: list[str]) -> Decimal | None:
+    value = Decimal(text) if _NUMBER.fullmatch(text) else Decimal()
+    if text and not value:
+        problems.append(f"{tag} is {text[:20]!r}, not a positive number")
+    return value or None

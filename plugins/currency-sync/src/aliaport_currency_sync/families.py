@@ -13,6 +13,10 @@ RUN_DURATION = Metric.histogram(
 RATES_STORED = Metric.counter(
     "aliaport_currency_sync_rates_stored_total", "Currency rates stored by this process."
 )
+VALUES_LEFT_OUT = Metric.counter(
+    "aliaport_currency_sync_values_left_out_total",
+    "Values of stored bulletins that this process left out because they cannot be.",
+)
 LAST_SUCCESS = Metric.gauge(
     "aliaport_currency_sync_last_success_timestamp_seconds",
     "Time when any replica last stored a bulletin.",

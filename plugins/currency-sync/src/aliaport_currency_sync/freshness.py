@@ -1,10 +1,12 @@
 """Turns the coverage into the probe's result: a pure function, without clock or database."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from aliaport.plugin import Check, Scalar
 from aliaport_currency_sync.business_days import ISTANBUL, BusinessDays, table_ends, today
 from aliaport_currency_sync.coverage import Coverage
+from aliaport_currency_sync.intake import shortened
 
 MAX_BEHIND = 1
 """With more overdue bulletins than this, the rates are outdated instead of late."""
@@ -21,12 +23,13 @@ def assess(
     now: datetime,
     *,
     problem: str,
+    left_out: Sequence[str],
     next_attempt: datetime | None,
 ) -> Check:
     """Return the state of the rates at `now`.
 
-    `problem` is the last attempt's failure, or ''; `next_attempt` is None if this replica does not
-    lead.
+    `problem` is the last attempt's failure, or ''; `left_out` has the values that the newest
+    bulletin lacks because they cannot be; `next_attempt` is None if this replica does not lead.
     """
     attempts = _attempts(problem, next_attempt)
     shown_attempt = None if next_attempt is None else _utc(next_attempt)
@@ -66,6 +69,9 @@ def assess(
         return Check.degraded(
             f"rates jumped in the bulletin of {newest}: {shown}"[:300], code="rate_jump", **data
         )
+    if left_out:
+        text = f"values are left out of the bulletin of {newest}: {shortened(left_out)}"
+        return Check.degraded(text, code="values_left_out", **data)
     if table_ends() - today(now) < CALENDAR_NOTICE:
         text = f"moving holidays are known only until {table_ends()}; upgrade the package holidays"
         return Check.degraded(text, code="calendar_ends", **data)

@@ -1,6 +1,6 @@
 """Downloads one bulletin and stores it; faults are part of the result."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,6 +13,9 @@ from aliaport_currency_sync.business_days import BusinessDays
 from aliaport_currency_sync.coverage import NO_FILE
 from aliaport_currency_sync.source import NoFileError, Source, UnavailableError
 from aliaport_currency_sync.store import Change, note_gap, store
+
+MAX_SHOWN = 5
+"""Values left out that a message lists."""
 
 
 class IntakeStatus(Enum):
@@ -27,11 +30,15 @@ class IntakeStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class IntakeResult:
-    """The status, the bulletin's day, the number of rates stored, and a fault's reason and text."""
+    """The status, the bulletin's day, the number of rates stored, and a fault's reason and text.
+
+    `left_out` says which values of the bulletin are not used.
+    """
 
     status: IntakeStatus
     day: date | None = None
     rates: int = 0
+    left_out: tuple[str, ...] = ()
     reason: str = ""
     problem: str = ""
 
@@ -86,7 +93,7 @@ class Intake:
             now=self._context.clock.now(),
         )
         if stored.change is Change.NOTHING:
-            return IntakeResult(IntakeStatus.UNCHANGED, bulletin.day)
+            return IntakeResult(IntakeStatus.UNCHANGED, bulletin.day, left_out=bulletin.left_out)
         log = self._context.log
         day, number = bulletin.day.isoformat(), bulletin.number
         log.info(
@@ -101,4 +108,20 @@ class Intake:
         for jumped, jumps in stored.jumps.items():
             percent = {code: str(value) for code, value in jumps.items()}
             log.warning("currency_sync.jumped", day=jumped.isoformat(), percent=percent)
-        return IntakeResult(IntakeStatus.STORED, bulletin.day, len(bulletin.rates))
+        if bulletin.left_out:
+            log.warning(
+                "currency_sync.values_left_out",
+                day=day,
+                bulletin=number,
+                values=len(bulletin.left_out),
+                problem=shortened(bulletin.left_out),
+            )
+        return IntakeResult(
+            IntakeStatus.STORED, bulletin.day, len(bulletin.rates), bulletin.left_out
+        )
+
+
+def shortened(left_out: Sequence[str]) -> str:
+    """Return the first reasons why values are left out, and how many more there are."""
+    more = len(left_out) - MAX_SHOWN
+    return "; ".join(left_out[:MAX_SHOWN]) + (f"; and {more} more" if more > 0 else "")

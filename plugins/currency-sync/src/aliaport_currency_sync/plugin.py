@@ -119,6 +119,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
             self._days,
             self.context.clock.now(),
             problem=self._sync.problem,
+            left_out=() if coverage.newest is None else self._sync.left_out(coverage.newest.day),
             next_attempt=self._sync.next_attempt(coverage),
         )
         if broken is not None and check.status is not Status.UNHEALTHY:

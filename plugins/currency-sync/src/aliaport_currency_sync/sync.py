@@ -8,7 +8,12 @@ from aliaport_currency_sync.bulletin import Fault
 from aliaport_currency_sync.business_days import BusinessDays, today
 from aliaport_currency_sync.config import CurrencySyncConfig
 from aliaport_currency_sync.coverage import Coverage, CoverageReader
-from aliaport_currency_sync.families import FAILURES, RATES_STORED, RUN_DURATION
+from aliaport_currency_sync.families import (
+    FAILURES,
+    RATES_STORED,
+    RUN_DURATION,
+    VALUES_LEFT_OUT,
+)
 from aliaport_currency_sync.intake import Intake, IntakeResult, IntakeStatus
 from aliaport_currency_sync.pacing import Pacing
 from aliaport_currency_sync.source import Outage, Source
@@ -49,10 +54,12 @@ class Sync:
         self._archive = Pacing()
         self._awaited_day: date | None = None
         self._was_leader = False
+        self._left_out: dict[date, tuple[str, ...]] = {}
         self._successes = context.counter(CURRENCY_SYNC_SUCCESS)
         self._failures = context.counter(CURRENCY_SYNC_FAILURE)
         self._reasons = context.counter(FAILURES)
         self._rates = context.counter(RATES_STORED)
+        self._values_left_out = context.counter(VALUES_LEFT_OUT)
         self._durations = context.histogram(RUN_DURATION)
         for reason in (*Fault, *Outage, DATABASE):
             self._reasons.inc(0, reason=str(reason))
@@ -83,6 +90,10 @@ class Sync:
                 coverage = await self._reader.read(self._connection.fetch)
         due = self._days.newest_published(clock.now())
         return JobResult.DONE if coverage.has(due) else JobResult.PENDING
+
+    def left_out(self, day: date) -> tuple[str, ...]:
+        """Return what this replica left out of the bulletin of `day` if it last downloaded it."""
+        return self._left_out.get(day, ())
 
     def next_attempt(self, coverage: Coverage) -> datetime | None:
         """Return when this replica next requests something; None if it does not lead."""
@@ -155,6 +166,9 @@ class Sync:
         if result.status is IntakeStatus.STORED:
             self._successes.inc()
             self._rates.inc(result.rates)
+            self._values_left_out.inc(len(result.left_out))
+        if result.day is not None and result.day >= max(self._left_out, default=result.day):
+            self._left_out = {result.day: result.left_out}
         if result.problem:
             self._count_failure(result.reason, result.problem)
             self._context.log.warning(

@@ -11,7 +11,6 @@ from aliaport.host.host import Host
 from aliaport.host.lifecycle import State
 from aliaport.host.limits import LimitLog
 from aliaport.metrics.registry import Samples
-from aliaport.process.usage import read_usage
 
 _PROBE = ("plugin", "probe")
 PROBE_STATUS = Metric.gauge(
@@ -104,17 +103,6 @@ BUILD_INFO = Metric.gauge("aliaport_build_info", "Always 1.", ("version", "pytho
 STARTED = Metric.gauge("aliaport_start_timestamp_seconds", "Start time of the process.")
 _STARTED = time.time()
 
-PROCESS_MEMORY = Metric.gauge("process_resident_memory_bytes", "Memory of the process in RAM.")
-PROCESS_CPU = Metric.counter("process_cpu_seconds_total", "CPU time that the process has used.")
-PROCESS_OPEN_FDS = Metric.gauge("process_open_fds", "Open file descriptors of the process.")
-PROCESS_MAX_FDS = Metric.gauge("process_max_fds", "File descriptors that the process may open.")
-PROCESS_STARTED = Metric.gauge(
-    "process_start_time_seconds", "Start time of the process, as the kernel knows it."
-)
-PROCESS_THREADS = Metric.gauge(
-    "process_threads", "Threads of the process, with those that Python does not know."
-)
-
 FAMILIES = (
     *(PROBE_STATUS, PROBE_SUCCESS, PROBE_CRITICAL, PROBE_DURATION, PROBE_RUNS, PROBE_TIMEOUTS),
     *(PROBE_LAST_SUCCESS, PROBE_IN_FLIGHT, PROBE_JOINED, PLUGIN_STATE, APP_STATE, PLUGIN_TASKS),
@@ -130,8 +118,6 @@ FAMILIES = (
         BUILD_INFO,
         STARTED,
     ),
-    *(PROCESS_MEMORY, PROCESS_CPU, PROCESS_OPEN_FDS, PROCESS_MAX_FDS, PROCESS_STARTED),
-    PROCESS_THREADS,
 )
 _STATES = [(state, state.value) for state in State]
 _STATUSES = [(status, status.value) for status in Status]
@@ -161,7 +147,6 @@ def host_samples(
     samples[THREADS.name][()] = float(threading.active_count())
     samples[BUILD_INFO.name][_BUILD] = 1.0
     samples[STARTED.name][()] = _STARTED
-    _process_samples(samples)
     for name, app_state in app_states.items():
         for state in (State.STARTING, State.RUNNING, State.REJECTED):
             samples[APP_STATE.name][name, state.value] = float(state.value == app_state)
@@ -188,20 +173,6 @@ def host_samples(
     for (plugin, reason), count in host.registry.dropped_series().items():
         samples[SERIES_DROPPED.name][plugin, reason] = float(count)
     return samples
-
-
-def _process_samples(samples: dict[str, Samples]) -> None:
-    usage = read_usage()
-    for metric, value in (
-        (PROCESS_MEMORY, usage.resident_bytes),
-        (PROCESS_CPU, usage.cpu_seconds),
-        (PROCESS_OPEN_FDS, usage.open_descriptors),
-        (PROCESS_MAX_FDS, usage.max_descriptors),
-        (PROCESS_STARTED, usage.started),
-        (PROCESS_THREADS, usage.threads),
-    ):
-        if value is not None:
-            samples[metric.name][()] = float(value)
 
 
 def _states(host: Host) -> dict[str, State]:

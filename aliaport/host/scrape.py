@@ -7,6 +7,7 @@ from aliaport.contract.declarations import Metric
 from aliaport.host.host import Host
 from aliaport.host.limits import Limit, LimitLog
 from aliaport.host.own_metrics import FAMILIES, host_samples
+from aliaport.host.process_metrics import PROCESS_FAMILIES, process_families
 from aliaport.logs.health import FAMILIES as LOG_FAMILIES
 from aliaport.metrics.collectors import CollectorRunner, collect
 from aliaport.metrics.exposition import Exposition
@@ -20,6 +21,9 @@ SERIES_DROPPED = Limit(
     "samples beyond the limits of [metrics] are not exported; find the label with too many values, "
     "or raise the limit",
 )
+
+_PLACED = {metric.name for metric in (REQUESTS, DURATION, *PROCESS_FAMILIES)}
+"""The first families of a page and the last ones; the others are sorted."""
 
 
 class Metrics:
@@ -83,22 +87,22 @@ class Metrics:
         families: list[tuple[Metric, Samples]] = [*self._http.families()]
         for name, metric in self._in_order():
             families.append((metric, own.get(name) or gathered.get(name) or {}))
-        return await self._exposition.page(families)
+        return await self._exposition.page(families, process_families)
 
     def _in_order(self) -> list[tuple[str, Metric]]:
-        """Return the families but those of HTTP, by name; none is ever removed."""
+        """Return the families but those of HTTP and of the process, by name; none is removed."""
         families = self._host.registry.families
         if len(families) != self._declared:
             declared = dict(families)  # at once: plugins declare more in their threads
             self._declared = len(declared)
-            names = declared.keys() - {REQUESTS.name, DURATION.name}
+            names = declared.keys() - _PLACED
             self._ordered = [(name, declared[name]) for name in sorted(names)]
         return self._ordered
 
 
 def declare_host_families(registry: MetricRegistry) -> None:
     """Reserve the names of the host's own families, before any plugin can claim them."""
-    for metric in (REQUESTS, DURATION, *FAMILIES, *LOG_FAMILIES):
+    for metric in (REQUESTS, DURATION, *FAMILIES, *LOG_FAMILIES, *PROCESS_FAMILIES):
         registry.declare(metric, HOST)
 
 

@@ -5,7 +5,7 @@ values, and renders only the families that changed since the last page.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from aioprometheus.collectors import Collector, Counter, Gauge, Histogram, Registry
@@ -34,14 +34,17 @@ class Exposition:
         self._thread = worker("metrics")
         self._blocks: dict[str, tuple[Samples, str]] = {}
 
-    async def page(self, families: Families) -> bytes:
-        """Return the page; the values must not change while it is rendered."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._render, families)
+    async def page(self, families: Families, read_last: Callable[[], Families]) -> bytes:
+        """Return the page; the values must not change while it is rendered.
 
-    def _render(self, families: Families) -> bytes:
+        `read_last` returns the last families of the page. It is called in the thread and may block.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._render, families, read_last)
+
+    def _render(self, families: Families, read_last: Callable[[], Families]) -> bytes:
         texts = []
-        for metric, samples in families:
+        for metric, samples in (*families, *read_last()):
             known = self._blocks.get(metric.name)
             if known is None or known[0] != samples:
                 known = self._blocks[metric.name] = samples, render_family(metric, samples)

@@ -22,10 +22,10 @@ from aliaport.postgres.faults import (
 from aliaport.postgres.indexes import Index, IndexFault, check_indexes
 from aliaport.postgres.leader import Leader
 from aliaport.postgres.migrations import Migration, MigrationError, migrate
-from aliaport.postgres.opening import server_settings
 from aliaport.postgres.pool import Pool
 from aliaport.postgres.poolers import PoolerError
 from aliaport.postgres.reconnecting import ReconnectingConnection
+from aliaport.postgres.session_settings import server_settings
 
 __all__ = [
     "FAULTS",

@@ -1,6 +1,5 @@
 """The arguments of asyncpg for a database URL: its parsed parts, never its text."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -8,7 +7,6 @@ from urllib.parse import urlencode
 from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres.tls import tls_context
-from aliaport.settings.database_options import SERVER_SETTINGS
 from aliaport.settings.database_url import DatabaseUrl
 
 MAX_CONNECT_TIMEOUT = 60.0
@@ -59,23 +57,6 @@ def connect_arguments(url: DatabaseUrl) -> dict[str, Any]:
     if passfile := options.get("passfile"):
         arguments["passfile"] = Path(passfile)
     return arguments | {key: options[key] for key in ("krbsrvname", "gsslib") if key in options}
-
-
-def session_settings(url: DatabaseUrl, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the server settings of a session.
-
-    `settings` win over those of the URL, whose application_name replaces `aliaport` before the
-    component.
-    """
-    given = {
-        key: value
-        for key, value in url.options.items()
-        if key == "options" or key in SERVER_SETTINGS or "." in key
-    }
-    merged = {**given, **settings}
-    if name := url.options.get("application_name"):
-        merged["application_name"] = merged["application_name"].replace("aliaport", name, 1)
-    return merged
 
 
 def _tls(url: DatabaseUrl) -> dict[str, Any]:

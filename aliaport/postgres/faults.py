@@ -15,6 +15,7 @@ from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
 from aliaport.postgres.delays import Delay, delay_of
 from aliaport.postgres.encoding import UnsupportedDatabaseError
+from aliaport.postgres.session_settings import RefusedSettingError
 from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
 from aliaport.settings.database_url import DatabaseUrl
@@ -22,7 +23,7 @@ from aliaport.settings.database_url import DatabaseUrl
 FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-    UnsupportedDatabaseError,
+    *(UnsupportedDatabaseError, RefusedSettingError),
 )
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
@@ -117,6 +118,7 @@ _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.UnsupportedClientFeatureError, "misconfigured"),
     (asyncpg.PostgresError, "failed"),
     (UnsupportedDatabaseError, "unsupported"),
+    (RefusedSettingError, "misconfigured"),
     (StartupError, "misconfigured"),
 )
 
@@ -302,6 +304,8 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
     if isinstance(error, ConnectPending):
         reason = f"{error}: the network is slow, or packets are dropped"
         return reason, "the attempt goes on, and the next run shows whether it succeeded"
+    if isinstance(error, RefusedSettingError):
+        return str(error), error.advice
     if is_refusal(error):
         return "what responds there is not PostgreSQL", "correct host and port in DATABASE_URL"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):

@@ -1,6 +1,5 @@
 """Opens the connections of one component: directly, or through a pooler that has limits."""
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -10,15 +9,20 @@ import asyncpg
 from aliaport.contract.families import DB_QUERY_DURATION
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
-from aliaport.postgres.arguments import (
-    connect_timeout,
-    database_url,
-    session_settings,
-)
+from aliaport.postgres.arguments import connect_timeout, database_url
 from aliaport.postgres.encoding import check_encoding
 from aliaport.postgres.forgotten import remember
 from aliaport.postgres.hosts import dial
 from aliaport.postgres.session import Session
+from aliaport.postgres.session_settings import (
+    query_of_unmet,
+    refused_by_pooler,
+    refused_by_server,
+    required_settings,
+    server_settings,
+    start_settings,
+    statement_of,
+)
 from aliaport.postgres.watch import Watch
 from aliaport.settings.database_url import DatabaseUrl
 
@@ -32,8 +36,14 @@ a timeout of ours means that it does not respond."""
 PREPARED_STATEMENTS = 100
 """Kept for each session; asyncpg's default."""
 
-_REFUSED_AT_START = ("08P01", "0A000", "22023", "42501", "42704", "55P02")
+_REFUSED_SETTING = ("0A000", "22023", "42501", "42704", "55P02")
+"""SQLSTATEs of servers that refuse a setting."""
+
+_REFUSED_AT_START = ("08P01", *_REFUSED_SETTING)
 """SQLSTATEs of servers and poolers that refuse a setting while connecting: PgBouncer's first."""
+
+_POOLER_REFUSES = "startup parameter"
+"""Part of PgBouncer's error for a setting that it does not know."""
 
 _REFUSED_CREDENTIALS = (
     asyncpg.InvalidPasswordError,
@@ -45,22 +55,6 @@ _LOST_STATEMENTS = (
     asyncpg.DuplicatePreparedStatementError,
 )
 """Errors of prepared statements that are looked for in another server session."""
-
-
-def server_settings(component: str, statement_timeout: float) -> dict[str, str]:
-    """Return the server settings of a connection: a name, and timeouts that stop abandoned work.
-
-    Without the keepalives, the server would hold the locks of a vanished machine for two hours.
-    """
-    return {
-        "application_name": f"aliaport-{component}",
-        "statement_timeout": str(round(statement_timeout * 1000)),
-        "idle_in_transaction_session_timeout": "60000",
-        "client_connection_check_interval": "2000",
-        "tcp_keepalives_idle": "10",
-        "tcp_keepalives_interval": "5",
-        "tcp_keepalives_count": "3",
-    }
 
 
 class Opener:
@@ -138,8 +132,9 @@ class Opener:
                     session, _ = await self._dial(url, server)
                     undo.callback(session.terminate)
             if server.shared:
+                await self._check_settings(session, url)
                 session.mark_shared()
-            elif not (accepted and server.accepts_settings):
+            elif server.pooled or not (accepted and server.accepts_settings):
                 await self._apply_settings(session, url)
             if self._own_session:
                 if server.shared:
@@ -169,9 +164,9 @@ class Opener:
         return Watch(
             url,
             None if pooled else session.get_server_pid(),
-            session_settings(url, self._name)["application_name"],
+            self._named(url)["application_name"],
             self._statement_timeout,
-            lambda: self._dial_with(url, session_settings(url, self._name), 0),
+            lambda: self._dial_named(url, 0),
         )
 
     async def _examine(self, url: DatabaseUrl, session: Session) -> poolers.Server:
@@ -185,17 +180,45 @@ class Opener:
             other.terminate()
 
     async def _apply_settings(self, session: Session, url: DatabaseUrl) -> None:
-        """Set what the server knows of the settings, in one round trip."""
-        statement = _set_statement(session_settings(url, self._settings))
-        await session.execute(statement)
+        """Set the settings of the URL and what the server knows of ours, in one round trip."""
+        required = required_settings(url, self._settings)
+        statement = statement_of(required, self._settings | self._named(url))
+        try:
+            await session.execute(statement)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate not in _REFUSED_SETTING:
+                raise
+            await _raise_refused(session, url, required)
+            raise
         session.keep(statement)
+
+    async def _check_settings(self, session: Session, url: DatabaseUrl) -> None:
+        """Raise RefusedSettingError unless all settings of the URL are in force."""
+        required = required_settings(url, self._name)
+        if not required:
+            return
+        try:
+            (unmet,) = await poolers.ask(session, query_of_unmet(required))
+        except asyncpg.PostgresError as error:
+            if error.sqlstate not in _REFUSED_SETTING:
+                raise
+            await _raise_refused(session, url, required)
+            raise
+        if unmet:
+            raise refused_by_pooler(url, unmet.partition(",")[0])
 
     async def _dial(self, url: DatabaseUrl, server: poolers.Server) -> tuple[Session, bool]:
         """Return a session, and whether it was accepted with all settings."""
         if server.shared:  # ours would apply to other clients; those of the URL must be accepted
-            return await self._dial_with(url, session_settings(url, self._name), 0), False
+            try:
+                return await self._dial_with(url, start_settings(url, self._name), 0), False
+            except asyncpg.PostgresError as error:
+                if _POOLER_REFUSES not in str(error):
+                    raise
+                name = str(error).rpartition(": ")[2]
+                raise refused_by_pooler(url, name) from None
         if server.accepts_settings:
-            settings = session_settings(url, self._settings)
+            settings = start_settings(url, self._settings)
             try:
                 return await self._dial_with(url, settings, PREPARED_STATEMENTS), True
             except asyncpg.PostgresError as error:
@@ -206,45 +229,37 @@ class Opener:
     async def _dial_with(
         self, url: DatabaseUrl, settings: Mapping[str, str], prepared_statements: int
     ) -> Session:
-        return await dial(
-            url,
-            connect_timeout(url, CONNECT_TIMEOUT),
-            command_timeout=self._statement_timeout + CANCEL_MARGIN,
-            statement_cache_size=prepared_statements,
-            server_settings=dict(settings),
-        )
+        try:
+            return await dial(
+                url,
+                connect_timeout(url, CONNECT_TIMEOUT),
+                command_timeout=self._statement_timeout + CANCEL_MARGIN,
+                statement_cache_size=prepared_statements,
+                server_settings=dict(settings),
+            )
+        except asyncpg.PostgresSyntaxError as error:
+            if "options" not in settings:
+                raise
+            raise refused_by_server(url, "options", str(error)) from None
 
-    async def _dial_named(self, url: DatabaseUrl) -> Session:
+    async def _dial_named(
+        self, url: DatabaseUrl, prepared_statements: int = PREPARED_STATEMENTS
+    ) -> Session:
         """Return a session with the only setting that every pooler accepts."""
-        name = session_settings(url, self._name)["application_name"]
-        return await self._dial_with(url, {"application_name": name}, PREPARED_STATEMENTS)
+        return await self._dial_with(url, self._named(url), prepared_statements)
+
+    def _named(self, url: DatabaseUrl) -> dict[str, str]:
+        return {"application_name": start_settings(url, self._name)["application_name"]}
 
 
 def _database(url: DatabaseUrl) -> tuple[tuple[str, ...], str | None]:
     return url.places, url.database
 
 
-def _set_statement(settings: Mapping[str, str]) -> str:
-    wanted = {**_from_options(settings.get("options", "")), **settings}
-    values = ", ".join(f"({_quoted(name)}, {_quoted(value)})" for name, value in wanted.items())
-    return (
-        f"SELECT set_config(name, value, false) FROM (VALUES {values}) AS wanted (name, value) "  # noqa: S608
-        "WHERE name LIKE '%.%' OR lower(name) IN (SELECT lower(name) FROM pg_settings);"
-    )
-
-
-def _from_options(text: str) -> dict[str, str]:
-    """Return the settings of libpq's `options`, such as `-c search_path=app --jit=off`."""
-    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\s\\])+", text)]
-    found = {}
-    rest = iter(words)
-    for word in rest:
-        setting = next(rest, "") if word == "-c" else word[2:]
-        name, _, value = setting.partition("=")
-        found[name.replace("-", "_")] = value
-    return found
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f"E'{escaped}'"
+async def _raise_refused(session: Session, url: DatabaseUrl, required: Mapping[str, str]) -> None:
+    """Raise RefusedSettingError for the first setting that the server refuses, if there is one."""
+    for name, value in required.items():
+        try:
+            await session.execute(query_of_unmet({name: value}))
+        except asyncpg.PostgresError as error:
+            raise refused_by_server(url, name, str(error)) from None

@@ -30,7 +30,7 @@ LOOK_TIMEOUT = 1.0
 _EDGES = """
 WITH RECURSIVE waiting AS (
     SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock'
+    WHERE datname = current_database() AND usename = session_user AND wait_event_type = 'Lock'
     ORDER BY pid = $1 DESC NULLS LAST, application_name = $2 DESC NULLS LAST LIMIT 50
 ), edges AS (
     SELECT waiting.pid AS blocked, blocker.pid AS blocker, 1 AS depth

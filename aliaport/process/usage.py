@@ -5,11 +5,13 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aliaport.cgroup import read_text
 from aliaport.process.descriptors import count_open, soft_limit
 
 _STAT = Path("/proc/self/stat")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _FIRST_AFTER_NAME = 3
 """Number of the first field behind the program's name, which may contain anything."""
 
@@ -29,32 +31,37 @@ class Usage:
     max_descriptors: int | None
 
 
+class _Stat(NamedTuple):
+    """The fields of /proc/self/stat that are used; `started` counts clock ticks since the boot."""
+
+    threads: int
+    started: int
+    resident_pages: int
+
+
 def read_usage() -> Usage:
     """Return the current values."""
-    fields = _fields()
+    stat = _stat()
     try:
         descriptors = count_open()
     except OSError:  # no /proc, or no descriptor left to read it
         descriptors = None
     return Usage(
         cpu_seconds=time.process_time(),
-        resident_bytes=None if fields is None else fields[24] * os.sysconf("SC_PAGE_SIZE"),
-        threads=None if fields is None else fields[20],
+        resident_bytes=None if stat is None else stat.resident_pages * _PAGE_BYTES,
+        threads=None if stat is None else stat.threads,
         started=_started(),
         open_descriptors=descriptors,
         max_descriptors=soft_limit(),
     )
 
 
-def _fields() -> dict[int, int] | None:
-    """Return the numeric fields of /proc/self/stat by their number in the manual."""
+def _stat() -> _Stat | None:
     words = read_text(_STAT).rpartition(")")[2].split()
-    fields = {
-        number: int(word)
-        for number, word in enumerate(words, _FIRST_AFTER_NAME)
-        if word.lstrip("-").isdecimal()
-    }
-    return fields if fields.keys() >= {20, 22, 24} else None
+    try:
+        return _Stat(*(int(words[number - _FIRST_AFTER_NAME]) for number in (20, 22, 24)))
+    except (IndexError, ValueError):
+        return None
 
 
 @functools.cache
@@ -63,8 +70,8 @@ def _started() -> float | None:
 
     Read once, so that a clock that is set later does not look like a restart.
     """
-    fields = _fields()
-    if fields is None:
+    stat = _stat()
+    if stat is None:
         return None
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - fields[22] / os.sysconf("SC_CLK_TCK")
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - stat.started / os.sysconf("SC_CLK_TCK")
     return time.time() - age

@@ -143,6 +143,31 @@ def check_option(key: str, value: str, *, nameable: bool = True) -> None:
         raise ValueError(f"has a wrong {key}: it must be a whole number")
     if not value.isprintable() and "password" not in key:
         raise ValueError(f"has an invisible character in {key}; remove it")
+    if key == "options":
+        settings_in_options(value)
+
+
+def settings_in_options(text: str) -> dict[str, str]:
+    """Return the settings in libpq's `options`, such as `-c search_path=app --jit=off`.
+
+    Words without a dash are for a proxy, such as `endpoint=…` for Neon's. Raises ValueError, which
+    shows no value.
+    """
+    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\s\\])+", text)]
+    found = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            continue
+        if not word.startswith(("-c", "--")):
+            raise ValueError("has an unknown switch in options; write settings as -c name=value")
+        setting = next(rest, "") if word == "-c" else word[2:]
+        name, assigned, value = setting.partition("=")
+        name = name.replace("-", "_")
+        if not assigned or not _NAME.fullmatch(name):
+            raise ValueError("has a setting in options that is not of the form -c name=value")
+        found[name] = value
+    return found
 
 
 def check_together(mode: str, options: Mapping[str, str]) -> None:

@@ -1,13 +1,14 @@
 """The metrics page parses and has the right values, whatever the labels and values are."""
 
 import math
+import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from aliaport.contract.declarations import Metric
-from aliaport.metrics.exposition import render_family
+from aliaport.metrics.exposition import Exposition, Families, render_family
 from aliaport.metrics.registry import MetricRegistry
 from aliaport.metrics.samples import Collection, freezer
 from aliaport.testing import make_context
@@ -50,3 +51,16 @@ def test_histograms_are_cumulative_and_complete(values: list[float]) -> None:
         assert found[bound] == sum(value <= float(bound) for value in values)
     assert found["+Inf"] == found["count"] == len(values)
     assert math.isclose(found["sum"], sum(values), abs_tol=1e-6)
+
+
+async def test_what_may_block_is_read_outside_the_loop_and_ends_the_page() -> None:
+    readers = []
+
+    def read() -> Families:
+        readers.append(threading.get_ident())
+        return [(GAUGE, {("x", "y"): 1.0})]
+
+    page = await Exposition().page([(GAUGE, {("first", ""): 2.0})], read)
+    assert len(readers) == 1
+    assert readers != [threading.get_ident()]
+    assert page.endswith(b'{a="x",b="y"} 1.0\n')

@@ -21,6 +21,12 @@ TIMEOUT = 3.0
 LOCKED = "LOCK TABLE shelves IN ACCESS EXCLUSIVE MODE"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first look-up take almost until the timeout: the machine may be busy."""
+    monkeypatch.setattr("aliaport.postgres.watch.LOOK_TIMEOUT", 1.9)
+
+
 @pytest.fixture(scope="module")
 def server(own_server: TcpPostgres) -> TcpPostgres:
     """Return a server that only this file uses, since its tests freeze and configure it."""
@@ -75,6 +81,14 @@ async def test_the_holder_of_a_lock_is_named(server: TcpPostgres, context: Conte
     assert f'process {pid} ("nightly-report", idle in transaction' in fault.fields["lock_holders"]
     assert f"pg_terminate_backend({pid})" in fault.text
     assert "4711" not in str(fault)
+
+
+async def test_the_holder_is_named_for_a_session_with_another_role(server: TcpPostgres) -> None:
+    server.sql("CREATE ROLE shelver; GRANT SELECT ON shelves TO shelver")
+    context = make_context("x", database_url=f"{server.dsn()}?role=shelver")
+    async with session(server, "nightly-report", LOCKED) as holder:
+        fault = await fault_of(context, "SELECT FROM shelves")
+        assert f"process {holder.get_server_pid()}" in fault.fields["lock_holders"]
 
 
 async def test_a_row_that_another_transaction_has_changed(

@@ -116,7 +116,8 @@ async def test_a_pool_of_sessions_carries_leaders_and_migrations(pgbouncer: Star
 async def test_migrations_leave_no_lock_behind_where_sessions_are_shared(
     pgbouncer: Start, rows: Callable[[str], list[str]], settings: dict[str, str]
 ) -> None:
-    context = make_context("x", database_url=pgbouncer(**settings).dsn())
+    url = f"{pgbouncer(**settings).dsn()}?connect_timeout=30"
+    context = make_context("x", database_url=url)
     done = await asyncio.gather(*(migrate(context, "x", [STEP]) for _ in range(3)))
     assert sorted(done) == [0, 0, 1]
     assert rows(LOCKS) == ["0"]

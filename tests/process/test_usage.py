@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from aliaport.host.own_metrics import FAMILIES
+from aliaport.host.process_metrics import PROCESS_FAMILIES
 from aliaport.process.usage import Usage, read_usage
 from tests.support.waiting import wait_until
 
@@ -87,8 +87,7 @@ def test_cpu_time_is_that_of_all_threads() -> None:
 
 
 def test_the_names_are_the_standard_ones() -> None:
-    names = {family.name for family in FAMILIES if family.name.startswith("process_")}
-    assert names == {
+    assert {family.name for family in PROCESS_FAMILIES} == {
         *("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"),
         *("process_max_fds", "process_start_time_seconds", "process_threads"),
     }

@@ -116,6 +116,9 @@ def test_the_value_of_a_setting_that_is_a_secret_by_its_name_is_not_shown() -> N
         ("postgresql://db/app?sslmode=require&sslmode=disable", "has an option twice"),
         ("postgresql://db/app?options=-c+a%3Db", "write + as %2B"),
         ("postgresql://db/app?options=-c%20a=b", "write = as %3D"),
+        ("postgresql://db/app?options=-c%20geheim", "not of the form -c name=value"),
+        ("postgresql://db/app?options=-c", "not of the form -c name=value"),
+        ("postgresql://db/app?options=-d%205", "unknown switch in options"),
         ("postgresql://db/app?sslmode=yes", "did you mean sslmode=require?"),
         ("postgresql://db/app?sslmode=verify_full", "did you mean sslmode=verify-full?"),
         ("postgresql://db/app?target_session_attrs=master", "target_session_attrs=primary?"),
@@ -156,6 +159,7 @@ def test_a_part_of_a_password_that_looks_like_an_option_is_not_shown() -> None:
         "sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt",
         "options=-c%20search_path%3Dapp&application_name=x&load_balance_hosts=random",
         "search_path=app&app.tenant=5",
+        "options=endpoint%3Dquiet-sea%20-cjit%3Doff%20--work-mem%3D5MB%20-c%20search_path%3Da,%5C%20b",
         "ssl=true",
     ],
 )

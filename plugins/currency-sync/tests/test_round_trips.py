@@ -31,7 +31,7 @@ async def test_no_statement_needs_the_catalog_for_its_types(database: str) -> No
     context = make_context("currency_sync", database_url=database)
     await prepare(context)
     connection = await postgres.connect(context, component="currency_sync")
-    types = set()
+    types: set[str] = set()
 
     async def fetch(statement: str, *arguments: Any) -> list[Any]:
         prepared = await connection.prepare(statement)

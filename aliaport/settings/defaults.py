@@ -1,7 +1,7 @@
 """Recognizes problems of options that the author of a plugin caused, by a wrong default."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -47,18 +47,44 @@ def _fails(model: type[BaseModel], given: Mapping[str, Any], place: tuple[str, .
     return False
 
 
-def failing_factory(model: type[BaseModel], error: ValidationError) -> str:
-    """Return the option whose `default_factory` built something invalid; '' if none did.
+def failing_factory(model: type[BaseModel], given: Mapping[str, Any], error: BaseException) -> str:
+    """Return the option whose `default_factory` raised `error`; '' if none did.
 
-    Such an error leaves the validation of `model` as it is, with the title of the other model.
+    The factories are called again: an exception says where it was raised, but not for which option.
     """
-    if error.title == (model.model_config.get("title") or model.__name__):
-        return ""
+    found = next(_failing_factories(model, given, type(error)), "")
+    if isinstance(error, ValidationError):
+        if error.title == (model.model_config.get("title") or model.__name__):
+            return ""  # that of a factory has the title of another model
+        return found or f"a default of {_named(model)}, of the type {error.title}"
+    return found
+
+
+def _failing_factories(
+    model: type[BaseModel], given: Mapping[str, Any], kind: type[BaseException]
+) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        made = field.default_factory
-        if getattr(made, "__name__", "") == error.title:
-            return f"the default of {_named(model)}.{name}"
-    return f"a default of {_named(model)}, of the type {error.title}"
+        make: Any = field.default_factory
+        inside = given.get(name, {} if make else None)
+        table = table_of(model, name)
+        if table is not None and isinstance(inside, Mapping):
+            yield from _failing_factories(table, inside, kind)
+        if make is None or name in given:
+            continue
+        try:
+            if field.default_factory_takes_validated_data:
+                make({**_fixed_defaults(model), **given})
+            else:
+                make()
+        except kind:
+            yield f"the default of {_named(model)}.{name}"
+        except (Exception, SystemExit):  # a bulkhead: with other values, it fails differently
+            continue
+
+
+def _fixed_defaults(model: type[BaseModel]) -> dict[str, Any]:
+    fields = model.model_fields.items()
+    return {name: field.default for name, field in fields if field.default_factory is None}
 
 
 def table_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:

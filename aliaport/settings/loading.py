@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from aliaport.errors import ConfigError, InvalidDefaultsError, MissingOptionsError
 from aliaport.plugin import PluginConfig
+from aliaport.printable import plain_text
+from aliaport.redaction import redact, shorten
 from aliaport.settings.defaults import failing_factory, table_of, wrong_default
 from aliaport.settings.model import Settings
 from aliaport.settings.renamed import with_current_names
@@ -22,6 +24,9 @@ from aliaport.settings.tokens import read_token_file
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Group = Literal["plugins", "apps"]
+
+MAX_REASON = 500
+"""Characters of an exception's text that a message has."""
 
 _UNION = re.compile(r"[a-z-]+\[")
 """A part of an error's location that names the member of a union, not an option."""
@@ -188,6 +193,15 @@ def _validated(
         problems += defaults
         if only_missing:
             raise MissingOptionsError(problems) from None
+    except (Exception, SystemExit) as error:  # a bulkhead: code of the plugin's author
+        failing = failing_factory(model, merged, error)
+        if not failing:
+            raise
+        text = plain_text(redact(shorten(f"{type(error).__name__}: {error}", MAX_REASON)))
+        defaults = [f"{'.'.join(path)}: {failing} fails: {text}"]
+        if not problems:
+            raise InvalidDefaultsError(defaults) from error
+        problems += defaults
     if problems:
         raise ConfigError(problems)
     return value
@@ -198,9 +212,11 @@ def _split_defaults(
 ) -> tuple[list[str], list[Any]]:
     """Return the problems of defaults, and the details of those with options that are set."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    factory = failing_factory(model, error)
+    factory = failing_factory(model, given, error)
     defaults, others = [], []
     for detail in details:
+        if detail["type"] == "default_factory_not_called":  # because of another problem
+            continue
         message, location = _reworded(str(detail["msg"])), _location(detail)
         what = factory or (
             "" if detail["type"] == "missing" else wrong_default(model, given, location, message)

@@ -32,6 +32,10 @@ REJECTED = {
         "config",
         "this is the default of aliaport_rogues.bad_lives.WrongDefaultConfig",
     ),
+    "FactoryFails": (
+        "config",
+        "the default of aliaport_rogues.bad_lives.FactoryFailsConfig.size fails: OSError: /etc/sizes",
+    ),
     "ShowFails": ("config", "RuntimeError: has no text"),
     "ShowHangs": ("config", "did not finish within 5 s"),
     "NeedsUnclear": ("import", "RuntimeError: neither true nor false"),

@@ -1,9 +1,10 @@
 """A wrong default of an author is distinguished from a wrong value of the operator."""
 
+import sys
 from typing import Any, Self
 
 import pytest
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationInfo, field_validator, model_validator
 
 from aliaport.errors import ConfigError, InvalidDefaultsError, MissingOptionsError
 from aliaport.plugin import PluginConfig
@@ -63,6 +64,44 @@ class Factory(PluginConfig):
 class Lambda(PluginConfig):
     other: int = 1
     inner: Inner = Field(default_factory=lambda: Inner())
+
+
+def unreadable() -> int:
+    raise OSError("/etc/sizes: no such file")
+
+
+def named(data: dict[str, Any]) -> str:
+    return {1: "low"}[data["low"]]
+
+
+class FactoryRaises(PluginConfig):
+    low: int = 2
+    size: int = Field(default_factory=unreadable)
+
+
+class FactoryOfDataRaises(PluginConfig):
+    low: int = 2
+    name: str = Field(default_factory=named)
+
+
+class FactoryExits(PluginConfig):
+    size: int = Field(default_factory=lambda: sys.exit("no sizes"))
+
+
+class FactoryOfTypeRaises(PluginConfig):
+    size: int = Field(default_factory=lambda: TypeAdapter(int).validate_python("many"))
+
+
+class FactoriesInTables(PluginConfig):
+    inner: FactoryRaises | None = None
+    made: FactoryRaises = Field(default_factory=FactoryRaises)
+
+
+class ValidatorRaises(FactoryOfDataRaises):
+    @model_validator(mode="before")
+    @classmethod
+    def _fail(cls, values: dict[str, Any]) -> dict[str, Any]:
+        raise OSError("not of a factory")
 
 
 class Needing(PluginConfig):
@@ -146,7 +185,28 @@ DEFAULTS: dict[str, tuple[type[PluginConfig], dict[str, Any], str]] = {
     ),
     "in a default table": (Table, {}, f"x.tables.a.size: {AT_MOST_10} {__name__}.Table.tables"),
     "of a factory": (Factory, {}, f"plugins.x.size: {AT_MOST_10} {__name__}.Factory.inner"),
-    "of a function": (Lambda, {}, f"this is a default of {__name__}.Lambda, of the type Inner"),
+    "of a function": (Lambda, {}, f"plugins.x.size: {AT_MOST_10} {__name__}.Lambda.inner"),
+    "of a function that raises": (
+        FactoryRaises, {}, f"x: the default of {__name__}.FactoryRaises.size fails: OSError: /etc/s",
+    ),
+    "of a function that raises, beside an option that is wrong": (
+        FactoryRaises, {"low": "many"}, f"the default of {__name__}.FactoryRaises.size fails",
+    ),
+    "of a function that raises because of an option": (
+        FactoryOfDataRaises, {"low": 3}, f"of {__name__}.FactoryOfDataRaises.name fails: KeyError: 3",
+    ),
+    "of a function that exits": (
+        FactoryExits, {}, f"of {__name__}.FactoryExits.size fails: SystemExit: no sizes",
+    ),
+    "of a function that validates": (
+        FactoryOfTypeRaises, {}, f"be a valid integer; this is the default of {__name__}.FactoryOfTyp",
+    ),
+    "of a function that raises, in a table": (
+        FactoriesInTables, {"inner": {}, "made": {"size": 1}}, f"of {__name__}.FactoryRaises.size fails",
+    ),
+    "of a function that raises, in a default table": (
+        FactoriesInTables, {}, f"the default of {__name__}.FactoryRaises.size fails",
+    ),
     "that contradicts another": (
         Bounds, {}, f"low must be at most high; this is a combination of the defaults of {__name__}.B",
     ),
@@ -174,10 +234,20 @@ def test_a_wrong_default_names_class_and_option(kind: str) -> None:
     assert "hunter2" not in str(raised.value)
 
 
+def test_an_exception_of_a_validator_is_not_that_of_a_default() -> None:
+    with pytest.raises(OSError, match="not of a factory"):
+        options(ValidatorRaises)
+
+
 OPERATOR: dict[str, tuple[type[PluginConfig], dict[str, Any], str]] = {
     "a value": (OfRange, {"size": 30}, "plugins.x.size: must be less than or equal to 10"),
     "a value in a table": (Nested, {"inner": {"size": 30}}, "plugins.x.inner.size: must be less"),
     "a contradiction to a default": (Bounds, {"low": 9}, "plugins.x: low must be at most high"),
+    "a value that a factory needs": (
+        FactoryOfDataRaises,
+        {"low": "many"},
+        "plugins.x.low: must be a valid integer",
+    ),
     "an unknown option": (OfRange, {"size": 1, "naem": "y"}, "did you mean 'name'?"),
     "a value of no table": (Nested, {"inner": 7}, "plugins.x.inner: must be a table"),
     "an unnamed combination": (Silent, {"low": 1}, "plugins.x: this does not fit together"),

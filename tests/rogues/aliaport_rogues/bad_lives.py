@@ -226,6 +226,20 @@ class ShowHangs(Plugin[ShowHangsConfig]):
     api = (1, 0)
 
 
+def no_sizes() -> int:
+    raise OSError("/etc/sizes: no such file")
+
+
+class FactoryFailsConfig(PluginConfig):
+    size: int = Field(default_factory=no_sizes)
+
+
+class FactoryFails(Plugin[FactoryFailsConfig]):
+    """Computes a default, which fails."""
+
+    api = (1, 0)
+
+
 class Unclear:
     def __bool__(self) -> bool:
         raise RuntimeError("neither true nor false")

@@ -1,6 +1,5 @@
 """A wrong default of an author is distinguished from a wrong value of the operator."""
 
-import sys
 from typing import Any, Self
 
 import pytest
@@ -70,6 +69,10 @@ def unreadable() -> int:
     raise OSError("/etc/sizes: no such file")
 
 
+def exits() -> int:
+    raise SystemExit("no sizes")
+
+
 def named(data: dict[str, Any]) -> str:
     return {1: "low"}[data["low"]]
 
@@ -85,7 +88,7 @@ class FactoryOfDataRaises(PluginConfig):
 
 
 class FactoryExits(PluginConfig):
-    size: int = Field(default_factory=lambda: sys.exit("no sizes"))
+    size: int = Field(default_factory=exits)
 
 
 class FactoryOfTypeRaises(PluginConfig):

@@ -65,7 +65,7 @@ class Leader:
         Takes at most three times `timeout` seconds. Raises the errors of `connect` if the database
         cannot be reached, and PoolerError if a pooler in between shares server sessions, where the
         lock would protect nothing: then no replica should act. If the URL has changed, the lock is
-        acquired anew over a connection of the new one, as soon as that works.
+        released, and acquired again over a new connection, as soon as the new URL works.
         """
         if self._connection is not None:
             try:

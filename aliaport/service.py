@@ -59,6 +59,9 @@ from aliaport.web.state import AppState
 ROOT_HINT = (
     "plugins and applications have all rights of root; start the service as an ordinary user"
 )
+FORKING_HINT = (
+    "the embedded database starts a process for each connection; at the limit, it refuses them"
+)
 
 END_MARGIN = 1.5
 """Seconds that the end may take beyond the sum of its timeouts, on a busy machine."""
@@ -262,6 +265,8 @@ class Service:
         self._database = BackgroundPostgres(folder)
         url = await self._database.start()
         self._log.info("database.embedded", folder=str(folder))
+        if problem := await self._database.limit_problem():
+            self._log.warning("database.near_process_limit", problem=problem, hint=FORKING_HINT)
         self._host.data_folders.append(folder)
         return SecretStr(url)
 

@@ -27,6 +27,10 @@ class BackgroundPostgres:
         self._start = asyncio.wrap_future(self._worker.submit(self._server.start))
         return await asyncio.shield(self._start)
 
+    async def limit_problem(self) -> str:
+        """Return which limit may keep the running server from forking, and what to set, or ''."""
+        return await asyncio.wrap_future(self._worker.submit(self._server.limit_problem))
+
     async def stop(self) -> None:
         """Stop the server unless others use it; takes at most twice STOP_TIMEOUT."""
         if self._start is None:

@@ -31,7 +31,7 @@ from aliaport.embedded.sockets import (
     running_address,
 )
 from aliaport.errors import StartupError
-from aliaport.process.limits import limit_error, thread_limit_error
+from aliaport.process.limits import limit_error, process_limit_problem, thread_limit_error
 from aliaport.regular_files import open_regular
 from aliaport.writable import check_appendable
 
@@ -46,6 +46,11 @@ RECOVERY_INTERVAL = 0.1
 
 LOG_LIMIT = 1_000_000
 """Bytes."""
+
+MIN_ROOM = 32
+"""Processes and threads that a limit should leave once the server runs: the bundled plugins open up
+to 20 connections, each of which is a process, and start 10 more threads.
+"""
 
 START_LOCK = "start.lock"
 USERS_LOCK = "users.lock"
@@ -145,6 +150,10 @@ class EmbeddedPostgres:
         except OSError as error:
             raise limit_error(error) or _unusable(self.folder, error) from None
         return address.url
+
+    def limit_problem(self) -> str:
+        """Return which limit may keep the running server from forking, and what to set, or ''."""
+        return process_limit_problem(MIN_ROOM, self._owner.uid)
 
     def stop(self) -> None:
         """Stop the server if no other service uses it.

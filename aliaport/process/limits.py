@@ -109,8 +109,26 @@ def thread_limit_error(what: str) -> StartupError:
     return StartupError(f"cannot start another {what}: {problem}")
 
 
+def process_limit_problem(needed: int, uid: int) -> str:
+    """Return which limit leaves the user fewer than `needed` processes, and what to set, or ''."""
+    room, problem = min(_process_limits(uid), default=(needed, ""))
+    return problem if room < needed else ""
+
+
 def _thread_limits() -> Iterator[tuple[int, str]]:
     """Yield for each limit how many more threads it allows, and what to set."""
+    yield from _process_limits(os.getuid())
+    stack = _soft(resource.RLIMIT_STACK)
+    for memory in _MEMORY_LIMITS:
+        if _soft(memory.resource) != _UNLIMITED:
+            yield (
+                memory.room() // (_USUAL_STACK if stack == _UNLIMITED else stack),
+                memory.problem(),
+            )
+
+
+def _process_limits(uid: int) -> Iterator[tuple[int, str]]:
+    """Yield for each limit how many more threads and processes it allows, and what to set."""
     cgroup = own_cgroup("pids")
     for level in cgroup.levels if cgroup else ():
         used, limit = read_number(level / "pids.current"), read_number(level / "pids.max")
@@ -121,24 +139,17 @@ def _thread_limits() -> Iterator[tuple[int, str]]:
                 f"Docker `--pids-limit`) is {limit}; set it to {max(ENOUGH_THREADS, 2 * limit)} "
                 "or higher",
             )
-    stack = _soft(resource.RLIMIT_STACK)
-    for memory in _MEMORY_LIMITS:
-        if _soft(memory.resource) != _UNLIMITED:
-            yield (
-                memory.room() // (_USUAL_STACK if stack == _UNLIMITED else stack),
-                memory.problem(),
-            )
     user = _soft(resource.RLIMIT_NPROC)
-    if user != _UNLIMITED and os.geteuid() != 0:  # the kernel does not apply it to root
+    if user != _UNLIMITED and uid != 0:  # the kernel does not apply it to root
         yield (
-            user - _threads_of_user(),
+            user - _threads_of_user(uid),
             f"the limit on processes and threads of this user (`ulimit -u`) is {user}; set it to "
             f"{ENOUGH_THREADS} above what the user's other processes need",
         )
 
 
-def _threads_of_user() -> int:
-    uid, threads = os.getuid(), 0
+def _threads_of_user(uid: int) -> int:
+    threads = 0
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             status = _status(process)

@@ -1,5 +1,7 @@
 """Limits of the process: the documented minima suffice, and what is too low is named in one line."""
 
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 
 from aliaport.process.limits import MIN_FILES, MIN_MEMORY
@@ -23,11 +26,32 @@ CannotRun = Callable[[str, str], NoReturn]
 DOCUMENT = Path(__file__).parents[2] / "docs/reference/configuration.md"
 PATIENT = "ready_timeout = 30\nstatus_timeout = 30\n"
 MINIMA = (f"--nofile={MIN_FILES}:{MIN_FILES}", f"--as={MIN_MEMORY}", f"--data={MIN_MEMORY}")
-OTHER_USER = (
-    *("setpriv", "--reuid=54321", "--clear-groups"),
-    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
-)
-"""A user without other processes, who can read everything, such as a private virtual environment."""
+UNKNOWN_USER = 54321
+
+
+def as_user(uid: int) -> tuple[str, ...]:
+    """Return the command that changes to a user who can read everything.
+
+    The virtual environment may be private.
+    """
+    return (
+        *("setpriv", f"--reuid={uid}", "--clear-groups"),
+        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+    )
+
+
+def idle_user() -> int:
+    """Return a user of this machine who has no processes: PostgreSQL looks up the name of its own.
+
+    The user `nobody` runs the servers of other tests; other runs of this one may take another.
+    """
+    busy = {process.info["uids"].real for process in psutil.process_iter(["uids"])}
+    idle = [
+        user.pw_uid
+        for user in pwd.getpwall()
+        if user.pw_uid not in {0, *busy} and user.pw_name != "nobody"
+    ]
+    return idle[os.getpid() % len(idle)]
 
 
 def documented(limit: str) -> list[int]:
@@ -67,8 +91,23 @@ def test_the_minima_suffice_for_all_bundled_plugins(
             if probe["status"] == "unhealthy"
         }
         assert set(failing) <= {"currency_rates"}, failing  # the central bank cannot be reached
+        assert not service.events("database.near_process_limit")
         service.signal()
         assert service.wait_ended() == 0, service.output()
+
+
+@pytest.mark.needs("root")
+def test_a_limit_near_which_the_embedded_database_cannot_fork_is_named(launch: Launch) -> None:
+    service = launch(
+        allow=("db",),
+        config=PATIENT,
+        prefix=(*as_user(idle_user()), "prlimit", "--nproc=48:48"),
+    )
+    (warning,) = service.wait_events("database.near_process_limit")
+    assert warning["log.level"] == "warning"
+    assert warning["problem"].startswith("the limit on processes and threads of this user")
+    assert "(`ulimit -u`) is 48; set it to 100 above what" in warning["problem"]
+    assert "a process for each connection" in warning["hint"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +160,7 @@ def run(prefix: Sequence[str], *command: str, folder: Path) -> tuple[int, str]:
         (["prlimit", "--as=536870912"], "the address space (`ulimit -v`) is 524288 kB"),
         (["prlimit", "--data=536870912"], "the data segment (`ulimit -d`) is 524288 kB"),
         pytest.param(
-            [*OTHER_USER, "prlimit", "--nproc=30:30"],
+            [*as_user(UNKNOWN_USER), "prlimit", "--nproc=30:30"],
             "this user (`ulimit -u`) is 30; set it to 100 above",
             marks=pytest.mark.needs("root"),
         ),

@@ -34,6 +34,10 @@ class TooLargeError(UpstreamError):
     """The response has more bytes than allowed."""
 
 
+class CutOffError(UpstreamError):
+    """The server's response ends before its length."""
+
+
 class RedirectError(UpstreamError):
     """The server redirects to where the client must not follow, or too often."""
 
@@ -111,11 +115,17 @@ async def request(
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     content = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        content += chunk
-        if len(content) > max_bytes:
-            response.close()
-            raise TooLargeError(f"the response is larger than {max_bytes:,} bytes")
+    try:
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            content += chunk
+            if len(content) > max_bytes:
+                response.close()
+                raise TooLargeError(f"the response is larger than {max_bytes:,} bytes")
+    except aiohttp.ClientPayloadError:
+        raise CutOffError(
+            f"the response ends before its length, after {len(content):,} bytes; "
+            f"its status is {response.status}"
+        ) from None
     return bytes(content)
 
 

@@ -24,6 +24,8 @@ MAX_BYTES = 32_000_000
 MAX_EXCERPT = 4_000
 """Characters of a body that a message may have before it is cut."""
 
+NO_RESPONSE = "the server, or a proxy in front of it, closed the connection without a response"
+
 AGENT = f"aliaport-doctor/{__version__}"
 
 
@@ -133,8 +135,10 @@ class Endpoint:
             raise self.failure(f"{shown}: {certificate_problem(error.certificate_error)}") from None
         except aiohttp.ClientConnectorError as error:
             raise self.failure(f"{shown}: {reason(error.os_error)}") from None
-        except aiohttp.ClientPayloadError:
-            raise self.failure(f"{shown}: the response ends before its length") from None
+        except aiohttp.ServerDisconnectedError:
+            raise self.failure(f"{shown}: {NO_RESPONSE}") from None
+        except aiohttp.ClientOSError as error:
+            raise self.failure(f"{shown}: {reason(error)} before a complete response") from None
         except aiohttp.ClientResponseError:
             raise self.failure(f"{shown}: the response is not valid HTTP") from None
         except aiohttp.ClientError as error:

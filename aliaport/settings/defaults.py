@@ -71,15 +71,19 @@ def _failing_factories(
             yield from _failing_factories(table, inside, kind)
         if make is None or name in given:
             continue
-        try:
-            if field.default_factory_takes_validated_data:
-                make({**_fixed_defaults(model), **given})
-            else:
-                make()
-        except kind:
+        takes_data = field.default_factory_takes_validated_data
+        if _raises(make, [{**_fixed_defaults(model), **given}] if takes_data else [], kind):
             yield f"the default of {_named(model)}.{name}"
-        except (Exception, SystemExit):  # a bulkhead: with other values, it fails differently
-            continue
+
+
+def _raises(make: Any, arguments: Sequence[Any], kind: type[BaseException]) -> bool:
+    try:
+        make(*arguments)
+    except kind:
+        return True
+    except (Exception, SystemExit):  # a bulkhead: with values that are not validated, it may differ
+        return False
+    return False
 
 
 def _fixed_defaults(model: type[BaseModel]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Checks against stand-ins for the service that are slow, odd or hostile, as the real one never is."""
 
 import asyncio
+import socket
+import struct
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -52,7 +54,7 @@ async def test_a_hanging_server_meets_the_deadline(stand_in: StandIn) -> None:
     ("reply", "scheme", "seen"),
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n", "http", "the response is not valid HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "http", "ends before its length"),
+        (b"\x15\x03\x01\x00\x02\x02\x0a", "http", "the response is not valid HTTP"),
         (b"HTTP/1.1 400 Bad\r\n\r\n", "https", "does not speak TLS; is it http://"),
     ],
 )
@@ -66,6 +68,45 @@ async def test_another_protocol_on_the_port_is_named(reply: bytes, scheme: str, 
         port = server.sockets[0].getsockname()[1]
         finding = await found("service.health", Targets(f"{scheme}://127.0.0.1:{port}", timeout=30))
     assert (finding.verdict, seen in finding.seen) == (Verdict.FAIL, True), finding.seen
+
+
+BROKEN_PAGE = b"HTTP/1.1 502 Bad Gateway\r\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "seen"),
+    [
+        (BROKEN_PAGE + b"Content-Length: 9\r\n\r\nhalf", "after 4 bytes; its status is 502"),
+        (
+            BROKEN_PAGE + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n9\r\nx",
+            "the response ends before its length",
+        ),
+        (BROKEN_PAGE + b"Content-", http.NO_RESPONSE),
+        (b"", http.NO_RESPONSE),
+        (None, "Connection reset by peer before a complete response"),
+    ],
+)
+async def test_a_response_that_breaks_off_is_named_with_the_address(
+    reply: bytes | None, seen: str
+) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if reply is None:
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            writer.write(reply)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finding = await found("service.health", Targets(url, timeout=30))
+    assert finding.verdict is Verdict.FAIL
+    assert finding.seen.startswith(f"{url}/health: ")
+    assert seen in finding.seen
+    assert "Error" not in finding.seen
+    assert finding.todo
 
 
 async def test_a_slow_trickle_meets_the_deadline(stand_in: StandIn) -> None:

@@ -9,7 +9,14 @@ from importlib.metadata import version
 import aiohttp
 
 from aliaport.plugin import Clock
-from aliaport.upstream import MAX_REDIRECTS, TooLargeError, UpstreamError, open_session, request
+from aliaport.upstream import (
+    MAX_REDIRECTS,
+    CutOffError,
+    TooLargeError,
+    UpstreamError,
+    open_session,
+    request,
+)
 from aliaport_currency_sync.bulletin import SIZE_LIMIT, Bulletin, Fault, RefusedError, parse
 from aliaport_currency_sync.business_days import today
 from aliaport_currency_sync.config import CurrencySyncConfig
@@ -103,6 +110,8 @@ class Source:
             raise RefusedError(
                 Fault.TOO_LARGE, f"the document is larger than {SIZE_LIMIT:,} bytes"
             ) from None
+        except CutOffError as error:
+            raise UnavailableError(Outage.CUT_OFF, f"{path}: {error}") from None
         except UpstreamError as error:
             raise UnavailableError(Outage.HTTP_ERROR, f"{path}: {error}") from None
         except TimeoutError:

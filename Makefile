@@ -90,7 +90,7 @@ alone: setup  ## Run the tests that few others may run beside: end to end, and t
 	@$(PYTEST) tests/abuse
 
 # At low priority, because the time-sensitive tests of `alone` run beside them.
-computing: setup  ## Run the tests that only compute: those without child processes, and of the alert rules
+computing: setup  ## Run the tests that only compute: alert rules, OpenAPI, typing, and those without child processes
 	@nice -n 19 $(PYTEST) $(PARALLEL) -m 'not service or computes'
 
 pythons: $(OTHER_PYTHONS:%=python-%)  ## Run the tests without child processes on other installed Pythons

@@ -14,6 +14,8 @@ from aliaport.testing import FakeClock, RunningPlugin, make_context, run_plugin
 from tests.typing.aliaport_shelves.application import SiteConfig, create
 from tests.typing.aliaport_shelves.plugin import ShelvesConfig, ShelvesPlugin
 
+pytestmark = pytest.mark.computes
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(__file__).parent / "aliaport_shelves"
 

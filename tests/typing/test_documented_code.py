@@ -17,6 +17,8 @@ DOCUMENTS = sorted(
     if _ANY.search(file.read_text())
 )
 
+pytestmark = pytest.mark.computes
+
 
 def versions(document: Path) -> list[dict[str, str]]:
     """Return the files that the document shows, by name; a later version replaces a file."""

@@ -23,6 +23,8 @@ COUNTED = re.compile(
     r'aliaport_http_requests_total\{endpoint="(?P<endpoint>[^"]+)",'
     r'method="(?P<method>[^"]+)",status="(?P<status>[^"]+)"\} (?P<count>\S+)'
 )
+
+pytestmark = pytest.mark.computes
 CORE = {"/", "/health", "/ready", "/status", "/status/{probe}", "/metrics"}
 
 

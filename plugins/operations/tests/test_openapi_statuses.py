@@ -13,6 +13,8 @@ import schemathesis
 from tests.support.operations import CARI, GATE, ORDER, Operations, serve
 from tests.support.postgres import TcpPostgres
 
+pytestmark = pytest.mark.computes
+
 DOCUMENT = "/api/openapi.json"
 ELSEWHERE = {409, 429}
 """Statuses that need preparation; the tests of the resources and of the throttle cover them."""

@@ -70,6 +70,16 @@ class ReconnectingConnection:
         """The error with which the last attempt to replace a working connection failed, if any."""
         return self._failure if self._connection is not None else None
 
+    async def open(self) -> None:
+        """Open the connection before it is needed, so that no caller of `fetch` waits for it.
+
+        Takes ATTEMPT_TIMEOUT, or `connect_timeout` if that is longer. Raises the errors of
+        `connect`.
+        """
+        async with self._turn:
+            if not await self._is_usable():
+                await self._open(timeout=None)
+
     async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
         """Return the rows. Raises QueryTimeout and the errors of `connect`.
 
@@ -83,7 +93,7 @@ class ReconnectingConnection:
                 except _LOST:
                     if not self._reads_only:
                         raise
-            await self._open()
+            await self._open(self._connect_timeout)
             return await self._run(began, statement, arguments)
 
     async def close(self) -> None:
@@ -109,13 +119,13 @@ class ReconnectingConnection:
                 self._begin()
         return self._connection is not None
 
-    async def _open(self) -> None:
+    async def _open(self, timeout: float | None) -> None:
         opening = self._opening or self._begin()
-        await asyncio.wait({opening}, timeout=self._connect_timeout)
+        await asyncio.wait({opening}, timeout=timeout)
         if not opening.done():
             if isinstance(self._failure, ConnectTimeout):  # of the whole attempt before
                 raise ConnectTimeout(str(self._failure))
-            raise ConnectPending(f"no connection after {self._connect_timeout:g} s")
+            raise ConnectPending(f"no connection after {timeout:g} s")
         self._finish(opening)
         if self._connection is None:
             assert self._failure is not None

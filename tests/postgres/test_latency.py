@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import asyncpg
 import pytest
 
 from aliaport import postgres
@@ -53,6 +54,38 @@ async def test_a_slow_connection_is_opened_in_the_background_and_replaced_unnoti
     while len(pids) < 3:
         (row,) = await link.fetch("SELECT pg_backend_pid() AS pid")
         pids.add(row["pid"])
+    await link.close()
+
+
+async def test_a_connection_that_is_opened_before_is_ready_for_the_first_statement(
+    server: TcpPostgres, slow: Slow
+) -> None:
+    context = make_context("x", database_url=dsn(server, slow(0.1)))
+    link = ReconnectingConnection(context, component="x", connect_timeout=0.05, query_timeout=20)
+    await link.open()
+    (before,) = await link.fetch("SELECT pg_backend_pid() AS pid")
+    await link.open()
+    (after,) = await link.fetch("SELECT pg_backend_pid() AS pid")
+    assert before == after, "one that is open is kept"
+    await link.close()
+
+
+async def test_opening_before_reports_dropped_packets_and_wrong_passwords(
+    server: TcpPostgres, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aliaport.postgres.reconnecting.ATTEMPT_TIMEOUT", 0.5)
+    proxy = slow(0.0)
+    proxy.drops = True
+    context = make_context("x", database_url=dsn(server, proxy))
+    link = ReconnectingConnection(context, component="x", connect_timeout=0.1, query_timeout=20)
+    with pytest.raises(TimeoutError, match=r"no connection within 0\.5 s") as caught:
+        await link.open()
+    assert not isinstance(caught.value, ConnectPending)
+    await link.close()
+    context = make_context("x", database_url=server.dsn(password="wrong"))
+    link = ReconnectingConnection(context, component="x", connect_timeout=20, query_timeout=20)
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await link.open()
     await link.close()
 
 

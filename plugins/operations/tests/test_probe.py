@@ -7,9 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 from aliaport_operations.indexes import INDEXES
+from aliaport_operations.plugin import OperationsPlugin
 from aliaport_operations.schema import MIGRATIONS, prepare
 
-from aliaport.testing import make_context
+from aliaport.testing import make_context, run_plugin
+from tests.support.fixtures import Rows
 from tests.support.indexes import check_listed_indexes
 from tests.support.operations import PATIENT, Operations, serve
 from tests.support.operations_locks import held
@@ -32,13 +34,28 @@ def api(server: TcpPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     settings = {
         **PATIENT,
         "ALIAPORT_APPS__OPERATIONS__STATEMENT_TIMEOUT": "4",
-        # Long enough for a look-up on a busy machine.
-        "ALIAPORT_PLUGINS__OPERATIONS__PROBE_TIMEOUT": "2",
+        # Long enough for a look-up on a busy machine. Connecting, which may take 1.5 times as long,
+        # must end within the timeout of /status.
+        "ALIAPORT_PLUGINS__OPERATIONS__PROBE_TIMEOUT": "1.5",
         # A scrape must not wait for a table that a test has locked.
         "ALIAPORT_PLUGINS__OPERATIONS__TOTALS_INTERVAL": "3600",
     }
     with serve(server, folder, **settings) as operations:
         yield operations
+
+
+def test_the_connection_of_the_probe_is_open_before_its_first_run(
+    database: str, rows: Rows
+) -> None:
+    pids = (
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE application_name = 'aliaport-operations' AND datname = current_database()"
+    )
+    with run_plugin(OperationsPlugin, {}, database_url=database, jobs=False) as plugin:
+        wait_until(lambda: len(rows(pids)) == 1, "that of the migrations is closed")
+        before = rows(pids)
+        assert plugin.probe("operations").code == "ok"
+        assert rows(pids) == before
 
 
 def probe(api: Operations) -> Any:
@@ -197,7 +214,7 @@ def test_a_frozen_database_is_reported_within_the_timeout_of_the_probe(api: Oper
         result = wait_for_code(api, "database")
         assert result["status"] == "unhealthy"
         causes = ("the statement timed out", "no connection after", "connecting timed out")
-        assert any(cause in result["summary"] for cause in causes), "not the probe timed out"
+        assert any(cause in result["summary"] for cause in causes), result["summary"]
         assert_still_ready(api)
     finally:
         api.server.thaw()

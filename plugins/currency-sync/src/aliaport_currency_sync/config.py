@@ -48,7 +48,8 @@ class CurrencySyncConfig(PluginConfig):
         default=0.4,
         gt=0,
         le=30,
-        description="Timeout in seconds of each of the probe's queries, and of its connecting.",
+        description="Timeout in seconds of each of the probe's queries; connecting may take 1.5 "
+        "times as long.",
     )
 
     @field_validator("first_day")

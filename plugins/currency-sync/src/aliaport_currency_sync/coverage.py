@@ -22,17 +22,19 @@ NO_FILE = "no_file"
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 """The method `fetch` of a connection."""
 
+# Arrays of text only: asyncpg reads the types of others from the catalog first, which takes more
+# round trips than the probe has time for on a slow network.
 _NEWEST = """
 SELECT b.day, b.revision,
        (SELECT max(stored_at) FROM aliaport_currency_bulletins) AS last_stored_at,
        ARRAY(SELECT r.code FROM aliaport_currency_rates r WHERE r.day = b.day
              AND r.revision = b.revision AND r.jump_percent IS NOT NULL ORDER BY r.code) AS codes,
-       ARRAY(SELECT r.jump_percent FROM aliaport_currency_rates r WHERE r.day = b.day
+       ARRAY(SELECT r.jump_percent::text FROM aliaport_currency_rates r WHERE r.day = b.day
              AND r.revision = b.revision AND r.jump_percent IS NOT NULL ORDER BY r.code) AS percents
 FROM aliaport_currency_bulletins b ORDER BY b.day DESC, b.revision DESC LIMIT 1"""
 _MISSING_DAYS = """
 SELECT d.day, g.reason, g.first_asked, g.last_asked
-FROM unnest($1::date[]) AS d(day) LEFT JOIN aliaport_currency_gaps g ON g.day = d.day
+FROM unnest($1::text[]::date[]) AS d(day) LEFT JOIN aliaport_currency_gaps g ON g.day = d.day
 WHERE NOT EXISTS (SELECT FROM aliaport_currency_bulletins b WHERE b.day = d.day) ORDER BY d.day"""
 _REMEMBER_FIRST_DAY = """
 INSERT INTO aliaport_currency_begin (day) VALUES ($1)
@@ -124,7 +126,7 @@ class CoverageReader:
                 row["day"],
                 row["revision"],
                 row["last_stored_at"],
-                dict(zip(row["codes"], row["percents"], strict=True)),
+                dict(zip(row["codes"], map(Decimal, row["percents"]), strict=True)),
             )
             for row in await fetch(_NEWEST)
         ]
@@ -146,4 +148,5 @@ class CoverageReader:
 
 async def missing_days(fetch: Fetch, wanted: Sequence[date]) -> tuple[MissingDay, ...]:
     """Return the wanted days that have no bulletin, oldest first."""
-    return tuple(MissingDay(**row) for row in await fetch(_MISSING_DAYS, wanted))
+    texts = [day.isoformat() for day in wanted]
+    return tuple(MissingDay(**row) for row in await fetch(_MISSING_DAYS, texts))

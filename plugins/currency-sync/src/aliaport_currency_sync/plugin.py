@@ -53,7 +53,7 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         self._probe_connection = ReconnectingConnection(
             context,
             component=COMPONENT,
-            connect_timeout=config.probe_timeout,
+            connect_timeout=1.5 * config.probe_timeout,
             query_timeout=config.probe_timeout,
             reads_only=True,
         )
@@ -69,8 +69,9 @@ class CurrencySyncPlugin(Plugin[CurrencySyncConfig]):
         )
 
     async def start(self) -> None:
-        """Bring the tables up to date."""
+        """Bring the tables up to date, and open the connection of the probe."""
         await prepare(self.context)
+        await self._probe_connection.open()
 
     async def stop(self) -> None:
         """Release the lead, so that another replica takes over at once."""

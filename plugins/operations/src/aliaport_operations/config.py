@@ -35,7 +35,8 @@ class OperationsConfig(PluginConfig):
         default=0.4,
         gt=0,
         le=30,
-        description="Timeout in seconds of each of the probe's queries, and of its connecting.",
+        description="Timeout in seconds of each of the probe's queries; connecting may take 1.5 "
+        "times as long.",
     )
     totals_interval: float = Field(
         default=30.0,

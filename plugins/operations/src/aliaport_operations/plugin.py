@@ -41,7 +41,7 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         self._probe_connection = ReconnectingConnection(
             context,
             component=COMPONENT,
-            connect_timeout=config.probe_timeout,
+            connect_timeout=1.5 * config.probe_timeout,
             query_timeout=config.probe_timeout,
             reads_only=True,
         )
@@ -51,8 +51,9 @@ class OperationsPlugin(Plugin[OperationsConfig]):
         self._totals = Totals(self._connection, context.clock, config.totals_interval)
 
     async def start(self) -> None:
-        """Bring the tables up to date."""
+        """Bring the tables up to date, and open the connection of the probe."""
         await prepare(self.context)
+        await self._probe_connection.open()
 
     async def stop(self) -> None:
         """Close the connections to the database."""

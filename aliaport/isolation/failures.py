@@ -41,5 +41,14 @@ def describe(error: BaseException, package: str) -> Failure:
         printed = plain_text(redact(shorten_lines(print_exception(error), _TRACEBACK_LIMIT)))
     except BaseException:  # a bulkhead: a part of the report is better than none
         printed = ""
-    message = plain_text(redact(shorten(": ".join(message_parts(error)), MESSAGE_LIMIT)))
+    message = plain_text(redact(shorten(_joined(message_parts(error)), MESSAGE_LIMIT)))
     return Failure(plain_text(type_name(error)), message, where, printed)
+
+
+def _joined(parts: list[str]) -> str:
+    """Return the parts as one text, without those that a later one repeats."""
+    return ": ".join(
+        part
+        for number, part in enumerate(parts, 1)
+        if not any(part in later for later in parts[number:])
+    )

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from aliaport.errors import StartupError
 from aliaport.plugin import Context
+from aliaport.postgres.passfile import check_passfile
 from aliaport.postgres.tls import tls_context
 from aliaport.settings.database_url import DatabaseUrl
 
@@ -42,9 +43,10 @@ def connect_timeout(url: DatabaseUrl, default: float) -> float:
 def connect_arguments(url: DatabaseUrl) -> dict[str, Any]:
     """Return the arguments of `asyncpg.connect` for a resolved URL, without settings.
 
-    Raises CertificateFileError.
+    Raises CertificateFileError and PasswordFileError.
     """
     options = url.options
+    check_passfile(url)
     arguments: dict[str, Any] = {
         "host": [host for host, _ in url.addresses],
         "port": [port for _, port in url.addresses],

@@ -15,6 +15,8 @@ from aliaport.plugin import Context
 from aliaport.postgres.arguments import database_url
 from aliaport.postgres.delays import Delay, delay_of
 from aliaport.postgres.encoding import UnsupportedDatabaseError
+from aliaport.postgres.other_protocols import NotPostgresError
+from aliaport.postgres.passfile import PasswordFileError, passfile_problem
 from aliaport.postgres.session_settings import RefusedSettingError
 from aliaport.postgres.tls_faults import is_refusal, tls_reason
 from aliaport.settings.database_options import SSL_MODES
@@ -23,7 +25,7 @@ from aliaport.settings.database_url import DatabaseUrl
 FAULTS = (
     *(OSError, TimeoutError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-    *(UnsupportedDatabaseError, RefusedSettingError),
+    *(UnsupportedDatabaseError, RefusedSettingError, PasswordFileError),
 )
 """Exceptions of connecting and of statements if the database fails or refuses."""
 
@@ -69,7 +71,8 @@ _ADVICE = {
     "connection_lost": "see the server's log",
     "permission_denied": "see the rules of the local firewall and of the sandbox",
     "connection_refused": "start PostgreSQL, or correct host and port in DATABASE_URL",
-    "connect_timeout": "check firewalls and the server's load, and host and port in DATABASE_URL",
+    "connect_timeout": "check firewalls and the server's load, and whether PostgreSQL is at the "
+    "host and port in DATABASE_URL",
     "unreachable": "check routes and interfaces, and the host in DATABASE_URL",
     "dns_failure": "correct the host in DATABASE_URL, or check the resolver",
     "misconfigured": "correct DATABASE_URL",
@@ -119,6 +122,8 @@ _TYPES: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.PostgresError, "failed"),
     (UnsupportedDatabaseError, "unsupported"),
     (RefusedSettingError, "misconfigured"),
+    (PasswordFileError, "misconfigured"),
+    (NotPostgresError, "misconfigured"),
     (StartupError, "misconfigured"),
 )
 
@@ -304,15 +309,17 @@ def _words(code: str, error: BaseException, url: DatabaseUrl) -> tuple[str, str]
     if isinstance(error, ConnectPending):
         reason = f"{error}: the network is slow, or packets are dropped"
         return reason, "the attempt goes on, and the next run shows whether it succeeded"
-    if isinstance(error, RefusedSettingError):
+    if isinstance(error, RefusedSettingError | PasswordFileError):
         return str(error), error.advice
-    if is_refusal(error):
+    if is_refusal(error) or isinstance(error, NotPostgresError):
         return "what responds there is not PostgreSQL", "correct host and port in DATABASE_URL"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
         return _system_words(code, error, url)
     reason, advice = FAULT_CODES[code], _ADVICE.get(code, "")
     detail = _reason_of(error)
-    if code == "wrong_password" and url.password is None and "passfile" not in url.options:
+    if code == "wrong_password" and (problem := passfile_problem(url)):
+        return problem
+    if code == "wrong_password" and url.password is None:
         advice = "DATABASE_URL has no password: add it"
     if code == "not_authorised" and "client certificate" in detail:
         advice = "set sslcert and sslkey in DATABASE_URL"
@@ -356,7 +363,7 @@ def _system_words(code: str, error: OSError, url: DatabaseUrl) -> tuple[str, str
     if code == "connection_lost" and url.options.get("sslnegotiation") == "direct":
         advice = "sslnegotiation=direct needs PostgreSQL 17; see the server's log"
     elif code == "connection_lost" and url.ssl_mode in SSL_MODES[3:]:
-        advice += ", also for the TLS handshake"
+        advice += f", also for the TLS handshake{_versions(url)}"
     path = _socket(url)
     if path is None:
         named = f" ({what})" if code in ("unreachable", "permission_denied") else ""
@@ -368,6 +375,13 @@ def _system_words(code: str, error: OSError, url: DatabaseUrl) -> tuple[str, str
         reason = f"nothing is listening at the socket{folder}"
         advice = "start PostgreSQL, and compare its unix_socket_directories with DATABASE_URL"
     return reason, advice
+
+
+def _versions(url: DatabaseUrl) -> str:
+    """Return the options of the URL that limit the version of TLS."""
+    names = ("ssl_min_protocol_version", "ssl_max_protocol_version")
+    given = " and ".join(f"{name}={url.options[name]}" for name in names if name in url.options)
+    return f", and whether it supports {given}" if given else ""
 
 
 def _out_of_descriptors() -> bool:

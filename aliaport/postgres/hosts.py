@@ -8,6 +8,7 @@ import asyncpg
 
 from aliaport.postgres.arguments import connect_arguments
 from aliaport.postgres.faults import ConnectTimeout, NoHostError
+from aliaport.postgres.other_protocols import NotPostgresError, is_other_protocol
 from aliaport.postgres.session import Session
 from aliaport.settings.database_url import DEFAULT_HOSTS, DatabaseUrl
 
@@ -51,4 +52,20 @@ async def _connect(arguments: dict[str, Any], limit: float) -> Session:
         if error.errno is not None:
             raise
         raise ConnectTimeout(f"no connection within {limit:g} s") from None
+    except (ConnectionError, asyncpg.ConnectionDoesNotExistError) as error:
+        if not isinstance(error, ConnectionRefusedError) and await _responds_otherwise(arguments):
+            raise NotPostgresError("what responds there is not PostgreSQL") from None
+        raise
     return session
+
+
+async def _responds_otherwise(arguments: dict[str, Any]) -> bool:
+    """Return True if something else than PostgreSQL responds at the only address."""
+    hosts, ports = _listed(arguments["host"]), _listed(arguments["port"])
+    if len(hosts) > 1 or hosts[0].startswith("/") or arguments["direct_tls"]:
+        return False
+    return await is_other_protocol(hosts[0], ports[0])
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from aliaport.errors import AliaportError
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
 from aliaport.postgres.arguments import database_url
@@ -63,13 +64,21 @@ class Leader:
 
         Takes at most three times `timeout` seconds. Raises the errors of `connect` if the database
         cannot be reached, and PoolerError if a pooler in between shares server sessions, where the
-        lock would protect nothing: then no replica should act.
+        lock would protect nothing: then no replica should act. If the URL has changed, the lock is
+        released, and acquired again over a new connection, as soon as the new URL works.
         """
         if self._connection is not None:
             try:
-                return await self._confirm(self._connection, timeout)
+                held = await self._confirm(self._connection, timeout)
             except FAULTS:
                 await self.release()
+            else:
+                replacement = await self._replacement(timeout)
+                if replacement is None:
+                    return held
+                await self.release()
+                self._connection = replacement
+                return await self._confirm(replacement, timeout)
         self._connection = await opened(self._opener.open(), timeout, self._context)
         return await self._confirm(self._connection, timeout)
 
@@ -78,6 +87,15 @@ class Leader:
         connection, self._connection, self._leads = self._connection, None, False
         if connection is not None:
             await close(connection)
+
+    async def _replacement(self, timeout: float) -> Session | None:
+        if self._opener.is_current:
+            return None
+        try:
+            opening = self._opener.open_at(database_url(self._context))
+            return await opened(opening, timeout, self._context)
+        except (AliaportError, *FAULTS):
+            return None  # not yet: the open connection serves
 
     async def _confirm(self, session: Session, timeout: float) -> bool:
         statement = _HOLDS if self._leads else _TRY

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 
 from aliaport.contract.families import DB_QUERY_DURATION
+from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
 from aliaport.postgres.arguments import connect_timeout, database_url
@@ -86,6 +87,14 @@ class Opener:
     def timeout(self) -> float:
         """Seconds that the URL allows for connecting. Raises StartupError without a URL."""
         return connect_timeout(database_url(self._context), CONNECT_TIMEOUT)
+
+    @property
+    def is_current(self) -> bool:
+        """False if the URL has changed since a session was opened with it."""
+        try:
+            return self._working == database_url(self._context)
+        except StartupError:
+            return True  # there is nothing to change to
 
     async def open(self) -> Session:
         """Open one session; the caller limits the time.

@@ -23,6 +23,8 @@ ACQUIRE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
 RETRY_PAUSE = 0.05
 RENEW_PAUSE = 5.0
+"""Seconds between two looks at the URL, and two attempts to use a changed one."""
+
 RELEASE_TIMEOUT = 0.5
 """Seconds. Resetting a connection takes a millisecond; a server that does not respond is stuck."""
 
@@ -54,6 +56,8 @@ class Pool:
         self._renewal: asyncio.Future[None] | None = None
         self._renewed = float("-inf")
         self._openings: list[asyncio.Future[Session]] = []
+        self._sessions: set[Session] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._used = context.gauge(DB_POOL_USED)
         self._idle = context.gauge(DB_POOL_IDLE)
@@ -80,6 +84,7 @@ class Pool:
                 self._give_up()
         remember(self, self._context)
         self._export()
+        self._look_at_url()
 
     async def stop(self) -> None:
         """Close all connections within CLOSE_TIMEOUT; drop those that do not respond."""
@@ -168,8 +173,20 @@ class Pool:
             opening.add_done_callback(_retrieve)
             self._openings.append(opening)
             raise
-        session.add_termination_listener(lambda _: self._export())
+        self._sessions.add(session)
+        session.add_termination_listener(self._forget)
         return session
+
+    def _forget(self, session: Any) -> None:
+        self._sessions.discard(session)
+        self._export()
+
+    def _look_at_url(self) -> None:
+        """Follow the URL also while nobody acquires a connection."""
+        if self._pool is not None:
+            self._follow_url(self._pool)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(RENEW_PAUSE, self._look_at_url)
 
     def _follow_url(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         """If the URL has changed, replace all connections as soon as it works."""
@@ -191,8 +208,11 @@ class Pool:
         if self._pool is not pool:
             session.terminate()
             return
+        self._drop_openings()
         self._openings.append(opening)  # for the next caller
-        await pool.expire_connections()
+        await pool.expire_connections()  # those in use end with their block
+        for idle in [session for session in self._sessions if not session.is_acquired]:
+            idle.terminate()
 
     async def _unclaimed(self) -> "asyncio.Future[Session] | None":
         while self._openings:
@@ -206,8 +226,13 @@ class Pool:
         return None
 
     def _give_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._renewal is not None:
             self._renewal.cancel()
+        self._drop_openings()
+
+    def _drop_openings(self) -> None:
         while self._openings:
             opening = self._openings.pop()
             opening.cancel()

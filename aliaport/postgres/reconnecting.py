@@ -14,13 +14,14 @@ from aliaport.postgres.opening import Opener
 from aliaport.postgres.session import Session
 
 REPLACE_AFTER = 30.0
-"""Seconds: a changed password or address takes effect after this time at the latest."""
+"""Seconds after which the connection is replaced at its next use, as the address of the server may
+have changed. A changed URL takes effect without a use."""
 
 ATTEMPT_TIMEOUT = 5.0
 """Seconds of an attempt to connect, which goes on after its caller has stopped waiting."""
 
 RETRY_AFTER = 5.0
-"""Seconds between two attempts to replace a connection that works."""
+"""Seconds between two attempts to replace a connection that works, and two looks at the URL."""
 
 _LOST = (
     *(ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError),
@@ -58,6 +59,7 @@ class ReconnectingConnection:
         self._reads_only = reads_only
         self._connection: Session | None = None
         self._opened = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._served = False
         self._opening: asyncio.Future[Session] | None = None
         self._attempted = float("-inf")
@@ -98,6 +100,8 @@ class ReconnectingConnection:
 
     async def close(self) -> None:
         """Close the connection within 0.1 s, and give up an attempt to open one."""
+        if self._timer is not None:
+            self._timer.cancel()
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.cancel()
@@ -131,6 +135,23 @@ class ReconnectingConnection:
             assert self._failure is not None
             raise self._failure
 
+    def _look_at_url(self) -> None:
+        """Replace the connection if the URL has changed, also while nobody uses it."""
+        if self._connection is None or self._connection.is_closed():
+            return
+        if not self._turn.locked():
+            if self._opening is not None and self._opening.done():
+                self._finish(self._opening)
+            elif self._opening is None and not self._opener.is_current:
+                self._begin()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(RETRY_AFTER, self._look_at_url)
+
     def _begin(self) -> "asyncio.Future[Session]":
         self._attempted = time.monotonic()
         timeout = max(ATTEMPT_TIMEOUT, self._connect_timeout)
@@ -148,6 +169,7 @@ class ReconnectingConnection:
         if self._failure is None:
             previous, self._connection = self._connection, opening.result()
             self._opened, self._served = time.monotonic(), False
+            self._look_later()
             if previous is not None:
                 closing = asyncio.ensure_future(close(previous))
                 self._closing.add(closing)

@@ -54,6 +54,11 @@ class Session(_Connection):
         """Watch each statement: an error of its timeout shows what it waited for."""
         self._watch = watch
 
+    @property
+    def is_acquired(self) -> bool:
+        """True while a user of a pool has the connection."""
+        return self._proxy is not None  # type: ignore[attr-defined]  # not in the stubs
+
     def delay(self) -> Delay | None:
         """Return what is known of the running or last statement."""
         return self._watch.delay() if self._watch is not None else None

@@ -107,7 +107,8 @@ def _broken(reason: str) -> tuple[str, str]:
     if reason in _VERSIONS:
         return (
             f"client and server have no version of TLS in common ({reason})",
-            "change ssl_min_protocol_version in DATABASE_URL, or that of the server",
+            "change ssl_min_protocol_version or ssl_max_protocol_version in DATABASE_URL, or on "
+            "the server",
         )
     if reason in _NOT_TLS:
         return (

@@ -174,6 +174,13 @@ def check_together(mode: str, options: Mapping[str, str]) -> None:
     """Raise ValueError if options contradict each other; `mode` is the sslmode in effect."""
     if options.get("sslrootcert") == SYSTEM_CERTIFICATES and mode != "verify-full":
         raise ValueError("has sslrootcert=system, which needs sslmode=verify-full, as in libpq")
+    oldest = options.get("ssl_min_protocol_version", "TLSv1.2")
+    newest = options.get("ssl_max_protocol_version", "TLSv1.3")
+    if _TLS_VERSIONS.index(oldest) > _TLS_VERSIONS.index(newest):
+        raise ValueError(
+            f"has ssl_max_protocol_version={newest}, which is older than "
+            f"ssl_min_protocol_version={oldest} (TLSv1.2 by default)"
+        )
     if options.get("sslnegotiation") == "direct" and SSL_MODES.index(mode) < 3:
         raise ValueError(
             "has sslnegotiation=direct, which needs sslmode=require, verify-ca or verify-full"

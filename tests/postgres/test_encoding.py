@@ -2,6 +2,7 @@
 
 import pytest
 
+from aliaport.isolation.failures import describe
 from aliaport.postgres import (
     Migration,
     Pool,
@@ -30,6 +31,7 @@ async def test_a_database_with_another_encoding_is_refused(
         lambda: probe.fetch("SELECT 1"),
         lambda: migrate(context, "x", [STEP]),
     ):
-        with pytest.raises(UnsupportedDatabaseError, match=message):
+        with pytest.raises(UnsupportedDatabaseError, match=message) as raised:
             await refused()
+        assert describe(raised.value, "x").message.count("has the encoding") == 1
     assert server.sql("SELECT to_regclass('never') IS NULL", name) == "t"

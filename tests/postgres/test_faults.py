@@ -8,6 +8,7 @@ import resource
 import socket
 import ssl
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -195,6 +196,103 @@ def test_other_targets(server: TcpPostgres, fault_of: Callable[[str], postgres.F
     )
 
 
+@pytest.mark.filterwarnings("ignore:password file")
+@pytest.mark.parametrize(
+    ("content", "mode", "code", "said"),
+    [
+        ("{line}", 0o600, "ok", ""),
+        ("{line}", 0o644, "wrong_password", "passfile={file} has mode 0644: others may read it"),
+        ("{line}", 0o640, "wrong_password", "chmod 600 {file}"),
+        (None, 0, "wrong_password", "passfile={file} cannot be read (No such file or directory)"),
+        ("folder", 0o700, "wrong_password", "passfile={file} is not a regular file"),
+        ("db:1:x:y:z\n", 0o600, "wrong_password", "passfile={file}, or no line of it matches"),
+        ("# mine\n{line}word\n", 0o600, "misconfigured", "passfile={file}: line 3 is not of the"),
+        ("{line}\udcff", 0o600, "misconfigured", "passfile={file}: is not UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_a_password_file_that_does_not_help_is_named(
+    server: TcpPostgres, fault_of: Callable[[str], postgres.Fault], tmp_path: Path,
+    content: str | None, mode: int, code: str, said: str,
+) -> None:  # fmt: skip
+    file = tmp_path / "pgpass"
+    line = f"127.0.0.1:{server.port}:*:aliaport:{PASSWORD}\n"
+    if content == "folder":
+        file.mkdir()
+    elif content is not None:
+        file.write_text(content.format(line=line), errors="surrogateescape")
+    if content is not None:
+        file.chmod(mode)
+    url = f"postgresql://aliaport@127.0.0.1:{server.port}/service?passfile={file}"
+    fault = fault_of(url)
+    assert (fault.code, said.format(file=file) in fault.text) == (code, True), fault.text
+
+
+@pytest.mark.filterwarnings("ignore:password file")
+def test_the_usual_password_file_is_named(
+    server: TcpPostgres, fault_of: Callable[[str], postgres.Fault], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    file = tmp_path / ".pgpass"
+    file.write_text(f"*:*:*:*:{PASSWORD}\n")
+    file.chmod(0o604)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fault = fault_of(f"postgresql://aliaport@127.0.0.1:{server.port}/service")
+    assert f"there is no password, since {file} has mode 0604" in fault.text
+
+
+@contextmanager
+def other_service(greeting: bytes, response: bytes) -> Iterator[int]:
+    """Yield a port on which a service sends a greeting, responds to anything, and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client, suppress(OSError):
+                    client.sendall(greeting)
+                    client.recv(1000)
+                    client.sendall(response)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(30)
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require"])
+@pytest.mark.parametrize(
+    ("greeting", "response"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", b"Invalid SSH identification string.\r\n"),
+        (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        (b"220 mail.example.org ESMTP\r\n", b"500 unrecognized command\r\n"),
+    ],
+    ids=["ssh", "http", "smtp"],
+)
+def test_another_service_at_the_port_is_not_postgresql(
+    fault_of: Callable[[str], postgres.Fault], mode: str, greeting: bytes, response: bytes
+) -> None:
+    with other_service(greeting, response) as port:
+        fault = fault_of(f"postgresql://bob@127.0.0.1:{port}/app?sslmode={mode}")
+    assert fault.code == "misconfigured"
+    assert fault.text.startswith("what responds there is not PostgreSQL: database")
+    assert fault.text.endswith("correct host and port in DATABASE_URL")
+
+
+def test_a_server_that_says_nothing_is_not_called_another_service(
+    fault_of: Callable[[str], postgres.Fault],
+) -> None:
+    with other_service(b"", b"") as port:
+        url = f"postgresql://bob@127.0.0.1:{port}/app?sslmode=require&ssl_min_protocol_version=TLSv1.3"
+        assert fault_of(url).code == "connection_lost"
+
+
 @contextmanager
 def no_descriptors() -> Iterator[None]:
     """Open files up to the limit."""
@@ -275,6 +373,7 @@ UNREACHABLE = "[Errno 101] Network is unreachable"
         (closed_by(alert("TLSV1_ALERT_UNKNOWN_CA")), "tls_failed", "refused this client"),
         (closed_by(ConnectionResetError(errno.ECONNRESET, "x")), "connection_lost", "closed the"),
         (alert("TLSV1_ALERT_PROTOCOL_VERSION"), "tls_failed", "no version of TLS in common"),
+        (alert("NO_PROTOCOLS_AVAILABLE"), "tls_failed", "or ssl_max_protocol_version in"),
         (ssl.SSLEOFError(8, "EOF occurred"), "tls_failed", "the TLS handshake failed"),
     ],
     ids=str,

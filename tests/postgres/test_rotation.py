@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from aliaport.host.context import HostContext
-from aliaport.postgres import Pool, ReconnectingConnection
+from aliaport.postgres import Leader, Pool, ReconnectingConnection
 from aliaport.settings.url_file import DatabaseUrlFile
 from aliaport.testing import make_context
 from tests.support.postgres import TcpPostgres
@@ -127,6 +127,67 @@ async def test_pools_move_to_another_role(server: TcpPostgres, role: str, tmp_pa
         await eventually(moved, "no connection of the former role is left")
         server.sql(f"DROP ROLE {role}")
         await traffic.more()
+
+
+async def test_idle_connections_move_to_another_role(
+    server: TcpPostgres, role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aliaport.postgres.reconnecting.REPLACE_AFTER", 3600)
+    monkeypatch.setattr("aliaport.postgres.reconnecting.RETRY_AFTER", 0.05)
+    server.sql(f"CREATE ROLE {role}_b LOGIN PASSWORD 'other'")
+    file = tmp_path / "url"
+    write(file, server.dsn(user=role, password="first"))
+    context = context_of(file)
+    pool = Pool(context, component="x", size=3)
+    link = ReconnectingConnection(context, component="x", connect_timeout=30, query_timeout=30)
+    leader = Leader(context, name=role, component="x")
+    await pool.start()
+    async with pool.acquire(30), pool.acquire(30) as used, pool.acquire(30):
+        await link.fetch("SELECT 1")
+        assert await leader.holds(30)
+        write(file, server.dsn(user=f"{role}_b", password="other"))
+
+        async def left(count: int) -> bool:
+            return int(await asyncio.to_thread(server.sql, f"{COUNT}'{role}'")) == count
+
+        await eventually(lambda: left(4), "the idle connection is replaced")
+        assert await used.fetchval("SELECT 1") == 1, "those in use stay"
+        assert await leader.holds(30)
+        assert await leader.holds(30)
+    await eventually(lambda: left(0), "no connection of the former role is left")
+    await pool.stop()
+    await link.close()
+    await leader.release()
+    server.sql(f"DROP ROLE {role}")
+
+
+async def test_idle_connections_of_a_pool_are_replaced(
+    server: TcpPostgres, role: str, tmp_path: Path
+) -> None:
+    server.sql(f"CREATE ROLE {role}_b LOGIN PASSWORD 'other'")
+    file = tmp_path / "url"
+    write(file, server.dsn(user=role, password="first"))
+    pool = Pool(context_of(file), component="x", size=3)
+    await pool.start()
+    async with pool.acquire(30), pool.acquire(30):
+        pass
+    write(file, server.dsn(user=f"{role}_b", password="wrong"))
+
+    async def refused() -> bool:
+        return f'authentication failed for user "{role}_b"' in server.log("service")
+
+    await eventually(refused, "the new URL is tried")
+    assert await asyncio.to_thread(server.sql, f"{COUNT}'{role}'") == "2"
+    write(file, server.dsn(user=f"{role}_b", password="other"))
+
+    async def moved() -> bool:
+        return await asyncio.to_thread(server.sql, f"{COUNT}'{role}'") == "0"
+
+    await eventually(moved, "no connection of the former role is left")
+    async with pool.acquire(30) as connection:
+        assert await connection.fetchval("SELECT current_user::text") == f"{role}_b"
+    await pool.stop()
+    server.sql(f"DROP ROLE {role}")
 
 
 async def test_a_file_that_is_wrong_for_a_while_changes_nothing(

@@ -125,6 +125,11 @@ def test_the_value_of_a_setting_that_is_a_secret_by_its_name_is_not_shown() -> N
         ("postgresql://db/app?connect_timeout=soon", "must be a whole number"),
         ("postgresql://db/app?gssencmode=require", "gssencmode=require, which is not supported"),
         ("postgresql://db/app?sslrootcert=system&sslmode=require", "needs sslmode=verify-full"),
+        ("postgresql://db/app?ssl_max_protocol_version=TLSv1.1", "(TLSv1.2 by default)"),
+        (
+            "postgresql://db/app?ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2",
+            "has ssl_max_protocol_version=TLSv1.2, which is older than ssl_min_protocol_version",
+        ),
         ("postgresql://db/app?sslnegotiation=direct", "needs sslmode=require"),
         ("postgresql://db/app?hostaddr=10.0.0.1", "write the address in place of the host"),
         ("postgresql://db/app?pgbouncer=true", "option of Prisma"),

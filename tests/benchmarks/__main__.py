@@ -54,17 +54,32 @@ def rival() -> Iterator[int]:
 
 
 def health_against_bare() -> None:
-    ratios, ours, theirs = [], [], []
     with rival() as port, service({}, ("cpu", "disk", "memory")) as found:
-        for _ in range(ROUNDS):
-            bare = load(port, "/health", connections=16, seconds=SECONDS)
-            own = load(found.port, "/health", connections=16, seconds=SECONDS)
-            ratios.append(own.per_second / bare.per_second)
-            ours.append(own.per_second)
-            theirs.append(bare.per_second)
-    ratio = statistics.median(ratios)
-    result = f"{ratio:.2f} ({statistics.median(ours):,.0f} to {statistics.median(theirs):,.0f} per second)"
+        ratio, result = _compare(found.port, port, "/health", connections=16)
     row("/health to a bare aiohttp handler on uvloop, 16 connections", result, "0.9", ratio >= 0.9)
+
+
+def ready_against_bare() -> None:
+    with rival() as port, service({"many": f"{HERE}:Many"}) as found:
+        for connections in (1, 16):
+            _, result = _compare(found.port, port, "/ready", connections=connections)
+            what = "/ready with ten instant probes to a bare handler that awaits ten checks"
+            row(f"{what}, {connections} connection{'s' * (connections > 1)}", result)
+
+
+def _compare(own: int, bare: int, path: str, *, connections: int) -> tuple[float, str]:
+    """Return the ratio of the ports' rates, and the text of the row."""
+    ratios, ours, theirs = [], [], []
+    for _ in range(ROUNDS):
+        plain = load(bare, path, connections=connections, seconds=SECONDS).per_second
+        full = load(own, path, connections=connections, seconds=SECONDS).per_second
+        ratios.append(full / plain)
+        ours.append(full)
+        theirs.append(plain)
+    ratio = statistics.median(ratios)
+    return ratio, (
+        f"{ratio:.2f} ({statistics.median(ours):,.0f} to {statistics.median(theirs):,.0f} per second)"
+    )
 
 
 def health_beside(what: str, plugins: dict[str, str], goal_ms: float) -> None:
@@ -144,6 +159,7 @@ def main() -> None:
     two = {"spinner": f"{HERE}:Spinner", "second": f"{HERE}:SecondSpinner"}
     health_beside("two spinning plugins", two, 10)
     ready_cost()
+    ready_against_bare()
     status_of_fifty()
     start_up()
     memory()

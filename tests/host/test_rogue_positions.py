@@ -15,7 +15,7 @@ HANGING = {
     "NotUtf8": "?\n.py:3 in run",
     "LongNames": ":3 in yyy",
     "SlowModuleName": "bad_code.py",
-    "AwaitsItself": "await Itself()",
+    "AwaitsItself": "bad_code.py",
 }
 """Probes that never end, with the line that is shown."""
 

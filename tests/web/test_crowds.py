@@ -3,26 +3,37 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from aliaport.contract.declarations import Probe, Status
-from aliaport.host import report
-from aliaport.host.probes import ProbeResult, ProbeRow
-from aliaport.host.report import View
-from aliaport.isolation.run import Run
-from aliaport.settings import Settings
+from aliaport.host.host import Host
+from aliaport.host.limits import LimitLog
+from aliaport.host.scrape import Metrics, declare_host_families
+from aliaport.logs import RequestLog
+from aliaport.metrics.http import HttpMetrics
+from aliaport.metrics.registry import MetricRegistry
+from aliaport.settings import core_settings, read_sources
+from aliaport.testing import make_context
 from aliaport.web import crowds
 from aliaport.web.application import make_app
+from aliaport.web.auth import OperatorAuth
 from aliaport.web.crowds import Crowds
-from aliaport.web.drain import Drain
+from aliaport.web.state import AppState
+from tests.support.distributions import install
+from tests.support.service import ROGUES
 from tests.support.waiting import eventually
 
 CALLERS = 100
+ENVIRON = {
+    "ENVIRONMENT": "test",
+    "ALIAPORT_SELECTION__ALLOW": "gated",
+    "ALIAPORT_READY_TIMEOUT": "50",
+    "ALIAPORT_STATUS_TIMEOUT": "50",
+}
 
 
 class Page:
@@ -66,15 +77,25 @@ class ViewKey:
 
 
 class CountingCrowds(Crowds):
-    """Crowds that count their callers."""
+    """Crowds that count their callers and what is rendered for them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.callers = 0
+        self.rendered = 0
 
-    async def join(self, *args: Any) -> Any:
+    async def join(
+        self,
+        view: Hashable,
+        gather: Callable[[float, int], Awaitable[Any]],
+        render: Callable[[Any], Awaitable[Any]],
+    ) -> Any:
+        async def counted(gathered: Any) -> Any:
+            self.rendered += 1
+            return await render(gathered)
+
         self.callers += 1
-        return await super().join(*args)
+        return await super().join(view, gather, counted)
 
     async def has_five(self) -> bool:
         return self.callers == 5
@@ -184,32 +205,70 @@ async def test_a_view_without_callers_is_forgotten() -> None:
     assert forgotten() is None
 
 
-@pytest.mark.parametrize("path", ["/ready", "/status", "/status/slow", "/metrics"])
-async def test_the_endpoints_serve_crowds(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    run: Any = Run(Mock(), asyncio.get_running_loop())
-    probe = Probe(name="slow", run=Mock(), critical=True)
-    result = ProbeResult(Status.HEALTHY, "ok")
-    runner = Mock(probe=probe, critical=True)
-    runner.request.return_value = run
-    runner.row.return_value = ProbeRow(probe, "slow", critical=True, result=result)
-    state = Mock(
-        crowds=CountingCrowds(), settings=Settings(), components=[], drain=Drain(), starting=False,
-        host=Mock(runners={"slow": runner}), started=0.0, version="3",
-    )  # fmt: skip
-    state.view.return_value = View(now=0.0, probes=[runner.row()])
-    state.limits.reached.return_value = []
-    state.auth.is_operator.return_value = True
-    state.metrics.gather = lambda _budget: run.done
-    state.metrics.page = AsyncMock(return_value=b"a page")
-    render = {"/ready": "ready", "/status": "status", "/status/slow": "probe_item"}.get(path)
-    rendered = state.metrics.page
-    if render is not None:
-        rendered = Mock(wraps=getattr(report, render))
-        monkeypatch.setattr(report, render, rendered)
-    app = make_app(state, detailed=True)
-    async with TestClient(TestServer(app, host="127.0.0.1")) as client:
-        callers = [asyncio.create_task(client.get(path)) for _ in range(5)]
-        await eventually(state.crowds.has_five, "all callers wait")
-        run.done.set_result(None)
-        assert [(await caller).status for caller in callers] == [200] * 5
-    assert rendered.call_count == 2
+@pytest.fixture
+async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
+    """Run a host whose plugin's probe and collector wait for the file `open`."""
+    install(tmp_path / "site", "gate", {"gated": "aliaport_rogues.good:GatedScrape"})
+    monkeypatch.syspath_prepend(ROGUES)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.chdir(tmp_path)
+    sources, context = read_sources(ENVIRON), make_context()
+    settings = core_settings(sources)
+    registry = MetricRegistry(settings.metrics.max_series_per_family)
+    declare_host_families(registry)
+    host = Host(settings, sources, registry, lambda _: context.log, lambda _: context.audit)
+    assert await host.load() == []
+    assert await host.construct(None) == []
+    await host.start()
+    yield host
+    await host.stop()
+
+
+def state_of(host: Host, crowds: Crowds) -> AppState:
+    """Return the state of a service that has nothing but plugins."""
+    settings, log = core_settings(read_sources(ENVIRON)), make_context().log
+    http, limits = HttpMetrics(), LimitLog(log)
+    return AppState(
+        settings=settings,
+        host=host,
+        metrics=Metrics(
+            host,
+            http,
+            settings.metrics,
+            loop_lag=lambda: 0.0,
+            log_samples=dict,
+            app_states=dict,
+            limits=limits,
+            connections=dict,
+        ),
+        http=http,
+        auth=OperatorAuth(settings, log),
+        log=log,
+        requests=RequestLog(lambda _entry: None),
+        apps=(),
+        limits=limits,
+        crowds=crowds,
+    )
+
+
+async def test_the_endpoints_serve_crowds(host: Host, tmp_path: Path) -> None:
+    """With one host for all of them: to find the plugins takes a quarter of a second."""
+    for path, shown in (
+        ("/ready?include=gated", '"status":"ready"'),
+        ("/status", '"runs":4'),
+        ("/status/gated", '"runs":6'),
+        ("/metrics", "aliaport_gated_open 1.0"),
+    ):
+        (tmp_path / "open").unlink(missing_ok=True)
+        together = CountingCrowds()
+        app = make_app(state_of(host, together), detailed=True)
+        async with TestClient(TestServer(app, host="127.0.0.1")) as client:
+            callers = [asyncio.create_task(client.get(path)) for _ in range(5)]
+            await eventually(together.has_five, f"all callers of {path} wait")
+            (tmp_path / "open").touch()
+            responses = [await caller for caller in callers]
+            assert [response.status for response in responses] == [200] * 5, path
+            pages = [await response.text() for response in responses]
+        assert together.rendered == 2, path
+        assert shown in pages[-1]
+        assert len(set(pages)) <= 2, path

@@ -4,6 +4,7 @@ import os
 from aliaport.plugin import Check, Collector, Metric, Plugin, PluginConfig, Probe, Sample
 
 RUNS = Metric.gauge("aliaport_good_runs", "Runs of the slow probe.")
+OPEN = Metric.gauge("aliaport_gated_open", "1 once the gate is open.")
 
 
 class Good(Plugin[PluginConfig]):
@@ -47,3 +48,14 @@ class Gated(Plugin[PluginConfig]):
         while not os.path.exists("open"):
             await asyncio.sleep(0.01)
         return Check.healthy(runs=self.runs)
+
+
+class GatedScrape(Gated):
+    """The same plugin with a collector that also waits for the file."""
+
+    def metrics(self) -> list[Collector]:
+        return [Collector((OPEN,), self.collect)]
+
+    async def collect(self) -> list[Sample]:
+        await self.check()
+        return [OPEN.sample(1)]

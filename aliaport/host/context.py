@@ -25,7 +25,8 @@ class SystemClock:
         return time.monotonic()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Each is a plugin's own, so two are never equal; the weak slot is for what is kept about it.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class HostContext:
     """The `aliaport.plugin.Context` that plugins and applications receive."""
 

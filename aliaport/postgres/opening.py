@@ -11,6 +11,7 @@ from aliaport.errors import StartupError
 from aliaport.plugin import Context
 from aliaport.postgres import poolers
 from aliaport.postgres.arguments import connect_timeout, database_url
+from aliaport.postgres.credentials import credentials_of
 from aliaport.postgres.encoding import check_encoding
 from aliaport.postgres.forgotten import remember
 from aliaport.postgres.hosts import dial
@@ -80,8 +81,8 @@ class Opener:
         self._settings = {**server_settings(component, statement_timeout), **(settings or {})}
         self._name = {"application_name": self._settings["application_name"]}
         self._own_session = own_session
+        self._credentials = credentials_of(context)
         self._working: DatabaseUrl | None = None
-        self._refused: DatabaseUrl | None = None
 
     @property
     def timeout(self) -> float:
@@ -105,15 +106,15 @@ class Opener:
         the password.
         """
         url = database_url(self._context)
-        former = self._working
+        former = self._credentials.working
         try:
             return await self.open_at(url)
         except _REFUSED_CREDENTIALS as error:
             if former is None or former == url or _database(former) != _database(url):
                 raise
             session = await self._session(former)
-            if self._refused != url:
-                self._refused = url
+            if self._credentials.refused != url:
+                self._credentials.refused = url
                 self._context.log.warning(
                     "database.former_credentials",
                     component=self._component,
@@ -124,7 +125,7 @@ class Opener:
     async def open_at(self, url: DatabaseUrl) -> Session:
         """Open one session at this URL, as `open` does, and remember that it works."""
         session = await self._session(url)
-        self._working = url
+        self._working = self._credentials.working = url
         return session
 
     async def _session(self, url: DatabaseUrl) -> Session:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from aliaport.host.context import HostContext
-from aliaport.postgres import Leader, Pool, ReconnectingConnection
+from aliaport.postgres import Leader, Pool, ReconnectingConnection, close, connect
 from aliaport.settings.url_file import DatabaseUrlFile
 from aliaport.testing import make_context
 from tests.support.postgres import TcpPostgres
@@ -203,6 +203,24 @@ async def test_a_file_that_is_wrong_for_a_while_changes_nothing(
         await traffic.more()
         write(file, server.dsn(user=role, password="first"))
         await traffic.more()
+
+
+async def test_single_connections_use_the_former_password_until_the_server_has_the_new_one(
+    server: TcpPostgres, role: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "url"
+    write(file, server.dsn(user=role, password="first"))
+    context = context_of(file)
+    await close(await connect(context, component="x"))
+    write(file, server.dsn(user=role, password="second"))
+    await close(await connect(context, component="y"))
+    with pytest.raises(asyncpg.InvalidPasswordError):  # what others had is not used
+        await connect(context_of(file), component="x")
+    server.sql(f"ALTER ROLE {role} PASSWORD 'second'")
+    await close(await connect(context, component="x"))
+    write(file, server.dsn(user=role, password="first", database=server.new_database("other")))
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await connect(context, component="x")
 
 
 async def test_another_database_never_gets_or_replaces_the_former_credentials(

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+from aliaport_operations.passwords import DUMMY_HASH, outdated
 from argon2 import PasswordHasher, Type, extract_parameters
 
 from tests.support.operations import PASSWORD, PATIENT, ROLES, Operations, replica, serve
@@ -210,6 +211,7 @@ def test_a_refusal_takes_as_long_for_unknown_and_for_disabled_names(api: Operati
     medians = {kind: median(times) for kind, times in taken.items()}
     # A refusal without hashing would take a small fraction.
     assert min(medians.values()) > medians["known"] / 2, medians
+    assert not outdated(DUMMY_HASH), "it must cost as much as a current hash"
 
 
 def test_passwords_are_stored_as_argon2id_with_current_parameters(api: Operations) -> None:
